@@ -1,0 +1,293 @@
+//! The only loop that waits for a lock.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use crate::claim::Token;
+use crate::env::{FileId, Watcher};
+use crate::error::Error;
+use crate::inspect::Holder;
+use crate::lease::{Anchor, LocalTime, ServerTime};
+use crate::protocol::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, is_gone};
+use crate::wait::{Wait, Waiting, poll_delay};
+
+/// Takes the lock, however long `wait` lets it try.
+pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
+    let mut contender = Contender {
+        stake: place.protocol.steps().stage(place)?,
+        waiter: Waiter::new(place, wait),
+        attempts: 0,
+        asked: None,
+        unchanged: None,
+    };
+    let acquired = contender.contend();
+    match acquired {
+        Ok(()) => {
+            tracing::info!(lock = %place.lock_path().display(), claim = %contender.stake.claim.token,
+                waited_ms = contender.waiter.waited().as_millis() as u64, "acquired");
+            Ok(contender.stake)
+        }
+        Err(e) => {
+            place.protocol.steps().withdraw(place, &contender.stake.claim);
+            Err(e)
+        }
+    }
+}
+
+/// Waits until the next contender could have the lock at once, and takes nothing. Judged as [`inspect`] judges.
+///
+/// [`inspect`]: crate::inspect::inspect
+pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
+    let mut waiter = Waiter::new(place, wait);
+    loop {
+        let seen = waiter.look()?;
+        let server_now = place.env.wall_clock();
+        let lock = match &seen {
+            Seen::EmptyDirectory if place.protocol == Protocol::Link => {
+                return Err(Error::not_a_lock(place.lock_path(), "an empty directory"));
+            }
+            Seen::Free | Seen::EmptyDirectory => return Ok(()),
+            Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what.clone())),
+            Seen::Lock(lock) if place.judge(lock, server_now) != Verdict::Live => return Ok(()),
+            Seen::Lock(lock) => lock,
+        };
+        let over_in = (lock.attr.mtime + place.grace).since(server_now);
+        if waiter.pause(Some(lock), Some(place.env.now() + over_in))?.is_break() {
+            return Err(Error::timeout(place.lock_path(), waiter.waited(), lock.holder()));
+        }
+    }
+}
+
+/// An attempt that is past its time limit is made again only this often, however often the lock is seen free.
+const LAST_ATTEMPTS: u32 = 3;
+
+struct Contender<'a> {
+    stake: Stake,
+    waiter: Waiter<'a>,
+    attempts: u32,
+    /// The lock that had no second link, and for which an attempt asked the server whether it is there at all.
+    asked: Option<(FileId, ServerTime)>,
+    /// What was seen first, and when: for file systems whose times mean nothing.
+    unchanged: Option<(SeenLock, LocalTime)>,
+}
+
+impl Contender<'_> {
+    fn contend(&mut self) -> Result<(), Error> {
+        let place = self.waiter.place;
+        let steps = place.protocol.steps();
+        loop {
+            self.attempts += 1;
+            match steps.attempt(place, &mut self.stake)? {
+                Attempt::Won => return Ok(()),
+                // Somebody cleans up, or we were paused for longer than the lifetime: begin anew, with a new name.
+                Attempt::Void => {
+                    steps.withdraw(place, &self.stake.claim);
+                    self.give_up_if_late(None)?;
+                    self.stake = steps.stage(place)?;
+                }
+                Attempt::Lost => {
+                    if self.attempts == 1 {
+                        self.learn_of_times();
+                    }
+                    self.until_worth_trying()?;
+                }
+            }
+        }
+    }
+
+    /// Waits until another attempt may succeed. Makes no change on disk while the lock is held.
+    fn until_worth_trying(&mut self) -> Result<(), Error> {
+        let place = self.waiter.place;
+        loop {
+            let lock = match self.waiter.look()? {
+                Seen::Free => return self.give_up_if_late(None),
+                // The dir protocol's rename replaces it.
+                Seen::EmptyDirectory if place.protocol == Protocol::Dir => return self.give_up_if_late(None),
+                // A dir lock between the two steps of its release; if it stays, it is somebody's directory.
+                Seen::EmptyDirectory => {
+                    if self.waiter.waited() > place.grace || self.waiter.pause(None, None)?.is_break() {
+                        return Err(Error::not_a_lock(place.lock_path(), "an empty directory"));
+                    }
+                    continue;
+                }
+                Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what)),
+                Seen::Lock(lock) => lock,
+            };
+            // A lock with one link is being released, or lost its claim, or this client's cache does not know yet that it
+            // is gone. An attempt asks the server; once is enough.
+            if place.protocol == Protocol::Link && lock.protocol == Protocol::Link && lock.attr.nlink < 2 {
+                let this = Some((lock.attr.id, lock.attr.mtime));
+                if self.asked != this {
+                    self.asked = this;
+                    return self.give_up_if_late(lock.holder());
+                }
+            }
+            let verdict = self.judge(&lock)?;
+            if verdict != Verdict::Live {
+                match self.break_lock(&lock, verdict)? {
+                    Break::Done => return Ok(()),
+                    Break::Changed => {
+                        self.give_up_if_late(lock.holder())?;
+                        continue;
+                    }
+                    // Its breaker will wake us, or the next poll.
+                    Break::Busy => {}
+                }
+            }
+            let over = (verdict == Verdict::Live).then(|| self.stake.anchor.surely_past(lock.attr.mtime + place.grace));
+            if self.waiter.pause(Some(&lock), over)?.is_break() {
+                return Err(Error::timeout(place.lock_path(), self.waiter.waited(), lock.holder()));
+            }
+        }
+    }
+
+    fn judge(&mut self, lock: &SeenLock) -> Result<Verdict, Error> {
+        let place = self.waiter.place;
+        let env = place.env.as_ref();
+        if place.times_unreliable.load(std::sync::atomic::Ordering::Relaxed) {
+            return Ok(self.judge_without_clock(lock));
+        }
+        let verdict = place.judge(lock, self.stake.anchor.earliest(env.now()));
+        if verdict != Verdict::Over {
+            return Ok(verdict);
+        }
+        // What we know of the server's clock may be old by now: ask it before we act on it.
+        let before = env.now();
+        match env.touch(&place.protocol.steps().staged_file(place, &self.stake.claim)) {
+            Ok(attr) => self.stake.anchor = Anchor::new(attr.ctime, before, env.now()),
+            // Our claim was cleaned away. The next attempt finds out and makes another.
+            Err(e) if is_gone(&e) => return Ok(Verdict::Live),
+            Err(e) => return Err(Error::io(place.lock_path(), "ask for the server's time", e)),
+        }
+        Ok(place.judge(lock, self.stake.anchor.earliest(env.now())))
+    }
+
+    /// The rule that needs no clock but our own: one and the same claim, unchanged for lifetime and grace.
+    fn judge_without_clock(&mut self, lock: &SeenLock) -> Verdict {
+        let place = self.waiter.place;
+        let now = place.env.now();
+        // A refresh changes at least the ctime.
+        let same = self.unchanged.as_ref().filter(|(seen, _)| seen.is_same(lock) && seen.attr.ctime == lock.attr.ctime);
+        let Some((_, since)) = same else {
+            self.unchanged = Some((lock.clone(), now));
+            return Verdict::Live;
+        };
+        let over = now.since(*since) > place.lifetime + place.grace;
+        match place.judge(lock, lock.attr.mtime) {
+            Verdict::Dead => Verdict::Dead,
+            _ if over => Verdict::Over,
+            _ => Verdict::Live,
+        }
+    }
+
+    fn break_lock(&self, lock: &SeenLock, verdict: Verdict) -> Result<Break, Error> {
+        let place = self.waiter.place;
+        let Some(holder) = lock.holder() else {
+            let unreadable = io::Error::new(io::ErrorKind::PermissionDenied, "its content cannot be read");
+            return Err(Error::cannot_break(place.lock_path(), None, unreadable));
+        };
+        let why = if verdict == Verdict::Dead { "its holder has ended" } else { "its lifetime and the grace are over" };
+        let broken = place.break_lock(lock)?;
+        if broken == Break::Done {
+            tracing::warn!(lock = %place.lock_path().display(), %holder, claim = %holder.token, why, "broke the lock");
+            place.sweep();
+        }
+        Ok(broken)
+    }
+
+    fn learn_of_times(&self) {
+        let place = self.waiter.place;
+        if let Ok(attr) = place.env.stat(&place.protocol.steps().staged_file(place, &self.stake.claim)) {
+            place.note_times(&self.stake, &attr);
+        }
+    }
+
+    /// Ends the wait if its time is up and a few more attempts did not help.
+    fn give_up_if_late(&self, holder: Option<Holder>) -> Result<(), Error> {
+        self.waiter.check_cancelled(holder.as_ref())?;
+        if self.attempts >= LAST_ATTEMPTS && self.waiter.is_late() {
+            return Err(Error::timeout(self.waiter.place.lock_path(), self.waiter.waited(), holder));
+        }
+        Ok(())
+    }
+}
+
+/// Looks and pauses, and knows when it is enough.
+struct Waiter<'a> {
+    place: &'a Place,
+    wait: &'a Wait,
+    started: LocalTime,
+    until: Option<LocalTime>,
+    watcher: Option<Box<dyn Watcher>>,
+    pid: Option<u32>,
+    told: Option<Token>,
+}
+
+impl<'a> Waiter<'a> {
+    fn new(place: &'a Place, wait: &'a Wait) -> Self {
+        let started = place.env.now();
+        let until = wait.limit.map(|limit| started + limit);
+        Self { place, wait, started, until, watcher: None, pid: None, told: None }
+    }
+
+    fn waited(&self) -> Duration {
+        self.place.env.now().since(self.started)
+    }
+
+    fn is_late(&self) -> bool {
+        self.until.is_some_and(|until| self.place.env.now() >= until)
+    }
+
+    fn check_cancelled(&self, holder: Option<&Holder>) -> Result<(), Error> {
+        if self.wait.cancel.as_ref().is_some_and(|c| c.is_cancelled()) {
+            return Err(Error::cancelled(self.place.lock_path(), holder.cloned()));
+        }
+        Ok(())
+    }
+
+    /// Looks at the lock path, with the wake-ups for what is there armed before the look: no change falls in between.
+    fn look(&mut self) -> Result<Seen, Error> {
+        let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
+        loop {
+            watcher.arm(self.place.lock_path(), self.pid);
+            let seen = self.place.look()?;
+            let pid = if let Seen::Lock(lock) = &seen { self.place.holder_pid(lock) } else { None };
+            if pid == self.pid {
+                return Ok(seen);
+            }
+            self.pid = pid;
+        }
+    }
+
+    /// Pauses until a change, the next poll, or `over`. Breaks if the time was up before.
+    fn pause(&mut self, lock: Option<&SeenLock>, over: Option<LocalTime>) -> Result<ControlFlow<()>, Error> {
+        let env = self.place.env.as_ref();
+        let holder = lock.and_then(SeenLock::holder);
+        self.check_cancelled(holder.as_ref())?;
+        if self.is_late() {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.tell(holder.as_ref());
+        let watcher = self.watcher.get_or_insert_with(|| env.watcher());
+        let now = env.now();
+        let poll = now + poll_delay(env, watcher.reach());
+        let report = self.wait.report.as_ref().map(|_| now + REPORT_EVERY);
+        let next =
+            [self.until, over.filter(|over| *over > now), report].into_iter().flatten().fold(poll, LocalTime::min);
+        watcher.wait(next, self.wait.cancel.as_ref());
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn tell(&mut self, holder: Option<&Holder>) {
+        if let Some(report) = &self.wait.report {
+            report(&Waiting { holder, waited: self.waited() });
+        }
+        if let Some(holder) = holder.filter(|h| self.told.as_ref() != Some(&h.token)) {
+            tracing::info!(lock = %self.place.lock_path().display(), %holder, claim = %holder.token, "waiting");
+            self.told = Some(holder.token.clone());
+        }
+    }
+}
+
+const REPORT_EVERY: Duration = Duration::from_secs(1);

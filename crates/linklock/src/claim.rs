@@ -1,0 +1,306 @@
+//! Identity: the names that a claim makes, how they are parsed, and the fingerprint of a process in a nonce.
+//!
+//! A claim is named `LOCKPATH|HOST|PID|NONCE`, as flufl.lock names it. The nonce is a decimal number below 2^63. Ours is
+//! written with twenty digits, so it starts with a `0`, which no nonce of flufl.lock does: whose it is can be told, and a
+//! peer's random number is never taken for a fingerprint. Its bits, from the top: 24 of a hash of the machine's boot and
+//! the process's namespaces, 16 of a hash of the process's start time, 23 of a counter with a random start.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::env::{Env, os};
+use crate::error::Error;
+
+const COUNTER_BITS: u32 = 23;
+const START_BITS: u32 = 16;
+const BOOT_BITS: u32 = 24;
+const NONCE_DIGITS: usize = 20;
+
+/// What tells a process from every other that has or had its pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    /// Of the machine's boot and of the namespaces in which pid and start time mean something. Never 0.
+    boot: u32,
+    start: u16,
+}
+
+impl Fingerprint {
+    /// From whatever identifies the boot with its namespaces, and the process's start.
+    pub(crate) fn new(boot: &[u8], start: u64) -> Self {
+        let boot = fnv1a(boot);
+        let folded = (boot ^ (boot >> BOOT_BITS) ^ (boot >> (2 * BOOT_BITS))) as u32 & ((1 << BOOT_BITS) - 1);
+        Self { boot: folded.max(1), start: 0 }.with_start(start)
+    }
+
+    /// That of another process in the same boot and namespaces.
+    pub(crate) fn with_start(self, start: u64) -> Self {
+        let start = fnv1a(&start.to_le_bytes());
+        Self { boot: self.boot, start: (start ^ (start >> 16) ^ (start >> 32) ^ (start >> 48)) as u16 }
+    }
+
+    /// In 40 bits; never 0.
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.boot) << START_BITS | u64::from(self.start)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
+        let boot = (bits >> START_BITS) as u32 & ((1 << BOOT_BITS) - 1);
+        (boot != 0).then_some(Self { boot, start: bits as u16 })
+    }
+
+    /// Whether both were taken in the same boot and namespaces: only then do pids and start times compare.
+    pub(crate) fn comparable(self, other: Self) -> bool {
+        self.boot == other.boot
+    }
+}
+
+/// FNV-1a, 64 bits: the hash is written to disk, so it must be the same in every build.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The name of a claim, as it stands in the lock's directory: `LOCK|HOST|PID|NONCE`. Whoever has it can refresh or
+/// release the lock that the claim holds; no name is ever used for a second claim.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Token(OsString);
+
+impl Token {
+    /// From a text that was a token before, or from a claim's path. Whether it names a claim of some lock, only that lock
+    /// can tell.
+    pub fn new(name: impl AsRef<OsStr>) -> Self {
+        let name = name.as_ref();
+        Self(Path::new(name).file_name().unwrap_or(name).to_owned())
+    }
+
+    /// The name itself.
+    pub fn as_os_str(&self) -> &OsStr {
+        &self.0
+    }
+}
+
+impl fmt::Display for Token {
+    /// Where the name is not UTF-8, the odd bytes are replaced: use [`as_os_str`](Self::as_os_str) to keep them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({:?})", self.0)
+    }
+}
+
+/// A claim, as its name tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) token: Token,
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+    /// `None`: made by a peer that writes none, or for no process in particular.
+    pub(crate) fingerprint: Option<Fingerprint>,
+}
+
+/// A lock path, made absolute, and the names that may stand beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct LockPath {
+    path: PathBuf,
+    dir: PathBuf,
+    name: OsString,
+    separator: char,
+}
+
+impl LockPath {
+    /// Absolute from here on: a later chdir changes nothing.
+    pub(crate) fn new(path: &Path, separator: char) -> Result<Self, Error> {
+        let invalid = |why: &str| Error::invalid(format!("lock path {}: {why}", path.display()));
+        if separator.is_alphanumeric() || separator.is_control() || "/\\.".contains(separator) {
+            return Err(Error::invalid(format!(
+                "separator {separator:?}: must be a printable character, no letter, digit, / \\ or ."
+            )));
+        }
+        let absolute = std::path::absolute(path).map_err(|e| invalid(&e.to_string()))?;
+        let bytes = bytes_of(&absolute);
+        if bytes.contains(&0) {
+            return Err(invalid("holds a NUL byte"));
+        }
+        if contains(bytes, separator) {
+            return Err(invalid(&format!(
+                "holds the separator {separator:?}, so the names beside it could not be told apart; choose another path or another separator"
+            )));
+        }
+        match (absolute.parent(), absolute.file_name()) {
+            (Some(dir), Some(name)) => Ok(Self { path: dir.join(name), dir: dir.into(), name: name.into(), separator }),
+            _ => Err(invalid("does not end in a file's name")),
+        }
+    }
+
+    /// The path of the guard by which breakers take turns.
+    pub(crate) fn breakers_guard(&self) -> Self {
+        let mut name = self.name.clone();
+        name.push(self.separator.encode_utf8(&mut [0; 4]));
+        name.push("break");
+        Self { path: self.dir.join(&name), dir: self.dir.clone(), name, separator: self.separator }
+    }
+
+    pub(crate) fn as_path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where a claim, or anything else with a token's name, stands.
+    pub(crate) fn beside(&self, token: &Token) -> PathBuf {
+        self.dir.join(&token.0)
+    }
+
+    pub(crate) fn check_host(&self, host: &str) -> Result<(), Error> {
+        if host.is_empty() || host.contains(['/', '\0', '\n', self.separator]) {
+            return Err(Error::invalid(format!(
+                "host name {host:?}: must not be empty, nor hold a slash, a line's end or the separator {:?}",
+                self.separator
+            )));
+        }
+        Ok(())
+    }
+
+    /// A claim by `host` for `pid`, under a name that was never used before.
+    pub(crate) fn new_claim(&self, env: &dyn Env, host: &str, pid: u32, fingerprint: Option<Fingerprint>) -> Claim {
+        let nonce = fingerprint.map_or(0, Fingerprint::to_bits) << COUNTER_BITS | u64::from(next_count(env));
+        let mut name = self.name.clone();
+        name.push(format!("{s}{host}{s}{pid}{s}{nonce:0NONCE_DIGITS$}", s = self.separator));
+        Claim { token: Token(name), host: host.into(), pid, fingerprint }
+    }
+
+    /// The claim that is named by a file's name, or by the last component of a path; `None` if it is no claim of this
+    /// lock path. The directory is not compared: it may be mounted elsewhere on another machine.
+    pub(crate) fn parse(&self, name: &[u8]) -> Option<Claim> {
+        let name = name.trim_ascii();
+        let name = name.rsplit(|b| std::path::is_separator(char::from(*b))).next()?;
+        let mut sep = [0; 4];
+        let sep = self.separator.encode_utf8(&mut sep).as_bytes();
+        let rest = name.strip_prefix(bytes_of(self.name.as_ref()))?.strip_prefix(sep)?;
+        let rest = std::str::from_utf8(rest).ok()?;
+        let mut parts = rest.split(self.separator);
+        let (host, pid, nonce) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() || host.is_empty() || !all_digits(pid) || !all_digits(nonce) {
+            return None;
+        }
+        let pid = pid.parse().ok()?;
+        let number = nonce.parse::<u64>().ok().filter(|n| *n < 1 << 63)?;
+        let ours = nonce.len() == NONCE_DIGITS;
+        let fingerprint = if ours { Fingerprint::from_bits(number >> COUNTER_BITS) } else { None };
+        Some(Claim { token: Token(os::name_from_bytes(name)?), host: host.into(), pid, fingerprint })
+    }
+}
+
+fn all_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn contains(bytes: &[u8], c: char) -> bool {
+    let mut buffer = [0; 4];
+    let c = c.encode_utf8(&mut buffer).as_bytes();
+    bytes.windows(c.len()).any(|w| w == c)
+}
+
+/// The bytes that a path has on disk, and in a claim's content.
+pub(crate) fn bytes_of(path: &Path) -> &[u8] {
+    os::bytes_of(path.as_os_str())
+}
+
+/// No number comes twice in a process, up to eight million claims; pid and start time tell processes apart, and the
+/// random start those that claim for the same third process.
+fn next_count(env: &dyn Env) -> u32 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    const STARTED: u32 = 1 << 31;
+    if COUNT.load(Ordering::Relaxed) & STARTED == 0 {
+        let start = STARTED | (env.random() as u32 >> 9);
+        // Whoever comes second finds it started.
+        let _ = COUNT.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed);
+    }
+    let next = COUNT
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(STARTED | (n.wrapping_add(1) & (STARTED - 1))));
+    next.unwrap_or_else(|n| n) & ((1 << COUNTER_BITS) - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::os::OsEnv;
+
+    fn lock() -> LockPath {
+        LockPath::new(Path::new("/var/lock/job"), '|').unwrap()
+    }
+
+    #[test]
+    fn a_claims_name_tells_host_pid_and_fingerprint() {
+        let print = Fingerprint::new(b"boot", 77);
+        let claim = lock().new_claim(&OsEnv, "host.example", 4711, Some(print));
+        let parsed = lock().parse(os::bytes_of(claim.token.as_os_str())).unwrap();
+        assert_eq!(parsed, claim);
+        assert_eq!(parsed.fingerprint, Some(print));
+    }
+
+    #[test]
+    fn a_claim_for_no_process_has_no_fingerprint() {
+        let claim = lock().new_claim(&OsEnv, "h", 1, None);
+        assert_eq!(lock().parse(os::bytes_of(claim.token.as_os_str())).unwrap().fingerprint, None);
+    }
+
+    #[test]
+    fn a_flufl_claim_is_read_wherever_its_directory_is_mounted() {
+        let claim = lock().parse(b"/mnt/elsewhere/job|h.example|12|9223372036854775807\n").unwrap();
+        assert_eq!((claim.host.as_str(), claim.pid, claim.fingerprint), ("h.example", 12, None));
+        assert_eq!(claim.token, Token::new("job|h.example|12|9223372036854775807"));
+    }
+
+    #[test]
+    fn what_is_no_claim_of_this_path_is_refused() {
+        let refused: [&[u8]; 12] = [
+            b"",
+            b"job",
+            b"/var/lock/job",
+            b"job|h|1",
+            b"job|h|1|2|3",
+            b"other|h|1|2",
+            b"job||1|2",
+            b"job|h|x|2",
+            b"job|h|1|+2",
+            b"job|h|1|9223372036854775808",
+            b"job|h|4294967296|1",
+            b"job|h|1|2/x",
+        ];
+        for name in refused {
+            assert_eq!(lock().parse(name), None, "{}", name.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_separator_that_confuses_is_refused() {
+        assert!(LockPath::new(Path::new("/var/a|b/job"), '|').is_err());
+        assert!(LockPath::new(Path::new("/var/a|b/job"), '^').is_ok());
+        for bad in ['/', '7', 'x', '\n', '.'] {
+            assert!(LockPath::new(Path::new("/var/job"), bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_files_name_is_refused() {
+        for bad in ["", "/", "/var/..", "a\0b"] {
+            assert!(LockPath::new(Path::new(bad), '|').is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_do_not_repeat() {
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..10_000 {
+            assert!(seen.insert(lock().new_claim(&OsEnv, "h", 1, None).token));
+        }
+    }
+}

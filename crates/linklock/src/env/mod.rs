@@ -1,0 +1,123 @@
+//! All that a protocol may ask of the world, as one trait: files, clocks, randomness, processes, waiting.
+//!
+//! [`os::OsEnv`] answers with the operating system; a simulated file server can answer too, and runs the same protocol
+//! code. Nothing outside this module makes a system call.
+
+pub(crate) mod os;
+
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+
+use crate::claim::Fingerprint;
+use crate::lease::{LocalTime, ServerTime};
+use crate::wait::Cancel;
+
+/// Which file it is, whatever its name. A number may be used again once the file is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    Regular,
+    Directory,
+    Symlink,
+    Other,
+}
+
+/// What a file's attributes say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attr {
+    pub(crate) id: FileId,
+    pub(crate) kind: FileKind,
+    pub(crate) nlink: u64,
+    pub(crate) len: u64,
+    pub(crate) mtime: ServerTime,
+    pub(crate) ctime: ServerTime,
+}
+
+/// What is known of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Liveness {
+    Alive,
+    /// It has ended, or its pid is another process's now.
+    Dead,
+    Unknown,
+}
+
+/// The world as the protocols see it. Every function may block for as long as the file system does.
+///
+/// No function follows a symbolic link in the last component of a path.
+pub(crate) trait Env: Debug + Send + Sync {
+    /// The clock that deadlines are kept on; it counts in suspend and is never set.
+    fn now(&self) -> LocalTime;
+    /// This machine's wall clock. For looking without touching alone: it decides nothing.
+    fn wall_clock(&self) -> ServerTime;
+    fn random(&self) -> u64;
+
+    fn host_name(&self) -> String;
+    fn process_id(&self) -> u32;
+    /// What tells process `pid` from every other that has or had this pid; `None` where the system does not say, or
+    /// where there is no such process.
+    fn fingerprint(&self, pid: u32) -> Option<Fingerprint>;
+    /// Whether the process that had `pid` and this fingerprint is still there.
+    fn liveness(&self, pid: u32, fingerprint: Fingerprint) -> Liveness;
+
+    /// Makes a new file with this content. `expiry` is asked for the mtime to give it, and told the attributes right
+    /// after the file came to be: their ctime is the server's now. If anything fails, no file is left.
+    fn create(
+        &self,
+        path: &Path,
+        content: &[u8],
+        mode: u32,
+        expiry: &mut dyn FnMut(&Attr) -> ServerTime,
+    ) -> io::Result<()>;
+    /// Sets the mtime. Of the attributes it gives, only the ctime is sure to be the server's.
+    fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr>;
+    /// Changes the ctime and leaves the mtime alone. Of the attributes it gives, only the ctime is sure to be the
+    /// server's.
+    fn touch(&self, path: &Path) -> io::Result<Attr>;
+    /// The attributes, asked of the server and not of a cache.
+    fn stat(&self, path: &Path) -> io::Result<Attr>;
+    /// Up to `limit` bytes of a regular file and its attributes, those of the very file that was read.
+    fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)>;
+    /// The names in a directory.
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>>;
+    /// `Unsupported` where the file system has no hard links.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// As `rename`, but fails if `to` exists. Not every file system can (NFS cannot): EINVAL.
+    fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn unlink(&self, path: &Path) -> io::Result<()>;
+    fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()>;
+    fn rmdir(&self, path: &Path) -> io::Result<()>;
+
+    fn watcher(&self) -> Box<dyn Watcher>;
+}
+
+/// Which changes of a watched path wake a waiter at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// All: nobody but this machine can change the file system.
+    All,
+    /// Those made on this machine; the file system is shared with others.
+    ThisMachine,
+    /// None, and the file system is this machine's own.
+    NoneLocal,
+    /// None, and the file system is shared with others.
+    NoneShared,
+}
+
+/// What a contender waits with.
+pub(crate) trait Watcher: Debug {
+    /// Wakes on a change of what is at `path` now, and on the end of process `pid`. To be called before looking: a change
+    /// between the look and the wait is then not missed.
+    fn arm(&mut self, path: &Path, pid: Option<u32>);
+    fn reach(&self) -> Reach;
+    /// Waits for a change, a cancellation, or `until`, whatever comes first; may wake for nothing.
+    fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>);
+}

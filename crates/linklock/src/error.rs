@@ -1,0 +1,206 @@
+//! One error type. It says what, where, who, and what to do next.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::inspect::Holder;
+
+/// Why a lock could not be had, kept or given back.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Box<Repr>);
+
+/// The kinds of [`Error`], for deciding what to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The lock was not had in time.
+    Timeout,
+    /// The wait was cancelled.
+    Cancelled,
+    /// The lock was held and is not any more: its lifetime ran out, or it was broken.
+    Lost,
+    /// The lock is not held by the claim that was named.
+    NotHeld,
+    /// What stands at the lock path is no lock; it is left alone.
+    NotALock,
+    /// The file system cannot do what the protocol needs.
+    Unsupported,
+    /// The lock is over, but may not be removed by this user.
+    CannotBreak,
+    /// A setting or a path that cannot work. Nothing was changed on disk.
+    Invalid,
+    /// The claim's file could not be made: no such directory, no space, a name too long.
+    CannotCreate,
+    /// This user may not do that here.
+    Permission,
+    /// Any other error of the file system.
+    Io,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Repr {
+    #[error("{path}: not acquired within {waited:?}; {}", held_by(holder.as_ref()))]
+    Timeout { path: Shown, waited: Duration, holder: Option<Holder> },
+    #[error("{path}: the wait was cancelled; {}", held_by(holder.as_ref()))]
+    Cancelled { path: Shown, holder: Option<Holder> },
+    #[error("{path}: the lock is lost: {why}; stop working under it, and acquire it again")]
+    Lost { path: Shown, why: Lost },
+    #[error("{path}: the lock is not held by {what}; {}", held_by(holder.as_ref()))]
+    NotHeld { path: Shown, what: String, holder: Option<Holder> },
+    #[error("{path}: is {what}, not a lock, and is left as it is; move it away or choose another lock path")]
+    NotALock { path: Shown, what: String },
+    #[error(
+        "{path}: this file system refuses hard links, which the link protocol is made of; use the dir protocol, which needs none"
+    )]
+    NoHardLinks { path: Shown, source: io::Error },
+    #[error("{path}: the lock of {} is over, but this user may not remove it: {source}; its owner or root must", name(holder.as_ref()))]
+    CannotBreak { path: Shown, holder: Option<Holder>, source: io::Error },
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{path}: cannot {action}: {source}{}", hint(source))]
+    Io { path: Shown, action: &'static str, source: io::Error },
+}
+
+/// Why a lock was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Lost {
+    #[error("its lifetime ran out before it was refreshed")]
+    Overdue,
+    #[error("it was broken by another contender or by an operator")]
+    Broken,
+}
+
+#[derive(Debug)]
+struct Shown(PathBuf);
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+fn held_by(holder: Option<&Holder>) -> String {
+    match holder {
+        Some(holder) => format!("it is held by {holder}: wait longer, or see to that process"),
+        None => "who holds it could not be read".into(),
+    }
+}
+
+fn name(holder: Option<&Holder>) -> String {
+    holder.map_or_else(|| "an unknown holder".into(), Holder::to_string)
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => "; make the directory first",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room for a file of a few hundred bytes",
+        io::ErrorKind::PermissionDenied => "; the user needs write permission in that directory",
+        io::ErrorKind::InvalidFilename => "; the lock's name must leave room for host, pid and nonce",
+        _ => "",
+    }
+}
+
+impl Error {
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        match &*self.0 {
+            Repr::Timeout { .. } => ErrorKind::Timeout,
+            Repr::Cancelled { .. } => ErrorKind::Cancelled,
+            Repr::Lost { .. } => ErrorKind::Lost,
+            Repr::NotHeld { .. } => ErrorKind::NotHeld,
+            Repr::NotALock { .. } => ErrorKind::NotALock,
+            Repr::NoHardLinks { .. } => ErrorKind::Unsupported,
+            Repr::CannotBreak { .. } => ErrorKind::CannotBreak,
+            Repr::Invalid(_) => ErrorKind::Invalid,
+            Repr::Io { source, action, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,
+                _ if *action == CREATE => ErrorKind::CannotCreate,
+                _ => ErrorKind::Io,
+            },
+        }
+    }
+
+    /// Whether the lock was not had in time.
+    pub fn is_timeout(&self) -> bool {
+        self.kind() == ErrorKind::Timeout
+    }
+
+    /// Whether the lock was held and is not any more.
+    pub fn is_lost(&self) -> bool {
+        self.kind() == ErrorKind::Lost
+    }
+
+    /// The lock path that it is about; `None` for a bad setting.
+    pub fn path(&self) -> Option<&Path> {
+        match &*self.0 {
+            Repr::Timeout { path, .. }
+            | Repr::Cancelled { path, .. }
+            | Repr::Lost { path, .. }
+            | Repr::NotHeld { path, .. }
+            | Repr::NotALock { path, .. }
+            | Repr::NoHardLinks { path, .. }
+            | Repr::CannotBreak { path, .. }
+            | Repr::Io { path, .. } => Some(&path.0),
+            Repr::Invalid(_) => None,
+        }
+    }
+
+    /// Who holds the lock, where that matters and could be read.
+    pub fn holder(&self) -> Option<&Holder> {
+        match &*self.0 {
+            Repr::Timeout { holder, .. }
+            | Repr::Cancelled { holder, .. }
+            | Repr::NotHeld { holder, .. }
+            | Repr::CannotBreak { holder, .. } => holder.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn timeout(path: &Path, waited: Duration, holder: Option<Holder>) -> Self {
+        Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder })
+    }
+
+    pub(crate) fn cancelled(path: &Path, holder: Option<Holder>) -> Self {
+        Self::new(Repr::Cancelled { path: Shown(path.into()), holder })
+    }
+
+    pub(crate) fn lost(path: &Path, why: Lost) -> Self {
+        Self::new(Repr::Lost { path: Shown(path.into()), why })
+    }
+
+    pub(crate) fn not_held(path: &Path, what: impl Into<String>, holder: Option<Holder>) -> Self {
+        Self::new(Repr::NotHeld { path: Shown(path.into()), what: what.into(), holder })
+    }
+
+    pub(crate) fn not_a_lock(path: &Path, what: impl Into<String>) -> Self {
+        Self::new(Repr::NotALock { path: Shown(path.into()), what: what.into() })
+    }
+
+    pub(crate) fn no_hard_links(path: &Path, source: io::Error) -> Self {
+        Self::new(Repr::NoHardLinks { path: Shown(path.into()), source })
+    }
+
+    pub(crate) fn cannot_break(path: &Path, holder: Option<Holder>, source: io::Error) -> Self {
+        Self::new(Repr::CannotBreak { path: Shown(path.into()), holder, source })
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Repr::Invalid(message.into()))
+    }
+
+    pub(crate) fn cannot_create(path: &Path, source: io::Error) -> Self {
+        Self::io(path, CREATE, source)
+    }
+
+    pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
+        Self::new(Repr::Io { path: Shown(path.into()), action, source })
+    }
+
+    fn new(repr: Repr) -> Self {
+        Self(Box::new(repr))
+    }
+}
+
+const CREATE: &str = "make a claim";

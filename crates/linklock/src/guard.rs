@@ -1,0 +1,371 @@
+//! The guard of a held lock.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::claim::Token;
+use crate::error::{Error, Lost};
+use crate::inspect::Holder;
+use crate::keepalive;
+use crate::lease::{Lease, LocalTime};
+use crate::protocol::{Place, Stake};
+
+/// A held lock. Dropping it releases it as well as can be; [`release`](Self::release) says whether that went well.
+///
+/// The guard trusts its lock up to a deadline on this machine's suspend-counting clock, and not longer: past it, or once
+/// a refresh finds the lock broken, the lock is lost, and stays so. Ask [`is_lost`](Self::is_lost) before each step that
+/// must happen under the lock, or wait on [`loss`](Self::loss) in a thread of its own.
+///
+/// In a process forked while it was held, the guard is of no use: there it counts as lost and leaves the lock alone.
+#[must_use = "a guard that is dropped at once holds no lock"]
+pub struct Guard {
+    tenure: Arc<Tenure>,
+}
+
+impl Guard {
+    pub(crate) fn new(place: Place, stake: Stake, keep_alive: bool) -> Self {
+        let token = stake.claim.token.clone();
+        let notice = if keep_alive { NOTICE } else { 0 };
+        let tenure = Arc::new(Tenure {
+            owner: place.env.process_id(),
+            token,
+            trusted_until: AtomicU64::new(trusted_until(&stake.lease, notice).as_nanos()),
+            lost: AtomicBool::new(false),
+            ended: Mutex::new(false),
+            changed: Condvar::new(),
+            stake: Mutex::new(Some(stake)),
+            notice,
+            place,
+        });
+        if keep_alive {
+            keepalive::keep(&tenure);
+        }
+        Self { tenure }
+    }
+
+    /// The lock path, absolute.
+    pub fn path(&self) -> &Path {
+        self.tenure.place.lock_path()
+    }
+
+    /// The name of the claim that holds the lock.
+    pub fn token(&self) -> &Token {
+        &self.tenure.token
+    }
+
+    /// Who holds the lock, as others see it.
+    pub fn holder(&self) -> Option<Holder> {
+        self.tenure.lock_stake().as_ref().map(|stake| Holder::new(&stake.claim, stake.lease.expiry))
+    }
+
+    /// The lifetime that the last refresh, or the acquisition, gave the lock.
+    pub fn lifetime(&self) -> Duration {
+        self.tenure.lock_stake().as_ref().map_or(Duration::ZERO, |stake| stake.lease.lifetime)
+    }
+
+    /// How much longer the lock can be trusted; zero once it is lost.
+    pub fn remaining(&self) -> Duration {
+        if self.is_lost() { Duration::ZERO } else { self.tenure.trusted_until().since(self.tenure.place.env.now()) }
+    }
+
+    /// When the lifetime ends, by the file server's clock.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.holder().map(|holder| holder.expires_at)
+    }
+
+    /// Whether the lock is lost: overdue, or found broken. Costs a look at the clock and at the pid, and asks no file
+    /// system.
+    pub fn is_lost(&self) -> bool {
+        self.tenure.is_lost()
+    }
+
+    /// What tells of the lock's loss, for another thread to poll or to wait on.
+    pub fn loss(&self) -> Loss {
+        Loss { tenure: Arc::clone(&self.tenure) }
+    }
+
+    /// Asks the file server whether the lock is still held.
+    ///
+    /// # Errors
+    /// Lost, if it is not; an I/O error if the server could not be asked.
+    pub fn check(&self) -> Result<(), Error> {
+        self.tenure.check()
+    }
+
+    /// Moves the expiry on by the lifetime, counted from now.
+    ///
+    /// # Errors
+    /// Lost, if the deadline was over before the refresh returned or the lock was broken: a lost lock is not revived. Any
+    /// other error leaves the lock as it was, and the refresh may be tried again until the deadline.
+    pub fn refresh(&self) -> Result<(), Error> {
+        self.tenure.refresh(None)
+    }
+
+    /// As [`refresh`](Self::refresh), with a new lifetime, which later refreshes keep.
+    ///
+    /// # Errors
+    /// As `refresh`; and invalid, if no lock may have that lifetime.
+    pub fn refresh_for(&self, lifetime: Duration) -> Result<(), Error> {
+        crate::lock::check_lifetime(lifetime)?;
+        self.tenure.refresh(Some(lifetime))
+    }
+
+    /// Releases the lock.
+    ///
+    /// # Errors
+    /// Lost, if the lock was not ours any more: what was done under it may have been done by another too. After an I/O
+    /// error the guard that comes back can be released again.
+    pub fn release(self) -> Result<(), ReleaseError> {
+        match self.tenure.release() {
+            Ok(()) => Ok(()),
+            Err(error) => Err(ReleaseError { error, guard: self }),
+        }
+    }
+
+    /// Leaves the lock held, for another process to refresh and release by its token. It is not kept alive any more.
+    pub fn leave(self) -> Token {
+        self.tenure.end();
+        self.tenure.token.clone()
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Guard");
+        out.field("path", &self.path())
+            .field("token", self.token())
+            .field("lost", &self.is_lost())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Whoever cares about the outcome calls release(). In a forked child the lock is not ours to release.
+        if self.tenure.is_foreign() {
+            return;
+        }
+        if let Err(e) = self.tenure.release() {
+            tracing::warn!(lock = %self.path().display(), error = %e, "the lock was not released");
+        }
+    }
+}
+
+/// A release that did not go well, with the guard.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct ReleaseError {
+    /// Why.
+    #[source]
+    pub error: Error,
+    /// The guard, to try again.
+    pub guard: Guard,
+}
+
+impl From<ReleaseError> for Error {
+    fn from(e: ReleaseError) -> Self {
+        e.error
+    }
+}
+
+/// Notice of a lock's loss. Clones are one and the same.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    tenure: Arc<Tenure>,
+}
+
+impl Loss {
+    /// Whether the lock is lost. As cheap as [`Guard::is_lost`]; false once the lock was released in time.
+    pub fn is_lost(&self) -> bool {
+        self.tenure.is_lost()
+    }
+
+    /// Waits until the lock is lost (true) or released (false).
+    ///
+    /// The notice of a lock that is kept alive comes a sixth of the lifetime before its deadline, so that there is time to
+    /// stop. It needs no refresh to return: one that hangs in a file system does not hold it up.
+    pub fn wait(&self) -> bool {
+        self.tenure.wait_for_loss(None).unwrap_or(false)
+    }
+
+    /// As [`wait`](Self::wait), for so long at most; `None` if the lock was then still held.
+    pub fn wait_timeout(&self, limit: Duration) -> Option<bool> {
+        self.tenure.wait_for_loss(Some(self.tenure.place.env.now() + limit))
+    }
+}
+
+/// A lock that is kept alive is given up this part of its lifetime before the deadline: one over this number. Zero: at
+/// the deadline.
+const NOTICE: u32 = 6;
+
+fn trusted_until(lease: &Lease, notice: u32) -> LocalTime {
+    lease.deadline - lease.lifetime.checked_div(notice).unwrap_or_default()
+}
+
+/// What a guard, its notices and the keep-alive thread share.
+#[derive(Debug)]
+pub(crate) struct Tenure {
+    pub(crate) place: Place,
+    /// The process that acquired it. A forked child has the guard too, but not the lock.
+    pub(crate) owner: u32,
+    token: Token,
+    trusted_until: AtomicU64,
+    lost: AtomicBool,
+    /// Whether the lock was released or left; paired with `changed`, which also tells of a loss and of a refresh.
+    ended: Mutex<bool>,
+    changed: Condvar,
+    /// `None` once the lock was released or left. Locked during each operation on the lock.
+    stake: Mutex<Option<Stake>>,
+    notice: u32,
+}
+
+impl Tenure {
+    fn lock_stake(&self) -> MutexGuard<'_, Option<Stake>> {
+        // A panic while it was locked leaves what was known before: still true.
+        self.stake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn trusted_until(&self) -> LocalTime {
+        LocalTime::from_nanos(self.trusted_until.load(Ordering::Acquire))
+    }
+
+    fn is_lost(&self) -> bool {
+        // The mutex comes last: in a forked child it may be locked for ever.
+        self.lost.load(Ordering::Acquire)
+            || self.is_foreign()
+            || (self.place.env.now() >= self.trusted_until() && !self.has_ended())
+    }
+
+    fn has_ended(&self) -> bool {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.place.env.process_id() != self.owner
+    }
+
+    fn check_owner(&self) -> Result<(), Error> {
+        if self.is_foreign() {
+            return Err(Error::not_held(
+                self.place.lock_path(),
+                "this process, but by the one that it was forked from",
+                None,
+            ));
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.check_owner()?;
+        let stake = self.lock_stake();
+        let Some(stake) = stake.as_ref() else { return Err(self.released()) };
+        if self.is_lost() {
+            return Err(Error::lost(self.place.lock_path(), self.why_lost()));
+        }
+        match self.place.protocol.steps().holds(&self.place, stake) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.lose(Error::lost(self.place.lock_path(), Lost::Broken))),
+            Err(e) => Err(Error::io(self.place.lock_path(), "look at the lock", e)),
+        }
+    }
+
+    /// Refreshes, with the lifetime that the lock has or a new one.
+    pub(crate) fn refresh(&self, lifetime: Option<Duration>) -> Result<(), Error> {
+        self.check_owner()?;
+        let mut stake = self.lock_stake();
+        let Some(stake) = stake.as_mut() else { return Err(self.released()) };
+        if self.is_lost() {
+            return Err(self.lose(Error::lost(self.place.lock_path(), self.why_lost())));
+        }
+        let lifetime = lifetime.unwrap_or(stake.lease.lifetime);
+        let refreshed = self.place.refresh(stake, lifetime, self.trusted_until());
+        match refreshed {
+            Ok(()) => self.trust_until(trusted_until(&stake.lease, self.notice)),
+            // Nothing is trusted for longer than what may be on disk now.
+            Err(e) if !e.is_lost() => {
+                self.trust_until(self.trusted_until().min(stake.lease.deadline));
+                return Err(e);
+            }
+            Err(e) => return Err(self.lose(e)),
+        }
+        Ok(())
+    }
+
+    fn why_lost(&self) -> Lost {
+        if self.lost.load(Ordering::Acquire) { Lost::Broken } else { Lost::Overdue }
+    }
+
+    fn trust_until(&self, until: LocalTime) {
+        self.trusted_until.store(until.as_nanos(), Ordering::Release);
+        self.wake();
+    }
+
+    /// Makes the loss known.
+    fn lose(&self, e: Error) -> Error {
+        if !self.lost.swap(true, Ordering::AcqRel) {
+            tracing::error!(lock = %self.place.lock_path().display(), claim = %self.token, error = %e, "the lock is lost");
+            self.wake();
+        }
+        e
+    }
+
+    fn wake(&self) {
+        // Under the mutex, so that nobody who has just looked misses it.
+        drop(self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+
+    fn release(&self) -> Result<(), Error> {
+        self.check_owner()?;
+        let mut stake = self.lock_stake();
+        let Some(held) = stake.as_ref() else { return Ok(()) };
+        let released = self.place.protocol.steps().release(&self.place, held);
+        match released {
+            Ok(()) => tracing::debug!(lock = %self.place.lock_path().display(), claim = %self.token, "released"),
+            Err(e) if e.is_lost() => {
+                *stake = None;
+                return Err(self.lose(e));
+            }
+            Err(e) => return Err(e),
+        }
+        *stake = None;
+        drop(stake);
+        self.end();
+        Ok(())
+    }
+
+    /// No more refreshes, no more notices.
+    fn end(&self) {
+        if self.is_foreign() {
+            return;
+        }
+        *self.lock_stake() = None;
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    fn released(&self) -> Error {
+        Error::not_held(self.place.lock_path(), "this guard, which has released it", None)
+    }
+
+    fn wait_for_loss(&self, limit: Option<LocalTime>) -> Option<bool> {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let now = self.place.env.now();
+            if self.lost.load(Ordering::Acquire) || self.is_foreign() {
+                return Some(true);
+            } else if *ended {
+                return Some(false);
+            } else if now >= self.trusted_until() {
+                return Some(true);
+            } else if limit.is_some_and(|limit| now >= limit) {
+                return None;
+            }
+            let next = limit.map_or(self.trusted_until(), |limit| limit.min(self.trusted_until()));
+            ended = keepalive::sleep(&self.changed, ended, next.since(now));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! One background thread that refreshes all guards of the process that are kept alive.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use crate::guard::Tenure;
+use crate::lease::LocalTime;
+
+/// Refreshes it at a third of its lifetime, from now until it is released, left or lost.
+pub(crate) fn keep(tenure: &Arc<Tenure>) {
+    let keeper = Keeper::of_process(tenure.owner);
+    let mut kept = keeper.lock();
+    let at = next_refresh(tenure);
+    let is_first = kept.due.peek().is_none_or(|Reverse(first)| at < first.at);
+    kept.push(at, tenure);
+    if !kept.running {
+        // Where no thread can be had, the guard is lost at its deadline, and says so.
+        let spawned = thread::Builder::new().name("linklock-keep".into()).spawn(|| keeper.run());
+        match spawned {
+            Ok(_) => kept.running = true,
+            Err(e) => tracing::error!(error = %e, "no thread to keep locks alive"),
+        }
+    }
+    drop(kept);
+    if is_first {
+        keeper.changed.notify_one();
+    }
+}
+
+fn next_refresh(tenure: &Tenure) -> LocalTime {
+    let now = tenure.place.env.now();
+    // Trusted for five sixths of the lifetime: two fifths of that are a third of the whole.
+    now + tenure.trusted_until().since(now) * 2 / 5
+}
+
+/// A refresh that failed for a reason that may pass is tried again, this often before the loss is certain.
+const RETRIES: u32 = 8;
+
+/// As `Condvar::wait_timeout`, but no longer than a second at once: its clock stands still while the machine is suspended,
+/// and deadlines do not.
+pub(crate) fn sleep<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>, time: Duration) -> MutexGuard<'a, T> {
+    changed.wait_timeout(guard, time.min(Duration::from_secs(1))).unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// The threads of a process do not live on in a forked child, and a mutex may be locked there for ever. So each process
+/// has a keeper of its own, and finds it by its pid.
+struct Keeper {
+    process: u32,
+    kept: Mutex<Kept>,
+    changed: Condvar,
+    of_child: OnceLock<Box<Keeper>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    running: bool,
+    due: BinaryHeap<Reverse<Due>>,
+    /// How many were found alive at the last clearing.
+    alive: usize,
+}
+
+impl Kept {
+    fn push(&mut self, at: LocalTime, tenure: &Arc<Tenure>) {
+        // Guards that are gone stay in the heap until they are due: clear it when they may be the most of it.
+        if self.due.len() > 2 * self.alive + 64 {
+            self.due.retain(|Reverse(due)| due.tenure.strong_count() > 0);
+            self.alive = self.due.len();
+        }
+        self.due.push(Reverse(Due { at, tenure: Arc::downgrade(tenure) }));
+    }
+}
+
+impl Keeper {
+    fn of_process(process: u32) -> &'static Self {
+        static FIRST: OnceLock<Keeper> = OnceLock::new();
+        let new = || Self { process, kept: Mutex::default(), changed: Condvar::new(), of_child: OnceLock::new() };
+        let mut keeper = FIRST.get_or_init(new);
+        while keeper.process != process {
+            keeper = keeper.of_child.get_or_init(|| Box::new(new()));
+        }
+        keeper
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends when there is nothing left to keep; the next guard starts it again.
+    fn run(&self) {
+        let mut kept = self.lock();
+        while let Some(Reverse(first)) = kept.due.peek() {
+            let Some(tenure) = first.tenure.upgrade() else {
+                kept.due.pop();
+                continue;
+            };
+            let left = first.at.since(tenure.place.env.now());
+            if !left.is_zero() {
+                // Not held while we sleep: the guard may be dropped meanwhile.
+                drop(tenure);
+                kept = sleep(&self.changed, kept, left);
+                continue;
+            }
+            kept.due.pop();
+            // Not locked while the file system works: new guards must not wait for it.
+            drop(kept);
+            let next = refresh(&tenure);
+            kept = self.lock();
+            if let Some(at) = next {
+                kept.push(at, &tenure);
+            }
+        }
+        kept.running = false;
+    }
+}
+
+/// When to refresh next; `None` if there is nothing more to do.
+fn refresh(tenure: &Tenure) -> Option<LocalTime> {
+    match tenure.refresh(None) {
+        Ok(()) => Some(next_refresh(tenure)),
+        Err(e) if e.kind() == crate::ErrorKind::Io || e.kind() == crate::ErrorKind::Permission => {
+            let now = tenure.place.env.now();
+            let left = tenure.trusted_until().since(now);
+            tracing::warn!(lock = %tenure.place.lock_path().display(), error = %e, "a refresh failed; trying again");
+            Some(now + left / RETRIES + Duration::from_millis(1))
+        }
+        Err(_) => None,
+    }
+}
+
+struct Due {
+    at: LocalTime,
+    tenure: Weak<Tenure>,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
+}

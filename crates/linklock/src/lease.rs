@@ -1,0 +1,208 @@
+//! Deadlines and the file server's clock: pure functions.
+//!
+//! Three clocks meet in a lock, and each has a type of its own, so that they cannot be mixed up: [`LocalTime`], which a
+//! holder trusts; [`ServerTime`], in which expiries are written and compared; and the wall clock of this machine, which
+//! decides nothing.
+
+use std::ops::{Add, Sub};
+use std::time::{Duration, SystemTime};
+
+/// A moment on this machine's clock that is never set and keeps counting in suspend (CLOCK_BOOTTIME on Linux).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LocalTime(u64);
+
+impl LocalTime {
+    /// From nanoseconds since the clock's own zero.
+    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the clock's own zero.
+    pub(crate) const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for LocalTime {
+    type Output = Self;
+    fn add(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(saturating_nanos(time)))
+    }
+}
+
+impl Sub<Duration> for LocalTime {
+    type Output = Self;
+    fn sub(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(saturating_nanos(time)))
+    }
+}
+
+fn saturating_nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A moment on the file server's clock, in nanoseconds since the Unix epoch. On a local file system the kernel is the
+/// server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ServerTime(i128);
+
+impl ServerTime {
+    /// From what a file's attributes say.
+    pub(crate) fn from_parts(secs: i64, nanos: u32) -> Self {
+        Self(i128::from(secs) * 1_000_000_000 + i128::from(nanos))
+    }
+
+    /// Whole seconds, rounded down, and the nanoseconds beyond them; clamped to what 64 bits of seconds hold.
+    pub(crate) fn to_parts(self) -> (i64, u32) {
+        let secs = self.0.div_euclid(1_000_000_000);
+        let nanos = self.0.rem_euclid(1_000_000_000);
+        match i64::try_from(secs) {
+            Ok(secs) => (secs, nanos as u32),
+            Err(_) if secs < 0 => (i64::MIN, 0),
+            Err(_) => (i64::MAX, 0),
+        }
+    }
+
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        let nanos = (self.0 - earlier.0).clamp(0, i128::from(u64::MAX));
+        Duration::from_nanos(nanos as u64)
+    }
+
+    /// As the standard library's time; the Unix epoch or the far end where it cannot be told.
+    pub(crate) fn to_system_time(self) -> SystemTime {
+        let distance = Duration::from_nanos(u64::try_from(self.0.unsigned_abs()).unwrap_or(u64::MAX));
+        let time = if self.0 < 0 {
+            SystemTime::UNIX_EPOCH.checked_sub(distance)
+        } else {
+            SystemTime::UNIX_EPOCH.checked_add(distance)
+        };
+        time.unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    fn has_no_fraction(self) -> bool {
+        self.0 % 1_000_000_000 == 0
+    }
+}
+
+impl Add<Duration> for ServerTime {
+    type Output = Self;
+    fn add(self, time: Duration) -> Self {
+        Self(self.0 + i128::from(saturating_nanos(time)))
+    }
+}
+
+impl From<SystemTime> for ServerTime {
+    fn from(time: SystemTime) -> Self {
+        match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => Self(after.as_nanos() as i128),
+            Err(before) => Self(-(before.duration().as_nanos() as i128)),
+        }
+    }
+}
+
+/// What one change told of the server's clock: it said `ctime` at some moment between `before` and `after`.
+///
+/// The bounds are conservative both ways: who writes an expiry takes the latest that the server's clock can say, who
+/// judges one takes the earliest. So a slow reply lengthens a lock for others and never for its holder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Anchor {
+    ctime: ServerTime,
+    before: LocalTime,
+    after: LocalTime,
+}
+
+impl Anchor {
+    /// From a change sent after `before`, whose reply, with this ctime, was there at `after`.
+    pub(crate) fn new(ctime: ServerTime, before: LocalTime, after: LocalTime) -> Self {
+        Self { ctime, before, after }
+    }
+
+    /// The earliest that the server's clock can say at `now`.
+    pub(crate) fn earliest(&self, now: LocalTime) -> ServerTime {
+        self.ctime + now.since(self.after)
+    }
+
+    /// The latest that the server's clock can say at `now`. A ctime is rounded down: to the kernel's tick (10 ms at
+    /// most), or to as much as two seconds by file systems that store whole ones.
+    pub(crate) fn latest(&self, now: LocalTime) -> ServerTime {
+        let rounding = if self.ctime.has_no_fraction() { Duration::from_secs(2) } else { Duration::from_millis(10) };
+        self.ctime + rounding + now.since(self.before)
+    }
+
+    /// When this machine may be sure that the server's clock is past `moment`.
+    pub(crate) fn surely_past(&self, moment: ServerTime) -> LocalTime {
+        self.after + moment.since(self.ctime)
+    }
+}
+
+/// The time for which a claim was last good, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    /// The holder trusts its lock up to here and not one moment longer.
+    pub(crate) deadline: LocalTime,
+    /// What was written to the file: never before `deadline`, as the server's clock tells it.
+    pub(crate) expiry: ServerTime,
+    /// How long it was made for.
+    pub(crate) lifetime: Duration,
+}
+
+impl Lease {
+    /// The lease that a call gives which sets the expiry and starts at `now`.
+    pub(crate) fn starting(now: LocalTime, anchor: &Anchor, lifetime: Duration) -> Self {
+        Self { deadline: now + lifetime, expiry: anchor.latest(now) + lifetime, lifetime }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn anchor() -> Anchor {
+        // The reply took 5 s; the server's clock is at 1000.5 s.
+        Anchor::new(
+            ServerTime::from_parts(1000, 500_000_000),
+            LocalTime::from_nanos(10_000 * MS),
+            LocalTime::from_nanos(15_000 * MS),
+        )
+    }
+
+    #[test]
+    fn the_servers_clock_is_bounded_from_both_sides() {
+        let now = LocalTime::from_nanos(16_000 * MS);
+        assert_eq!(anchor().earliest(now), ServerTime::from_parts(1001, 500_000_000));
+        assert_eq!(anchor().latest(now), ServerTime::from_parts(1006, 510_000_000));
+    }
+
+    #[test]
+    fn an_expiry_is_never_over_for_others_before_the_holders_deadline() {
+        let set = LocalTime::from_nanos(16_000 * MS);
+        let lease = Lease::starting(set, &anchor(), Duration::from_secs(3));
+        let seen_over = anchor().surely_past(lease.expiry);
+        assert!(seen_over >= lease.deadline, "{seen_over:?} is before {:?}", lease.deadline);
+    }
+
+    #[test]
+    fn a_clock_of_whole_seconds_is_taken_for_a_coarse_one() {
+        let at = LocalTime::from_nanos(0);
+        let coarse = Anchor::new(ServerTime::from_parts(1000, 0), at, at);
+        assert_eq!(coarse.latest(at), ServerTime::from_parts(1002, 0));
+    }
+
+    #[test]
+    fn times_far_away_saturate() {
+        let far = ServerTime::from_parts(i64::MAX, 0) + Duration::MAX;
+        assert_eq!(far.to_parts().0, i64::MAX);
+        assert_eq!(LocalTime::from_nanos(5) + Duration::MAX, LocalTime::from_nanos(u64::MAX));
+        assert_eq!(ServerTime::from_parts(-1, 5).to_parts(), (-1, 5));
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(7);
+        assert_eq!(ServerTime::from(before).to_system_time(), before);
+    }
+}

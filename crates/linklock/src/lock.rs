@@ -1,0 +1,363 @@
+//! The lock and its builder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::acquire;
+use crate::claim::{LockPath, Token};
+use crate::env::Env;
+use crate::env::os::OsEnv;
+use crate::error::{Error, Lost};
+use crate::guard::Guard;
+use crate::inspect::{self, Status};
+use crate::lease::{Anchor, Lease};
+use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone};
+use crate::wait::Wait;
+
+/// The separator in the names of claims, as flufl.lock has it.
+pub const SEPARATOR: char = '|';
+/// How long a lock lasts without a refresh, unless the builder says otherwise.
+pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(15);
+/// How long after its expiry a lock is broken, unless the builder says otherwise: flufl.lock's CLOCK_SLOP.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+const LIFETIME_LEAST: Duration = Duration::from_millis(10);
+const LIFETIME_MOST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// A lock path, and how to contend for it. Holds nothing: [`acquire`](Self::acquire) gives a [`Guard`] that does.
+///
+/// One `Lock` may be shared by threads, and every `acquire` is a contender of its own: two in one process exclude each
+/// other as two on different machines do.
+#[derive(Clone, Debug)]
+pub struct Lock {
+    place: Place,
+    wait: Option<Duration>,
+    keep_alive: bool,
+}
+
+impl Lock {
+    /// A lock at this path, with the defaults of [`Builder`].
+    ///
+    /// # Errors
+    /// Invalid, if no lock can have this path.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::builder(path).build()
+    }
+
+    /// For setting more than the path.
+    pub fn builder(path: impl AsRef<Path>) -> Builder {
+        Builder {
+            path: path.as_ref().into(),
+            lifetime: DEFAULT_LIFETIME,
+            grace: DEFAULT_GRACE,
+            timeout: None,
+            separator: SEPARATOR,
+            host: None,
+            mode: 0o644,
+            recover_dead: true,
+            keep_alive: false,
+            protocol: Protocol::Link,
+            on_behalf_of: OnBehalfOf::ThisProcess,
+        }
+    }
+
+    /// The lock path, absolute.
+    pub fn path(&self) -> &Path {
+        self.place.lock_path()
+    }
+
+    /// Takes the lock, and waits for it as long as the builder's time-out says: for ever by default.
+    ///
+    /// # Errors
+    /// Timeout, with the holder; or what stands in the way, such as a directory that is missing or not writable.
+    pub fn acquire(&self) -> Result<Guard, Error> {
+        self.acquire_with(&Wait { limit: self.wait, ..Wait::default() })
+    }
+
+    /// Takes the lock if it can be had now. This is one full try: a lock that is over is broken.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire).
+    pub fn try_acquire(&self) -> Result<Guard, Error> {
+        self.acquire_with(&Wait::not_at_all())
+    }
+
+    /// Takes the lock, waiting as told.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire), and cancelled.
+    pub fn acquire_with(&self, wait: &Wait) -> Result<Guard, Error> {
+        let stake = acquire::acquire(&self.place, wait)?;
+        Ok(Guard::new(self.place.clone(), stake, self.keep_alive))
+    }
+
+    /// Takes over a lock that another process acquired and left, by its token. What the claim holds is asked of the disk,
+    /// and how long it lasts of the server's clock.
+    ///
+    /// # Errors
+    /// Lost, if its lifetime is over; not held, if another claim or none holds the lock.
+    pub fn adopt(&self, token: &Token) -> Result<Guard, Error> {
+        let place = &self.place;
+        let env = place.env.as_ref();
+        let not_held = |holder| Error::not_held(self.path(), token.to_string(), holder);
+        let claim = self.parse(token)?;
+        let lock = match place.look()? {
+            Seen::Lock(lock) => lock,
+            Seen::NotALock(what) => return Err(Error::not_a_lock(self.path(), what)),
+            Seen::Free | Seen::EmptyDirectory => return Err(not_held(None)),
+        };
+        if lock.claim.as_ref() != Some(&claim) {
+            return Err(not_held(lock.holder()));
+        }
+        let place = Place { protocol: lock.protocol, ..place.clone() };
+        let file = place.protocol.steps().held_file(&place, &claim);
+        let before = env.now();
+        let read = env.touch(&file).and_then(|touched| Ok((touched.ctime, env.stat(&file)?)));
+        let (ctime, attr) = match read {
+            Ok(read) => read,
+            Err(e) if is_gone(&e) => return Err(Error::lost(self.path(), Lost::Broken)),
+            Err(e) => return Err(Error::io(self.path(), "look at the claim", e)),
+        };
+        let anchor = Anchor::new(ctime, before, env.now());
+        // By the latest that the server's clock can say: what is left is never overrated.
+        let left = attr.mtime.since(anchor.latest(env.now()));
+        if left.is_zero() {
+            return Err(Error::lost(self.path(), Lost::Overdue));
+        }
+        let lease = Lease { deadline: before + left, expiry: attr.mtime, lifetime: place.lifetime };
+        let stake = Stake { claim, id: attr.id, anchor, lease, fresh: false };
+        Ok(Guard::new(place, stake, self.keep_alive))
+    }
+
+    /// Looks at the lock path without touching anything. What is over is judged by this machine's wall clock; a contender
+    /// asks the file server's.
+    ///
+    /// # Errors
+    /// If the file system does not let us look.
+    pub fn inspect(&self) -> Result<Status, Error> {
+        inspect::inspect(&self.place)
+    }
+
+    /// Waits until the next contender could have the lock at once, without taking it.
+    ///
+    /// # Errors
+    /// Timeout, with the holder; cancelled.
+    pub fn wait_until_free(&self, wait: &Wait) -> Result<(), Error> {
+        acquire::wait_until_free(&self.place, wait)
+    }
+
+    /// Takes the lock from its holder, for an operator. Tells what was broken; `None` if the lock was free.
+    ///
+    /// # Errors
+    /// Not held, if it is not the named claim's; timeout, if it is not over. What is no lock is never removed.
+    pub fn break_lock(&self, which: &Which) -> Result<Option<Status>, Error> {
+        if let Which::Claim(token) = which {
+            self.parse(token)?;
+        }
+        // A change of the lock between our look and our act means that somebody made progress: look again.
+        loop {
+            let status = self.inspect()?;
+            let lock = match self.place.look()? {
+                Seen::Lock(lock) => lock,
+                Seen::NotALock(what) => return Err(Error::not_a_lock(self.path(), what)),
+                Seen::EmptyDirectory if self.place.protocol == Protocol::Link => {
+                    return Err(Error::not_a_lock(self.path(), "an empty directory"));
+                }
+                Seen::Free | Seen::EmptyDirectory => match which {
+                    Which::Claim(token) => return Err(Error::not_held(self.path(), token.to_string(), None)),
+                    Which::Over | Which::Any => return Ok(None),
+                },
+            };
+            match which {
+                Which::Claim(token) if lock.claim.as_ref().map(|c| &c.token) != Some(token) => {
+                    return Err(Error::not_held(self.path(), token.to_string(), lock.holder()));
+                }
+                Which::Over if self.judge_by_server(&lock)? == Verdict::Live => {
+                    return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder()));
+                }
+                _ => {}
+            }
+            match self.place.break_lock(&lock)? {
+                Break::Done => {
+                    let holder = lock.holder().map(|h| h.to_string());
+                    tracing::warn!(lock = %self.path().display(), holder, why = "an operator said so", "broke the lock");
+                    self.place.sweep();
+                    return Ok(Some(status));
+                }
+                Break::Changed if lock.claim.is_none() => {
+                    let unreadable =
+                        std::io::Error::new(std::io::ErrorKind::PermissionDenied, "its content cannot be read");
+                    return Err(Error::cannot_break(self.path(), None, unreadable));
+                }
+                Break::Changed => {}
+                Break::Busy => return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder())),
+            }
+        }
+    }
+
+    /// Judges with the server's clock, which only a change can tell: a claim that contends for nothing.
+    fn judge_by_server(&self, lock: &crate::protocol::SeenLock) -> Result<Verdict, Error> {
+        let steps = self.place.protocol.steps();
+        let stake = steps.stage(&self.place)?;
+        let verdict = self.place.judge(lock, stake.anchor.earliest(self.place.env.now()));
+        steps.withdraw(&self.place, &stake.claim);
+        Ok(verdict)
+    }
+
+    fn parse(&self, token: &Token) -> Result<crate::claim::Claim, Error> {
+        self.place.path.parse(crate::claim::bytes_of(token.as_os_str().as_ref())).ok_or_else(|| {
+            Error::invalid(format!(
+                "{}: {token} is no token of this lock; a token is printed when the lock is acquired",
+                self.path().display()
+            ))
+        })
+    }
+}
+
+/// Which lock an operator wants broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Which {
+    /// The one that this claim holds, live or not, and no other.
+    Claim(Token),
+    /// Whatever is over: lifetime and grace have passed by the server's clock, or the holder is known to be dead.
+    Over,
+    /// Whatever lock is there. The last resort: its holder may be at work.
+    Any,
+}
+
+/// Settings of a [`Lock`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until build() is called"]
+pub struct Builder {
+    path: PathBuf,
+    lifetime: Duration,
+    grace: Duration,
+    timeout: Option<Duration>,
+    separator: char,
+    host: Option<String>,
+    mode: u32,
+    recover_dead: bool,
+    keep_alive: bool,
+    protocol: Protocol,
+    on_behalf_of: OnBehalfOf,
+}
+
+impl Builder {
+    /// How long the lock lasts without a refresh: 15 s unless set; 10 ms to ten years. Long enough for the work, or for
+    /// the worst pause of the file server if the lock is kept alive; short enough to wait for after a crash.
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// How long after its expiry a lock is broken: 10 s unless set. It must cover what the clocks of holder and server can
+    /// drift apart within a lifetime, and with flufl.lock peers the difference of the machines' wall clocks.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// How long [`Lock::acquire`] waits; for ever unless set.
+    pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// What stands between the parts of a claim's name: `|` unless set. All contenders must agree on it, and the lock path
+    /// must not hold it.
+    pub fn separator(mut self, separator: char) -> Self {
+        self.separator = separator;
+        self
+    }
+
+    /// The name that others see for this machine; the system's host name unless set. It must differ between machines.
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = Some(host.into());
+        self
+    }
+
+    /// The permissions of the claim's file, before the umask: 0o644 unless set. Who may not read it cannot see who holds the
+    /// lock, and cannot break it.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Whether a lock is broken at once when its holder, on this machine, is known to have ended. On unless set. Switch it
+    /// off where work goes on under the lock after the holding process has ended, or where machines are resumed from one
+    /// and the same snapshot, host name and all.
+    pub fn recover_dead(mut self, recover: bool) -> Self {
+        self.recover_dead = recover;
+        self
+    }
+
+    /// Whether a background thread refreshes the lock for as long as the guard lives. Off unless set.
+    pub fn keep_alive(mut self, keep: bool) -> Self {
+        self.keep_alive = keep;
+        self
+    }
+
+    /// How the lock is kept on disk: [`Protocol::Link`] unless set.
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// For whom the lock is taken: for this process unless set.
+    pub fn on_behalf_of(mut self, whom: OnBehalfOf) -> Self {
+        self.on_behalf_of = whom;
+        self
+    }
+
+    /// Checks the settings. Touches nothing on disk.
+    ///
+    /// # Errors
+    /// Invalid, with the setting that cannot work.
+    pub fn build(self) -> Result<Lock, Error> {
+        self.build_in(Arc::new(OsEnv))
+    }
+
+    pub(crate) fn build_in(self, env: Arc<dyn Env>) -> Result<Lock, Error> {
+        let path = LockPath::new(&self.path, self.separator)?;
+        check_lifetime(self.lifetime)?;
+        if self.grace > LIFETIME_MOST {
+            return Err(Error::invalid(format!("grace {:?}: at most ten years", self.grace)));
+        }
+        if self.mode & !0o666 != 0 || self.mode & 0o600 != 0o600 {
+            return Err(Error::invalid(format!(
+                "mode {:o}: the owner must read and write, and nobody execute",
+                self.mode
+            )));
+        }
+        let host = match self.host {
+            Some(host) => {
+                path.check_host(&host)?;
+                host
+            }
+            // What the system has is no user's mistake: make it fit.
+            None => env.host_name().replace(['/', '\n', self.separator], "-"),
+        };
+        let place = Place {
+            env,
+            path,
+            protocol: self.protocol,
+            host,
+            lifetime: self.lifetime,
+            grace: self.grace,
+            mode: self.mode,
+            recover_dead: self.recover_dead,
+            on_behalf_of: self.on_behalf_of,
+            times_unreliable: Arc::default(),
+        };
+        Ok(Lock { place, wait: self.timeout, keep_alive: self.keep_alive })
+    }
+}
+
+pub(crate) fn check_lifetime(lifetime: Duration) -> Result<(), Error> {
+    if (LIFETIME_LEAST..=LIFETIME_MOST).contains(&lifetime) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("lifetime {lifetime:?}: from {LIFETIME_LEAST:?} to ten years")))
+}

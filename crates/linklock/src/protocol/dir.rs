@@ -1,0 +1,144 @@
+//! The `dir` protocol: a claim directory with one entry, renamed to the lock path. Every name is used once.
+//!
+//! At most one entry is under the lock path, since it arrives by one atomic rename onto nothing or onto an empty
+//! directory, and nobody ever adds a second. An unlink of an entry, however late, however often repeated, removes that
+//! claim or nothing.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone};
+use crate::claim::{Claim, bytes_of};
+use crate::error::{Error, Lost};
+
+#[derive(Debug)]
+pub(super) struct Dir;
+
+/// What the directory at the lock path is; `None` if it changed under the look.
+pub(super) fn look(place: &Place) -> io::Result<Option<Seen>> {
+    let names = place.env.list(place.lock_path())?;
+    let [name] = names.as_slice() else {
+        let seen = if names.is_empty() { Seen::EmptyDirectory } else { Seen::NotALock("a directory".into()) };
+        return Ok(Some(seen));
+    };
+    let Some(claim) = place.path.parse(bytes_of(name.as_ref())) else {
+        return Ok(Some(Seen::NotALock("a directory".into())));
+    };
+    // Gone by now: an error that makes the caller look again.
+    let attr = place.env.stat(&place.lock_path().join(name))?;
+    Ok(Some(Seen::Lock(SeenLock { protocol: Protocol::Dir, claim: Some(claim), attr })))
+}
+
+impl Dir {
+    fn entry(place: &Place, claim: &Claim) -> PathBuf {
+        place.lock_path().join(claim.token.as_os_str())
+    }
+
+    fn staged_entry(place: &Place, claim: &Claim) -> PathBuf {
+        place.path.beside(&claim.token).join(claim.token.as_os_str())
+    }
+
+    /// Clears the lock path after its entry was removed. A held lock is not empty, so it cannot be hit.
+    fn clear(place: &Place) {
+        // Not there, or taken again: both are as well.
+        let _ = place.env.rmdir(place.lock_path());
+    }
+}
+
+impl Steps for Dir {
+    fn stage(&self, place: &Place) -> Result<Stake, Error> {
+        let claim = place.new_claim()?;
+        let dir = place.path.beside(&claim.token);
+        // Whoever may read the claim may search the directory.
+        let mode = place.mode | (place.mode & 0o444) >> 2;
+        let made = place.env.mkdir(&dir, mode).and_then(|()| {
+            let entry = Self::staged_entry(place, &claim);
+            place.create(claim, &entry).inspect_err(|_| {
+                let _ = place.env.rmdir(&dir);
+            })
+        });
+        made.map_err(|e| Error::cannot_create(place.lock_path(), e))
+    }
+
+    fn attempt(&self, place: &Place, stake: &mut Stake) -> Result<Attempt, Error> {
+        if !place.freshen(stake, &Self::staged_entry(place, &stake.claim))? {
+            return Ok(Attempt::Void);
+        }
+        let renamed = place.env.rename(&place.path.beside(&stake.claim.token), place.lock_path());
+        // Never by rename's word alone: its reply may have been lost. Our entry's name is ours alone, so if it is under
+        // the lock path, the lock is ours.
+        match self.holds(place, stake) {
+            Ok(true) if place.env.now() < stake.lease.deadline => return Ok(Attempt::Won),
+            // Too late to trust it: remove it, which is safe at any time.
+            Ok(true) => {
+                let _ = self.release(place, stake);
+                return Ok(Attempt::Void);
+            }
+            Ok(false) => {}
+            Err(e) => return Err(Error::io(place.lock_path(), "see whether the lock was taken", e)),
+        }
+        let Err(e) = renamed else { return Ok(Attempt::Void) };
+        match e.kind() {
+            io::ErrorKind::DirectoryNotEmpty
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::StaleNetworkFileHandle
+            | io::ErrorKind::Interrupted => Ok(Attempt::Lost),
+            io::ErrorKind::NotFound => Ok(Attempt::Void),
+            _ => Err(Error::io(place.lock_path(), "rename the claim to the lock path", e)),
+        }
+    }
+
+    fn holds(&self, place: &Place, stake: &Stake) -> io::Result<bool> {
+        match place.env.stat(&Self::entry(place, &stake.claim)) {
+            Ok(attr) => {
+                place.note_times(stake, &attr);
+                Ok(true)
+            }
+            Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn held_file(&self, place: &Place, claim: &Claim) -> PathBuf {
+        Self::entry(place, claim)
+    }
+
+    fn staged_file(&self, place: &Place, claim: &Claim) -> PathBuf {
+        Self::staged_entry(place, claim)
+    }
+
+    fn release(&self, place: &Place, stake: &Stake) -> Result<(), Error> {
+        // Safe at any time: the name is ours alone, and used once.
+        match place.env.unlink(&Self::entry(place, &stake.claim)) {
+            Ok(()) => {}
+            Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => {
+                return Err(Error::lost(place.lock_path(), Lost::Broken));
+            }
+            Err(e) => return Err(Error::io(place.lock_path(), "release the lock", e)),
+        }
+        Self::clear(place);
+        if place.env.now() < stake.lease.deadline { Ok(()) } else { Err(Error::lost(place.lock_path(), Lost::Overdue)) }
+    }
+
+    fn withdraw(&self, place: &Place, claim: &Claim) {
+        let dir = place.path.beside(&claim.token);
+        let gone = gone_is_ok(place.env.unlink(&Self::staged_entry(place, claim)))
+            .and_then(|()| gone_is_ok(place.env.rmdir(&dir)));
+        if let Err(e) = gone {
+            tracing::warn!(lock = %place.lock_path().display(), claim = %claim.token, error = %e, "a claim is left over");
+        }
+    }
+
+    fn break_lock(&self, place: &Place, seen: &SeenLock) -> Result<Break, Error> {
+        let Some(claim) = &seen.claim else { return Ok(Break::Changed) };
+        // It names the claim that was seen: it removes that one or nothing, whoever else is at work.
+        match place.env.unlink(&Self::entry(place, claim)) {
+            Ok(()) => {}
+            Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => return Ok(Break::Changed),
+            Err(e) => return Err(place.break_failed(seen, e)),
+        }
+        Self::clear(place);
+        Ok(Break::Done)
+    }
+}

@@ -1,0 +1,234 @@
+//! The `link` protocol: a claim file, hard-linked to the lock path. Compatible on disk with flufl.lock.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{
+    Attempt, Break, CONTENT_LIMIT, Place, Protocol, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
+};
+use crate::acquire;
+use crate::claim::{Claim, bytes_of};
+use crate::env::{Attr, FileKind};
+use crate::error::{Error, Lost};
+use crate::wait::Wait;
+
+#[derive(Debug)]
+pub(super) struct Link;
+
+/// What the regular file at the lock path is; `None` if it changed under the look.
+pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
+    let lock = |claim, attr| Ok(Some(Seen::Lock(SeenLock { protocol: Protocol::Link, claim, attr })));
+    let (attr, content) = match place.env.read(place.lock_path(), CONTENT_LIMIT) {
+        Ok((attr, _)) if attr.kind != FileKind::Regular => return Ok(None),
+        Ok(read) => read,
+        // Somebody else's file; a second link makes it likely that it is a lock.
+        Err(e) if is_refused(&e) && attr.nlink > 1 => return lock(None, attr),
+        Err(e) => return Err(e),
+    };
+    match place.path.parse(&content) {
+        Some(claim) => lock(Some(claim), attr),
+        // flufl.lock empties its claim for a moment if lock() is called again while it is held.
+        None if content.is_empty() && attr.nlink > 1 => lock(None, attr),
+        None => Ok(Some(Seen::NotALock("an ordinary file".into()))),
+    }
+}
+
+impl Link {
+    /// Whether these are the attributes of our claim, linked. The number of a file that is gone may be used again, so it
+    /// is not enough; with the very mtime that we set it is, and where the file system rounds that, the content tells,
+    /// for no name is used twice.
+    fn is_ours(place: &Place, stake: &Stake, attr: &Attr) -> io::Result<bool> {
+        if attr.id != stake.id || attr.nlink < 2 {
+            return Ok(false);
+        }
+        if attr.mtime == stake.lease.expiry {
+            return Ok(true);
+        }
+        let (read, content) = place.env.read(place.lock_path(), CONTENT_LIMIT)?;
+        Ok(read.id == stake.id && place.path.parse(&content).is_some_and(|claim| claim.token == stake.claim.token))
+    }
+
+    /// Decides an attempt for which link(2) gave `linked`.
+    fn decide(place: &Place, stake: &Stake, linked: &io::Result<()>) -> io::Result<Option<Attempt>> {
+        let attr = match place.env.stat(place.lock_path()) {
+            Ok(attr) => attr,
+            Err(e) if is_gone(&e) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        if !Self::is_ours(place, stake, &attr)? {
+            if attr.id == stake.id && attr.nlink < 2 && linked.is_ok() {
+                // Linked, but the claim's own name was removed meanwhile: nobody could refresh such a lock.
+                let _ = Self::unlink_lock(place, stake);
+                return Ok(Some(Attempt::Void));
+            }
+            return Ok(None);
+        }
+        place.note_times(stake, &attr);
+        if attr.len != bytes_of(&place.path.beside(&stake.claim.token)).len() as u64 {
+            // Out of space, and no error so far: nobody could tell whose lock it is.
+            let _ = Self::unlink_lock(place, stake);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        // After a pause or a slow reply others may already be breaking it: then it was never ours.
+        if place.env.now() >= stake.lease.deadline {
+            return Ok(Some(Attempt::Void));
+        }
+        Ok(Some(Attempt::Won))
+    }
+
+    /// Removes the lock path, which was just seen to be ours.
+    fn unlink_lock(place: &Place, stake: &Stake) -> Result<(), Error> {
+        // The name is shared and unlink is unconditional. Before our deadline nobody else may have put a lock there;
+        // after it, the name is not ours to touch.
+        if place.env.now() >= stake.lease.deadline {
+            return Err(Error::lost(place.lock_path(), Lost::Overdue));
+        }
+        // ENOENT: the request was carried out, its reply lost, and the request sent again.
+        gone_is_ok(place.env.unlink(place.lock_path())).map_err(|e| Error::io(place.lock_path(), "release the lock", e))
+    }
+}
+
+impl Steps for Link {
+    fn stage(&self, place: &Place) -> Result<Stake, Error> {
+        let claim = place.new_claim()?;
+        let path = place.path.beside(&claim.token);
+        place.create(claim, &path).map_err(|e| Error::cannot_create(place.lock_path(), e))
+    }
+
+    fn attempt(&self, place: &Place, stake: &mut Stake) -> Result<Attempt, Error> {
+        let claim = place.path.beside(&stake.claim.token);
+        // A lock that appears with an expiry already over would be broken at once, under its new holder.
+        if !place.freshen(stake, &claim)? {
+            return Ok(Attempt::Void);
+        }
+        let linked = place.env.link(&claim, place.lock_path());
+        // Never by link's word alone: a reply that was lost makes a link that was made look failed, and old clients have
+        // told the opposite.
+        match Self::decide(place, stake, &linked) {
+            Ok(Some(attempt)) => return Ok(attempt),
+            Ok(None) => {}
+            Err(e) => {
+                // We may hold it without knowing. Before our deadline it can only be ours if it is our file.
+                if self.holds(place, stake).unwrap_or(false) {
+                    let _ = Self::unlink_lock(place, stake);
+                }
+                return Err(Error::io(place.lock_path(), "see whether the lock was taken", e));
+            }
+        }
+        let Err(e) = linked else { return Ok(Attempt::Lost) };
+        match e.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::StaleNetworkFileHandle | io::ErrorKind::Interrupted => {
+                Ok(Attempt::Lost)
+            }
+            io::ErrorKind::NotFound => Ok(Attempt::Void),
+            io::ErrorKind::Unsupported | io::ErrorKind::TooManyLinks => Err(Error::no_hard_links(place.lock_path(), e)),
+            _ => Err(Error::io(place.lock_path(), "link the claim to the lock path", e)),
+        }
+    }
+
+    fn holds(&self, place: &Place, stake: &Stake) -> io::Result<bool> {
+        match place.env.stat(place.lock_path()) {
+            Ok(attr) => Self::is_ours(place, stake, &attr),
+            Err(e) if is_gone(&e) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn held_file(&self, place: &Place, claim: &Claim) -> PathBuf {
+        // The claim's own name: whatever became of the lock path, this can only reach our file.
+        place.path.beside(&claim.token)
+    }
+
+    fn staged_file(&self, place: &Place, claim: &Claim) -> PathBuf {
+        place.path.beside(&claim.token)
+    }
+
+    fn release(&self, place: &Place, stake: &Stake) -> Result<(), Error> {
+        let ours = self.holds(place, stake).map_err(|e| Error::io(place.lock_path(), "look at the lock", e))?;
+        let released =
+            if ours { Self::unlink_lock(place, stake) } else { Err(Error::lost(place.lock_path(), Lost::Broken)) };
+        // The claim goes last: as long as it stands, no other file can have its inode's number.
+        if released.as_ref().map_or_else(Error::is_lost, |()| true) {
+            self.withdraw(place, &stake.claim);
+        }
+        released
+    }
+
+    fn withdraw(&self, place: &Place, claim: &Claim) {
+        if let Err(e) = gone_is_ok(place.env.unlink(&place.path.beside(&claim.token))) {
+            tracing::warn!(lock = %place.lock_path().display(), claim = %claim.token, error = %e, "a claim file is left over");
+        }
+    }
+
+    fn break_lock(&self, place: &Place, seen: &SeenLock) -> Result<Break, Error> {
+        // Removing the shared name is unconditional, so breakers take turns: a second one that judged the same lock
+        // would remove the successor's. The guard is a dir lock, which has no such trouble itself.
+        let guard = Place {
+            path: place.path.breakers_guard(),
+            protocol: Protocol::Dir,
+            lifetime: GUARD_LIFETIME,
+            ..place.clone()
+        };
+        let turn = match acquire::acquire(&guard, &Wait::not_at_all()) {
+            Ok(turn) => turn,
+            Err(e) if e.is_timeout() => return Ok(Break::Busy),
+            Err(e) => return Err(e),
+        };
+        let broken = break_in_turn(place, seen, &guard, &turn);
+        if let Err(e) = guard.protocol.steps().release(&guard, &turn) {
+            tracing::warn!(lock = %place.lock_path().display(), error = %e, "the breakers' guard could not be released");
+        }
+        broken
+    }
+}
+
+/// Longer than the few calls of a break take; not so long that a breaker that is cut off holds up the others.
+const GUARD_LIFETIME: Duration = Duration::from_secs(15);
+
+fn break_in_turn(place: &Place, seen: &SeenLock, guard: &Place, turn: &Stake) -> Result<Break, Error> {
+    let env = place.env.as_ref();
+    // Look again: whoever had the turn before us may have broken it.
+    match place.look()? {
+        Seen::Lock(again) if again.is_same(seen) => {}
+        _ => return Ok(Break::Changed),
+    }
+    let Some(claim) = &seen.claim else { return Ok(Break::Changed) };
+    // A fresh name: rename onto another link of the same file would do nothing and say that all is well.
+    let aside = place.path.beside(&place.new_claim()?.token);
+    if env.now() >= turn.lease.deadline || !guard.protocol.steps().holds(guard, turn).unwrap_or(false) {
+        return Ok(Break::Changed);
+    }
+    match env.rename(place.lock_path(), &aside) {
+        Ok(()) => {}
+        Err(e) if is_gone(&e) => return Ok(Break::Changed),
+        Err(e) => return Err(place.break_failed(seen, e)),
+    }
+    // A peer that knows no guard may have come between: what was moved decides, not what was seen.
+    let ours_to_remove = env.read(&aside, CONTENT_LIMIT).is_ok_and(|(attr, content)| {
+        seen.is_unchanged(&attr) && place.path.parse(&content).is_some_and(|moved| moved.token == claim.token)
+    });
+    if !ours_to_remove {
+        put_back(place, &aside);
+        return Ok(Break::Changed);
+    }
+    // The claim's own name first: without it the holder's next refresh fails, and no late link can bring it back.
+    for path in [place.path.beside(&claim.token), aside] {
+        if let Err(e) = gone_is_ok(env.unlink(&path)) {
+            tracing::warn!(lock = %place.lock_path().display(), file = %path.display(), error = %e, "a broken claim is left over");
+        }
+    }
+    Ok(Break::Done)
+}
+
+/// Undoes the move of a lock that was not to be broken. It must never replace a lock that was taken meanwhile.
+fn put_back(place: &Place, aside: &std::path::Path) {
+    let env = place.env.as_ref();
+    let put = env.link(aside, place.lock_path()).and_then(|()| gone_is_ok(env.unlink(aside)));
+    // Linux lets nobody link a file that he does not own (fs.protected_hardlinks).
+    let put = put.or_else(|e| if is_refused(&e) { env.rename_noreplace(aside, place.lock_path()) } else { Err(e) });
+    if let Err(e) = put {
+        tracing::error!(lock = %place.lock_path().display(), aside = %bytes_of(aside).escape_ascii(), error = %e,
+            "a live lock was moved by a breaker and could not be put back: its holder has lost it");
+    }
+}

@@ -1,0 +1,370 @@
+//! The two protocols, what they share, and what is at a lock path whichever of them put it there.
+
+mod dir;
+mod link;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::claim::{Claim, LockPath};
+use crate::env::{Attr, Env, FileId, FileKind, Liveness};
+use crate::error::{Error, Lost};
+use crate::inspect::Holder;
+use crate::lease::{Anchor, Lease, LocalTime, ServerTime};
+
+/// How a lock is kept on disk. Locks of different protocols on one path exclude each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// A claim file, linked to the lock path: compatible with flufl.lock.
+    #[default]
+    Link,
+    /// A claim directory, renamed to the lock path: names are used once, so nothing late can remove another's lock. Needs
+    /// no hard links.
+    Dir,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Link => "link",
+            Self::Dir => "dir",
+        })
+    }
+}
+
+impl Protocol {
+    pub(crate) fn steps(self) -> &'static dyn Steps {
+        match self {
+            Self::Link => &link::Link,
+            Self::Dir => &dir::Dir,
+        }
+    }
+}
+
+/// For whom a lock is taken: whose death makes it dead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnBehalfOf {
+    /// The process that acquires it.
+    #[default]
+    ThisProcess,
+    /// Another process of this machine, by its pid.
+    Process(u32),
+    /// None: the lock outlives every process, up to its expiry.
+    Nobody,
+}
+
+/// Where a lock is and how it is taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) path: LockPath,
+    pub(crate) protocol: Protocol,
+    pub(crate) host: String,
+    pub(crate) lifetime: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) mode: u32,
+    pub(crate) recover_dead: bool,
+    pub(crate) on_behalf_of: OnBehalfOf,
+    /// Set once the file system was seen to keep another mtime than it was given.
+    pub(crate) times_unreliable: Arc<AtomicBool>,
+}
+
+/// A claim that is on disk, and what its maker knows of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stake {
+    pub(crate) claim: Claim,
+    /// The file that carries the expiry.
+    pub(crate) id: FileId,
+    pub(crate) anchor: Anchor,
+    pub(crate) lease: Lease,
+    /// Whether the expiry was set for an attempt that has not been made yet.
+    pub(crate) fresh: bool,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    Won,
+    /// Something is at the lock path.
+    Lost,
+    /// The claim is gone or useless: removed by somebody, or its time ran out before we knew that we had won.
+    Void,
+}
+
+/// What one protocol does. The claim's names are made from [`Place`]; no step is taken on the strength of memory alone.
+pub(crate) trait Steps: Sync {
+    /// Puts a claim beside the lock path, with a fresh expiry.
+    fn stage(&self, place: &Place) -> Result<Stake, Error>;
+    /// Tries once to bring the claim under the lock path, with a fresh expiry, and decides by what is on disk.
+    fn attempt(&self, place: &Place, stake: &mut Stake) -> Result<Attempt, Error>;
+    /// Whether the lock is this claim's, asked of the server.
+    fn holds(&self, place: &Place, stake: &Stake) -> io::Result<bool>;
+    /// The file that carries the expiry while the lock is held.
+    fn held_file(&self, place: &Place, claim: &Claim) -> std::path::PathBuf;
+    /// The file that carries the expiry while the claim waits.
+    fn staged_file(&self, place: &Place, claim: &Claim) -> std::path::PathBuf;
+    /// Gives the lock back.
+    fn release(&self, place: &Place, stake: &Stake) -> Result<(), Error>;
+    /// Removes a claim that does not hold the lock.
+    fn withdraw(&self, place: &Place, claim: &Claim);
+    /// Takes the lock from the holder that was seen, and from no other.
+    fn break_lock(&self, place: &Place, seen: &SeenLock) -> Result<Break, Error>;
+}
+
+/// What came of breaking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Break {
+    Done,
+    /// What is at the lock path is not what was seen.
+    Changed,
+    /// Another breaker is at it.
+    Busy,
+}
+
+/// What is at a lock path.
+#[derive(Clone, Debug)]
+pub(crate) enum Seen {
+    Free,
+    Lock(SeenLock),
+    /// A free lock of the dir protocol that was not cleared away, or a directory that has nothing to do with us.
+    EmptyDirectory,
+    NotALock(String),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SeenLock {
+    pub(crate) protocol: Protocol,
+    /// `None`: it may not be read.
+    pub(crate) claim: Option<Claim>,
+    pub(crate) attr: Attr,
+}
+
+impl SeenLock {
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        self.claim.as_ref().map(|claim| Holder::new(claim, self.attr.mtime))
+    }
+
+    /// The same claim, and not refreshed since.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.claim == other.claim && self.is_unchanged(&other.attr)
+    }
+
+    pub(crate) fn is_unchanged(&self, attr: &Attr) -> bool {
+        self.attr.id == attr.id && self.attr.mtime == attr.mtime
+    }
+}
+
+/// What is to be thought of a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Live,
+    /// Its lifetime and the grace are over.
+    Over,
+    /// Its holder has ended.
+    Dead,
+}
+
+/// A file system may round an mtime that far; beyond it, it did not take the time that it was given.
+const ROUNDING: Duration = Duration::from_secs(2);
+
+/// A lock's content is a path: what is longer than any path is none.
+const CONTENT_LIMIT: usize = 8192;
+
+impl Place {
+    pub(crate) fn lock_path(&self) -> &Path {
+        self.path.as_path()
+    }
+
+    /// Looks, and touches nothing.
+    pub(crate) fn look(&self) -> Result<Seen, Error> {
+        // What is there may be another thing from one call to the next; then look again. Every round trip that fails
+        // means that somebody made progress.
+        loop {
+            let attr = match self.env.stat(self.lock_path()) {
+                Ok(attr) => attr,
+                Err(e) if is_gone(&e) => return Ok(Seen::Free),
+                Err(e) => return Err(Error::io(self.lock_path(), "look at the lock", e)),
+            };
+            let seen = match attr.kind {
+                FileKind::Regular => link::look(self, attr),
+                FileKind::Directory => dir::look(self),
+                FileKind::Symlink => Ok(Some(Seen::NotALock("a symbolic link".into()))),
+                FileKind::Other => Ok(Some(Seen::NotALock("a device, socket or pipe".into()))),
+            };
+            match seen {
+                Ok(Some(seen)) => return Ok(seen),
+                Ok(None) => {}
+                Err(e) if is_gone(&e) => {}
+                Err(e) => return Err(Error::io(self.lock_path(), "read the lock", e)),
+            }
+        }
+    }
+
+    /// Judges a lock by the earliest that the server's clock may say.
+    pub(crate) fn judge(&self, seen: &SeenLock, server_now: ServerTime) -> Verdict {
+        if self.holder_is_dead(seen) {
+            Verdict::Dead
+        } else if server_now > seen.attr.mtime + self.grace {
+            Verdict::Over
+        } else {
+            Verdict::Live
+        }
+    }
+
+    fn holder_is_dead(&self, seen: &SeenLock) -> bool {
+        self.recover_dead
+            && self.local_process(seen).is_some_and(|(pid, print)| self.env.liveness(pid, print) == Liveness::Dead)
+    }
+
+    /// The holder's pid, if it is of this machine and its end can be seen.
+    pub(crate) fn holder_pid(&self, seen: &SeenLock) -> Option<u32> {
+        let (pid, print) = self.local_process(seen)?;
+        (self.recover_dead && self.env.liveness(pid, print) == Liveness::Alive).then_some(pid)
+    }
+
+    fn local_process(&self, seen: &SeenLock) -> Option<(u32, crate::claim::Fingerprint)> {
+        let claim = seen.claim.as_ref().filter(|claim| claim.host == self.host)?;
+        Some((claim.pid, claim.fingerprint?))
+    }
+
+    pub(crate) fn break_lock(&self, seen: &SeenLock) -> Result<Break, Error> {
+        seen.protocol.steps().break_lock(self, seen)
+    }
+
+    fn break_failed(&self, seen: &SeenLock, e: io::Error) -> Error {
+        if is_refused(&e) {
+            Error::cannot_break(self.lock_path(), seen.holder(), e)
+        } else {
+            Error::io(self.lock_path(), "break the lock", e)
+        }
+    }
+
+    /// Removes what dead processes of this machine left beside the lock path. Whatever cannot be removed stays.
+    pub(crate) fn sweep(&self) {
+        let env = self.env.as_ref();
+        let guard = self.path.breakers_guard();
+        for name in env.list(self.path.dir()).unwrap_or_default() {
+            let name = crate::claim::bytes_of(name.as_ref());
+            let Some(claim) = self.path.parse(name).or_else(|| guard.parse(name)) else { continue };
+            let local = claim.fingerprint.filter(|_| claim.host == self.host);
+            // A dead process makes no more use of its names, whether it waited, held or broke.
+            if local.is_some_and(|print| env.liveness(claim.pid, print) == Liveness::Dead) {
+                let path = self.path.beside(&claim.token);
+                let swept = env.unlink(&path).or_else(|_| {
+                    gone_is_ok(env.unlink(&path.join(claim.token.as_os_str()))).and_then(|()| env.rmdir(&path))
+                });
+                tracing::debug!(lock = %self.lock_path().display(), claim = %claim.token, ok = swept.is_ok(), "swept a dead claim");
+            }
+        }
+    }
+
+    /// Learns from a file of ours whether the file system keeps the times that it is given.
+    pub(crate) fn note_times(&self, stake: &Stake, attr: &Attr) {
+        let (asked, kept) = (stake.lease.expiry, attr.mtime);
+        if (asked.since(kept) > ROUNDING || kept.since(asked) > ROUNDING)
+            && !self.times_unreliable.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(lock = %self.lock_path().display(), "this file system does not keep the expiry that it is given");
+        }
+    }
+
+    fn new_claim(&self) -> Result<Claim, Error> {
+        let own = self.env.process_id();
+        let (pid, fingerprint) = match self.on_behalf_of {
+            OnBehalfOf::ThisProcess => (own, self.env.fingerprint(own)),
+            OnBehalfOf::Nobody => (own, None),
+            OnBehalfOf::Process(pid) => match self.env.fingerprint(pid) {
+                None => {
+                    return Err(Error::invalid(format!("process {pid}: there is no such process to hold a lock for")));
+                }
+                print => (pid, print),
+            },
+        };
+        Ok(self.path.new_claim(self.env.as_ref(), &self.host, pid, fingerprint))
+    }
+
+    /// Makes the file that carries a claim's expiry, with a fresh one.
+    fn create(&self, claim: Claim, path: &Path) -> io::Result<Stake> {
+        let env = self.env.as_ref();
+        let before = env.now();
+        let mut made = None;
+        env.create(path, crate::claim::bytes_of(&self.path.beside(&claim.token)), self.mode, &mut |attr| {
+            let now = env.now();
+            let anchor = Anchor::new(attr.ctime, before, now);
+            let lease = Lease::starting(now, &anchor, self.lifetime);
+            made = Some((attr.id, anchor, lease));
+            lease.expiry
+        })?;
+        let (id, anchor, lease) = made.ok_or_else(|| io::Error::other("the new file has no attributes"))?;
+        Ok(Stake { claim, id, anchor, lease, fresh: true })
+    }
+
+    /// Sets a new expiry on the file at `path`. The lease counts from before the call. If it fails, the old expiry or the
+    /// new one may be on disk: the stake's deadline is then the earlier of both.
+    fn set_expiry(&self, stake: &mut Stake, path: &Path, lifetime: Duration) -> io::Result<()> {
+        let before = self.env.now();
+        let lease = Lease::starting(before, &stake.anchor, lifetime);
+        stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
+        let attr = self.env.set_expiry(path, lease.expiry)?;
+        stake.anchor = Anchor::new(attr.ctime, before, self.env.now());
+        stake.lease = lease;
+        Ok(())
+    }
+
+    /// Makes the expiry fresh for the next attempt, unless it still is. Says whether the claim is there at all.
+    fn freshen(&self, stake: &mut Stake, path: &Path) -> Result<bool, Error> {
+        if !stake.fresh {
+            match self.set_expiry(stake, path, self.lifetime) {
+                Ok(()) => {}
+                Err(e) if is_gone(&e) => return Ok(false),
+                Err(e) => return Err(Error::io(self.lock_path(), "set the expiry of a claim", e)),
+            }
+        }
+        stake.fresh = false;
+        Ok(true)
+    }
+
+    /// Moves a held lock's expiry on. To count, it must be back before `limit`; whatever fails for good makes the lock
+    /// lost, and what may pass is told as an error that is no loss.
+    pub(crate) fn refresh(&self, stake: &mut Stake, lifetime: Duration, limit: LocalTime) -> Result<(), Error> {
+        let lost = |why| Err(Error::lost(self.lock_path(), why));
+        let steps = self.protocol.steps();
+        // A lock that is over may be broken at any moment: a refresh now could come between a breaker's look and its act.
+        if self.env.now() >= limit {
+            return lost(Lost::Overdue);
+        }
+        match self.set_expiry(stake, &steps.held_file(self, &stake.claim), lifetime) {
+            Ok(()) => {}
+            Err(e) if is_gone(&e) => return lost(Lost::Broken),
+            Err(e) => return Err(Error::io(self.lock_path(), "refresh the lock", e)),
+        }
+        // The expiry may have been set on a claim that was broken: ask whether the lock is still ours.
+        match steps.holds(self, stake) {
+            Ok(true) => {}
+            Ok(false) => return lost(Lost::Broken),
+            Err(e) => return Err(Error::io(self.lock_path(), "look at the lock", e)),
+        }
+        // Set too late, it may have been set on what a breaker had already judged.
+        if self.env.now() >= limit { lost(Lost::Overdue) } else { Ok(()) }
+    }
+}
+
+/// The name is not there any more; ESTALE is how NFS says it of a file that this client knew.
+pub(crate) fn is_gone(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
+}
+
+/// This user may not, or nobody may.
+fn is_refused(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+fn gone_is_ok(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|e| if is_gone(&e) { Ok(()) } else { Err(e) })
+}

@@ -1,0 +1,120 @@
+//! How long to wait, what ends a wait, and when to look again.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::env::{Env, Reach, os};
+use crate::inspect::Holder;
+
+/// How to wait for a lock: how long, what cancels it, whom it reports to.
+#[derive(Clone, Default)]
+pub struct Wait {
+    pub(crate) limit: Option<Duration>,
+    pub(crate) cancel: Option<Cancel>,
+    pub(crate) report: Option<Report>,
+}
+
+type Report = Arc<dyn Fn(&Waiting<'_>) + Send + Sync>;
+
+impl Wait {
+    /// Until the lock is had, however long that takes.
+    pub fn forever() -> Self {
+        Self::default()
+    }
+
+    /// For so long and no longer. Zero means one full try, which also breaks a lock that is over.
+    pub fn up_to(limit: Duration) -> Self {
+        Self { limit: Some(limit), ..Self::default() }
+    }
+
+    /// One full try.
+    pub fn not_at_all() -> Self {
+        Self::up_to(Duration::ZERO)
+    }
+
+    /// Ends early when `cancel` is told to.
+    #[must_use]
+    pub fn cancelled_by(mut self, cancel: &Cancel) -> Self {
+        self.cancel = Some(cancel.clone());
+        self
+    }
+
+    /// Calls `report` before every pause, and at least once a second: to show whom we wait for, or to learn in which
+    /// thread a signal came in. It runs in the waiting thread.
+    #[must_use]
+    pub fn reporting(mut self, report: impl Fn(&Waiting<'_>) + Send + Sync + 'static) -> Self {
+        self.report = Some(Arc::new(report));
+        self
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.limit {
+            None => f.write_str("wait for ever"),
+            Some(Duration::ZERO) => f.write_str("try once"),
+            Some(limit) => write!(f, "wait up to {limit:?}"),
+        }
+    }
+}
+
+/// What a waiting contender knows.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Waiting<'a> {
+    /// Who holds the lock, where that can be read.
+    pub holder: Option<&'a Holder>,
+    /// How long the wait has lasted.
+    pub waited: Duration,
+}
+
+/// Ends waits from another thread. Clones are one and the same; once cancelled, it stays so.
+#[derive(Clone, Debug)]
+pub struct Cancel(Arc<CancelInner>);
+
+#[derive(Debug)]
+struct CancelInner {
+    cancelled: AtomicBool,
+    event: os::Event,
+}
+
+impl Cancel {
+    /// One that nobody has cancelled yet.
+    ///
+    /// # Errors
+    /// Where the system has no more file descriptors.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(Arc::new(CancelInner { cancelled: AtomicBool::new(false), event: os::Event::new()? })))
+    }
+
+    /// Ends every wait that was given this or a clone of it, now and from now on.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::Release);
+        self.0.event.set();
+    }
+
+    /// Whether somebody has.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn event(&self) -> &os::Event {
+        &self.0.event
+    }
+}
+
+/// The pause before the next look if nothing wakes us sooner. It never grows, so a contender that has waited long looks as
+/// often as a newcomer; and it is jittered, so that contenders do not march in step.
+pub(crate) fn poll_delay(env: &dyn Env, reach: Reach) -> Duration {
+    let (least_ms, most_ms) = match reach {
+        // A change may come from another machine, or, rarely, be one that the kernel does not report. 1.6 s on average
+        // makes 38 looks a minute, and half of all hand-offs faster than 0.8 s.
+        Reach::All | Reach::ThisMachine | Reach::NoneShared => (1200, 2000),
+        // A look costs microseconds.
+        Reach::NoneLocal => (5, 25),
+    };
+    Duration::from_millis(least_ms + env.random() % (most_ms - least_ms))
+}
