@@ -18,6 +18,8 @@ pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
         stake: place.protocol.steps().stage(place)?,
         waiter: Waiter::new(place, wait),
         attempts: 0,
+        late: 0,
+        in_vain: 0,
         asked: None,
         unchanged: None,
     };
@@ -59,13 +61,17 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
     }
 }
 
-/// An attempt that is past its time limit is made again only this often, however often the lock is seen free.
-const LAST_ATTEMPTS: u32 = 3;
+/// A contender whose time is up goes on only this often, however often the lock is seen free or changes hands.
+const LAST_ROUNDS: u32 = 3;
 
 struct Contender<'a> {
     stake: Stake,
     waiter: Waiter<'a>,
     attempts: u32,
+    /// How often the contender went on although its time was up.
+    late: u32,
+    /// How many attempts in a row failed although the lock was then seen free.
+    in_vain: u32,
     /// The lock that had no second link, and for which an attempt asked the server whether it is there at all.
     asked: Option<(FileId, ServerTime)>,
     /// What was seen first, and when: for file systems whose times mean nothing.
@@ -101,9 +107,9 @@ impl Contender<'_> {
         let place = self.waiter.place;
         loop {
             let lock = match self.waiter.look()? {
-                Seen::Free => return self.give_up_if_late(None),
+                Seen::Free => return self.seen_free(),
                 // The dir protocol's rename replaces it.
-                Seen::EmptyDirectory if place.protocol == Protocol::Dir => return self.give_up_if_late(None),
+                Seen::EmptyDirectory if place.protocol == Protocol::Dir => return self.seen_free(),
                 // A dir lock between the two steps of its release; if it stays, it is somebody's directory.
                 Seen::EmptyDirectory => {
                     if self.waiter.waited() > place.grace || self.waiter.pause(None, None)?.is_break() {
@@ -114,6 +120,7 @@ impl Contender<'_> {
                 Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what)),
                 Seen::Lock(lock) => lock,
             };
+            self.in_vain = 0;
             // A lock with one link is being released, or lost its claim, or this client's cache does not know yet that it
             // is gone. An attempt asks the server; once is enough.
             if place.protocol == Protocol::Link && lock.protocol == Protocol::Link && lock.attr.nlink < 2 {
@@ -140,6 +147,16 @@ impl Contender<'_> {
                 return Err(Error::timeout(place.lock_path(), self.waiter.waited(), lock.holder()));
             }
         }
+    }
+
+    /// Others may be faster every time, which is as it should be; but a file system that goes on saying both "exists" and
+    /// "not there" shall not keep a processor busy.
+    fn seen_free(&mut self) -> Result<(), Error> {
+        self.in_vain += 1;
+        if self.in_vain > 32 && self.waiter.pause(None, None)?.is_break() {
+            return Err(Error::timeout(self.waiter.place.lock_path(), self.waiter.waited(), None));
+        }
+        self.give_up_if_late(None)
     }
 
     fn judge(&mut self, lock: &SeenLock) -> Result<Verdict, Error> {
@@ -203,10 +220,11 @@ impl Contender<'_> {
         }
     }
 
-    /// Ends the wait if its time is up and a few more attempts did not help.
-    fn give_up_if_late(&self, holder: Option<Holder>) -> Result<(), Error> {
+    /// Ends the wait if its time is up and going on did not help.
+    fn give_up_if_late(&mut self, holder: Option<Holder>) -> Result<(), Error> {
         self.waiter.check_cancelled(holder.as_ref())?;
-        if self.attempts >= LAST_ATTEMPTS && self.waiter.is_late() {
+        self.late += u32::from(self.waiter.is_late());
+        if self.late >= LAST_ROUNDS {
             return Err(Error::timeout(self.waiter.place.lock_path(), self.waiter.waited(), holder));
         }
         Ok(())

@@ -10,6 +10,8 @@ mod keepalive;
 mod lease;
 mod lock;
 mod protocol;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub use claim::Token;

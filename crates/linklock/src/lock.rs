@@ -196,6 +196,11 @@ impl Lock {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Judges with the server's clock, which only a change can tell: a claim that contends for nothing.
     fn judge_by_server(&self, lock: &crate::protocol::SeenLock) -> Result<Verdict, Error> {
         let steps = self.place.protocol.steps();

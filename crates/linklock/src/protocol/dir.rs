@@ -47,17 +47,16 @@ impl Dir {
 
 impl Steps for Dir {
     fn stage(&self, place: &Place) -> Result<Stake, Error> {
-        let claim = place.new_claim()?;
-        let dir = place.path.beside(&claim.token);
         // Whoever may read the claim may search the directory.
         let mode = place.mode | (place.mode & 0o444) >> 2;
-        let made = place.env.mkdir(&dir, mode).and_then(|()| {
+        place.stage(|claim| {
+            let dir = place.path.beside(&claim.token);
             let entry = Self::staged_entry(place, &claim);
+            place.env.mkdir(&dir, mode)?;
             place.create(claim, &entry).inspect_err(|_| {
                 let _ = place.env.rmdir(&dir);
             })
-        });
-        made.map_err(|e| Error::cannot_create(place.lock_path(), e))
+        })
     }
 
     fn attempt(&self, place: &Place, stake: &mut Stake) -> Result<Attempt, Error> {

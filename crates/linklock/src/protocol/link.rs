@@ -91,9 +91,10 @@ impl Link {
 
 impl Steps for Link {
     fn stage(&self, place: &Place) -> Result<Stake, Error> {
-        let claim = place.new_claim()?;
-        let path = place.path.beside(&claim.token);
-        place.create(claim, &path).map_err(|e| Error::cannot_create(place.lock_path(), e))
+        place.stage(|claim| {
+            let path = place.path.beside(&claim.token);
+            place.create(claim, &path)
+        })
     }
 
     fn attempt(&self, place: &Place, stake: &mut Stake) -> Result<Attempt, Error> {

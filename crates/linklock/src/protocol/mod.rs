@@ -183,9 +183,8 @@ impl Place {
 
     /// Looks, and touches nothing.
     pub(crate) fn look(&self) -> Result<Seen, Error> {
-        // What is there may be another thing from one call to the next; then look again. Every round trip that fails
-        // means that somebody made progress.
-        loop {
+        // What is there may be another thing from one call to the next; then look again.
+        for _ in 0..64 {
             let attr = match self.env.stat(self.lock_path()) {
                 Ok(attr) => attr,
                 Err(e) if is_gone(&e) => return Ok(Seen::Free),
@@ -204,6 +203,8 @@ impl Place {
                 Err(e) => return Err(Error::io(self.lock_path(), "read the lock", e)),
             }
         }
+        // Never the same twice: an attempt asks the server.
+        Ok(Seen::Free)
     }
 
     /// Judges a lock by the earliest that the server's clock may say.
@@ -289,6 +290,18 @@ impl Place {
         Ok(self.path.new_claim(self.env.as_ref(), &self.host, pid, fingerprint))
     }
 
+    /// Puts a claim beside the lock path by `make`. A name that is taken, by whomever, is left alone.
+    fn stage(&self, make: impl Fn(Claim) -> io::Result<Stake>) -> Result<Stake, Error> {
+        let mut staged = make(self.new_claim()?);
+        for _ in 0..16 {
+            if !staged.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AlreadyExists) {
+                break;
+            }
+            staged = make(self.new_claim()?);
+        }
+        staged.map_err(|e| Error::cannot_create(self.lock_path(), e))
+    }
+
     /// Makes the file that carries a claim's expiry, with a fresh one.
     fn create(&self, claim: Claim, path: &Path) -> io::Result<Stake> {
         let env = self.env.as_ref();
@@ -305,23 +318,24 @@ impl Place {
         Ok(Stake { claim, id, anchor, lease, fresh: true })
     }
 
-    /// Sets a new expiry on the file at `path`. The lease counts from before the call. If it fails, the old expiry or the
-    /// new one may be on disk: the stake's deadline is then the earlier of both.
-    fn set_expiry(&self, stake: &mut Stake, path: &Path, lifetime: Duration) -> io::Result<()> {
+    /// Sets a new expiry on the file at `path`, and says until when it may be trusted, counted from before the call. The
+    /// stake's own deadline does not grow: until more is known, and if the call fails, the old expiry or the new one may be
+    /// on disk, so it is the earlier of both.
+    fn set_expiry(&self, stake: &mut Stake, path: &Path, lifetime: Duration) -> io::Result<LocalTime> {
         let before = self.env.now();
         let lease = Lease::starting(before, &stake.anchor, lifetime);
         stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
         let attr = self.env.set_expiry(path, lease.expiry)?;
         stake.anchor = Anchor::new(attr.ctime, before, self.env.now());
-        stake.lease = lease;
-        Ok(())
+        stake.lease = Lease { deadline: stake.lease.deadline, ..lease };
+        Ok(lease.deadline)
     }
 
     /// Makes the expiry fresh for the next attempt, unless it still is. Says whether the claim is there at all.
     fn freshen(&self, stake: &mut Stake, path: &Path) -> Result<bool, Error> {
         if !stake.fresh {
             match self.set_expiry(stake, path, self.lifetime) {
-                Ok(()) => {}
+                Ok(deadline) => stake.lease.deadline = deadline,
                 Err(e) if is_gone(&e) => return Ok(false),
                 Err(e) => return Err(Error::io(self.lock_path(), "set the expiry of a claim", e)),
             }
@@ -339,19 +353,24 @@ impl Place {
         if self.env.now() >= limit {
             return lost(Lost::Overdue);
         }
-        match self.set_expiry(stake, &steps.held_file(self, &stake.claim), lifetime) {
-            Ok(()) => {}
+        let deadline = match self.set_expiry(stake, &steps.held_file(self, &stake.claim), lifetime) {
+            Ok(deadline) => deadline,
             Err(e) if is_gone(&e) => return lost(Lost::Broken),
             Err(e) => return Err(Error::io(self.lock_path(), "refresh the lock", e)),
-        }
+        };
         // The expiry may have been set on a claim that was broken: ask whether the lock is still ours.
         match steps.holds(self, stake) {
             Ok(true) => {}
             Ok(false) => return lost(Lost::Broken),
             Err(e) => return Err(Error::io(self.lock_path(), "look at the lock", e)),
         }
-        // Set too late, it may have been set on what a breaker had already judged.
-        if self.env.now() >= limit { lost(Lost::Overdue) } else { Ok(()) }
+        // Set too late, it may have been set on what a breaker had already judged: then the old deadline stays, and the
+        // lock path is not ours to touch.
+        if self.env.now() >= limit {
+            return lost(Lost::Overdue);
+        }
+        stake.lease.deadline = deadline;
+        Ok(())
     }
 }
 

@@ -1,0 +1,260 @@
+//! Faults while a lock is acquired.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use crate::env::Env;
+use crate::env::os::OsEnv;
+use crate::protocol::Protocol;
+use crate::{Cancel, ErrorKind, State, Wait};
+
+/// The call that brings a claim under the lock path.
+fn taking(protocol: Protocol) -> Call {
+    match protocol {
+        Protocol::Link => Call::Link,
+        Protocol::Dir => Call::Rename,
+    }
+}
+
+#[test]
+fn an_acquisition_whose_reply_was_lost_counts() {
+    use io::ErrorKind as E;
+    for protocol in BOTH {
+        for lost in
+            [E::AlreadyExists, E::NotFound, E::StaleNetworkFileHandle, E::TimedOut, E::Other, E::DirectoryNotEmpty]
+        {
+            let arena = Arena::new();
+            arena.env.once(taking(protocol), When::After, move |_, _| Fate::Fail(lost));
+            let guard = arena.lock(protocol).try_acquire().unwrap_or_else(|e| panic!("{protocol}, {lost:?}: {e}"));
+            assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}, {lost:?}");
+            guard.release().unwrap();
+            assert_eq!(arena.names(), [""; 0], "{protocol}, {lost:?}");
+        }
+    }
+}
+
+#[test]
+fn an_acquisition_that_only_looks_successful_does_not_count() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let (rival, tokens) = (arena.rival(protocol), Arc::new(std::sync::Mutex::new(None)));
+        let kept = tokens.clone();
+        arena.env.once(taking(protocol), When::Before, move |_, _| {
+            *kept.lock().unwrap() = Some(rival.acquire());
+            Fate::Pretend
+        });
+        let e = arena.lock(protocol).try_acquire().unwrap_err();
+        assert!(e.is_timeout(), "{protocol}: {e}");
+        let rivals = tokens.lock().unwrap().take().unwrap();
+        assert_eq!(arena.holder(), Some(rivals.token().to_string()), "{protocol}: the rival still holds it");
+    }
+}
+
+#[test]
+fn a_lock_that_is_anothers_by_the_time_of_the_check_is_not_ours() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let (rival, path, kept) = (arena.rival(protocol), arena.path(), Arc::new(std::sync::Mutex::new(None)));
+        let keep = kept.clone();
+        arena.env.once(taking(protocol), When::After, move |_, _| {
+            // Broken by somebody, and taken.
+            match protocol {
+                Protocol::Link => OsEnv.unlink(&path).unwrap(),
+                Protocol::Dir => {
+                    for name in OsEnv.list(&path).unwrap() {
+                        OsEnv.unlink(&path.join(name)).unwrap();
+                    }
+                }
+            }
+            *keep.lock().unwrap() = Some(rival.acquire());
+            Fate::GoOn
+        });
+        let e = arena.lock(protocol).try_acquire().unwrap_err();
+        assert!(e.is_timeout(), "{protocol}: {e}");
+        assert_eq!(e.holder().map(|h| h.host.as_str()), Some("rival"), "{protocol}");
+        assert_eq!(
+            arena.names().len(),
+            if protocol == Protocol::Link { 2 } else { 1 },
+            "{protocol}: {:?}",
+            arena.names()
+        );
+    }
+}
+
+#[test]
+fn a_contender_that_waited_longer_than_its_lifetime_takes_the_lock_with_a_fresh_expiry() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let rival = arena.rival(protocol).acquire();
+        let waits = AtomicU32::new(0);
+        let mut rival = Some(rival);
+        arena.env.on_call(move |env, call, when, _| {
+            if (call, when) == (Call::Wait, When::Before) && waits.fetch_add(1, Ordering::SeqCst) == 0 {
+                env.sleep(LIFETIME * 3);
+            } else if call == Call::Touch {
+                // Just before the contender would break it, the rival lets go.
+                drop(rival.take());
+            }
+            Fate::GoOn
+        });
+        let guard = arena.lock(protocol).acquire().unwrap();
+        let status = arena.lock(protocol).inspect().unwrap();
+        assert_eq!(status.state, State::Held, "{protocol}: others must see a lock that is not over");
+        assert!(status.remaining.unwrap() >= guard.remaining(), "{protocol}: and not over before we stop to trust it");
+        assert!(guard.remaining() > LIFETIME / 2, "{protocol}");
+    }
+}
+
+#[test]
+fn a_lock_won_after_a_pause_beyond_the_deadline_is_not_trusted() {
+    for protocol in BOTH {
+        for (call, when) in
+            [(taking(protocol), When::Before), (taking(protocol), When::After), (Call::Stat, When::After)]
+        {
+            let arena = Arena::new();
+            arena.env.once(call, when, |env, _| {
+                env.sleep(LIFETIME * 2);
+                Fate::GoOn
+            });
+            let guard = arena.lock(protocol).acquire().unwrap();
+            assert!(!guard.is_lost(), "{protocol}, {call:?} {when:?}");
+            assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}, {call:?} {when:?}");
+            guard.release().unwrap();
+            assert_eq!(arena.names(), [""; 0], "{protocol}, {call:?} {when:?}");
+        }
+    }
+}
+
+#[test]
+fn a_claim_that_a_cleaner_removed_is_made_again() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let mut rival = Some(arena.rival(protocol).acquire());
+        let dir = arena.dir.path().to_owned();
+        arena.env.once(Call::Wait, When::Before, move |_, _| {
+            let host = OsEnv.host_name();
+            for name in OsEnv.list(&dir).unwrap() {
+                let path = dir.join(&name);
+                if name.to_string_lossy().contains(&host) && OsEnv.unlink(&path).is_err() {
+                    OsEnv.unlink(&path.join(&name)).unwrap();
+                    OsEnv.rmdir(&path).unwrap();
+                }
+            }
+            rival.take().unwrap().release().unwrap();
+            Fate::GoOn
+        });
+        let guard = arena.lock(protocol).acquire().unwrap();
+        assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}");
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_is_left_alone() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.env.once(Call::Create, When::Before, |_, _| Fate::Fail(io::ErrorKind::AlreadyExists));
+        arena.lock(protocol).acquire().unwrap().release().unwrap();
+        assert_eq!(arena.names(), [""; 0], "{protocol}");
+    }
+}
+
+#[test]
+fn a_file_system_without_hard_links_is_named_with_the_way_out() {
+    let arena = Arena::new();
+    arena.env.once(Call::Link, When::Before, |_, _| Fate::Fail(io::ErrorKind::Unsupported));
+    let e = arena.lock(Protocol::Link).acquire().unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unsupported);
+    assert!(e.to_string().contains("dir protocol"), "{e}");
+    assert!(e.to_string().contains("job.lock"), "{e}");
+    assert_eq!(arena.names(), [""; 0]);
+}
+
+#[test]
+fn no_space_leaves_nothing_behind() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.env.once(Call::Create, When::Before, |_, _| Fate::Fail(io::ErrorKind::StorageFull));
+        let e = arena.lock(protocol).acquire().unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::CannotCreate, "{e}");
+        assert!(e.to_string().contains("room"), "{e}");
+        assert_eq!(arena.names(), [""; 0], "{protocol}");
+    }
+}
+
+#[test]
+fn a_lock_whose_content_did_not_reach_the_disk_is_given_up() {
+    let arena = Arena::new();
+    arena.env.loses_content.store(true, Ordering::SeqCst);
+    let e = arena.lock(Protocol::Link).acquire().unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Io, "{e}");
+    assert_eq!(arena.names(), [""; 0], "nobody could tell whose lock it is, so it must not stay");
+}
+
+#[test]
+fn an_error_after_the_lock_was_taken_does_not_leave_it_held() {
+    let arena = Arena::new();
+    arena.env.once(Call::Stat, When::Before, |_, _| Fate::Fail(io::ErrorKind::TimedOut));
+    let e = arena.lock(Protocol::Link).acquire().unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Io, "{e}");
+    assert_eq!(arena.names(), [""; 0]);
+}
+
+#[test]
+fn a_waiting_contender_makes_no_change_on_disk() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let _rival = arena.rival(protocol).acquire();
+        let e = arena.lock(protocol).acquire_with(&Wait::up_to(Duration::from_secs(20))).unwrap_err();
+        assert!(e.is_timeout(), "{e}");
+        assert!(arena.env.calls(Call::Wait).len() > 5, "it waited in earnest");
+        assert_eq!(arena.env.calls(taking(protocol)).len(), 2, "{protocol}: the rival's attempt and ours");
+        assert_eq!(arena.env.calls(Call::SetExpiry).len(), 0, "{protocol}");
+        assert_eq!(arena.env.calls(Call::Touch).len(), 0, "{protocol}");
+    }
+}
+
+#[test]
+fn a_cancelled_wait_leaves_no_claim() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let _rival = arena.rival(protocol).acquire();
+        let before = arena.names();
+        let cancel = Cancel::new().unwrap();
+        let canceller = cancel.clone();
+        arena.env.once(Call::Wait, When::Before, move |_, _| {
+            canceller.cancel();
+            Fate::GoOn
+        });
+        let e = arena.lock(protocol).acquire_with(&Wait::forever().cancelled_by(&cancel)).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Cancelled, "{e}");
+        assert_eq!(arena.names(), before, "{protocol}");
+    }
+}
+
+#[test]
+fn locks_of_both_protocols_exclude_each_other() {
+    for (held, wanted) in [(Protocol::Link, Protocol::Dir), (Protocol::Dir, Protocol::Link)] {
+        let arena = Arena::new();
+        let rival = arena.rival(held).acquire();
+        let e = arena.lock(wanted).acquire_with(&Wait::up_to(GRACE)).unwrap_err();
+        assert!(e.is_timeout(), "{wanted} while {held} is held: {e}");
+        assert_eq!(e.holder().map(|h| h.host.as_str()), Some("rival"));
+        rival.release().unwrap();
+        arena.lock(wanted).try_acquire().unwrap().release().unwrap();
+        assert_eq!(arena.names(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_lock_that_is_over_is_broken_whatever_its_protocol() {
+    for (held, wanted) in [(Protocol::Link, Protocol::Dir), (Protocol::Dir, Protocol::Link)] {
+        let arena = Arena::new();
+        arena.rival(held).acquire().leave();
+        arena.env.sleep(LIFETIME + GRACE + Duration::from_secs(3));
+        arena.lock(wanted).try_acquire().unwrap().release().unwrap();
+        assert_eq!(arena.names(), [""; 0]);
+    }
+}

@@ -1,0 +1,290 @@
+//! Locks that are over, and rivals while they are broken.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use crate::claim::LockPath;
+use crate::env::Env;
+use crate::env::os::OsEnv;
+use crate::protocol::Protocol;
+use crate::{ErrorKind, Lock, OnBehalfOf, State, Wait, Which};
+
+const MOMENT: Duration = Duration::from_secs(3);
+
+#[test]
+fn a_lock_is_broken_after_lifetime_and_grace_and_not_before() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.rival(protocol).acquire().leave();
+        arena.env.sleep(LIFETIME + GRACE - MOMENT);
+        let e = arena.lock(protocol).try_acquire().unwrap_err();
+        assert!(e.is_timeout(), "{protocol}: {e}");
+        assert_eq!(arena.lock(protocol).inspect().unwrap().state, State::Expired);
+        arena.env.sleep(2 * MOMENT);
+        let guard = arena.lock(protocol).try_acquire().unwrap();
+        assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}");
+        guard.release().unwrap();
+        assert_eq!(arena.names(), [""; 0], "{protocol}: both names of the broken claim are gone");
+    }
+}
+
+#[test]
+fn a_waiting_contender_breaks_a_lock_that_runs_out_meanwhile() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.rival(protocol).acquire().leave();
+        let guard = arena.lock(protocol).acquire_with(&Wait::up_to(LIFETIME + 2 * GRACE)).unwrap();
+        assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}");
+    }
+}
+
+#[test]
+fn a_servers_clock_an_hour_off_breaks_nothing_early_and_nothing_late() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.env.server_ahead_s.store(3600, Ordering::SeqCst);
+        let rival = arena.rival(protocol).acquire();
+        assert!(arena.lock(protocol).try_acquire().unwrap_err().is_timeout(), "{protocol}: not early");
+        let _ = rival.leave();
+        arena.env.sleep(LIFETIME + GRACE + MOMENT);
+        drop(arena.lock(protocol).try_acquire().unwrap_or_else(|e| panic!("{protocol}: not late: {e}")));
+    }
+}
+
+#[test]
+fn the_servers_clock_is_asked_again_before_a_break() {
+    let arena = Arena::new();
+    let rival = arena.rival(Protocol::Link).acquire();
+    // While the contender sleeps through an hour, the server does not count it (or was set back by as much).
+    let mut slept = false;
+    arena.env.server_ahead_s.store(7200, Ordering::SeqCst);
+    arena.env.on_call(move |env, call, when, _| {
+        if (call, when) == (Call::Wait, When::Before) && !std::mem::replace(&mut slept, true) {
+            env.sleep(Duration::from_secs(3600));
+            env.set_back_s.store(3600, Ordering::SeqCst);
+        }
+        Fate::GoOn
+    });
+    let claimed = rival.token().to_string();
+    let e = arena.lock(Protocol::Link).acquire_with(&Wait::up_to(Duration::from_secs(3601))).unwrap_err();
+    assert!(e.is_timeout(), "{e}");
+    assert!(!arena.env.calls(Call::Touch).is_empty(), "it did ask");
+    assert_eq!(arena.holder(), Some(claimed));
+}
+
+#[test]
+fn without_times_to_trust_a_claim_is_broken_once_it_was_watched_unchanged_for_lifetime_and_grace() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.env.ignores_times.store(true, Ordering::SeqCst);
+        arena.rival(protocol).acquire().leave();
+        let started = arena.env.now();
+        drop(arena.lock(protocol).acquire_with(&Wait::up_to(LIFETIME * 3)).unwrap());
+        let waited = arena.env.now().since(started);
+        assert!(waited >= LIFETIME + GRACE, "{protocol}: after {waited:?}");
+    }
+}
+
+#[test]
+fn a_live_lock_that_came_between_a_breakers_look_and_its_move_is_put_back() {
+    let arena = Arena::new();
+    arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MOMENT);
+    // A peer that knows no guard breaks the lock and takes it, at the worst moment.
+    let (path, rival, kept) = (arena.path(), arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
+    let keep = kept.clone();
+    let mut done = false;
+    arena.env.on_call(move |_, call, when, from| {
+        if (call, when) == (Call::Rename, When::Before) && from == path && !std::mem::replace(&mut done, true) {
+            OsEnv.unlink(&path).unwrap();
+            *keep.lock().unwrap() = Some(rival.acquire());
+        }
+        Fate::GoOn
+    });
+    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    assert!(e.is_timeout(), "{e}");
+    let live = kept.lock().unwrap().take().unwrap();
+    live.check().unwrap();
+    assert_eq!(OsEnv.stat(&arena.path()).unwrap().nlink, 2, "the breaker's own name for it is gone");
+    live.release().unwrap();
+}
+
+#[test]
+fn a_lock_that_was_refreshed_between_a_breakers_look_and_its_move_is_put_back() {
+    let arena = Arena::new();
+    let token = arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MOMENT);
+    let (path, claim) = (arena.path(), arena.dir.path().join(token.as_os_str()));
+    arena.env.on_call(move |env, call, when, from| {
+        if (call, when) == (Call::Rename, When::Before) && from == path {
+            // As flufl.lock does, whose refresh knows no deadline.
+            OsEnv.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
+        }
+        Fate::GoOn
+    });
+    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    assert!(e.is_timeout(), "{e}");
+    assert_eq!(arena.holder(), Some(token.to_string()));
+}
+
+#[test]
+fn breakers_take_turns() {
+    let arena = Arena::new();
+    let token = arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MOMENT);
+    let guard_path = LockPath::new(&arena.path(), '|').unwrap().breakers_guard();
+    // Its name holds the separator, as nobody's lock path may: another one stands in.
+    let place = crate::protocol::Place {
+        path: guard_path,
+        protocol: Protocol::Dir,
+        host: "rival".into(),
+        ..arena.lock(Protocol::Dir).place().clone()
+    };
+    let turn = crate::acquire::acquire(&place, &Wait::not_at_all()).unwrap();
+    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    assert!(e.is_timeout(), "{e}");
+    assert_eq!(arena.holder(), Some(token.to_string()), "not broken while it is another's turn");
+    place.protocol.steps().release(&place, &turn).unwrap();
+    drop(arena.lock(Protocol::Link).try_acquire().unwrap());
+}
+
+#[test]
+fn a_breaker_looks_again_once_it_is_its_turn() {
+    let arena = Arena::new();
+    arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MOMENT);
+    let (path, rival, kept) = (arena.path(), arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
+    let keep = kept.clone();
+    // The rename that takes the guard: whoever had the turn before has broken the lock, and somebody took it.
+    arena.env.once(Call::Rename, When::After, move |_, _| {
+        OsEnv.unlink(&path).unwrap();
+        *keep.lock().unwrap() = Some(rival.acquire());
+        Fate::GoOn
+    });
+    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    assert!(e.is_timeout(), "{e}");
+    kept.lock().unwrap().take().unwrap().release().unwrap();
+    let moved: Vec<_> = arena.env.calls(Call::Rename).into_iter().filter(|from| *from == arena.path()).collect();
+    assert!(moved.is_empty(), "a live lock is not even moved: {moved:?}");
+}
+
+#[test]
+fn a_breaker_whose_turn_is_over_does_not_move_the_lock() {
+    let arena = Arena::new();
+    let token = arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MOMENT);
+    let guard = LockPath::new(&arena.path(), '|').unwrap().breakers_guard().as_path().to_owned();
+    let path = arena.path();
+    arena.env.on_call(move |env, call, when, at| {
+        // Paused after it looked again, for longer than its guard lasts.
+        if (call, when) == (Call::Stat, When::Before) && at == path && OsEnv.stat(&guard).is_ok() {
+            env.sleep(LIFETIME);
+        }
+        Fate::GoOn
+    });
+    let _ = arena.lock(Protocol::Link).try_acquire();
+    assert_eq!(arena.holder(), Some(token.to_string()));
+}
+
+#[test]
+fn the_end_of_a_process_is_not_seen_from_another_machine() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let ended = ended_process();
+        let lock = arena.builder(protocol).host("rival").on_behalf_of(OnBehalfOf::Process(ended.id()));
+        lock.build_in(arena.env.clone()).unwrap().acquire().unwrap().leave();
+        end(ended);
+        assert!(arena.lock(protocol).try_acquire().unwrap_err().is_timeout(), "{protocol}");
+    }
+}
+
+#[test]
+fn a_lock_whose_process_has_ended_is_broken_at_once_unless_that_is_switched_off() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let ended = ended_process();
+        let lock = arena.builder(protocol).on_behalf_of(OnBehalfOf::Process(ended.id()));
+        lock.build_in(arena.env.clone()).unwrap().acquire().unwrap().leave();
+        assert!(arena.lock(protocol).try_acquire().unwrap_err().is_timeout(), "{protocol}: it lives");
+        end(ended);
+        let patient = arena.builder(protocol).recover_dead(false).build_in(arena.env.clone()).unwrap();
+        assert!(patient.try_acquire().unwrap_err().is_timeout(), "{protocol}: switched off");
+        assert_eq!(arena.lock(protocol).inspect().unwrap().state, State::Dead, "{protocol}");
+        arena.lock(protocol).try_acquire().unwrap().release().unwrap();
+        assert_eq!(arena.names(), [""; 0], "{protocol}");
+    }
+}
+
+fn ended_process() -> std::process::Child {
+    std::process::Command::new("sleep").arg("1000").spawn().unwrap()
+}
+
+fn end(mut process: std::process::Child) {
+    process.kill().unwrap();
+    process.wait().unwrap();
+}
+
+#[test]
+fn no_lock_is_taken_for_a_process_that_is_not_there() {
+    let arena = Arena::new();
+    let ended = ended_process();
+    let pid = ended.id();
+    end(ended);
+    let lock = Lock::builder(arena.path()).on_behalf_of(OnBehalfOf::Process(pid)).build().unwrap();
+    assert_eq!(lock.acquire().unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(arena.names(), [""; 0]);
+}
+
+#[test]
+fn a_lock_that_may_not_be_removed_is_an_error_that_names_the_holder() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.rival(protocol).acquire().leave();
+        arena.env.sleep(LIFETIME + GRACE + MOMENT);
+        let path = arena.path();
+        arena.env.on_call(move |_, call, when, at| match (call, when) {
+            (Call::Rename | Call::Unlink, When::Before) if at.starts_with(&path) => {
+                Fate::Fail(io::ErrorKind::PermissionDenied)
+            }
+            _ => Fate::GoOn,
+        });
+        let e = arena.lock(protocol).try_acquire().unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::CannotBreak, "{protocol}: {e}");
+        assert!(e.to_string().contains("on rival"), "{e}");
+    }
+}
+
+#[test]
+fn an_operator_breaks_the_claim_that_is_named_and_no_other() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let first = arena.rival(protocol).acquire();
+        let (old, lock) = (first.token().clone(), arena.lock(protocol));
+        first.release().unwrap();
+        let second = arena.rival(protocol).acquire();
+        assert_eq!(lock.break_lock(&Which::Claim(old)).unwrap_err().kind(), ErrorKind::NotHeld);
+        assert!(lock.break_lock(&Which::Over).unwrap_err().is_timeout(), "it is not over");
+        second.check().unwrap();
+        let broken = lock.break_lock(&Which::Claim(second.token().clone())).unwrap().unwrap();
+        assert_eq!(broken.holder.unwrap().token, *second.token());
+        assert!(second.check().unwrap_err().is_lost(), "{protocol}");
+        assert!(lock.break_lock(&Which::Any).unwrap().is_none(), "{protocol}: it is free");
+    }
+}
+
+#[test]
+fn an_operator_may_break_what_is_over_or_whatever_is_there() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let lock = arena.lock(protocol);
+        arena.rival(protocol).acquire().leave();
+        lock.break_lock(&Which::Any).unwrap().unwrap();
+        arena.rival(protocol).acquire().leave();
+        arena.env.sleep(LIFETIME + GRACE + MOMENT);
+        lock.break_lock(&Which::Over).unwrap().unwrap();
+        assert_eq!(arena.names(), [""; 0], "{protocol}");
+    }
+}

@@ -1,0 +1,362 @@
+//! The real file system with faults, rivals and other clocks put in between.
+
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::claim::Fingerprint;
+use crate::env::os::OsEnv;
+use crate::env::{Attr, Env, Liveness, Reach, Watcher};
+use crate::lease::{LocalTime, ServerTime};
+use crate::protocol::Protocol;
+use crate::wait::Cancel;
+use crate::{Builder, Guard, Lock};
+
+/// A call that can be interfered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    Create,
+    SetExpiry,
+    Touch,
+    Stat,
+    Link,
+    Rename,
+    Unlink,
+    Wait,
+}
+
+/// Before the call is carried out, or after it and before its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    Before,
+    After,
+}
+
+/// What becomes of the call.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fate {
+    GoOn,
+    /// Before: it is not carried out. After: its reply is lost. Either way the caller sees this error.
+    Fail(io::ErrorKind),
+    /// Before: it is not carried out, and the caller is told that it was. For calls that have no answer.
+    Pretend,
+}
+
+type Hook = Box<dyn FnMut(&FaultyEnv, Call, When, &Path) -> Fate + Send>;
+
+/// This machine, with its clocks moved on as a test likes, and its calls interfered with by a hook. A hook's own calls are
+/// not interfered with, and rivals are best made with the plain system.
+pub(super) struct FaultyEnv {
+    this: Weak<Self>,
+    hook: Mutex<Option<Hook>>,
+    /// How far this machine's clock was moved on, in all, and since what moment of the kernel's wall clock.
+    slept: Mutex<Vec<(ServerTime, Duration)>>,
+    /// How many seconds the server's clock is ahead of this machine's wall clock. To be set before the first call.
+    pub(super) server_ahead_s: AtomicU64,
+    /// How many seconds the server's clock was set back since.
+    pub(super) set_back_s: AtomicU64,
+    /// The file system keeps its own times instead of those that it is given.
+    pub(super) ignores_times: AtomicBool,
+    /// Files are shown with no length.
+    pub(super) loses_content: AtomicBool,
+    calls: Mutex<Vec<(Call, PathBuf)>>,
+}
+
+impl fmt::Debug for FaultyEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FaultyEnv")
+    }
+}
+
+thread_local! {
+    static IN_HOOK: Cell<bool> = const { Cell::new(false) };
+}
+
+impl FaultyEnv {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            hook: Mutex::default(),
+            slept: Mutex::default(),
+            server_ahead_s: AtomicU64::new(0),
+            set_back_s: AtomicU64::new(0),
+            ignores_times: AtomicBool::new(false),
+            loses_content: AtomicBool::new(false),
+            calls: Mutex::default(),
+        })
+    }
+
+    pub(super) fn on_call(&self, hook: impl FnMut(&Self, Call, When, &Path) -> Fate + Send + 'static) {
+        *self.hook.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    /// Interferes with the first such call alone.
+    pub(super) fn once(&self, call: Call, when: When, act: impl FnOnce(&Self, &Path) -> Fate + Send + 'static) {
+        let mut act = Some(act);
+        self.on_call(move |env, c, w, path| match (c, w) == (call, when) {
+            true => act.take().map_or(Fate::GoOn, |act| act(env, path)),
+            false => Fate::GoOn,
+        });
+    }
+
+    /// Lets time pass, for this machine and for the server.
+    pub(super) fn sleep(&self, time: Duration) {
+        // The kernel stamps files to the tick: what was changed before shall be told from what comes after.
+        let tick = Duration::from_millis(12);
+        pause(tick);
+        let mut slept = self.slept.lock().unwrap();
+        let total = slept.last().map_or(Duration::ZERO, |(_, total)| *total) + time;
+        slept.push((OsEnv.wall_clock(), total));
+        pause(tick);
+    }
+
+    /// How often a call was made, with the paths.
+    pub(super) fn calls(&self, call: Call) -> Vec<PathBuf> {
+        self.calls.lock().unwrap().iter().filter(|(c, _)| *c == call).map(|(_, path)| path.clone()).collect()
+    }
+
+    fn ask(&self, call: Call, when: When, path: &Path) -> Fate {
+        if IN_HOOK.get() {
+            return Fate::GoOn;
+        }
+        // Taken out while it runs: what it does comes by here again.
+        let Some(mut hook) = self.hook.lock().unwrap().take() else { return Fate::GoOn };
+        IN_HOOK.set(true);
+        let fate = hook(self, call, when, path);
+        IN_HOOK.set(false);
+        self.hook.lock().unwrap().get_or_insert(hook);
+        fate
+    }
+
+    fn interfere<T>(
+        &self,
+        call: Call,
+        path: &Path,
+        run: impl FnOnce() -> io::Result<T>,
+        pretended: impl FnOnce() -> T,
+    ) -> io::Result<T> {
+        self.calls.lock().unwrap().push((call, path.into()));
+        match self.ask(call, When::Before, path) {
+            Fate::GoOn => {}
+            Fate::Fail(kind) => return Err(kind.into()),
+            Fate::Pretend => return Ok(pretended()),
+        }
+        let result = run();
+        match self.ask(call, When::After, path) {
+            Fate::Fail(kind) => Err(kind.into()),
+            Fate::GoOn | Fate::Pretend => result,
+        }
+    }
+
+    fn ahead(&self) -> Duration {
+        Duration::from_secs(self.server_ahead_s.load(Ordering::SeqCst))
+    }
+
+    fn slept_by(&self, kernel: ServerTime) -> Duration {
+        let slept = self.slept.lock().unwrap();
+        slept.iter().rev().find(|(since, _)| *since <= kernel).map_or(Duration::ZERO, |(_, total)| *total)
+    }
+
+    fn as_server_says(&self, mut attr: Attr) -> Attr {
+        let back = Duration::from_secs(self.set_back_s.load(Ordering::SeqCst));
+        attr.ctime = attr.ctime + (self.slept_by(attr.ctime) + self.ahead() - back);
+        // Set by us, and so already in the server's time but for the offset.
+        attr.mtime = attr.mtime + self.ahead();
+        if self.loses_content.load(Ordering::SeqCst) {
+            attr.len = 0;
+        }
+        attr
+    }
+
+    fn to_kernel(&self, time: ServerTime) -> ServerTime {
+        if self.ignores_times.load(Ordering::SeqCst) {
+            return OsEnv.wall_clock();
+        }
+        let epoch = ServerTime::from_parts(0, 0);
+        epoch + (time.since(epoch) - self.ahead())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "for the kernel's clock to tick")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+fn no_answer<T>() -> T {
+    panic!("only a call without an answer can be pretended")
+}
+
+impl Env for FaultyEnv {
+    fn now(&self) -> LocalTime {
+        OsEnv.now() + self.slept_by(OsEnv.wall_clock())
+    }
+
+    fn wall_clock(&self) -> ServerTime {
+        OsEnv.wall_clock() + self.slept_by(OsEnv.wall_clock())
+    }
+
+    fn random(&self) -> u64 {
+        OsEnv.random()
+    }
+
+    fn host_name(&self) -> String {
+        OsEnv.host_name()
+    }
+
+    fn process_id(&self) -> u32 {
+        OsEnv.process_id()
+    }
+
+    fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {
+        OsEnv.fingerprint(pid)
+    }
+
+    fn liveness(&self, pid: u32, fingerprint: Fingerprint) -> Liveness {
+        OsEnv.liveness(pid, fingerprint)
+    }
+
+    fn create(
+        &self,
+        path: &Path,
+        content: &[u8],
+        mode: u32,
+        expiry: &mut dyn FnMut(&Attr) -> ServerTime,
+    ) -> io::Result<()> {
+        let mut in_kernels_time = |attr: &Attr| self.to_kernel(expiry(&self.as_server_says(*attr)));
+        self.interfere(Call::Create, path, || OsEnv.create(path, content, mode, &mut in_kernels_time), no_answer)
+    }
+
+    fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr> {
+        let run = || OsEnv.set_expiry(path, self.to_kernel(expiry));
+        self.interfere(Call::SetExpiry, path, run, no_answer).map(|attr| self.as_server_says(attr))
+    }
+
+    fn touch(&self, path: &Path) -> io::Result<Attr> {
+        self.interfere(Call::Touch, path, || OsEnv.touch(path), no_answer).map(|attr| self.as_server_says(attr))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Attr> {
+        self.interfere(Call::Stat, path, || OsEnv.stat(path), no_answer).map(|attr| self.as_server_says(attr))
+    }
+
+    fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        OsEnv.read(path, limit).map(|(attr, content)| (self.as_server_says(attr), content))
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        OsEnv.list(path)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.interfere(Call::Link, to, || OsEnv.link(from, to), || ())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.interfere(Call::Rename, from, || OsEnv.rename(from, to), || ())
+    }
+
+    fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsEnv.rename_noreplace(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.interfere(Call::Unlink, path, || OsEnv.unlink(path), || ())
+    }
+
+    fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()> {
+        OsEnv.mkdir(path, mode)
+    }
+
+    fn rmdir(&self, path: &Path) -> io::Result<()> {
+        OsEnv.rmdir(path)
+    }
+
+    fn watcher(&self) -> Box<dyn Watcher> {
+        Box::new(FaultyWatcher(self.this.upgrade().unwrap()))
+    }
+}
+
+/// Waits in no time: the clocks move on to the end of the wait, unless the hook says that something happened.
+#[derive(Debug)]
+struct FaultyWatcher(Arc<FaultyEnv>);
+
+impl Watcher for FaultyWatcher {
+    fn arm(&mut self, _: &Path, _: Option<u32>) {}
+
+    fn reach(&self) -> Reach {
+        Reach::ThisMachine
+    }
+
+    fn wait(&mut self, until: LocalTime, _: Option<&Cancel>) {
+        if let Ok(()) = self.0.interfere(Call::Wait, Path::new(""), || Ok(()), || ()) {
+            self.0.sleep(until.since(self.0.now()));
+        }
+    }
+}
+
+/// A directory with one lock path in it, and contenders for it.
+pub(super) struct Arena {
+    pub(super) dir: TempDir,
+    pub(super) env: Arc<FaultyEnv>,
+}
+
+pub(super) const LIFETIME: Duration = Duration::from_secs(60);
+pub(super) const GRACE: Duration = Duration::from_secs(10);
+
+impl Arena {
+    pub(super) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), env: FaultyEnv::new() }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.dir.path().join("job.lock")
+    }
+
+    pub(super) fn builder(&self, protocol: Protocol) -> Builder {
+        Lock::builder(self.path()).protocol(protocol).lifetime(LIFETIME).grace(GRACE)
+    }
+
+    /// The contender that is interfered with.
+    pub(super) fn lock(&self, protocol: Protocol) -> Lock {
+        self.builder(protocol).build_in(self.env.clone()).unwrap()
+    }
+
+    /// A rival on another machine, never interfered with, and with the same clocks.
+    pub(super) fn rival(&self, protocol: Protocol) -> Rival {
+        Rival(self.builder(protocol).host("rival").build_in(self.env.clone()).unwrap())
+    }
+
+    /// The names in the directory.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            OsEnv.list(self.dir.path()).unwrap().into_iter().map(|n| n.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Whose token is at the lock path.
+    pub(super) fn holder(&self) -> Option<String> {
+        let status = self.lock(Protocol::Link).inspect().unwrap();
+        status.holder.map(|h| h.token.to_string())
+    }
+}
+
+pub(super) struct Rival(Lock);
+
+impl Rival {
+    pub(super) fn acquire(&self) -> Guard {
+        IN_HOOK.set(true);
+        let guard = self.0.try_acquire();
+        IN_HOOK.set(false);
+        guard.unwrap()
+    }
+}
+
+pub(super) const BOTH: [Protocol; 2] = [Protocol::Link, Protocol::Dir];

@@ -1,0 +1,306 @@
+//! Faults while a lock is held, refreshed and released.
+
+use std::io;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use crate::env::Env;
+use crate::env::os::OsEnv;
+use crate::protocol::Protocol;
+use crate::{ErrorKind, Which};
+
+const MOMENT: Duration = Duration::from_secs(3);
+
+#[test]
+fn a_refresh_moves_the_deadline_on() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let guard = arena.lock(protocol).acquire().unwrap();
+        for _ in 0..4 {
+            arena.env.sleep(LIFETIME / 2);
+            guard.refresh().unwrap();
+            assert!(guard.remaining() > LIFETIME - MOMENT, "{protocol}");
+        }
+        guard.refresh_for(LIFETIME * 2).unwrap();
+        assert_eq!(guard.lifetime(), LIFETIME * 2);
+        arena.env.sleep(LIFETIME + GRACE + MOMENT);
+        assert!(arena.lock(protocol).try_acquire().unwrap_err().is_timeout(), "{protocol}: others see it too");
+        guard.release().unwrap();
+    }
+}
+
+#[test]
+fn a_lock_is_lost_at_its_deadline_and_not_revived() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let guard = arena.lock(protocol).acquire().unwrap();
+        arena.env.sleep(LIFETIME);
+        assert!(guard.is_lost() && guard.remaining().is_zero(), "{protocol}");
+        assert!(guard.refresh().unwrap_err().is_lost(), "{protocol}");
+        assert_eq!(arena.env.calls(Call::SetExpiry).len(), 0, "{protocol}: not even tried");
+        assert!(guard.check().unwrap_err().is_lost(), "{protocol}");
+        assert!(guard.loss().wait(), "{protocol}");
+    }
+}
+
+#[test]
+fn a_refresh_that_returns_after_the_deadline_is_a_loss() {
+    for when in [When::Before, When::After] {
+        for protocol in BOTH {
+            let arena = Arena::new();
+            let guard = arena.lock(protocol).acquire().unwrap();
+            arena.env.once(Call::SetExpiry, when, |env, _| {
+                env.sleep(LIFETIME);
+                Fate::GoOn
+            });
+            assert!(guard.refresh().unwrap_err().is_lost(), "{protocol}, {when:?}");
+            assert!(guard.is_lost(), "{protocol}, {when:?}: for good");
+            let e = guard.release().unwrap_err();
+            assert!(e.error.is_lost(), "{protocol}, {when:?}");
+            // The new expiry on disk changes nothing: between the old one and now, others may have begun to break it.
+            let link_stays = arena.names() == ["job.lock"];
+            assert!(protocol == Protocol::Dir || link_stays, "{protocol}, {when:?}: {:?}", arena.names());
+        }
+    }
+}
+
+#[test]
+fn a_refresh_that_fails_may_be_tried_again() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let guard = arena.lock(protocol).acquire().unwrap();
+        arena.env.once(Call::SetExpiry, When::After, |_, _| Fate::Fail(io::ErrorKind::TimedOut));
+        let e = guard.refresh().unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Io, "{protocol}: {e}");
+        assert!(!guard.is_lost(), "{protocol}");
+        guard.refresh().unwrap();
+        guard.release().unwrap();
+    }
+}
+
+#[test]
+fn a_shorter_lifetime_counts_even_if_the_reply_was_lost() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let guard = arena.lock(protocol).acquire().unwrap();
+        arena.env.once(Call::SetExpiry, When::After, |_, _| Fate::Fail(io::ErrorKind::TimedOut));
+        guard.refresh_for(MOMENT).unwrap_err();
+        assert!(guard.remaining() <= MOMENT, "{protocol}: the shorter expiry is on disk");
+    }
+}
+
+#[test]
+fn a_refresh_of_a_broken_lock_is_a_loss() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let guard = arena.lock(protocol).acquire().unwrap();
+        arena.lock(protocol).break_lock(&Which::Any).unwrap();
+        let rival = arena.rival(protocol).acquire();
+        let expiry = rival.expires_at();
+        assert!(guard.refresh().unwrap_err().is_lost(), "{protocol}");
+        assert!(guard.is_lost(), "{protocol}");
+        assert!(guard.release().unwrap_err().error.is_lost(), "{protocol}");
+        assert_eq!(rival.expires_at(), expiry);
+        rival.check().unwrap_or_else(|e| panic!("{protocol}: the successor was touched: {e}"));
+    }
+}
+
+#[test]
+fn a_lock_that_was_only_moved_away_is_lost_at_the_next_refresh() {
+    let arena = Arena::new();
+    let guard = arena.lock(Protocol::Link).acquire().unwrap();
+    OsEnv.rename(&arena.path(), &arena.dir.path().join("aside")).unwrap();
+    assert!(guard.refresh().unwrap_err().is_lost(), "the claim's file alone is not the lock");
+}
+
+#[test]
+fn after_its_deadline_a_holder_does_not_touch_the_lock_path() {
+    let arena = Arena::new();
+    let guard = arena.lock(Protocol::Link).acquire().unwrap();
+    arena.env.sleep(LIFETIME);
+    assert!(guard.release().unwrap_err().error.is_lost());
+    assert_eq!(arena.names(), ["job.lock"], "the claim's file is removed, the shared name is not");
+}
+
+#[test]
+fn a_pause_between_the_last_check_and_the_deadline_does_not_let_a_release_through() {
+    let arena = Arena::new();
+    let guard = arena.lock(Protocol::Link).acquire().unwrap();
+    arena.env.once(Call::Stat, When::After, |env, _| {
+        env.sleep(LIFETIME);
+        Fate::GoOn
+    });
+    assert!(guard.release().unwrap_err().error.is_lost());
+    assert_eq!(arena.names(), ["job.lock"]);
+}
+
+#[test]
+fn a_release_leaves_the_successors_lock_alone() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let guard = arena.lock(protocol).acquire().unwrap();
+        arena.lock(protocol).break_lock(&Which::Any).unwrap();
+        let rival = arena.rival(protocol).acquire();
+        assert!(guard.release().unwrap_err().error.is_lost(), "{protocol}");
+        rival.check().unwrap();
+    }
+}
+
+#[test]
+fn a_successor_with_the_same_inode_number_is_told_apart() {
+    let arena = Arena::new();
+    let guard = arena.lock(Protocol::Link).acquire().unwrap();
+    // A cleaner removes the claim, an operator the lock: the number is free, and here the very file comes back as another's.
+    let (claim, lock) = (arena.dir.path().join(guard.token().as_os_str()), arena.path());
+    let other = arena.dir.path().join("job.lock|rival|1|5");
+    OsEnv.rename(&claim, &other).unwrap();
+    write(&lock, other.to_str().unwrap());
+    assert!(guard.check().unwrap_err().is_lost());
+    assert!(guard.release().unwrap_err().error.is_lost());
+    assert!(OsEnv.stat(&lock).is_ok(), "the other's lock stays");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a rival's doing")]
+fn write(path: &std::path::Path, content: &str) {
+    std::fs::write(path, content).unwrap();
+}
+
+#[test]
+fn a_lock_whose_times_were_touched_by_hand_is_still_ours() {
+    let arena = Arena::new();
+    let guard = arena.lock(Protocol::Link).acquire().unwrap();
+    OsEnv.set_expiry(&arena.path(), OsEnv.wall_clock() + LIFETIME * 5).unwrap();
+    guard.check().unwrap();
+    guard.release().unwrap();
+    assert_eq!(arena.names(), [""; 0]);
+}
+
+#[test]
+fn a_release_whose_reply_was_lost_counts() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let guard = arena.lock(protocol).acquire().unwrap();
+        if protocol == Protocol::Link {
+            arena.env.once(Call::Unlink, When::After, |_, _| Fate::Fail(io::ErrorKind::NotFound));
+        }
+        guard.release().unwrap();
+        assert_eq!(arena.names(), [""; 0], "{protocol}");
+    }
+}
+
+#[test]
+fn a_release_that_fails_gives_the_guard_back() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let guard = arena.lock(protocol).acquire().unwrap();
+        arena.env.once(Call::Unlink, When::Before, |_, _| Fate::Fail(io::ErrorKind::TimedOut));
+        let failed = guard.release().unwrap_err();
+        assert_eq!(failed.error.kind(), ErrorKind::Io, "{protocol}: {failed}");
+        assert!(!failed.guard.is_lost());
+        failed.guard.release().unwrap();
+        assert_eq!(arena.names(), [""; 0], "{protocol}");
+    }
+}
+
+#[test]
+fn the_notice_of_loss_comes_even_if_a_refresh_hangs() {
+    let arena = Arena::new();
+    let (hang, until_end) = mpsc::channel::<()>();
+    let until_end = Mutex::new(until_end);
+    let (hanging, is_hanging) = mpsc::channel();
+    arena.env.on_call(move |_, call, when, _| {
+        if (call, when) == (Call::SetExpiry, When::Before) {
+            hanging.send(()).unwrap();
+            let _ = until_end.lock().unwrap().recv();
+        }
+        Fate::GoOn
+    });
+    let lifetime = Duration::from_millis(600);
+    let lock = arena.builder(Protocol::Link).lifetime(lifetime).keep_alive(true).build_in(arena.env.clone()).unwrap();
+    let guard = lock.acquire().unwrap();
+    is_hanging.recv().unwrap();
+    let deadline = OsEnv.now() + lifetime;
+    assert!(guard.loss().wait(), "lost, not released");
+    assert!(OsEnv.now() < deadline && guard.is_lost());
+    drop(hang);
+    assert!(guard.refresh().unwrap_err().is_lost(), "the refresh that came back late does not revive it");
+}
+
+#[test]
+fn a_lock_is_kept_alive_through_errors_that_pass() {
+    let arena = Arena::new();
+    let tries = Arc::new(Mutex::new(0));
+    let counted = tries.clone();
+    arena.env.on_call(move |_, call, when, _| {
+        if (call, when) != (Call::SetExpiry, When::Before) {
+            return Fate::GoOn;
+        }
+        let mut tries = counted.lock().unwrap();
+        *tries += 1;
+        // Two of three fail.
+        if *tries % 3 == 0 { Fate::GoOn } else { Fate::Fail(io::ErrorKind::TimedOut) }
+    });
+    let lifetime = Duration::from_millis(900);
+    let lock = arena.builder(Protocol::Link).lifetime(lifetime).keep_alive(true).build_in(arena.env.clone()).unwrap();
+    let guard = lock.acquire().unwrap();
+    assert_eq!(guard.loss().wait_timeout(3 * lifetime), None, "still held after three lifetimes");
+    assert!(*tries.lock().unwrap() >= 6, "there were failures");
+    guard.release().unwrap();
+}
+
+#[test]
+fn a_lock_that_cannot_be_refreshed_is_given_up_before_its_deadline() {
+    let arena = Arena::new();
+    arena.env.on_call(|_, call, when, _| match (call, when) {
+        (Call::SetExpiry, When::Before) => Fate::Fail(io::ErrorKind::TimedOut),
+        _ => Fate::GoOn,
+    });
+    let lifetime = Duration::from_millis(600);
+    let lock = arena.builder(Protocol::Link).lifetime(lifetime).keep_alive(true).build_in(arena.env.clone()).unwrap();
+    let before = OsEnv.now();
+    let guard = lock.acquire().unwrap();
+    assert!(guard.loss().wait());
+    assert!(OsEnv.now().since(before) < lifetime, "there is time left to stop");
+    guard.release().unwrap();
+    assert_eq!(arena.names(), [""; 0], "and to release it in order");
+}
+
+#[test]
+fn a_guard_that_is_dropped_releases_its_lock() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        drop(arena.lock(protocol).acquire().unwrap());
+        assert_eq!(arena.names(), [""; 0], "{protocol}");
+    }
+}
+
+#[test]
+fn a_lock_that_was_left_is_taken_over_by_its_token() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let lock = arena.lock(protocol);
+        let token = lock.acquire().unwrap().leave();
+        arena.env.sleep(LIFETIME / 2);
+        let guard = lock.adopt(&token).unwrap();
+        assert!(guard.remaining() <= LIFETIME / 2, "{protocol}: what is left, not more");
+        guard.refresh().unwrap();
+        let token = guard.leave();
+        arena.env.sleep(LIFETIME - MOMENT * 2);
+        lock.adopt(&token).unwrap().release().unwrap();
+        assert_eq!(arena.names(), [""; 0], "{protocol}");
+        assert_eq!(lock.adopt(&token).unwrap_err().kind(), ErrorKind::NotHeld, "{protocol}");
+    }
+}
+
+#[test]
+fn a_lock_that_was_left_and_is_over_cannot_be_taken_over() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let lock = arena.lock(protocol);
+        let token = lock.acquire().unwrap().leave();
+        arena.env.sleep(LIFETIME);
+        assert!(lock.adopt(&token).unwrap_err().is_lost(), "{protocol}");
+    }
+}
