@@ -1,4 +1,76 @@
 //! Lock files that people on shared file systems can trust.
+//!
+//! A lock is nothing but a path on a file system that the contenders share: NFS, any POSIX file system. No daemon, no lock
+//! manager, no clock that must be right. The default protocol is compatible on disk with Python's flufl.lock.
+//!
+//! # Guarantees
+//!
+//! * At most one contender holds a lock path at a time, where *holds* means: has a [`Guard`] that is not lost. A holder
+//!   that is slow, paused or cut off is told that it lost the lock by its own clock, before anybody else may take it.
+//! * No lock is held for ever by a holder that is gone. One that ended on this machine is recovered at once; one on another
+//!   machine once its lifetime and a grace are over.
+//! * What is on disk decides, not what a call returned: a reply lost on the network makes no difference.
+//! * No wall clock decides anything. Expiries are written and compared in the file server's time, which a contender learns
+//!   from the server; deadlines are kept on a clock that is never set and counts while the machine is suspended.
+//! * What is no lock is never removed and never written to.
+//!
+//! # Limitations
+//!
+//! * A lock with a lifetime is a lease. Work that goes on after [`Guard::is_lost`] says so is not protected. Choose a
+//!   lifetime longer than the worst pause of the work, or keep the lock alive ([`Builder::keep_alive`]) and listen to
+//!   [`Guard::loss`].
+//! * [`Protocol::Link`] removes a name that all contenders share, and no file system can do that on a condition. A process
+//!   that is stopped between its last check and that one call, or an NFS client that sends it again after minutes of being
+//!   cut off, can remove a successor's lock. [`Protocol::Dir`] has no such step.
+//! * Peers that are flufl.lock bring flufl.lock's own races with them.
+//! * The grace must cover how far the holder's clock and the server's can drift apart within a lifetime, and any step of
+//!   the server's clock.
+//! * On a file system that does not keep the times it is given, a lock is broken after it was watched unchanged for the
+//!   watcher's own lifetime and grace: all contenders must then use the same lifetime.
+//! * It is advisory: whoever does not ask for the lock is not kept out.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::time::Duration;
+//! use linklock::Lock;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("nightly.lock");
+//! let lock = Lock::builder(path).lifetime(Duration::from_secs(60)).keep_alive(true).build()?;
+//!
+//! let guard = lock.acquire()?;
+//! for step in 0..3 {
+//!     if guard.is_lost() {
+//!         return Err("the lock was lost".into());
+//!     }
+//!     println!("step {step}, under the lock of {}", guard.token());
+//! }
+//! guard.release()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! To give up after a while, and say who is in the way:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use linklock::{Lock, Wait};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let lock = Lock::new(dir.path().join("nightly.lock"))?;
+//! # let held = lock.acquire()?;
+//! match lock.acquire_with(&Wait::up_to(Duration::from_millis(50))) {
+//!     Err(e) if e.is_timeout() => {
+//!         let holder = e.holder().expect("it can be read");
+//!         println!("process {} on {} has it", holder.pid, holder.host);
+//!     }
+//!     other => panic!("it is held: {other:?}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod acquire;
 mod claim;
@@ -21,3 +93,8 @@ pub use inspect::{Holder, State, Status};
 pub use lock::{Builder, DEFAULT_GRACE, DEFAULT_LIFETIME, Lock, SEPARATOR, Which};
 pub use protocol::{OnBehalfOf, Protocol};
 pub use wait::{Cancel, Wait, Waiting};
+
+/// The Rust examples in the project's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

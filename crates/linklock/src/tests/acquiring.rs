@@ -85,18 +85,38 @@ fn a_lock_that_is_anothers_by_the_time_of_the_check_is_not_ours() {
 }
 
 #[test]
+fn a_lock_with_the_very_expiry_of_our_claim_is_not_ours() {
+    let arena = Arena::new();
+    let rival = arena.rival(Protocol::Link).acquire();
+    let dir = arena.dir.path().to_owned();
+    arena.env.once(Call::Link, When::After, move |_, lock| {
+        let host = OsEnv.host_name();
+        let ours = OsEnv.list(&dir).unwrap().into_iter().find(|name| name.to_string_lossy().contains(&host)).unwrap();
+        OsEnv.set_expiry(lock, OsEnv.stat(&dir.join(ours)).unwrap().mtime).unwrap();
+        Fate::GoOn
+    });
+    assert!(arena.lock(Protocol::Link).try_acquire().unwrap_err().is_timeout());
+    assert_eq!(arena.holder(), Some(rival.token().to_string()));
+}
+
+#[test]
 fn a_contender_that_waited_longer_than_its_lifetime_takes_the_lock_with_a_fresh_expiry() {
     for protocol in BOTH {
         let arena = Arena::new();
         let rival = arena.rival(protocol).acquire();
         let waits = AtomicU32::new(0);
         let mut rival = Some(rival);
+        let path = arena.path();
         arena.env.on_call(move |env, call, when, _| {
             if (call, when) == (Call::Wait, When::Before) && waits.fetch_add(1, Ordering::SeqCst) == 0 {
                 env.sleep(LIFETIME * 3);
             } else if call == Call::Touch {
                 // Just before the contender would break it, the rival lets go.
                 drop(rival.take());
+            } else if (call, when) == (taking(protocol), When::After) && rival.is_none() {
+                let name = OsEnv.list(&path).ok().and_then(|names| names.into_iter().next());
+                let attr = OsEnv.stat(&name.map_or(path.clone(), |name| path.join(name))).unwrap();
+                assert!(attr.mtime > env.wall_clock(), "{protocol}: it must not be over when it appears");
             }
             Fate::GoOn
         });

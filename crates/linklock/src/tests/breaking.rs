@@ -190,6 +190,25 @@ fn a_breaker_whose_turn_is_over_does_not_move_the_lock() {
 }
 
 #[test]
+fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
+    let arena = Arena::new();
+    let token = arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MOMENT);
+    let guard = LockPath::new(&arena.path(), '|').unwrap().breakers_guard().as_path().to_owned();
+    let path = arena.path();
+    arena.env.on_call(move |_, call, when, at| {
+        if (call, when) == (Call::Stat, When::Before) && at == path {
+            for entry in OsEnv.list(&guard).unwrap_or_default() {
+                OsEnv.unlink(&guard.join(entry)).unwrap();
+            }
+        }
+        Fate::GoOn
+    });
+    assert!(arena.lock(Protocol::Link).try_acquire().unwrap_err().is_timeout());
+    assert_eq!(arena.holder(), Some(token.to_string()));
+}
+
+#[test]
 fn the_end_of_a_process_is_not_seen_from_another_machine() {
     for protocol in BOTH {
         let arena = Arena::new();

@@ -51,8 +51,9 @@ fn a_refresh_that_returns_after_the_deadline_is_a_loss() {
         for protocol in BOTH {
             let arena = Arena::new();
             let guard = arena.lock(protocol).acquire().unwrap();
+            arena.env.sleep(LIFETIME / 2);
             arena.env.once(Call::SetExpiry, when, |env, _| {
-                env.sleep(LIFETIME);
+                env.sleep(LIFETIME * 3 / 4);
                 Fate::GoOn
             });
             assert!(guard.refresh().unwrap_err().is_lost(), "{protocol}, {when:?}");
@@ -113,6 +114,15 @@ fn a_lock_that_was_only_moved_away_is_lost_at_the_next_refresh() {
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
     OsEnv.rename(&arena.path(), &arena.dir.path().join("aside")).unwrap();
     assert!(guard.refresh().unwrap_err().is_lost(), "the claim's file alone is not the lock");
+}
+
+#[test]
+fn a_lock_whose_claim_file_was_removed_is_lost() {
+    let arena = Arena::new();
+    let guard = arena.lock(Protocol::Link).acquire().unwrap();
+    OsEnv.unlink(&arena.dir.path().join(guard.token().as_os_str())).unwrap();
+    // It could not be refreshed, and an NFS client whose cache is stale shows a lock that was broken just so.
+    assert!(guard.check().unwrap_err().is_lost());
 }
 
 #[test]

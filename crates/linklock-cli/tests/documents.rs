@@ -1,0 +1,51 @@
+//! Every shell example in README.md and in docs/ does what it says: none fails.
+
+use std::path::Path;
+use std::process::Command;
+
+/// The directory that the examples take for one on a shared file system.
+const SHARED: &str = "/srv/shared";
+
+#[test]
+fn the_shell_examples_in_the_documents_work() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut run = 0;
+    for document in ["README.md", "docs/using.md"] {
+        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        for example in shell_examples(&text) {
+            run_example(document, &example);
+            run += 1;
+        }
+    }
+    assert!(run >= 8, "only {run} examples were found");
+}
+
+fn run_example(document: &str, example: &str) {
+    let shared = tempfile::tempdir().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_linklock"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let script = example.replace(SHARED, shared.path().to_str().unwrap());
+    let output = Command::new("sh").args(["-euc", &script]).env("PATH", path).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{document}: {}\n{example}\n{stderr}", output.status);
+    let left: Vec<_> = std::fs::read_dir(shared.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{document}: an example leaves {left:?}\n{example}");
+}
+
+/// What stands between "```sh" and "```".
+fn shell_examples(text: &str) -> Vec<String> {
+    let mut examples = Vec::new();
+    let mut open: Option<String> = None;
+    for line in text.lines() {
+        match &mut open {
+            None if line == "```sh" => open = Some(String::new()),
+            None => {}
+            Some(_) if line == "```" => examples.extend(open.take()),
+            Some(example) => {
+                example.push_str(line);
+                example.push('\n');
+            }
+        }
+    }
+    examples
+}
