@@ -8,7 +8,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::env::{Env, os};
 use crate::error::Error;
@@ -168,9 +167,12 @@ impl LockPath {
         Ok(())
     }
 
-    /// A claim by `host` for `pid`, under a name that was never used before.
+    /// A claim by `host` for `pid`, under a name that was never used before: the serial number tells apart up to eight
+    /// million claims of one process, pid and start time tell processes apart, and the serial's random start those that
+    /// claim for the same third process.
     pub(crate) fn new_claim(&self, env: &dyn Env, host: &str, pid: u32, fingerprint: Option<Fingerprint>) -> Claim {
-        let nonce = fingerprint.map_or(0, Fingerprint::to_bits) << COUNTER_BITS | u64::from(next_count(env));
+        let nonce =
+            fingerprint.map_or(0, Fingerprint::to_bits) << COUNTER_BITS | u64::from(env.serial() % (1 << COUNTER_BITS));
         let mut name = self.name.clone();
         name.push(format!("{s}{host}{s}{pid}{s}{nonce:0NONCE_DIGITS$}", s = self.separator));
         Claim { token: Token(name), host: host.into(), pid, fingerprint }
@@ -211,21 +213,6 @@ fn contains(bytes: &[u8], c: char) -> bool {
 /// The bytes that a path has on disk, and in a claim's content.
 pub(crate) fn bytes_of(path: &Path) -> &[u8] {
     os::bytes_of(path.as_os_str())
-}
-
-/// No number comes twice in a process, up to eight million claims; pid and start time tell processes apart, and the
-/// random start those that claim for the same third process.
-fn next_count(env: &dyn Env) -> u32 {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    const STARTED: u32 = 1 << 31;
-    if COUNT.load(Ordering::Relaxed) & STARTED == 0 {
-        let start = STARTED | (env.random() as u32 >> 9);
-        // Whoever comes second finds it started.
-        let _ = COUNT.compare_exchange(0, start, Ordering::Relaxed, Ordering::Relaxed);
-    }
-    let next = COUNT
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(STARTED | (n.wrapping_add(1) & (STARTED - 1))));
-    next.unwrap_or_else(|n| n) & ((1 << COUNTER_BITS) - 1)
 }
 
 #[cfg(test)]

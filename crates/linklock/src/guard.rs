@@ -58,7 +58,7 @@ impl Guard {
 
     /// Who holds the lock, as others see it.
     pub fn holder(&self) -> Option<Holder> {
-        self.tenure.lock_stake().as_ref().map(|stake| Holder::new(&stake.claim, stake.lease.expiry))
+        self.tenure.lock_stake().as_ref().map(|stake| Holder::new(&stake.claim, stake.lease.expiry, None))
     }
 
     /// The lifetime that the last refresh, or the acquisition, gave the lock.

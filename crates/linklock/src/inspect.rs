@@ -3,9 +3,12 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use serde_json::json;
+
 use crate::claim::{Claim, Token};
+use crate::env::Env;
 use crate::error::Error;
-use crate::lease::ServerTime;
+use crate::lease::{LIFETIME_MOST, ServerTime};
 use crate::protocol::{Place, Protocol, Seen, SeenLock, Verdict};
 
 /// Who holds a lock, as the lock path tells it.
@@ -20,16 +23,57 @@ pub struct Holder {
     pub token: Token,
     /// When the lock's lifetime ends, by the file server's clock.
     pub expires_at: SystemTime,
+    /// What it says of itself; `link` has no room for that.
+    pub about: Option<About>,
 }
 
 impl Holder {
-    pub(crate) fn new(claim: &Claim, expiry: ServerTime) -> Self {
-        Self {
-            host: claim.host.clone(),
-            pid: claim.pid,
-            token: claim.token.clone(),
-            expires_at: expiry.to_system_time(),
-        }
+    pub(crate) fn new(claim: &Claim, expiry: ServerTime, about: Option<About>) -> Self {
+        let expires_at = expiry.to_system_time();
+        Self { host: claim.host.clone(), pid: claim.pid, token: claim.token.clone(), expires_at, about }
+    }
+}
+
+/// What a holder says of itself under the `dir` protocol. Nobody checks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct About {
+    /// How long the lock lasts from its last refresh.
+    pub lifetime: Duration,
+    /// The name of the process.
+    pub command: Option<String>,
+    /// Who runs it.
+    pub user: Option<String>,
+    /// When it began to contend, by its own wall clock.
+    pub since: Option<SystemTime>,
+}
+
+impl About {
+    pub(crate) fn new(env: &dyn Env, claim: &Claim, lifetime: Duration) -> Self {
+        let since = Some(env.wall_clock().to_system_time());
+        Self { lifetime, command: env.command(claim.pid), user: env.user(), since }
+    }
+
+    pub(crate) fn to_json(&self) -> String {
+        let since = self.since.map(|since| ServerTime::from(since).to_parts().0);
+        let lifetime = self.lifetime.as_millis() as u64;
+        json!({
+            "version": 1, "lifetime_ms": lifetime, "command": self.command, "user": self.user, "since_unix_s": since,
+        })
+        .to_string()
+    }
+
+    /// `None`: it is not whole, or another's.
+    pub(crate) fn from_json(content: &[u8]) -> Option<Self> {
+        let value: serde_json::Value = serde_json::from_slice(content).ok()?;
+        let text = |key: &str| value.get(key).and_then(|v| v.as_str()).map(str::to_owned);
+        let since = value.get("since_unix_s").and_then(serde_json::Value::as_i64);
+        Some(Self {
+            lifetime: Duration::from_millis(value.get("lifetime_ms")?.as_u64()?).min(LIFETIME_MOST),
+            command: text("command"),
+            user: text("user"),
+            since: since.map(|secs| ServerTime::from_parts(secs, 0).to_system_time()),
+        })
     }
 }
 
@@ -108,10 +152,10 @@ impl Status {
 pub(crate) fn inspect(place: &Place) -> Result<Status, Error> {
     let now = place.env.wall_clock();
     Ok(match place.look()? {
-        Seen::EmptyDirectory if place.protocol == Protocol::Link => {
+        Seen::EmptyDirectory { ours: false } => {
             Status::without_lock(State::NotALock, Some("an empty directory".into()))
         }
-        Seen::Free | Seen::EmptyDirectory => Status::without_lock(State::Free, None),
+        Seen::Free | Seen::EmptyDirectory { ours: true } => Status::without_lock(State::Free, None),
         Seen::NotALock(what) => Status::without_lock(State::NotALock, Some(what)),
         Seen::Lock(lock) => of_lock(place, &lock, now),
     })
@@ -119,7 +163,8 @@ pub(crate) fn inspect(place: &Place) -> Result<Status, Error> {
 
 fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
     let verdict = place.judge(lock, now);
-    let remaining = lock.attr.mtime.since(now);
+    let expiry = lock.expiry(place.lifetime);
+    let remaining = expiry.since(now);
     Status {
         state: match verdict {
             Verdict::Dead => State::Dead,
@@ -128,7 +173,7 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
         },
         protocol: Some(lock.protocol),
         holder: lock.holder(),
-        expires_at: Some(lock.attr.mtime.to_system_time()),
+        expires_at: Some(expiry.to_system_time()),
         remaining: (!remaining.is_zero()).then_some(remaining),
         refreshed_at: Some(lock.attr.ctime.to_system_time()),
         available: verdict != Verdict::Live,

@@ -7,6 +7,9 @@
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime};
 
+/// The longest lifetime and the longest grace: ten years.
+pub(crate) const LIFETIME_MOST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// A moment on this machine's clock that is never set and keeps counting in suspend (CLOCK_BOOTTIME on Linux).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LocalTime(u64);
@@ -121,6 +124,11 @@ impl Anchor {
     /// From a change sent after `before`, whose reply, with this ctime, was there at `after`.
     pub(crate) fn new(ctime: ServerTime, before: LocalTime, after: LocalTime) -> Self {
         Self { ctime, before, after }
+    }
+
+    /// How far apart the earliest and the latest are: what the network took.
+    pub(crate) fn width(&self) -> Duration {
+        self.after.since(self.before)
     }
 
     /// The earliest that the server's clock can say at `now`.

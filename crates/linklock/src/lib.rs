@@ -89,7 +89,7 @@ mod wait;
 pub use claim::Token;
 pub use error::{Error, ErrorKind};
 pub use guard::{Guard, Loss, ReleaseError};
-pub use inspect::{Holder, State, Status};
+pub use inspect::{About, Holder, State, Status};
 pub use lock::{Builder, DEFAULT_GRACE, DEFAULT_LIFETIME, Lock, SEPARATOR, Which};
 pub use protocol::{OnBehalfOf, Protocol};
 pub use wait::{Cancel, Wait, Waiting};

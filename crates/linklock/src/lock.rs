@@ -11,7 +11,7 @@ use crate::env::os::OsEnv;
 use crate::error::{Error, Lost};
 use crate::guard::Guard;
 use crate::inspect::{self, Status};
-use crate::lease::{Anchor, Lease};
+use crate::lease::{LIFETIME_MOST, Lease};
 use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone};
 use crate::wait::Wait;
 
@@ -23,7 +23,6 @@ pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(15);
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 const LIFETIME_LEAST: Duration = Duration::from_millis(10);
-const LIFETIME_MOST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A lock path, and how to contend for it. Holds nothing: [`acquire`](Self::acquire) gives a [`Guard`] that does.
 ///
@@ -105,23 +104,21 @@ impl Lock {
         let lock = match place.look()? {
             Seen::Lock(lock) => lock,
             Seen::NotALock(what) => return Err(Error::not_a_lock(self.path(), what)),
-            Seen::Free | Seen::EmptyDirectory => return Err(not_held(None)),
+            Seen::Free | Seen::EmptyDirectory { .. } => return Err(not_held(None)),
         };
         if lock.claim.as_ref() != Some(&claim) {
             return Err(not_held(lock.holder()));
         }
         let place = Place { protocol: lock.protocol, ..place.clone() };
         let file = place.protocol.steps().held_file(&place, &claim);
-        let before = env.now();
-        let read = env.touch(&file).and_then(|touched| Ok((touched.ctime, env.stat(&file)?)));
-        let (ctime, attr) = match read {
+        let read = place.ask_clock(&file).and_then(|anchor| Ok((anchor, env.now(), env.stat(&file)?)));
+        let (anchor, before, attr) = match read {
             Ok(read) => read,
             Err(e) if is_gone(&e) => return Err(Error::lost(self.path(), Lost::Broken)),
             Err(e) => return Err(Error::io(self.path(), "look at the claim", e)),
         };
-        let anchor = Anchor::new(ctime, before, env.now());
         // By the latest that the server's clock can say: what is left is never overrated.
-        let left = attr.mtime.since(anchor.latest(env.now()));
+        let left = attr.mtime.since(anchor.latest(before));
         if left.is_zero() {
             return Err(Error::lost(self.path(), Lost::Overdue));
         }
@@ -161,10 +158,10 @@ impl Lock {
             let lock = match self.place.look()? {
                 Seen::Lock(lock) => lock,
                 Seen::NotALock(what) => return Err(Error::not_a_lock(self.path(), what)),
-                Seen::EmptyDirectory if self.place.protocol == Protocol::Link => {
+                Seen::EmptyDirectory { ours: false } => {
                     return Err(Error::not_a_lock(self.path(), "an empty directory"));
                 }
-                Seen::Free | Seen::EmptyDirectory => match which {
+                Seen::Free | Seen::EmptyDirectory { ours: true } => match which {
                     Which::Claim(token) => return Err(Error::not_held(self.path(), token.to_string(), None)),
                     Which::Over | Which::Any => return Ok(None),
                 },

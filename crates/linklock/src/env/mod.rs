@@ -38,6 +38,8 @@ pub(crate) struct Attr {
     pub(crate) len: u64,
     pub(crate) mtime: ServerTime,
     pub(crate) ctime: ServerTime,
+    /// Of a directory: whether it has the sticky bit.
+    pub(crate) sticky: bool,
 }
 
 /// What is known of a process.
@@ -58,6 +60,8 @@ pub(crate) trait Env: Debug + Send + Sync {
     /// This machine's wall clock. For looking without touching alone: it decides nothing.
     fn wall_clock(&self) -> ServerTime;
     fn random(&self) -> u64;
+    /// The next of a row of numbers with a random start: none comes twice in a process.
+    fn serial(&self) -> u32;
 
     fn host_name(&self) -> String;
     fn process_id(&self) -> u32;
@@ -66,6 +70,11 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint>;
     /// Whether the process that had `pid` and this fingerprint is still there.
     fn liveness(&self, pid: u32, fingerprint: Fingerprint) -> Liveness;
+
+    /// The name of a process of this machine, for people to read.
+    fn command(&self, pid: u32) -> Option<String>;
+    /// Who runs this process, for people to read.
+    fn user(&self) -> Option<String>;
 
     /// Makes a new file with this content. `expiry` is asked for the mtime to give it, and told the attributes right
     /// after the file came to be: their ctime is the server's now. If anything fails, no file is left.
@@ -97,6 +106,38 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn rmdir(&self, path: &Path) -> io::Result<()>;
 
     fn watcher(&self) -> Box<dyn Watcher>;
+
+    /// Whether a safety step is left out: never, but in a simulation that shows what the step is good for.
+    fn leaves_out(&self, _: Step) -> bool {
+        false
+    }
+}
+
+/// The steps that keep two holders apart, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A fresh expiry before every attempt.
+    FreshExpiry,
+    /// What is on disk decides an attempt, not what the call returned.
+    DecideByDisk,
+    /// A lock that was won too late is not trusted.
+    DeadlineOnceWon,
+    /// Breakers take turns.
+    BreakersGuard,
+    /// A breaker looks again when it is its turn.
+    LookAgain,
+    /// Before it is released, a lock is seen to be ours.
+    CheckBeforeRelease,
+    /// After its deadline, a holder leaves the lock path alone.
+    DeadlineBeforeRelease,
+    /// A refresh counts only if it began and returned before the deadline.
+    DeadlineOfRefresh,
+    /// A refresh sees that the lock is still ours.
+    CheckAfterRefresh,
+    /// A lock is broken only after the grace.
+    Grace,
+    /// Before a break the server's clock is asked again.
+    AskClock,
 }
 
 /// Which changes of a watched path wake a waiter at once.

@@ -7,26 +7,41 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone};
+use super::{
+    Attempt, Break, CONTENT_LIMIT, Place, Protocol, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
+};
 use crate::claim::{Claim, bytes_of};
+use crate::env::Step;
 use crate::error::{Error, Lost};
+use crate::inspect::About;
+
+const STICKY: u32 = 0o1000;
 
 #[derive(Debug)]
 pub(super) struct Dir;
 
 /// What the directory at the lock path is; `None` if it changed under the look.
-pub(super) fn look(place: &Place) -> io::Result<Option<Seen>> {
+pub(super) fn look(place: &Place, ours: bool) -> io::Result<Option<Seen>> {
     let names = place.env.list(place.lock_path())?;
     let [name] = names.as_slice() else {
-        let seen = if names.is_empty() { Seen::EmptyDirectory } else { Seen::NotALock("a directory".into()) };
+        let seen = if names.is_empty() { Seen::EmptyDirectory { ours } } else { Seen::NotALock("a directory".into()) };
         return Ok(Some(seen));
     };
     let Some(claim) = place.path.parse(bytes_of(name.as_ref())) else {
         return Ok(Some(Seen::NotALock("a directory".into())));
     };
-    // Gone by now: an error that makes the caller look again.
-    let attr = place.env.stat(&place.lock_path().join(name))?;
-    Ok(Some(Seen::Lock(SeenLock { protocol: Protocol::Dir, claim: Some(claim), attr })))
+    // Gone by now: an error that makes the caller look again. What may not be read is not needed to judge the lock.
+    let entry = place.lock_path().join(name);
+    let (attr, content) = match place.env.read(&entry, CONTENT_LIMIT) {
+        Err(e) if is_refused(&e) => (place.env.stat(&entry)?, Vec::new()),
+        read => read?,
+    };
+    Ok(Some(Seen::Lock(SeenLock {
+        protocol: Protocol::Dir,
+        claim: Some(claim),
+        attr,
+        about: About::from_json(&content).map(Box::new),
+    })))
 }
 
 impl Dir {
@@ -47,13 +62,18 @@ impl Dir {
 
 impl Steps for Dir {
     fn stage(&self, place: &Place) -> Result<Stake, Error> {
-        // Whoever may read the claim may search the directory.
-        let mode = place.mode | (place.mode & 0o444) >> 2;
+        // Whoever may read the claim may search the directory. The sticky bit tells it from a directory that somebody
+        // else made, should it be left empty at the lock path: that one is never removed.
+        let mode = place.mode | (place.mode & 0o444) >> 2 | STICKY;
         place.stage(|claim| {
             let dir = place.path.beside(&claim.token);
             let entry = Self::staged_entry(place, &claim);
-            place.env.mkdir(&dir, mode)?;
-            place.create(claim, &entry).inspect_err(|_| {
+            place.env.mkdir(&dir, mode).inspect_err(|_| {
+                // Perhaps it was made all the same, and the reply was lost. If it is empty, it is nobody's claim.
+                let _ = place.env.rmdir(&dir);
+            })?;
+            let about = About::new(place.env.as_ref(), &claim, place.lifetime).to_json();
+            place.create(claim, &entry, about.as_bytes()).inspect_err(|_| {
                 let _ = place.env.rmdir(&dir);
             })
         })
@@ -64,10 +84,19 @@ impl Steps for Dir {
             return Ok(Attempt::Void);
         }
         let renamed = place.env.rename(&place.path.beside(&stake.claim.token), place.lock_path());
+        if renamed.is_err() {
+            // Makes an NFS client forget that the lock path was absent: that would hide a lock which we have.
+            let _ = place.env.stat(place.path.dir());
+        }
+        if !place.keeps(Step::DecideByDisk) {
+            return Ok(if renamed.is_ok() { Attempt::Won } else { Attempt::Lost });
+        }
         // Never by rename's word alone: its reply may have been lost. Our entry's name is ours alone, so if it is under
         // the lock path, the lock is ours.
         match self.holds(place, stake) {
-            Ok(true) if place.env.now() < stake.lease.deadline => return Ok(Attempt::Won),
+            Ok(true) if place.env.now() < stake.lease.deadline || !place.keeps(Step::DeadlineOnceWon) => {
+                return Ok(Attempt::Won);
+            }
             // Too late to trust it: remove it, which is safe at any time.
             Ok(true) => {
                 let _ = self.release(place, stake);
@@ -108,12 +137,16 @@ impl Steps for Dir {
     }
 
     fn release(&self, place: &Place, stake: &Stake) -> Result<(), Error> {
-        // Safe at any time: the name is ours alone, and used once.
-        match place.env.unlink(&Self::entry(place, &stake.claim)) {
+        match self.holds(place, stake) {
+            Ok(true) => {}
+            Ok(false) => return Err(Error::lost(place.lock_path(), Lost::Broken)),
+            Err(e) => return Err(Error::io(place.lock_path(), "look at the lock", e)),
+        }
+        // Safe at any time: the name is ours alone, and used once. ENOENT: it was there a moment ago, so the request was
+        // carried out, its reply lost, and the request sent again.
+        match gone_is_ok(place.env.unlink(&Self::entry(place, &stake.claim))) {
             Ok(()) => {}
-            Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => {
-                return Err(Error::lost(place.lock_path(), Lost::Broken));
-            }
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {}
             Err(e) => return Err(Error::io(place.lock_path(), "release the lock", e)),
         }
         Self::clear(place);

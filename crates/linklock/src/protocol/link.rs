@@ -9,7 +9,7 @@ use super::{
 };
 use crate::acquire;
 use crate::claim::{Claim, bytes_of};
-use crate::env::{Attr, FileKind};
+use crate::env::{Attr, FileKind, Step};
 use crate::error::{Error, Lost};
 use crate::wait::Wait;
 
@@ -18,7 +18,7 @@ pub(super) struct Link;
 
 /// What the regular file at the lock path is; `None` if it changed under the look.
 pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
-    let lock = |claim, attr| Ok(Some(Seen::Lock(SeenLock { protocol: Protocol::Link, claim, attr })));
+    let lock = |claim, attr| Ok(Some(Seen::Lock(SeenLock { protocol: Protocol::Link, claim, attr, about: None })));
     let (attr, content) = match place.env.read(place.lock_path(), CONTENT_LIMIT) {
         Ok((attr, _)) if attr.kind != FileKind::Regular => return Ok(None),
         Ok(read) => read,
@@ -71,7 +71,7 @@ impl Link {
             return Err(io::ErrorKind::StorageFull.into());
         }
         // After a pause or a slow reply others may already be breaking it: then it was never ours.
-        if place.env.now() >= stake.lease.deadline {
+        if place.env.now() >= stake.lease.deadline && place.keeps(Step::DeadlineOnceWon) {
             return Ok(Some(Attempt::Void));
         }
         Ok(Some(Attempt::Won))
@@ -81,7 +81,7 @@ impl Link {
     fn unlink_lock(place: &Place, stake: &Stake) -> Result<(), Error> {
         // The name is shared and unlink is unconditional. Before our deadline nobody else may have put a lock there;
         // after it, the name is not ours to touch.
-        if place.env.now() >= stake.lease.deadline {
+        if place.env.now() >= stake.lease.deadline && place.keeps(Step::DeadlineBeforeRelease) {
             return Err(Error::lost(place.lock_path(), Lost::Overdue));
         }
         // ENOENT: the request was carried out, its reply lost, and the request sent again.
@@ -93,7 +93,7 @@ impl Steps for Link {
     fn stage(&self, place: &Place) -> Result<Stake, Error> {
         place.stage(|claim| {
             let path = place.path.beside(&claim.token);
-            place.create(claim, &path)
+            place.create(claim, &path, bytes_of(&path))
         })
     }
 
@@ -104,6 +104,9 @@ impl Steps for Link {
             return Ok(Attempt::Void);
         }
         let linked = place.env.link(&claim, place.lock_path());
+        if !place.keeps(Step::DecideByDisk) {
+            return Ok(if linked.is_ok() { Attempt::Won } else { Attempt::Lost });
+        }
         // Never by link's word alone: a reply that was lost makes a link that was made look failed, and old clients have
         // told the opposite.
         match Self::decide(place, stake, &linked) {
@@ -147,8 +150,11 @@ impl Steps for Link {
 
     fn release(&self, place: &Place, stake: &Stake) -> Result<(), Error> {
         let ours = self.holds(place, stake).map_err(|e| Error::io(place.lock_path(), "look at the lock", e))?;
-        let released =
-            if ours { Self::unlink_lock(place, stake) } else { Err(Error::lost(place.lock_path(), Lost::Broken)) };
+        let released = if ours || !place.keeps(Step::CheckBeforeRelease) {
+            Self::unlink_lock(place, stake)
+        } else {
+            Err(Error::lost(place.lock_path(), Lost::Broken))
+        };
         // The claim goes last: as long as it stands, no other file can have its inode's number.
         if released.as_ref().map_or_else(Error::is_lost, |()| true) {
             self.withdraw(place, &stake.claim);
@@ -171,12 +177,15 @@ impl Steps for Link {
             lifetime: GUARD_LIFETIME,
             ..place.clone()
         };
+        if !place.keeps(Step::BreakersGuard) {
+            return break_in_turn(place, seen, None);
+        }
         let turn = match acquire::acquire(&guard, &Wait::not_at_all()) {
             Ok(turn) => turn,
             Err(e) if e.is_timeout() => return Ok(Break::Busy),
             Err(e) => return Err(e),
         };
-        let broken = break_in_turn(place, seen, &guard, &turn);
+        let broken = break_in_turn(place, seen, Some((&guard, &turn)));
         if let Err(e) = guard.protocol.steps().release(&guard, &turn) {
             tracing::warn!(lock = %place.lock_path().display(), error = %e, "the breakers' guard could not be released");
         }
@@ -187,17 +196,20 @@ impl Steps for Link {
 /// Longer than the few calls of a break take; not so long that a breaker that is cut off holds up the others.
 const GUARD_LIFETIME: Duration = Duration::from_secs(15);
 
-fn break_in_turn(place: &Place, seen: &SeenLock, guard: &Place, turn: &Stake) -> Result<Break, Error> {
+fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<(&Place, &Stake)>) -> Result<Break, Error> {
     let env = place.env.as_ref();
-    // Look again: whoever had the turn before us may have broken it.
+    // Look again: whoever had the turn before us may have broken it. The directory's attributes first: an NFS client that
+    // still believes in the old name would show the broken claim, under a name that is its successor's by now.
+    env.stat(place.path.dir()).map_err(|e| Error::io(place.lock_path(), "look at the directory", e))?;
     match place.look()? {
         Seen::Lock(again) if again.is_same(seen) => {}
+        _ if !place.keeps(Step::LookAgain) => {}
         _ => return Ok(Break::Changed),
     }
     let Some(claim) = &seen.claim else { return Ok(Break::Changed) };
     // A fresh name: rename onto another link of the same file would do nothing and say that all is well.
     let aside = place.path.beside(&place.new_claim()?.token);
-    if env.now() >= turn.lease.deadline || !guard.protocol.steps().holds(guard, turn).unwrap_or(false) {
+    if !turn.is_none_or(|(guard, turn)| is_our_turn(guard, turn)) {
         return Ok(Break::Changed);
     }
     match env.rename(place.lock_path(), &aside) {
@@ -220,6 +232,12 @@ fn break_in_turn(place: &Place, seen: &SeenLock, guard: &Place, turn: &Stake) ->
         }
     }
     Ok(Break::Done)
+}
+
+fn is_our_turn(guard: &Place, turn: &Stake) -> bool {
+    let holds = guard.protocol.steps().holds(guard, turn).unwrap_or(false);
+    // The clock last: what it says holds for the very next call.
+    holds && guard.env.now() < turn.lease.deadline
 }
 
 /// Undoes the move of a lock that was not to be broken. It must never replace a lock that was taken meanwhile.

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::claim::{Claim, LockPath};
-use crate::env::{Attr, Env, FileId, FileKind, Liveness};
+use crate::env::{Attr, Env, FileId, FileKind, Liveness, Step};
 use crate::error::{Error, Lost};
-use crate::inspect::Holder;
+use crate::inspect::{About, Holder};
 use crate::lease::{Anchor, Lease, LocalTime, ServerTime};
 
 /// How a lock is kept on disk. Locks of different protocols on one path exclude each other.
@@ -132,8 +132,11 @@ pub(crate) enum Break {
 pub(crate) enum Seen {
     Free,
     Lock(SeenLock),
-    /// A free lock of the dir protocol that was not cleared away, or a directory that has nothing to do with us.
-    EmptyDirectory,
+    /// A lock of the dir protocol between the two steps of its release, or left there by a crash; if it is not `ours`, a
+    /// directory that has nothing to do with us.
+    EmptyDirectory {
+        ours: bool,
+    },
     NotALock(String),
 }
 
@@ -142,12 +145,29 @@ pub(crate) struct SeenLock {
     pub(crate) protocol: Protocol,
     /// `None`: it may not be read.
     pub(crate) claim: Option<Claim>,
+    /// Of the file that carries the expiry.
     pub(crate) attr: Attr,
+    /// What the holder says of itself, where the protocol has room for it.
+    pub(crate) about: Option<Box<About>>,
 }
 
 impl SeenLock {
     pub(crate) fn holder(&self) -> Option<Holder> {
-        self.claim.as_ref().map(|claim| Holder::new(claim, self.attr.mtime))
+        self.claim.as_ref().map(|claim| Holder::new(claim, self.attr.mtime, self.about.as_deref().cloned()))
+    }
+
+    /// When the lifetime ends. `usual` is the lifetime of a holder that says none.
+    ///
+    /// A request that set the mtime may be carried out once more, much later, over a newer one. But whatever is carried
+    /// out makes the ctime new, and `dir` says how long the lock lasts from there: so a late request can only lengthen it.
+    pub(crate) fn expiry(&self, usual: Duration) -> ServerTime {
+        match self.protocol {
+            Protocol::Link => self.attr.mtime,
+            Protocol::Dir => {
+                let lifetime = self.about.as_ref().map_or(usual, |about| about.lifetime);
+                self.attr.mtime.max(self.attr.ctime + lifetime)
+            }
+        }
     }
 
     /// The same claim, and not refreshed since.
@@ -173,6 +193,9 @@ pub(crate) enum Verdict {
 /// A file system may round an mtime that far; beyond it, it did not take the time that it was given.
 const ROUNDING: Duration = Duration::from_secs(2);
 
+/// A reply that takes longer tells too little of the server's clock.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// A lock's content is a path: what is longer than any path is none.
 const CONTENT_LIMIT: usize = 8192;
 
@@ -185,21 +208,21 @@ impl Place {
     pub(crate) fn look(&self) -> Result<Seen, Error> {
         // What is there may be another thing from one call to the next; then look again.
         for _ in 0..64 {
-            let attr = match self.env.stat(self.lock_path()) {
+            let attr = match self.stat_afresh() {
                 Ok(attr) => attr,
                 Err(e) if is_gone(&e) => return Ok(Seen::Free),
                 Err(e) => return Err(Error::io(self.lock_path(), "look at the lock", e)),
             };
             let seen = match attr.kind {
                 FileKind::Regular => link::look(self, attr),
-                FileKind::Directory => dir::look(self),
+                FileKind::Directory => dir::look(self, attr.sticky),
                 FileKind::Symlink => Ok(Some(Seen::NotALock("a symbolic link".into()))),
                 FileKind::Other => Ok(Some(Seen::NotALock("a device, socket or pipe".into()))),
             };
             match seen {
                 Ok(Some(seen)) => return Ok(seen),
                 Ok(None) => {}
-                Err(e) if is_gone(&e) => {}
+                Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => {}
                 Err(e) => return Err(Error::io(self.lock_path(), "read the lock", e)),
             }
         }
@@ -207,15 +230,33 @@ impl Place {
         Ok(Seen::Free)
     }
 
+    /// The lock path's attributes. That a name is absent may be an NFS client's memory of long ago; asking for the
+    /// directory's attributes makes it forget that, if the directory has changed since.
+    fn stat_afresh(&self) -> io::Result<Attr> {
+        match self.env.stat(self.lock_path()) {
+            Err(e) if is_gone(&e) => self.env.stat(self.path.dir()).and_then(|_| self.env.stat(self.lock_path())),
+            stat => stat,
+        }
+    }
+
     /// Judges a lock by the earliest that the server's clock may say.
     pub(crate) fn judge(&self, seen: &SeenLock, server_now: ServerTime) -> Verdict {
         if self.holder_is_dead(seen) {
             Verdict::Dead
-        } else if server_now > seen.attr.mtime + self.grace {
+        } else if server_now > seen.expiry(self.lifetime) + self.grace() {
             Verdict::Over
         } else {
             Verdict::Live
         }
+    }
+
+    /// Whether a safety step is taken: always, but in a simulation.
+    fn keeps(&self, step: Step) -> bool {
+        !self.env.leaves_out(step)
+    }
+
+    fn grace(&self) -> Duration {
+        if self.keeps(Step::Grace) { self.grace } else { Duration::ZERO }
     }
 
     fn holder_is_dead(&self, seen: &SeenLock) -> bool {
@@ -303,19 +344,38 @@ impl Place {
     }
 
     /// Makes the file that carries a claim's expiry, with a fresh one.
-    fn create(&self, claim: Claim, path: &Path) -> io::Result<Stake> {
+    fn create(&self, claim: Claim, path: &Path, content: &[u8]) -> io::Result<Stake> {
         let env = self.env.as_ref();
         let before = env.now();
         let mut made = None;
-        env.create(path, crate::claim::bytes_of(&self.path.beside(&claim.token)), self.mode, &mut |attr| {
-            let now = env.now();
-            let anchor = Anchor::new(attr.ctime, before, now);
-            let lease = Lease::starting(now, &anchor, self.lifetime);
+        env.create(path, content, self.mode, &mut |attr| {
+            let mut anchor = Anchor::new(attr.ctime, before, env.now());
+            // Made from a slow reply, the expiry would lie as much too far in the future.
+            if anchor.width() > SLOW {
+                anchor = self.ask_clock(path).unwrap_or(anchor);
+            }
+            let lease = Lease::starting(env.now(), &anchor, self.lifetime);
             made = Some((attr.id, anchor, lease));
             lease.expiry
         })?;
         let (id, anchor, lease) = made.ok_or_else(|| io::Error::other("the new file has no attributes"))?;
         Ok(Stake { claim, id, anchor, lease, fresh: true })
+    }
+
+    /// Learns what the server's clock says, by a change of a file of ours that changes nothing else.
+    pub(crate) fn ask_clock(&self, path: &Path) -> io::Result<Anchor> {
+        let ask = || {
+            let before = self.env.now();
+            self.env.touch(path).map(|attr| Anchor::new(attr.ctime, before, self.env.now()))
+        };
+        let mut anchor = ask()?;
+        for _ in 0..3 {
+            if anchor.width() <= SLOW {
+                break;
+            }
+            anchor = ask()?;
+        }
+        Ok(anchor)
     }
 
     /// Sets a new expiry on the file at `path`, and says until when it may be trusted, counted from before the call. The
@@ -326,14 +386,18 @@ impl Place {
         let lease = Lease::starting(before, &stake.anchor, lifetime);
         stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
         let attr = self.env.set_expiry(path, lease.expiry)?;
-        stake.anchor = Anchor::new(attr.ctime, before, self.env.now());
+        let anchor = Anchor::new(attr.ctime, before, self.env.now());
+        // A slow reply tells less than what is known from a fast one, for all that clocks drift.
+        if anchor.width() <= SLOW.max(stake.anchor.width()) {
+            stake.anchor = anchor;
+        }
         stake.lease = Lease { deadline: stake.lease.deadline, ..lease };
         Ok(lease.deadline)
     }
 
     /// Makes the expiry fresh for the next attempt, unless it still is. Says whether the claim is there at all.
     fn freshen(&self, stake: &mut Stake, path: &Path) -> Result<bool, Error> {
-        if !stake.fresh {
+        if !stake.fresh && self.keeps(Step::FreshExpiry) {
             match self.set_expiry(stake, path, self.lifetime) {
                 Ok(deadline) => stake.lease.deadline = deadline,
                 Err(e) if is_gone(&e) => return Ok(false),
@@ -350,7 +414,7 @@ impl Place {
         let lost = |why| Err(Error::lost(self.lock_path(), why));
         let steps = self.protocol.steps();
         // A lock that is over may be broken at any moment: a refresh now could come between a breaker's look and its act.
-        if self.env.now() >= limit {
+        if self.env.now() >= limit && self.keeps(Step::DeadlineOfRefresh) {
             return lost(Lost::Overdue);
         }
         let deadline = match self.set_expiry(stake, &steps.held_file(self, &stake.claim), lifetime) {
@@ -361,12 +425,13 @@ impl Place {
         // The expiry may have been set on a claim that was broken: ask whether the lock is still ours.
         match steps.holds(self, stake) {
             Ok(true) => {}
-            Ok(false) => return lost(Lost::Broken),
+            Ok(false) if self.keeps(Step::CheckAfterRefresh) => return lost(Lost::Broken),
+            Ok(false) => {}
             Err(e) => return Err(Error::io(self.lock_path(), "look at the lock", e)),
         }
         // Set too late, it may have been set on what a breaker had already judged: then the old deadline stays, and the
         // lock path is not ours to touch.
-        if self.env.now() >= limit {
+        if self.env.now() >= limit && self.keeps(Step::DeadlineOfRefresh) {
             return lost(Lost::Overdue);
         }
         stake.lease.deadline = deadline;

@@ -206,6 +206,10 @@ impl Env for FaultyEnv {
         OsEnv.random()
     }
 
+    fn serial(&self) -> u32 {
+        OsEnv.serial()
+    }
+
     fn host_name(&self) -> String {
         OsEnv.host_name()
     }
@@ -220,6 +224,14 @@ impl Env for FaultyEnv {
 
     fn liveness(&self, pid: u32, fingerprint: Fingerprint) -> Liveness {
         OsEnv.liveness(pid, fingerprint)
+    }
+
+    fn command(&self, pid: u32) -> Option<String> {
+        OsEnv.command(pid)
+    }
+
+    fn user(&self) -> Option<String> {
+        OsEnv.user()
     }
 
     fn create(

@@ -6,7 +6,8 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec as Timeout, eventfd, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -49,6 +50,11 @@ impl Env for OsEnv {
 
     fn random(&self) -> u64 {
         fastrand::u64(..)
+    }
+
+    fn serial(&self) -> u32 {
+        static NEXT: OnceLock<AtomicU32> = OnceLock::new();
+        NEXT.get_or_init(|| AtomicU32::new(fastrand::u32(..))).fetch_add(1, Ordering::Relaxed)
     }
 
     fn host_name(&self) -> String {
@@ -94,6 +100,23 @@ impl Env for OsEnv {
             Some(_) => Liveness::Alive,
             None => Liveness::Unknown,
         }
+    }
+
+    fn command(&self, pid: u32) -> Option<String> {
+        let name = fs_read(&format!("/proc/{pid}/comm"))?;
+        Some(String::from_utf8_lossy(&name).trim_end().to_owned())
+    }
+
+    fn user(&self) -> Option<String> {
+        let id = rustix::process::geteuid().as_raw().to_string();
+        let users = fs_read("/etc/passwd").unwrap_or_default();
+        let users = String::from_utf8_lossy(&users);
+        // name:password:id:...
+        let name = users.lines().find_map(|user| {
+            let mut fields = user.split(':');
+            fields.next().filter(|_| fields.nth(1) == Some(&id))
+        });
+        Some(name.unwrap_or(&id).to_owned())
     }
 
     fn create(
@@ -230,6 +253,7 @@ fn to_attr(stat: &Statx) -> Attr {
         len: stat.stx_size,
         mtime: ServerTime::from_parts(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
         ctime: ServerTime::from_parts(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
+        sticky: Mode::from_raw_mode(stat.stx_mode.into()).contains(Mode::SVTX),
     }
 }
 

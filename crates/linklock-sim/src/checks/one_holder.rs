@@ -1,0 +1,14 @@
+//! Never do two processes believe at once that they hold the lock.
+
+use crate::world::{Hold, World};
+
+/// To be asked whenever somebody begins to believe, or believes for longer.
+pub(crate) fn on_belief(world: &mut World, new: &Hold) {
+    let other = world.believers().find(|hold| hold.process != new.process).cloned();
+    if let Some(other) = other {
+        world.violate(format!(
+            "two holders: c{} with {} and c{} with {}",
+            other.process, other.token, new.process, new.token
+        ));
+    }
+}

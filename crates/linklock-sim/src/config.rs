@@ -1,0 +1,100 @@
+//! What a run is made of.
+
+use std::time::Duration;
+
+use crate::env::Step;
+use crate::protocol::Protocol;
+
+/// The fault budget: how often each fault may happen in one run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    /// Time passes while processes are in the middle of something: up to many lifetimes at once.
+    pub(crate) pauses: u32,
+    /// A reply is lost, and the request is sent and carried out again, any time later.
+    pub(crate) lost_replies: u32,
+    /// A copy of such a request arrives once more, at any later moment, beyond its sender's death.
+    pub(crate) late_requests: u32,
+    /// A machine is cut off from the server, or comes back.
+    pub(crate) cuts: u32,
+    /// A process is killed, at any step.
+    pub(crate) kills: u32,
+    /// The server's clock is stepped, by a quarter of the grace.
+    pub(crate) clock_steps: u32,
+}
+
+impl Faults {
+    /// Every fault together.
+    pub(crate) const ALL: Self =
+        Self { pauses: 12, lost_replies: 3, late_requests: 2, cuts: 4, kills: 2, clock_steps: 1 };
+    /// None: only the order of steps differs.
+    pub(crate) const NONE: Self =
+        Self { pauses: 0, lost_replies: 0, late_requests: 0, cuts: 0, kills: 0, clock_steps: 0 };
+}
+
+/// One kind of run.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The machine that each process runs on.
+    pub(crate) hosts: Vec<usize>,
+    /// The protocol that each process uses; the last one's for all that follow.
+    pub(crate) protocols: Vec<Protocol>,
+    /// Whether the processes are flufl.lock's instead.
+    pub(crate) flufl: bool,
+    /// How often each process takes the lock.
+    pub(crate) cycles: u32,
+    /// Of every lock.
+    pub(crate) lifetime: Duration,
+    /// Of every lock.
+    pub(crate) grace: Duration,
+    /// What may go wrong, and how often.
+    pub(crate) faults: Faults,
+    /// How long a process may be held up between two steps; `None`: for any time.
+    pub(crate) longest_pause: Option<Duration>,
+    /// Whether removals of the name that `link` shares may come late: beyond its documented limit.
+    pub(crate) beyond_limit: bool,
+    /// A safety step that is left out.
+    pub(crate) without: Option<Step>,
+    /// Whether numbers are drawn; without, only the scheduler decides, which an exhaustive search needs.
+    pub(crate) random: bool,
+    /// Whether to write down what happens.
+    pub(crate) story: bool,
+}
+
+impl Config {
+    /// Three processes on two machines, and every fault there is. `link` is kept within its documented limit: no pause
+    /// between two steps is longer than the grace, and no removal of the shared name comes late.
+    pub(crate) fn new(protocol: Protocol) -> Self {
+        let grace = Duration::from_secs(4);
+        Self {
+            hosts: vec![0, 0, 1],
+            protocols: vec![protocol],
+            flufl: false,
+            cycles: 2,
+            lifetime: Duration::from_secs(10),
+            grace,
+            faults: Faults::ALL,
+            longest_pause: (protocol == Protocol::Link).then_some(grace * 3 / 4),
+            beyond_limit: false,
+            without: None,
+            random: true,
+            story: false,
+        }
+    }
+
+    /// With all that `link` cannot bear: pauses of any length at any step, and late removals of the shared name.
+    pub(crate) fn beyond_the_limit(self) -> Self {
+        Self { longest_pause: None, beyond_limit: true, ..self }
+    }
+
+    /// Two processes that try for the lock once and release it, while nothing goes wrong: every order of their steps can
+    /// be gone through.
+    pub(crate) fn smallest(protocol: Protocol) -> Self {
+        Self { hosts: vec![0, 1], cycles: 1, faults: Faults::NONE, random: false, ..Self::new(protocol) }
+    }
+
+    /// The protocol of a process.
+    pub(crate) fn protocol(&self, process: usize) -> Protocol {
+        let last = self.protocols.last().copied().unwrap_or_default();
+        self.protocols.get(process).copied().unwrap_or(last)
+    }
+}

@@ -1,0 +1,88 @@
+//! Many runs: at random, by PCT, or every one there is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
+use shuttle::{FailurePersistence, Runner};
+
+use crate::config::Config;
+use crate::run::{Outcome, run};
+
+/// What many runs came to.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) runs: u64,
+    pub(crate) holds: u64,
+    /// The first violation, with the seed of its run.
+    pub(crate) violation: Option<(u64, String)>,
+}
+
+/// Runs each seed from `first` on, `runs` of them, until one shows a violation.
+pub(crate) fn random(config: &Config, first: u64, runs: u64) -> Summary {
+    each_seed(first, runs, |seed| one(config, seed))
+}
+
+/// As [`random()`], with runs scheduled by PCT: few changes of priority, which finds what needs few steps in a rare order.
+pub(crate) fn pct(config: &Config, first: u64, runs: u64) -> Summary {
+    // PCT learns from one run how long the next may be.
+    const RUNS_A_SEED: u64 = 50;
+    let mut summary = Summary::default();
+    for seed in (first..).take(runs.div_ceil(RUNS_A_SEED) as usize) {
+        let outcomes = schedule(config, PctScheduler::new_from_seed(seed, 4, RUNS_A_SEED as usize));
+        if add(&mut summary, seed, outcomes) {
+            break;
+        }
+    }
+    summary
+}
+
+/// Every schedule of a world without random numbers, or the first `most` of them. Says whether it was all.
+pub(crate) fn exhaustive(config: &Config, most: usize) -> (Summary, bool) {
+    let config = Config { random: false, ..config.clone() };
+    let mut summary = Summary::default();
+    add(&mut summary, 0, schedule(&config, DfsScheduler::new(Some(most), false)));
+    let all = summary.runs < most as u64;
+    (summary, all)
+}
+
+/// One random run.
+pub(crate) fn one(config: &Config, seed: u64) -> Outcome {
+    let outcomes = schedule(config, RandomScheduler::new_from_seed(seed, 1));
+    outcomes.into_iter().next().unwrap_or(Outcome { violation: None, story: Vec::new(), holds: 0 })
+}
+
+fn each_seed(first: u64, runs: u64, run: impl Fn(u64) -> Outcome) -> Summary {
+    let mut summary = Summary::default();
+    for seed in (first..).take(runs as usize) {
+        if add(&mut summary, seed, vec![run(seed)]) {
+            break;
+        }
+    }
+    summary
+}
+
+/// Says whether it is enough.
+fn add(summary: &mut Summary, seed: u64, outcomes: Vec<Outcome>) -> bool {
+    for outcome in outcomes {
+        summary.runs += 1;
+        summary.holds += u64::from(outcome.holds);
+        if let Some(violation) = outcome.violation {
+            summary.violation = Some((seed, violation));
+            return true;
+        }
+    }
+    false
+}
+
+fn schedule(config: &Config, scheduler: impl Scheduler + 'static) -> Vec<Outcome> {
+    let mut settings = shuttle::Config::new();
+    settings.failure_persistence = FailurePersistence::None;
+    settings.stack_size = 0x20000;
+    let outcomes = Arc::new(Mutex::new(Vec::new()));
+    let (config, collected) = (config.clone(), Arc::clone(&outcomes));
+    Runner::new(scheduler, settings).run(move || {
+        let outcome = run(&config);
+        collected.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+    });
+    std::mem::take(&mut *outcomes.lock().unwrap_or_else(PoisonError::into_inner))
+}

@@ -1,0 +1,83 @@
+//! flufl.lock's algorithm, as its documentation and its measured behaviour have it: to show that the simulation finds
+//! what is known to be wrong with it. It is given a wall clock that agrees with the server's, which it needs.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::client::SimEnv;
+use crate::config::Config;
+use crate::env::Env;
+use crate::lease::{LocalTime, ServerTime};
+
+pub(crate) struct Flufl<'a> {
+    env: &'a SimEnv,
+    lock: PathBuf,
+    claim: PathBuf,
+    lifetime: Duration,
+    slop: Duration,
+}
+
+impl<'a> Flufl<'a> {
+    pub(crate) fn new(env: &'a SimEnv, config: &Config) -> Self {
+        let lock = PathBuf::from(crate::DIR).join(crate::LOCK);
+        let claim = format!("{}|{}|{}|{}", lock.display(), env.host_name(), env.process_id(), env.serial());
+        Self { env, lock, claim: claim.into(), lifetime: config.lifetime, slop: config.grace }
+    }
+
+    /// The claim's name.
+    pub(crate) fn token(&self) -> String {
+        self.claim.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Gives the time up to which it trusts the lock; `None` once `patience` is over.
+    pub(crate) fn lock(&self, patience: Duration) -> io::Result<Option<LocalTime>> {
+        let started = self.env.now();
+        let content = self.claim.to_string_lossy().into_owned();
+        let mut expiry = |_: &_| self.server_now() + self.lifetime;
+        self.env.create(&self.claim, content.as_bytes(), 0o644, &mut expiry)?;
+        loop {
+            if self.env.link(&self.claim, &self.lock).is_ok() {
+                // Touched only now: the expiry from before the wait was on the lock for a moment.
+                let deadline = self.env.now() + self.lifetime;
+                let _ = self.env.set_expiry(&self.claim, self.server_now() + self.lifetime);
+                return Ok(Some(deadline));
+            }
+            if self.env.now().since(started) > patience {
+                let _ = self.env.unlink(&self.claim);
+                return Ok(None);
+            }
+            if let Ok(attr) = self.env.stat(&self.lock)
+                && self.server_now() > attr.mtime + self.slop
+            {
+                self.break_lock();
+            }
+            self.env.sleep(Duration::from_millis(10 + self.env.random() % 2000));
+        }
+    }
+
+    fn break_lock(&self) {
+        // No second look, no condition: whatever has that name by now is removed.
+        let _ = self.env.set_expiry(&self.lock, self.server_now() + self.lifetime);
+        let winner = self.env.read(&self.lock, usize::MAX).map(|(_, content)| content).unwrap_or_default();
+        let _ = self.env.unlink(&self.lock);
+        let _ = self.env.unlink(&PathBuf::from(String::from_utf8_lossy(&winner).into_owned()));
+    }
+
+    pub(crate) fn unlock(&self) {
+        let _ = self.env.set_expiry(&self.claim, self.server_now() + self.lifetime);
+        let links = self.env.stat(&self.lock).map_or(0, |attr| attr.nlink);
+        let ours = self
+            .env
+            .read(&self.lock, usize::MAX)
+            .is_ok_and(|(_, read)| read == self.claim.as_os_str().as_encoded_bytes());
+        if links == 2 && ours {
+            let _ = self.env.unlink(&self.lock);
+        }
+        let _ = self.env.unlink(&self.claim);
+    }
+
+    fn server_now(&self) -> ServerTime {
+        self.env.sim.with(|world| world.server_now())
+    }
+}

@@ -1,0 +1,280 @@
+//! The simulated file server: inodes, names, link counts, directories, and times by its own clock.
+//!
+//! The rules are those of link(2), rename(2), unlink(2), rmdir(2) and utimensat(2) in POSIX, as real NFS servers were
+//! measured to keep them. Inode numbers are used again as soon as they are free, to be as unkind as a server may be.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::ErrorKind;
+
+use crate::env::{Attr, FileId, FileKind};
+use crate::lease::ServerTime;
+
+/// What names a file for good, as an NFS file handle does: no handle comes twice, other than inode numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Handle(u64);
+
+/// One request as it goes over the wire. It may be carried out twice, or late.
+#[derive(Clone, Debug)]
+pub(crate) enum Request {
+    Lookup {
+        dir: Handle,
+        name: OsString,
+    },
+    GetAttr {
+        file: Handle,
+    },
+    Read {
+        file: Handle,
+    },
+    ReadDir {
+        dir: Handle,
+    },
+    /// Exclusive: the verifier tells a request that is sent again from another's.
+    Create {
+        dir: Handle,
+        name: OsString,
+        verifier: u64,
+    },
+    Write {
+        file: Handle,
+        content: Vec<u8>,
+    },
+    SetMtime {
+        file: Handle,
+        mtime: Option<ServerTime>,
+    },
+    Link {
+        file: Handle,
+        dir: Handle,
+        name: OsString,
+    },
+    Rename {
+        dir: Handle,
+        from: OsString,
+        to_dir: Handle,
+        to: OsString,
+    },
+    Remove {
+        dir: Handle,
+        name: OsString,
+    },
+    MkDir {
+        dir: Handle,
+        name: OsString,
+    },
+    RmDir {
+        dir: Handle,
+        name: OsString,
+    },
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) file: Option<(Handle, Attr)>,
+    pub(crate) content: Vec<u8>,
+    pub(crate) names: Vec<OsString>,
+}
+
+pub(crate) type Reply = Result<Answer, ErrorKind>;
+
+#[derive(Debug)]
+enum Body {
+    File(Vec<u8>),
+    Dir(BTreeMap<OsString, Handle>),
+}
+
+#[derive(Debug)]
+struct Node {
+    inode: u64,
+    body: Body,
+    nlink: u64,
+    mtime: ServerTime,
+    ctime: ServerTime,
+    verifier: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    nodes: BTreeMap<Handle, Node>,
+    free_inodes: Vec<u64>,
+    next: u64,
+}
+
+pub(crate) const ROOT: Handle = Handle(1);
+
+impl Server {
+    pub(crate) fn new(now: ServerTime) -> Self {
+        let mut server = Self { nodes: BTreeMap::new(), free_inodes: Vec::new(), next: 1 };
+        server.add(Body::Dir(BTreeMap::new()), now, 0);
+        server
+    }
+
+    pub(crate) fn carry_out(&mut self, request: &Request, now: ServerTime) -> Reply {
+        match request {
+            Request::Lookup { dir, name } => self.child(*dir, name).and_then(|file| self.with_attr(file)),
+            Request::GetAttr { file } => self.with_attr(*file),
+            Request::Read { file } => {
+                let mut answer = self.with_attr(*file)?;
+                if let Body::File(content) = &self.node(*file)?.body {
+                    answer.content.clone_from(content);
+                }
+                Ok(answer)
+            }
+            Request::ReadDir { dir } => {
+                Ok(Answer { names: self.entries(*dir)?.keys().cloned().collect(), ..Answer::default() })
+            }
+            Request::Create { dir, name, verifier } => self.create(*dir, name, *verifier, now),
+            Request::Write { file, content } => {
+                let node = self.node_mut(*file)?;
+                node.body = Body::File(content.clone());
+                (node.mtime, node.ctime) = (now, now);
+                self.with_attr(*file)
+            }
+            Request::SetMtime { file, mtime } => {
+                let node = self.node_mut(*file)?;
+                node.mtime = mtime.unwrap_or(node.mtime);
+                node.ctime = now;
+                self.with_attr(*file)
+            }
+            Request::Link { file, dir, name } => {
+                self.node(*file)?;
+                self.must_be_absent(*dir, name)?;
+                self.entries_mut(*dir, now)?.insert(name.clone(), *file);
+                let node = self.node_mut(*file)?;
+                node.nlink += 1;
+                node.ctime = now;
+                self.with_attr(*file)
+            }
+            Request::Rename { dir, from, to_dir, to } => self.rename((*dir, from), (*to_dir, to), now),
+            Request::Remove { dir, name } => {
+                let file = self.child(*dir, name)?;
+                if matches!(self.node(file)?.body, Body::Dir(_)) {
+                    return Err(ErrorKind::IsADirectory);
+                }
+                self.entries_mut(*dir, now)?.remove(name);
+                self.drop_link(file, now)
+            }
+            Request::MkDir { dir, name } => {
+                self.must_be_absent(*dir, name)?;
+                self.entries(*dir)?;
+                let made = self.add(Body::Dir(BTreeMap::new()), now, 0);
+                self.entries_mut(*dir, now)?.insert(name.clone(), made);
+                self.with_attr(made)
+            }
+            Request::RmDir { dir, name } => {
+                let file = self.child(*dir, name)?;
+                if !self.entries(file)?.is_empty() {
+                    return Err(ErrorKind::DirectoryNotEmpty);
+                }
+                self.entries_mut(*dir, now)?.remove(name);
+                self.drop_link(file, now)
+            }
+        }
+    }
+
+    fn create(&mut self, dir: Handle, name: &OsString, verifier: u64, now: ServerTime) -> Reply {
+        match self.child(dir, name) {
+            // The same request again.
+            Ok(file) if self.node(file)?.verifier == verifier => return self.with_attr(file),
+            Ok(_) => return Err(ErrorKind::AlreadyExists),
+            Err(ErrorKind::NotFound) => {}
+            Err(e) => return Err(e),
+        }
+        let made = self.add(Body::File(Vec::new()), now, verifier);
+        self.entries_mut(dir, now)?.insert(name.clone(), made);
+        self.with_attr(made)
+    }
+
+    fn rename(&mut self, from: (Handle, &OsString), to: (Handle, &OsString), now: ServerTime) -> Reply {
+        let moved = self.child(from.0, from.1)?;
+        let moved_is_dir = matches!(self.node(moved)?.body, Body::Dir(_));
+        self.entries(to.0)?;
+        if let Ok(replaced) = self.child(to.0, to.1) {
+            // Two links of one file: a success that does nothing.
+            if replaced == moved {
+                return Ok(Answer::default());
+            }
+            match (&self.node(replaced)?.body, moved_is_dir) {
+                (Body::Dir(entries), true) if !entries.is_empty() => return Err(ErrorKind::DirectoryNotEmpty),
+                (Body::File(_), true) => return Err(ErrorKind::NotADirectory),
+                (Body::Dir(_), false) => return Err(ErrorKind::IsADirectory),
+                _ => {}
+            }
+            self.entries_mut(to.0, now)?.remove(to.1);
+            self.drop_link(replaced, now)?;
+        }
+        self.entries_mut(from.0, now)?.remove(from.1);
+        self.entries_mut(to.0, now)?.insert(to.1.clone(), moved);
+        self.node_mut(moved)?.ctime = now;
+        Ok(Answer::default())
+    }
+
+    fn add(&mut self, body: Body, now: ServerTime, verifier: u64) -> Handle {
+        let handle = Handle(self.next);
+        self.next += 1;
+        let inode = self.free_inodes.pop().unwrap_or(self.next);
+        self.nodes.insert(handle, Node { inode, body, nlink: 1, mtime: now, ctime: now, verifier });
+        handle
+    }
+
+    fn drop_link(&mut self, file: Handle, now: ServerTime) -> Reply {
+        let node = self.node_mut(file)?;
+        node.nlink -= 1;
+        node.ctime = now;
+        if node.nlink == 0 {
+            let inode = node.inode;
+            self.free_inodes.push(inode);
+            self.nodes.remove(&file);
+        }
+        Ok(Answer::default())
+    }
+
+    fn node(&self, file: Handle) -> Result<&Node, ErrorKind> {
+        self.nodes.get(&file).ok_or(ErrorKind::StaleNetworkFileHandle)
+    }
+
+    fn node_mut(&mut self, file: Handle) -> Result<&mut Node, ErrorKind> {
+        self.nodes.get_mut(&file).ok_or(ErrorKind::StaleNetworkFileHandle)
+    }
+
+    fn entries(&self, dir: Handle) -> Result<&BTreeMap<OsString, Handle>, ErrorKind> {
+        match &self.node(dir)?.body {
+            Body::Dir(entries) => Ok(entries),
+            Body::File(_) => Err(ErrorKind::NotADirectory),
+        }
+    }
+
+    fn entries_mut(&mut self, dir: Handle, now: ServerTime) -> Result<&mut BTreeMap<OsString, Handle>, ErrorKind> {
+        let node = self.node_mut(dir)?;
+        (node.mtime, node.ctime) = (now, now);
+        match &mut node.body {
+            Body::Dir(entries) => Ok(entries),
+            Body::File(_) => Err(ErrorKind::NotADirectory),
+        }
+    }
+
+    fn child(&self, dir: Handle, name: &OsString) -> Result<Handle, ErrorKind> {
+        self.entries(dir)?.get(name).copied().ok_or(ErrorKind::NotFound)
+    }
+
+    fn must_be_absent(&self, dir: Handle, name: &OsString) -> Result<(), ErrorKind> {
+        match self.child(dir, name) {
+            Ok(_) => Err(ErrorKind::AlreadyExists),
+            Err(ErrorKind::NotFound) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn with_attr(&self, file: Handle) -> Reply {
+        let node = self.node(file)?;
+        let (kind, len) = match &node.body {
+            Body::File(content) => (FileKind::Regular, content.len()),
+            Body::Dir(_) => (FileKind::Directory, 0),
+        };
+        let id = FileId { device: 1, inode: node.inode };
+        let attr =
+            Attr { id, kind, nlink: node.nlink, len: len as u64, mtime: node.mtime, ctime: node.ctime, sticky: true };
+        Ok(Answer { file: Some((file, attr)), ..Answer::default() })
+    }
+}

@@ -1,0 +1,460 @@
+//! The world of one run: the server, the clients with their clocks and caches, time, and what goes wrong.
+//!
+//! Everything that could differ between two runs of one seed is decided by shuttle: which thread goes next, and every
+//! random number.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use shuttle::rand::Rng;
+
+use crate::checks;
+use crate::client::Dentry;
+use crate::config::{Config, Faults};
+use crate::lease::{LocalTime, ServerTime};
+use crate::server::{Answer, ROOT, Reply, Request, Server};
+
+/// One process on one machine.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) host: usize,
+    pub(crate) killed: bool,
+    /// Not begun yet, or come to its end.
+    pub(crate) ended: bool,
+    /// Waits for time or a change, and not for the network.
+    pub(crate) waiting_until: Option<LocalTime>,
+    /// When it last made a step, in the world's time.
+    pub(crate) last_step: Duration,
+}
+
+/// One machine: its clock, its network, its caches.
+#[derive(Debug)]
+pub(crate) struct Host {
+    clock_start: Duration,
+    /// How much faster or slower its clock runs than the world's, in parts per million.
+    drift_ppm: i64,
+    pub(crate) cut_off: bool,
+    /// Counts the changes that it made, which wake its own waiters.
+    pub(crate) changes: u64,
+    pub(crate) dentries: BTreeMap<PathBuf, Dentry>,
+}
+
+/// What a process believes: that it holds the lock until this moment on its own clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Hold {
+    pub(crate) process: usize,
+    pub(crate) token: String,
+    pub(crate) deadline: LocalTime,
+}
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) config: Config,
+    /// Time itself, which nobody can read.
+    pub(crate) now: Duration,
+    server: Server,
+    server_step: Duration,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) processes: Vec<Process>,
+    /// Copies of requests that are still under way: when they were sent, by whom.
+    late: Vec<(Duration, usize, Request)>,
+    left: Faults,
+    /// What is believed at this moment, by process.
+    pub(crate) holds: BTreeMap<usize, Hold>,
+    pub(crate) violation: Option<String>,
+    pub(crate) story: Vec<String>,
+    /// The faults are over.
+    pub(crate) calm: bool,
+    /// The last process has ended.
+    pub(crate) over: bool,
+    serial: u32,
+    random: u64,
+    steps: u32,
+}
+
+/// A run that takes more of them runs in circles.
+const MOST_STEPS: u32 = 50_000;
+
+/// The server's clock at the beginning: not at zero, and not a whole second.
+const SERVER_START: Duration = Duration::from_millis(1_700_000_000_123);
+const HOST_START: Duration = Duration::from_secs(1000);
+
+impl World {
+    pub(crate) fn new(config: &Config) -> Self {
+        let hosts = config.hosts.iter().max().map_or(0, |host| host + 1) + 1;
+        let host = |number: usize| Host {
+            // An hour and more between the machines' clocks: none of them may matter.
+            clock_start: HOST_START + Duration::from_secs(4000 * number as u64),
+            drift_ppm: [0, 150, -150][number % 3],
+            cut_off: false,
+            changes: 0,
+            dentries: BTreeMap::new(),
+        };
+        let process =
+            |host| Process { host, killed: false, ended: true, waiting_until: None, last_step: Duration::ZERO };
+        Self {
+            now: Duration::ZERO,
+            server: Server::new(server_time(Duration::ZERO)),
+            server_step: Duration::ZERO,
+            hosts: (0..hosts).map(host).collect(),
+            // The last one comes when all is over, to see whether the lock can still be had.
+            processes: config.hosts.iter().copied().chain([hosts - 1]).map(process).collect(),
+            late: Vec::new(),
+            left: config.faults,
+            holds: BTreeMap::new(),
+            violation: None,
+            story: Vec::new(),
+            calm: false,
+            over: false,
+            serial: 0,
+            steps: 0,
+            random: 1,
+            config: config.clone(),
+        }
+    }
+
+    pub(crate) fn server_now(&self) -> ServerTime {
+        server_time(self.now + self.server_step)
+    }
+
+    pub(crate) fn local_now(&self, host: usize) -> LocalTime {
+        let host = &self.hosts[host];
+        let now = self.now.as_nanos() as i64;
+        let nanos = host.clock_start.as_nanos() as i64 + now + now / 1_000_000 * host.drift_ppm;
+        LocalTime::from_nanos(nanos as u64)
+    }
+
+    /// The processes that believe now that they hold the lock.
+    pub(crate) fn believers(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.values().filter(|hold| self.believes(hold))
+    }
+
+    fn believes(&self, hold: &Hold) -> bool {
+        let process = &self.processes[hold.process];
+        !process.killed && self.local_now(process.host) < hold.deadline
+    }
+
+    pub(crate) fn tell(&mut self, who: &str, what: impl FnOnce() -> String) {
+        if self.config.story {
+            self.story.push(format!("{:10.3} s  {who}: {}", self.now.as_secs_f64(), what()));
+        }
+    }
+
+    pub(crate) fn violate(&mut self, what: String) {
+        self.tell("checker", || what.clone());
+        if self.violation.is_none() {
+            self.violation = Some(what);
+            // Nobody goes on after that.
+            for process in &mut self.processes {
+                process.killed = true;
+            }
+        }
+    }
+
+    /// For the processes' own use; the same in every run.
+    pub(crate) fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random >> 33
+    }
+
+    pub(crate) fn next_serial(&mut self) -> u32 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// The server carries a request out.
+    pub(crate) fn carry_out(&mut self, process: usize, request: &Request) -> Reply {
+        let before = self.owner();
+        let now = self.server_now();
+        let reply = self.server.carry_out(request, now);
+        if let Some(owner) = before {
+            checks::live_claim::after_request(self, process, &owner, request);
+        }
+        reply
+    }
+
+    /// The token that is under the lock path.
+    pub(crate) fn owner(&mut self) -> Option<String> {
+        let now = self.server_now();
+        let mut ask = |request| self.server.carry_out(&request, now);
+        let (lock, _) = ask(Request::Lookup { dir: ROOT, name: crate::LOCK.into() }).ok()?.file?;
+        if let Ok(Answer { names, .. }) = ask(Request::ReadDir { dir: lock }) {
+            return names.first().map(|name| name.to_string_lossy().into_owned());
+        }
+        let content = ask(Request::Read { file: lock }).ok()?.content;
+        Some(String::from_utf8_lossy(&content).rsplit('/').next()?.to_owned())
+    }
+
+    /// The names beside the lock path, and the lock path itself.
+    pub(crate) fn names(&mut self) -> Vec<String> {
+        let now = self.server_now();
+        let names = self.server.carry_out(&Request::ReadDir { dir: ROOT }, now).map(|answer| answer.names);
+        names.unwrap_or_default().into_iter().map(|name| name.to_string_lossy().into_owned()).collect()
+    }
+
+    /// Whether `request` removes the name that all contenders of `link` share. What becomes of it late is the protocol's
+    /// documented limit.
+    fn is_at_the_limit(&self, request: &Request) -> bool {
+        let shared = std::ffi::OsStr::new(crate::LOCK);
+        !self.config.beyond_limit
+            && match request {
+                Request::Remove { dir, name } => *dir == ROOT && name == shared,
+                Request::Rename { dir, from, .. } => *dir == ROOT && from == shared,
+                // Repeated late, it sets the mtime to the server's now, over the expiry.
+                Request::Write { .. } => self.config.longest_pause.is_some(),
+                _ => false,
+            }
+    }
+}
+
+fn server_time(now: Duration) -> ServerTime {
+    let time = SERVER_START + now;
+    ServerTime::from_parts(time.as_secs() as i64, time.subsec_nanos())
+}
+
+/// The world, and what its threads wait with.
+#[derive(Debug)]
+pub(crate) struct Sim {
+    world: Mutex<World>,
+    gate: shuttle::sync::Mutex<()>,
+    bell: shuttle::sync::Condvar,
+}
+
+/// Unwinds the thread of a process that was killed.
+pub(crate) struct Killed;
+
+impl Sim {
+    pub(crate) fn new(config: &Config) -> Arc<Self> {
+        Arc::new(Self {
+            world: Mutex::new(World::new(config)),
+            gate: shuttle::sync::Mutex::new(()),
+            bell: shuttle::sync::Condvar::new(),
+        })
+    }
+
+    /// Never across a scheduling point.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut World) -> R) -> R {
+        f(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes everybody who waits look again.
+    pub(crate) fn ring(&self) {
+        if !self.with(|world| world.config.random) {
+            return;
+        }
+        // With the gate: nobody is between a look and his wait.
+        let gate = self.gate.lock();
+        self.bell.notify_all();
+        drop(gate);
+    }
+
+    /// A point at which another thread may go on, time may pass, or the process may be killed.
+    pub(crate) fn step(&self, process: usize) {
+        if self.with(|world| world.config.random) {
+            drop(self.gate.lock());
+        } else {
+            shuttle::thread::yield_now();
+        }
+        self.with(|world| {
+            world.processes[process].last_step = world.now;
+            world.steps += 1;
+            if world.steps == MOST_STEPS {
+                world.violate(format!("no end in sight after {MOST_STEPS} steps"));
+            }
+        });
+        self.die_if_killed(process);
+    }
+
+    fn die_if_killed(&self, process: usize) {
+        if self.with(|world| world.processes[process].killed) {
+            resume_unwind(Box::new(Killed));
+        }
+    }
+
+    pub(crate) fn block(&self, process: usize, until: impl Fn(&World) -> bool) {
+        let Ok(mut gate) = self.gate.lock() else { return };
+        while !self.with(|world| until(world) || world.processes[process].killed) {
+            match self.bell.wait(gate) {
+                Ok(again) => gate = again,
+                Err(_) => return,
+            }
+        }
+        drop(gate);
+        self.with(|world| world.processes[process].last_step = world.now);
+        self.die_if_killed(process);
+    }
+
+    /// Sends a request, however often it takes, and waits for a reply.
+    pub(crate) fn call(&self, process: usize, request: &Request) -> Reply {
+        if !self.with(|world| world.config.random) {
+            // What only makes a claim, beside the lock path and under a name of its own, is in nobody's way: its order
+            // makes no difference. A name is looked up together with what it is looked up for.
+            use Request::{Create, Lookup, MkDir, Write};
+            if !matches!(request, Create { .. } | Lookup { .. } | MkDir { .. } | Write { .. }) {
+                self.step(process);
+            }
+            return self.with(|world| world.carry_out(process, request));
+        }
+        self.step(process);
+        let host = self.with(|world| world.processes[process].host);
+        let at_the_limit = self.with(|world| world.is_at_the_limit(request));
+        if !at_the_limit && self.with(|world| world.hosts[host].cut_off) {
+            self.ring();
+            self.block(process, |world| !world.hosts[host].cut_off);
+        }
+        let sent = self.with(|world| world.now);
+        let mut reply = self.with(|world| world.carry_out(process, request));
+        if !at_the_limit && self.happens(|left| &mut left.lost_replies, 12) {
+            self.with(|world| world.tell("network", || format!("the reply to c{process} is lost; it sends again")));
+            self.step(process);
+            reply = self.with(|world| world.carry_out(process, request));
+            if self.happens(|left| &mut left.late_requests, 3) {
+                self.with(|world| {
+                    world.tell("network", || format!("a copy of c{process}'s request is still under way"));
+                    world.late.push((sent, process, request.clone()));
+                });
+            }
+        }
+        self.step(process);
+        reply
+    }
+
+    /// Whether a fault with this budget happens now, one time in `odds`.
+    fn happens(&self, budget: impl Fn(&mut Faults) -> &mut u32, odds: u32) -> bool {
+        let calm = self.with(|world| world.calm || *budget(&mut world.left) == 0);
+        if calm || !random(odds).is_multiple_of(odds) {
+            return false;
+        }
+        self.with(|world| *budget(&mut world.left) -= 1);
+        true
+    }
+
+    /// Time, and everything that goes wrong by itself. Ends with the last process.
+    pub(crate) fn fate(&self) {
+        loop {
+            // A yield, not a lock: PCT would let it go on for ever.
+            shuttle::thread::yield_now();
+            if self.with(|world| world.over) {
+                return;
+            }
+            if !self.happens_something() {
+                self.jump_or_sleep();
+            }
+        }
+    }
+
+    fn happens_something(&self) -> bool {
+        if self.with(|world| world.calm) {
+            return false;
+        }
+        if self.happens(|left| &mut left.pauses, 2) {
+            self.let_time_pass();
+        } else if self.happens(|left| &mut left.cuts, 6) {
+            self.cut_or_heal();
+        } else if self.happens(|left| &mut left.kills, 12) {
+            self.kill();
+        } else if self.happens(|left| &mut left.clock_steps, 12) {
+            self.with(|world| {
+                world.server_step += world.config.grace / 4;
+                world.tell("server", || "its clock is stepped, within the grace".into());
+            });
+        } else if self.with(|world| !world.late.is_empty()) && random(3) == 0 {
+            self.deliver_late();
+        } else {
+            return false;
+        }
+        self.ring();
+        true
+    }
+
+    fn let_time_pass(&self) {
+        let (lifetime, grace) = self.with(|world| (world.config.lifetime, world.config.grace));
+        let choices =
+            [Duration::from_millis(3), grace / 10, grace / 2, lifetime / 3, lifetime, lifetime + grace, 50 * grace];
+        let time = choices[random(choices.len() as u32) as usize];
+        self.with(|world| {
+            let now = world.now;
+            // A process in the middle of a call or between two may be held up that long and no longer.
+            let most = world.config.longest_pause.and_then(|longest| {
+                let busy = world.processes.iter().filter(|p| !p.ended && !p.killed && p.waiting_until.is_none());
+                busy.filter(|p| !world.hosts[p.host].cut_off).map(|p| (p.last_step + longest).saturating_sub(now)).min()
+            });
+            let time = most.map_or(time, |most| most.min(time));
+            world.now += time;
+            world.tell("time", || format!("{:.3} s pass", time.as_secs_f64()));
+        });
+    }
+
+    fn cut_or_heal(&self) {
+        let host = random(self.with(|world| world.hosts.len() - 1) as u32) as usize;
+        self.with(|world| {
+            let cut = !world.hosts[host].cut_off;
+            world.hosts[host].cut_off = cut;
+            world.tell("network", || format!("h{host} is {}", if cut { "cut off" } else { "back" }));
+        });
+    }
+
+    fn kill(&self) {
+        let process = random(self.with(|world| world.processes.len() - 1) as u32) as usize;
+        self.with(|world| {
+            world.processes[process].killed = true;
+            world.tell("kernel", || format!("c{process} is killed"));
+        });
+    }
+
+    fn deliver_late(&self) {
+        let which = random(self.with(|world| world.late.len()) as u32) as usize;
+        self.with(|world| {
+            let (sent, process, request) = world.late.swap_remove(which);
+            if world.config.longest_pause.is_some_and(|longest| world.now > sent + longest) {
+                return;
+            }
+            let reply = world.carry_out(process, &request);
+            let done = reply.err().map_or("done".into(), |e| format!("{e:?}"));
+            world.tell("network", || format!("late, from c{process}: {request:?}: {done}"));
+        });
+    }
+
+    /// If everybody waits, time goes on to the first who need not; else wait for them.
+    fn jump_or_sleep(&self) {
+        let Ok(gate) = self.gate.lock() else { return };
+        let moved = self.with(|world| {
+            let idle = |p: &Process| p.ended || p.killed || p.waiting_until.is_some() || world.hosts[p.host].cut_off;
+            if world.over || !world.processes.iter().all(idle) {
+                return world.over;
+            }
+            // Nobody can do anything: the network comes back, or time passes.
+            if world.hosts.iter().any(|host| host.cut_off) && (world.calm || world.left.pauses == 0) {
+                for host in &mut world.hosts {
+                    host.cut_off = false;
+                }
+                world.tell("network", || "all are back".into());
+                return true;
+            }
+            let wait = |p: &Process| p.waiting_until.map(|until| until.since(world.local_now(p.host)));
+            let next = world.processes.iter().filter(|p| !p.ended && !p.killed).filter_map(wait).min();
+            world.now += next.unwrap_or_default() + Duration::from_micros(100);
+            true
+        });
+        if moved {
+            self.bell.notify_all();
+            drop(gate);
+        } else {
+            // Rung when somebody begins to wait or ends.
+            drop(self.bell.wait(gate));
+        }
+    }
+}
+
+/// A number below `bound`, decided by shuttle.
+pub(crate) fn random(bound: u32) -> u32 {
+    shuttle::rand::thread_rng().gen_range(0..bound.max(1))
+}
+
+pub(crate) fn error(kind: ErrorKind) -> std::io::Error {
+    kind.into()
+}
