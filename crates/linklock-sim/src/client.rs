@@ -307,6 +307,10 @@ impl Env for SimEnv {
         self.tell(&format!("mkdir {}", Self::show(path)), made.map(drop))
     }
 
+    fn chmod(&self, _: &Path, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+
     fn rmdir(&self, path: &Path) -> io::Result<()> {
         let removed = self.remove(path, |dir, name| Request::RmDir { dir, name });
         self.tell(&format!("rmdir {}", Self::show(path)), removed)

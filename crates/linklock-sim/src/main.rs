@@ -4,6 +4,7 @@
 //! clients, under schedules and faults drawn by shuttle. `--seed N` runs one again and tells its story.
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "the figures of a proof are for people to read")]
 mod tests;
 
 macro_rules! library {
@@ -40,6 +41,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use config::Config;
+use explore::Summary;
 use protocol::Protocol;
 
 /// Where the lock is.
@@ -50,6 +52,8 @@ const LOCK: &str = "L";
 const USAGE: &str = "\
 usage: linklock-sim [--protocol link|dir] [--beyond-limit] --seed N     run one seed and tell its story
        linklock-sim [--protocol link|dir] [--beyond-limit] --runs N     run seeds 0 to N-1 until one shows a violation
+       linklock-sim [--protocol link|dir] [--beyond-limit] --pct N      the same, scheduled by PCT
+       linklock-sim [--protocol link|dir] --every N                     every schedule of the smallest world, at most N
 ";
 
 fn main() -> ExitCode {
@@ -63,44 +67,59 @@ fn main() -> ExitCode {
 
 struct Job {
     config: Config,
-    seed: Option<u64>,
-    runs: Option<u64>,
+    search: Search,
+}
+
+enum Search {
+    Story(u64),
+    Random(u64),
+    Pct(u64),
+    Every(usize),
 }
 
 impl Job {
     fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
-        let mut job = Self { config: Config::new(Protocol::Link), seed: None, runs: None };
+        let (mut protocol, mut beyond_limit, mut search) = (Protocol::Link, false, None);
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--protocol" => {
-                    job.config = Config::new(match args.next()?.as_str() {
+                    protocol = match args.next()?.as_str() {
                         "link" => Protocol::Link,
                         "dir" => Protocol::Dir,
                         _ => return None,
-                    });
+                    };
                 }
-                "--beyond-limit" => job.config = job.config.beyond_the_limit(),
-                "--seed" => job.seed = Some(args.next()?.parse().ok()?),
-                "--runs" => job.runs = Some(args.next()?.parse().ok()?),
+                "--beyond-limit" => beyond_limit = true,
+                "--seed" => search = Some(Search::Story(args.next()?.parse().ok()?)),
+                "--runs" => search = Some(Search::Random(args.next()?.parse().ok()?)),
+                "--pct" => search = Some(Search::Pct(args.next()?.parse().ok()?)),
+                "--every" => search = Some(Search::Every(args.next()?.parse().ok()?)),
                 _ => return None,
             }
         }
-        (job.seed.is_some() != job.runs.is_some()).then_some(job)
+        let search = search?;
+        let config = match search {
+            Search::Every(_) => Config::smallest(protocol),
+            _ => Config::new(protocol),
+        };
+        Some(Self { config: if beyond_limit { config.beyond_the_limit() } else { config }, search })
     }
 
     fn run(self, out: &mut impl Write) -> std::io::Result<ExitCode> {
-        let violation = if let Some(seed) = self.seed {
-            let outcome = explore::one(&Config { story: true, ..self.config }, seed);
-            for line in &outcome.story {
-                writeln!(out, "{line}")?;
+        let summary = match self.search {
+            Search::Story(seed) => {
+                let outcome = explore::one(&Config { story: true, ..self.config }, seed);
+                for line in &outcome.story {
+                    writeln!(out, "{line}")?;
+                }
+                Summary { runs: 1, holds: outcome.holds.into(), violation: outcome.violation.map(|what| (seed, what)) }
             }
-            outcome.violation.map(|what| (seed, what))
-        } else {
-            let summary = explore::random(&self.config, 0, self.runs.unwrap_or_default());
-            writeln!(out, "{} runs, {} holds", summary.runs, summary.holds)?;
-            summary.violation
+            Search::Random(runs) => explore::random(&self.config, 0, runs),
+            Search::Pct(runs) => explore::pct(&self.config, 0, runs),
+            Search::Every(most) => explore::exhaustive(&self.config, most).0,
         };
-        match violation {
+        writeln!(out, "{} runs, {} holds", summary.runs, summary.holds)?;
+        match summary.violation {
             Some((seed, what)) => writeln!(out, "seed {seed}: {what}").map(|()| ExitCode::FAILURE),
             None => writeln!(out, "no violation").map(|()| ExitCode::SUCCESS),
         }

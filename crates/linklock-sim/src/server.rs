@@ -274,7 +274,7 @@ impl Server {
         };
         let id = FileId { device: 1, inode: node.inode };
         let attr =
-            Attr { id, kind, nlink: node.nlink, len: len as u64, mtime: node.mtime, ctime: node.ctime, sticky: true };
+            Attr { id, kind, nlink: node.nlink, len: len as u64, mtime: node.mtime, ctime: node.ctime, mode: 0o1755 };
         Ok(Answer { file: Some((file, attr)), ..Answer::default() })
     }
 }

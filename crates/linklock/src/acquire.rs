@@ -51,7 +51,7 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
                 return Err(Error::not_a_lock(place.lock_path(), "an empty directory"));
             }
             Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what.clone())),
-            Seen::Lock(lock) if place.judge(lock, server_now) != Verdict::Live => return Ok(()),
+            Seen::Lock(lock) if place.judge(lock, server_now) != Verdict::Live && lock.claim.is_some() => return Ok(()),
             Seen::Lock(lock) => lock,
         };
         let over_in = (lock.expiry(place.lifetime) + place.grace).since(server_now);
@@ -171,7 +171,7 @@ impl Contender<'_> {
         }
         // What we know of the server's clock may be old by now: ask it before we act on it.
         match place.ask_clock(&place.protocol.steps().staged_file(place, &self.stake.claim)) {
-            Ok(anchor) => self.stake.anchor = anchor,
+            Ok(anchor) => self.stake.anchor = anchor.unwrap_or(self.stake.anchor),
             // Our claim was cleaned away. The next attempt finds out and makes another.
             Err(e) if is_gone(&e) => return Ok(Verdict::Live),
             Err(e) => return Err(Error::io(place.lock_path(), "ask for the server's time", e)),
@@ -238,6 +238,8 @@ struct Waiter<'a> {
     until: Option<LocalTime>,
     watcher: Option<Box<dyn Watcher>>,
     pid: Option<u32>,
+    /// The file that was seen when the wake-ups were armed.
+    armed: Option<FileId>,
     told: Option<Token>,
 }
 
@@ -245,7 +247,7 @@ impl<'a> Waiter<'a> {
     fn new(place: &'a Place, wait: &'a Wait) -> Self {
         let started = place.env.now();
         let until = wait.limit.map(|limit| started + limit);
-        Self { place, wait, started, until, watcher: None, pid: None, told: None }
+        Self { place, wait, started, until, watcher: None, pid: None, armed: None, told: None }
     }
 
     fn waited(&self) -> Duration {
@@ -269,11 +271,13 @@ impl<'a> Waiter<'a> {
         loop {
             watcher.arm(self.place.lock_path(), self.pid);
             let seen = self.place.look()?;
-            let pid = if let Seen::Lock(lock) = &seen { self.place.holder_pid(lock) } else { None };
-            if pid == self.pid {
+            let Seen::Lock(lock) = &seen else { return Ok(seen) };
+            let (pid, file) = (self.place.holder_pid(lock), Some(lock.attr.id));
+            // Another lock than before may have come after the wake-ups were armed.
+            if (pid, file) == (self.pid, self.armed) {
                 return Ok(seen);
             }
-            self.pid = pid;
+            (self.pid, self.armed) = (pid, file);
         }
     }
 

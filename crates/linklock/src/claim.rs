@@ -16,6 +16,9 @@ const COUNTER_BITS: u32 = 23;
 const START_BITS: u32 = 16;
 const BOOT_BITS: u32 = 24;
 const NONCE_DIGITS: usize = 20;
+const GUARD: &str = "break";
+/// How long a name may be on the file systems that there are, in bytes (NAME_MAX).
+const NAME_MOST: usize = 255;
 
 /// What tells a process from every other that has or had its pid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +112,8 @@ pub(crate) struct LockPath {
     dir: PathBuf,
     name: OsString,
     separator: char,
+    /// Whether it is the breakers' guard of another.
+    pub(crate) is_guard: bool,
 }
 
 impl LockPath {
@@ -131,7 +136,9 @@ impl LockPath {
             )));
         }
         match (absolute.parent(), absolute.file_name()) {
-            (Some(dir), Some(name)) => Ok(Self { path: dir.join(name), dir: dir.into(), name: name.into(), separator }),
+            (Some(dir), Some(name)) => {
+                Ok(Self { path: dir.join(name), dir: dir.into(), name: name.into(), separator, is_guard: false })
+            }
             _ => Err(invalid("does not end in a file's name")),
         }
     }
@@ -140,8 +147,14 @@ impl LockPath {
     pub(crate) fn breakers_guard(&self) -> Self {
         let mut name = self.name.clone();
         name.push(self.separator.encode_utf8(&mut [0; 4]));
-        name.push("break");
-        Self { path: self.dir.join(&name), dir: self.dir.clone(), name, separator: self.separator }
+        name.push(GUARD);
+        Self { path: self.dir.join(&name), dir: self.dir.clone(), name, separator: self.separator, is_guard: true }
+    }
+
+    /// Whether a breaker of `claim` could make the guard's claim, with as long a host and pid: a lock that can be taken
+    /// and not be broken would be no good.
+    pub(crate) fn leaves_room_for_guard(&self, claim: &Claim) -> bool {
+        claim.token.0.len() + self.separator.len_utf8() + GUARD.len() <= NAME_MOST
     }
 
     pub(crate) fn as_path(&self) -> &Path {

@@ -32,7 +32,7 @@ impl Guard {
         let tenure = Arc::new(Tenure {
             owner: place.env.process_id(),
             token,
-            trusted_until: AtomicU64::new(trusted_until(&stake.lease, notice).as_nanos()),
+            trusted_until: AtomicU64::new(trusted_until(&stake.lease, notice, place.env.now()).as_nanos()),
             lost: AtomicBool::new(false),
             ended: Mutex::new(false),
             changed: Condvar::new(),
@@ -104,7 +104,8 @@ impl Guard {
         self.tenure.refresh(None)
     }
 
-    /// As [`refresh`](Self::refresh), with a new lifetime, which later refreshes keep.
+    /// As [`refresh`](Self::refresh), with a new lifetime, which later refreshes keep. Under the `dir` protocol a shorter one
+    /// binds this holder alone: for others the lock lasts as long as it was acquired for.
     ///
     /// # Errors
     /// As `refresh`; and invalid, if no lock may have that lifetime.
@@ -201,8 +202,10 @@ impl Loss {
 /// the deadline.
 const NOTICE: u32 = 6;
 
-fn trusted_until(lease: &Lease, notice: u32) -> LocalTime {
-    lease.deadline - lease.lifetime.checked_div(notice).unwrap_or_default()
+fn trusted_until(lease: &Lease, notice: u32, now: LocalTime) -> LocalTime {
+    // A lock that was taken over has less left than its lifetime.
+    let left = lease.deadline.since(now).min(lease.lifetime);
+    lease.deadline - left.checked_div(notice).unwrap_or_default()
 }
 
 /// What a guard, its notices and the keep-alive thread share.
@@ -283,7 +286,7 @@ impl Tenure {
         let lifetime = lifetime.unwrap_or(stake.lease.lifetime);
         let refreshed = self.place.refresh(stake, lifetime, self.trusted_until());
         match refreshed {
-            Ok(()) => self.trust_until(trusted_until(&stake.lease, self.notice)),
+            Ok(()) => self.trust_until(trusted_until(&stake.lease, self.notice, self.place.env.now())),
             // Nothing is trusted for longer than what may be on disk now.
             Err(e) if !e.is_lost() => {
                 self.trust_until(self.trusted_until().min(stake.lease.deadline));

@@ -7,6 +7,8 @@
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime};
 
+use crate::env::Attr;
+
 /// The longest lifetime and the longest grace: ten years.
 pub(crate) const LIFETIME_MOST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
@@ -124,6 +126,12 @@ impl Anchor {
     /// From a change sent after `before`, whose reply, with this ctime, was there at `after`.
     pub(crate) fn new(ctime: ServerTime, before: LocalTime, after: LocalTime) -> Self {
         Self { ctime, before, after }
+    }
+
+    /// From the attributes after a change of a file whose mtime lies elsewhere. `None` for a file system that keeps no ctime
+    /// and shows the mtime for it (FAT): that says nothing of the server's clock.
+    pub(crate) fn of_change(attr: &Attr, before: LocalTime, after: LocalTime) -> Option<Self> {
+        (attr.ctime != attr.mtime).then(|| Self::new(attr.ctime, before, after))
     }
 
     /// How far apart the earliest and the latest are: what the network took.

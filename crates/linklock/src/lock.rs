@@ -113,7 +113,11 @@ impl Lock {
         let file = place.protocol.steps().held_file(&place, &claim);
         let read = place.ask_clock(&file).and_then(|anchor| Ok((anchor, env.now(), env.stat(&file)?)));
         let (anchor, before, attr) = match read {
-            Ok(read) => read,
+            Ok((Some(anchor), before, attr)) => (anchor, before, attr),
+            Ok((None, ..)) => {
+                let no_ctime = std::io::Error::from(std::io::ErrorKind::Unsupported);
+                return Err(Error::io(self.path(), "learn the time from this file system", no_ctime));
+            }
             Err(e) if is_gone(&e) => return Err(Error::lost(self.path(), Lost::Broken)),
             Err(e) => return Err(Error::io(self.path(), "look at the claim", e)),
         };

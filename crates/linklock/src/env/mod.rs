@@ -38,8 +38,8 @@ pub(crate) struct Attr {
     pub(crate) len: u64,
     pub(crate) mtime: ServerTime,
     pub(crate) ctime: ServerTime,
-    /// Of a directory: whether it has the sticky bit.
-    pub(crate) sticky: bool,
+    /// The permissions, with the sticky bit.
+    pub(crate) mode: u32,
 }
 
 /// What is known of a process.
@@ -103,6 +103,8 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn unlink(&self, path: &Path) -> io::Result<()>;
     fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()>;
+    /// Sets the permissions, whatever the umask.
+    fn chmod(&self, path: &Path, mode: u32) -> io::Result<()>;
     fn rmdir(&self, path: &Path) -> io::Result<()>;
 
     fn watcher(&self) -> Box<dyn Watcher>;

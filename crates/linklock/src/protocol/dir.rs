@@ -11,11 +11,11 @@ use super::{
     Attempt, Break, CONTENT_LIMIT, Place, Protocol, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
 };
 use crate::claim::{Claim, bytes_of};
-use crate::env::Step;
+use crate::env::{FileKind, Step};
 use crate::error::{Error, Lost};
 use crate::inspect::About;
 
-const STICKY: u32 = 0o1000;
+pub(super) const STICKY: u32 = 0o1000;
 
 #[derive(Debug)]
 pub(super) struct Dir;
@@ -53,6 +53,29 @@ impl Dir {
         place.path.beside(&claim.token).join(claim.token.as_os_str())
     }
 
+    /// The guard of a breaker that died is in the way of all others: where the directory lets any user remove its files,
+    /// so must the guard.
+    fn guard_mode(place: &Place) -> Option<u32> {
+        let parent = place.env.stat(place.path.dir()).ok()?.mode;
+        (parent & STICKY == 0 && parent & 0o022 != 0).then_some(0o755 | parent & 0o022)
+    }
+
+    /// rename(2), but never onto a directory that somebody else made and left empty.
+    fn rename(place: &Place, claim: &Claim) -> io::Result<()> {
+        let (from, to) = (place.path.beside(&claim.token), place.lock_path());
+        match place.env.rename_noreplace(&from, to) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
+            renamed => return renamed,
+        }
+        // A file system without renameat2's flags, such as NFS.
+        match place.env.stat(to) {
+            Ok(attr) if attr.kind == FileKind::Directory && attr.mode & STICKY == 0 && !place.path.is_guard => {
+                Err(io::ErrorKind::AlreadyExists.into())
+            }
+            _ => place.env.rename(&from, to),
+        }
+    }
+
     /// Clears the lock path after its entry was removed. A held lock is not empty, so it cannot be hit.
     fn clear(place: &Place) {
         // Not there, or taken again: both are as well.
@@ -65,6 +88,7 @@ impl Steps for Dir {
         // Whoever may read the claim may search the directory. The sticky bit tells it from a directory that somebody
         // else made, should it be left empty at the lock path: that one is never removed.
         let mode = place.mode | (place.mode & 0o444) >> 2 | STICKY;
+        let guard_mode = if place.path.is_guard { Self::guard_mode(place) } else { None };
         place.stage(|claim| {
             let dir = place.path.beside(&claim.token);
             let entry = Self::staged_entry(place, &claim);
@@ -72,6 +96,9 @@ impl Steps for Dir {
                 // Perhaps it was made all the same, and the reply was lost. If it is empty, it is nobody's claim.
                 let _ = place.env.rmdir(&dir);
             })?;
+            if let Some(mode) = guard_mode {
+                place.env.chmod(&dir, mode)?;
+            }
             let about = About::new(place.env.as_ref(), &claim, place.lifetime).to_json();
             place.create(claim, &entry, about.as_bytes()).inspect_err(|_| {
                 let _ = place.env.rmdir(&dir);
@@ -83,7 +110,7 @@ impl Steps for Dir {
         if !place.freshen(stake, &Self::staged_entry(place, &stake.claim))? {
             return Ok(Attempt::Void);
         }
-        let renamed = place.env.rename(&place.path.beside(&stake.claim.token), place.lock_path());
+        let renamed = Self::rename(place, &stake.claim);
         if renamed.is_err() {
             // Makes an NFS client forget that the lock path was absent: that would hide a lock which we have.
             let _ = place.env.stat(place.path.dir());
@@ -113,6 +140,10 @@ impl Steps for Dir {
             | io::ErrorKind::StaleNetworkFileHandle
             | io::ErrorKind::Interrupted => Ok(Attempt::Lost),
             io::ErrorKind::NotFound => Ok(Attempt::Void),
+            // In a sticky directory another user's lock refuses even the attempt.
+            io::ErrorKind::PermissionDenied if matches!(place.look()?, Seen::Lock(_) | Seen::NotALock(_)) => {
+                Ok(Attempt::Lost)
+            }
             _ => Err(Error::io(place.lock_path(), "rename the claim to the lock path", e)),
         }
     }

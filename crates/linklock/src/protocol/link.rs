@@ -92,6 +92,9 @@ impl Link {
 impl Steps for Link {
     fn stage(&self, place: &Place) -> Result<Stake, Error> {
         place.stage(|claim| {
+            if !place.path.leaves_room_for_guard(&claim) {
+                return Err(io::ErrorKind::InvalidFilename.into());
+            }
             let path = place.path.beside(&claim.token);
             place.create(claim, &path, bytes_of(&path))
         })

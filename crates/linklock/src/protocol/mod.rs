@@ -215,7 +215,7 @@ impl Place {
             };
             let seen = match attr.kind {
                 FileKind::Regular => link::look(self, attr),
-                FileKind::Directory => dir::look(self, attr.sticky),
+                FileKind::Directory => dir::look(self, self.path.is_guard || attr.mode & dir::STICKY != 0),
                 FileKind::Symlink => Ok(Some(Seen::NotALock("a symbolic link".into()))),
                 FileKind::Other => Ok(Some(Seen::NotALock("a device, socket or pipe".into()))),
             };
@@ -289,6 +289,9 @@ impl Place {
 
     /// Removes what dead processes of this machine left beside the lock path. Whatever cannot be removed stays.
     pub(crate) fn sweep(&self) {
+        if !self.recover_dead {
+            return;
+        }
         let env = self.env.as_ref();
         let guard = self.path.breakers_guard();
         for name in env.list(self.path.dir()).unwrap_or_default() {
@@ -352,7 +355,7 @@ impl Place {
             let mut anchor = Anchor::new(attr.ctime, before, env.now());
             // Made from a slow reply, the expiry would lie as much too far in the future.
             if anchor.width() > SLOW {
-                anchor = self.ask_clock(path).unwrap_or(anchor);
+                anchor = self.ask_clock(path).ok().flatten().unwrap_or(anchor);
             }
             let lease = Lease::starting(env.now(), &anchor, self.lifetime);
             made = Some((attr.id, anchor, lease));
@@ -362,15 +365,16 @@ impl Place {
         Ok(Stake { claim, id, anchor, lease, fresh: true })
     }
 
-    /// Learns what the server's clock says, by a change of a file of ours that changes nothing else.
-    pub(crate) fn ask_clock(&self, path: &Path) -> io::Result<Anchor> {
+    /// Learns what the server's clock says, by a change of a file of ours that changes nothing else; `None` where the file
+    /// system cannot tell.
+    pub(crate) fn ask_clock(&self, path: &Path) -> io::Result<Option<Anchor>> {
         let ask = || {
             let before = self.env.now();
-            self.env.touch(path).map(|attr| Anchor::new(attr.ctime, before, self.env.now()))
+            self.env.touch(path).map(|attr| Anchor::of_change(&attr, before, self.env.now()))
         };
         let mut anchor = ask()?;
         for _ in 0..3 {
-            if anchor.width() <= SLOW {
+            if anchor.is_none_or(|anchor| anchor.width() <= SLOW) {
                 break;
             }
             anchor = ask()?;
@@ -386,9 +390,10 @@ impl Place {
         let lease = Lease::starting(before, &stake.anchor, lifetime);
         stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
         let attr = self.env.set_expiry(path, lease.expiry)?;
-        let anchor = Anchor::new(attr.ctime, before, self.env.now());
         // A slow reply tells less than what is known from a fast one, for all that clocks drift.
-        if anchor.width() <= SLOW.max(stake.anchor.width()) {
+        if let Some(anchor) = Anchor::of_change(&attr, before, self.env.now())
+            && anchor.width() <= SLOW.max(stake.anchor.width())
+        {
             stake.anchor = anchor;
         }
         stake.lease = Lease { deadline: stake.lease.deadline, ..lease };

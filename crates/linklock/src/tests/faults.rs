@@ -275,7 +275,7 @@ impl Env for FaultyEnv {
     }
 
     fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsEnv.rename_noreplace(from, to)
+        self.interfere(Call::Rename, from, || OsEnv.rename_noreplace(from, to), || ())
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
@@ -284,6 +284,10 @@ impl Env for FaultyEnv {
 
     fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()> {
         OsEnv.mkdir(path, mode)
+    }
+
+    fn chmod(&self, path: &Path, mode: u32) -> io::Result<()> {
+        OsEnv.chmod(path, mode)
     }
 
     fn rmdir(&self, path: &Path) -> io::Result<()> {

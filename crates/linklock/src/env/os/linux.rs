@@ -1,5 +1,6 @@
 //! Linux.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
@@ -200,14 +201,18 @@ impl Env for OsEnv {
         Ok(rustix::fs::mkdir(path, Mode::from_raw_mode(mode))?)
     }
 
+    fn chmod(&self, path: &Path, mode: u32) -> io::Result<()> {
+        Ok(rustix::fs::chmod(path, Mode::from_raw_mode(mode))?)
+    }
+
     fn rmdir(&self, path: &Path) -> io::Result<()> {
         Ok(rustix::fs::rmdir(path)?)
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {
         // Without inotify (its instances are limited for each user) a waiter polls.
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok();
-        Box::new(OsWatcher { inotify, process: None, shared: None })
+        let inotify = take_idle().or_else(|| inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok());
+        Box::new(OsWatcher { inotify, watches: Vec::new(), process: None, shared: None })
     }
 }
 
@@ -233,7 +238,9 @@ fn set_times(path: &Path, access: Timespec, modification: Timespec) -> io::Resul
 
 fn stat_path(path: &Path, sync: AtFlags) -> io::Result<Attr> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | sync;
-    Ok(to_attr(&retry_on_intr(|| rustix::fs::statx(CWD, path, flags, StatxFlags::BASIC_STATS))?))
+    let stat = retry_on_intr(|| rustix::fs::statx(CWD, path, flags, StatxFlags::BASIC_STATS));
+    // A symbolic link to itself among the directories is no directory.
+    Ok(to_attr(&stat.map_err(|e| if e == Errno::LOOP { Errno::NOTDIR } else { e })?))
 }
 
 fn stat_open(file: &OwnedFd) -> io::Result<Attr> {
@@ -253,7 +260,7 @@ fn to_attr(stat: &Statx) -> Attr {
         len: stat.stx_size,
         mtime: ServerTime::from_parts(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
         ctime: ServerTime::from_parts(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
-        sticky: Mode::from_raw_mode(stat.stx_mode.into()).contains(Mode::SVTX),
+        mode: u32::from(stat.stx_mode) & 0o7777,
     }
 }
 
@@ -308,9 +315,42 @@ fn fs_read(path: &str) -> Option<Vec<u8>> {
 #[derive(Debug)]
 struct OsWatcher {
     inotify: Option<OwnedFd>,
+    watches: Vec<i32>,
     process: Option<(u32, Option<OwnedFd>)>,
     /// Whether other machines can change the file system; `None` until a path is known.
     shared: Option<bool>,
+}
+
+thread_local! {
+    /// The inotify instance that this thread waited with last, and the process that made it. To close one makes the kernel
+    /// wait for all readers of its list of marks, 5 to 20 ms, and that just when the lock was had.
+    static IDLE: Cell<Option<(u32, OwnedFd)>> = const { Cell::new(None) };
+}
+
+fn take_idle() -> Option<OwnedFd> {
+    // A forked child has it too, but what one of them reads the other would miss.
+    let (process, inotify) = IDLE.try_with(Cell::take).ok()??;
+    (process == OsEnv.process_id()).then(|| {
+        drain(&inotify);
+        inotify
+    })
+}
+
+fn drain(inotify: &OwnedFd) {
+    let mut events = [0; 4096];
+    while rustix::io::read(inotify, &mut events).is_ok_and(|n| n > 0) {}
+}
+
+impl Drop for OsWatcher {
+    fn drop(&mut self) {
+        let Some(inotify) = self.inotify.take() else { return };
+        for watch in &self.watches {
+            // One whose file is gone is gone already.
+            let _ = inotify::remove_watch(&inotify, *watch);
+        }
+        // A thread that is ending has no place for it any more: then it is closed.
+        let _ = IDLE.try_with(|idle| idle.set(Some((OsEnv.process_id(), inotify))));
+    }
 }
 
 impl Watcher for OsWatcher {
@@ -321,7 +361,9 @@ impl Watcher for OsWatcher {
             let events = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF | WatchFlags::DELETE;
             match inotify::add_watch(inotify, path, events | WatchFlags::DONT_FOLLOW) {
                 // Nothing there: whoever looks next will see that it is free.
-                Ok(_) | Err(Errno::NOENT) => {}
+                Err(Errno::NOENT) => {}
+                Ok(watch) if self.watches.contains(&watch) => {}
+                Ok(watch) => self.watches.push(watch),
                 Err(_) => self.inotify = None,
             }
         }
@@ -348,29 +390,24 @@ impl Watcher for OsWatcher {
     fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
         let process = self.process.as_ref().and_then(|(_, fd)| fd.as_ref());
         let cancel = cancel.map(|c| c.event().0.as_fd());
-        let fds = [self.inotify.as_ref().map(AsFd::as_fd), process.map(AsFd::as_fd), cancel];
+        // The process first, so that it is found again.
+        let fds = [process.map(AsFd::as_fd), self.inotify.as_ref().map(AsFd::as_fd), cancel];
         let mut fds: Vec<PollFd<'_>> =
             fds.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         let left = until.since(OsEnv.now());
         let timeout = Timeout { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
         // Interrupted or failed: a wake-up for nothing.
         let _ = poll(&mut fds, Some(&timeout));
+        let ended = process.is_some() && fds.first().is_some_and(|fd| !fd.revents().is_empty());
         drop(fds);
-        if self.process.as_ref().is_some_and(|(pid, _)| has_ended(*pid)) {
+        if let (true, Some((_, fd))) = (ended, &mut self.process) {
             // Told once; a process that has ended would wake us again and again.
-            if let Some((_, fd)) = &mut self.process {
-                *fd = None;
-            }
+            *fd = None;
         }
         if let Some(inotify) = &self.inotify {
-            let mut events = [0; 4096];
-            while rustix::io::read(inotify, &mut events).is_ok_and(|n| n > 0) {}
+            drain(inotify);
         }
     }
-}
-
-fn has_ended(pid: u32) -> bool {
-    ProcessStat::read(pid).is_none_or(|stat| stat.ended)
 }
 
 /// File systems that other machines change too, by the magic numbers of statfs(2) and of their own sources. One that is
