@@ -1,4 +1,5 @@
 //! Two processes take turns under one lock: `cargo run --example turns`.
+#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it shows people what a program does, and when")]
 
 use std::error::Error;
 use std::process::Command;

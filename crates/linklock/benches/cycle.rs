@@ -1,0 +1,60 @@
+//! What the library costs where nobody waits, beside the floor of a cycle: in memory and on the target directory.
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures the real file system")]
+#![expect(missing_docs, reason = "criterion's macro makes a public function")]
+
+#[path = "support/floor.rs"]
+mod floor;
+
+use std::hint::black_box;
+use std::path::Path;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use linklock::{Builder, Error, Lock};
+
+/// Where to measure, and what to call it.
+const PLACES: [(&str, &str); 2] = [("tmpfs", "/dev/shm"), ("disk", env!("CARGO_TARGET_TMPDIR"))];
+
+fn in_all_places(mut bench: impl FnMut(&str, &str)) {
+    for (place, parent) in PLACES {
+        if Path::new(parent).is_dir() {
+            let dir = tempfile::tempdir_in(parent).expect("a directory to measure in");
+            bench(place, dir.path().to_str().expect("a path in UTF-8"));
+        }
+    }
+}
+
+fn build(lock: Builder) -> Lock {
+    lock.build().expect("a lock path without the separator")
+}
+
+fn cycle(c: &mut Criterion) {
+    in_all_places(|place, dir| {
+        let lock = build(Lock::builder(format!("{dir}/lock")));
+        let acquire_and_release = || -> Result<(), Error> { Ok(lock.acquire()?.release()?) };
+        let mut floor = floor::Floor::new(dir);
+        let mut group = c.benchmark_group(format!("cycle/{place}"));
+        group.bench_function("floor", |b| b.iter(|| floor.cycle().expect("a cycle of the floor")));
+        group.bench_function("linklock", |b| b.iter(|| acquire_and_release().expect("a lock that nobody else wants")));
+        group.finish();
+    });
+}
+
+fn try_acquire_held(c: &mut Criterion) {
+    in_all_places(|place, dir| {
+        let lock = build(Lock::builder(format!("{dir}/lock")).keep_alive(true));
+        let _guard = lock.acquire().expect("a lock that nobody else wants");
+        c.bench_function(&format!("try_acquire_held/{place}"), |b| {
+            b.iter(|| lock.try_acquire().expect_err("the lock is held"));
+        });
+    });
+}
+
+fn is_lost(c: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a directory to measure in");
+    let lock = build(Lock::builder(dir.path().join("lock")).keep_alive(true));
+    let guard = lock.acquire().expect("a lock that nobody else wants");
+    c.bench_function("is_lost", |b| b.iter(|| black_box(&guard).is_lost()));
+}
+
+criterion_group!(benches, cycle, try_acquire_held, is_lost);
+criterion_main!(benches);

@@ -1,0 +1,45 @@
+//! The plainest property: who counts under the lock loses no count.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use crate::common::{BOTH, Ground};
+use crate::settings::{Settings, told};
+
+const WORKERS: usize = 8;
+const SHARE: u64 = 100;
+
+#[test]
+fn eight_processes_that_count_under_the_lock_lose_no_count() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let counter = ground.dir().join("counter");
+        fs::write(&counter, 0_u64.to_ne_bytes()).unwrap();
+        let settings = Settings::new(&ground.lock(), protocol);
+        let start = || settings.command("count").env("WORKER_COUNTER", &counter).spawn().unwrap();
+        let workers: Vec<_> = (0..WORKERS).map(|_| start()).collect();
+        for mut worker in workers {
+            assert!(worker.wait().unwrap().success(), "{protocol}: a worker got its share of the lock");
+        }
+        let counted = u64::from_ne_bytes(fs::read(&counter).unwrap().try_into().unwrap());
+        assert_eq!(counted, WORKERS as u64 * SHARE, "{protocol}: counts made under the lock");
+        assert_eq!(ground.names(), ["counter"], "{protocol}: released locks leave nothing");
+    }
+}
+
+/// A worker process: reads, adds one and writes, in three steps that nothing but the lock keeps together.
+pub(crate) fn count() {
+    // In place: to truncate and write anew would make ext4 go to the disk each time.
+    let counter = File::options().read(true).write(true).open(told::<PathBuf>("WORKER_COUNTER")).unwrap();
+    let lock = Settings::from_env().lock();
+    for _ in 0..SHARE {
+        let guard = lock.acquire().unwrap();
+        let mut count = [0; 8];
+        counter.read_exact_at(&mut count, 0).unwrap();
+        std::thread::yield_now();
+        let next = u64::from_ne_bytes(count) + 1;
+        counter.write_all_at(&next.to_ne_bytes(), 0).unwrap();
+        guard.release().unwrap();
+    }
+}

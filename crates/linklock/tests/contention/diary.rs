@@ -1,0 +1,183 @@
+//! What each process believed to hold, when, and the checker that finds two who believed it at once.
+//!
+//! A record is written by one pwrite(2) of 32 bytes that lie in one page, so a process that is killed leaves it whole.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use linklock::Guard;
+
+const RECORD: usize = 32;
+
+/// Now, on the clock by which guards trust their locks; it is the same for all processes.
+pub(crate) fn now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// What a process is at, for whoever stops it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Doing {
+    Acquiring = 1,
+    Holding = 2,
+    Releasing = 3,
+}
+
+/// A time in which a process believed to hold the lock: at its first and its last moment it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hold {
+    pub(crate) pid: u32,
+    pub(crate) number: u32,
+    pub(crate) first: Duration,
+    pub(crate) last: Duration,
+}
+
+/// The file in which one process writes its holds. The first record says what it is doing.
+pub(crate) struct Diary {
+    file: File,
+    holds: u32,
+    first: Option<Duration>,
+}
+
+impl Diary {
+    pub(crate) fn create(path: &Path) -> Self {
+        let diary = Self { file: File::create_new(path).unwrap(), holds: 0, first: None };
+        diary.doing(Doing::Acquiring);
+        diary
+    }
+
+    pub(crate) fn doing(&self, what: Doing) {
+        self.file.write_all_at(&(what as u64).to_ne_bytes(), 0).unwrap();
+    }
+
+    /// A new hold begins. It is no hold yet until something is noted.
+    pub(crate) fn begin(&mut self) {
+        self.holds += 1;
+        self.first = None;
+        self.doing(Doing::Holding);
+    }
+
+    /// Notes that the lock is believed to be held, again and again, until `until` or until it is lost. The clock is read
+    /// before the guard is asked, so that a pause in between is no belief.
+    pub(crate) fn believe(&mut self, guard: &Guard, until: Duration) -> bool {
+        loop {
+            let at = now();
+            if guard.is_lost() {
+                return false;
+            }
+            self.note(at);
+            if at >= until {
+                return true;
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    }
+
+    fn note(&mut self, at: Duration) {
+        let first = *self.first.get_or_insert(at);
+        let mut record = [0; RECORD];
+        let words = [u64::from(self.holds), first.as_nanos() as u64, at.as_nanos() as u64];
+        for (place, word) in record.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        self.file.write_all_at(&record, u64::from(self.holds) * RECORD as u64).unwrap();
+    }
+}
+
+/// What the process that writes this diary is at; `None` before it has begun.
+pub(crate) fn doing(path: &Path) -> Option<Doing> {
+    let content = fs::read(path).ok()?;
+    let word = u64::from_ne_bytes(content.get(..8)?.try_into().unwrap());
+    [Doing::Acquiring, Doing::Holding, Doing::Releasing].into_iter().find(|d| *d as u64 == word)
+}
+
+/// The holds that process `pid` wrote down.
+pub(crate) fn read(path: &Path, pid: u32) -> Vec<Hold> {
+    let content = fs::read(path).unwrap_or_default();
+    let to_hold = |record: &[u8]| {
+        let word = |i: usize| u64::from_ne_bytes(record[8 * i..][..8].try_into().unwrap());
+        let (first, last) = (Duration::from_nanos(word(1)), Duration::from_nanos(word(2)));
+        // An acquisition of which nothing was noted is a gap.
+        (word(0) != 0).then_some(Hold { pid, number: word(0) as u32, first, last })
+    };
+    content.chunks_exact(RECORD).skip(1).filter_map(to_hold).collect()
+}
+
+/// Two holds with a moment in common, if there are any.
+pub(crate) fn overlap(holds: &[Hold]) -> Option<(Hold, Hold)> {
+    let mut holds = holds.to_vec();
+    holds.sort_by_key(|hold| hold.first);
+    let mut longest: Option<Hold> = None;
+    for hold in holds {
+        if let Some(before) = longest.filter(|before| hold.first <= before.last) {
+            return Some((before, hold));
+        }
+        // Without an overlap so far, the latest to begin is the latest to end.
+        longest = Some(hold);
+    }
+    None
+}
+
+/// The longest time from `start` to `end` in which nobody came to hold the lock, and when it began.
+pub(crate) fn longest_wait(holds: &[Hold], start: Duration, end: Duration) -> (Duration, Duration) {
+    let mut moments: Vec<Duration> = holds.iter().map(|hold| hold.first).chain([start, end]).collect();
+    moments.sort();
+    let waits = moments.windows(2).map(|pair| (pair[1] - pair[0], pair[0]));
+    waits.max().unwrap_or_default()
+}
+
+mod tests {
+    use super::*;
+
+    fn hold(pid: u32, first: u64, last: u64) -> Hold {
+        Hold { pid, number: 1, first: Duration::from_millis(first), last: Duration::from_millis(last) }
+    }
+
+    #[test]
+    fn the_checker_finds_holds_that_overlap() {
+        let (long, inside) = (hold(1, 10, 90), hold(2, 40, 50));
+        assert_eq!(overlap(&[inside, hold(3, 91, 95), long]), Some((long, inside)), "one inside the other");
+        let (early, late) = (hold(1, 10, 30), hold(2, 30, 50));
+        assert_eq!(overlap(&[late, early]), Some((early, late)), "one moment in common");
+    }
+
+    #[test]
+    fn the_checker_lets_holds_in_turn_pass() {
+        assert_eq!(overlap(&[]), None);
+        assert_eq!(overlap(&[hold(1, 31, 50), hold(2, 10, 30), hold(1, 51, 51)]), None);
+    }
+
+    #[test]
+    fn the_checker_finds_a_lock_that_nobody_gets() {
+        let ms = Duration::from_millis;
+        let holds = [hold(1, 300, 400), hold(2, 100, 250)];
+        assert_eq!(longest_wait(&holds, ms(0), ms(400)), (ms(200), ms(100)), "between two holds");
+        assert_eq!(longest_wait(&holds, ms(0), ms(900)), (ms(600), ms(300)), "at the end");
+        assert_eq!(longest_wait(&[], ms(10), ms(70)), (ms(60), ms(10)), "all the time");
+    }
+
+    #[test]
+    fn a_diary_is_read_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("diary");
+        let mut diary = Diary::create(&path);
+        assert_eq!(doing(&path), Some(Doing::Acquiring));
+        let ms = Duration::from_millis;
+        diary.begin();
+        diary.note(ms(1));
+        diary.note(ms(5));
+        // Killed before anything was noted of the second hold.
+        diary.begin();
+        diary.begin();
+        diary.note(ms(7));
+        diary.note(ms(8));
+        diary.doing(Doing::Releasing);
+        let expected = [(1, 1, 5), (3, 7, 8)];
+        let expected = expected.map(|(number, first, last)| Hold { pid: 9, number, first: ms(first), last: ms(last) });
+        assert_eq!(read(&path, 9), expected);
+        assert_eq!(doing(&path), Some(Doing::Releasing));
+    }
+}

@@ -1,0 +1,111 @@
+//! A process that takes, keeps and gives back a lock as it is told, one command at a time.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, ChildStderr, ChildStdin, Stdio};
+use std::time::Duration;
+
+use linklock::{Error, Guard, Token, Wait};
+
+use crate::common::Ground;
+use crate::settings::Settings;
+
+/// The process, as its driver sees it. It is killed when this is dropped.
+pub(crate) struct Puppet {
+    child: Child,
+    orders: ChildStdin,
+    replies: BufReader<ChildStderr>,
+}
+
+impl Puppet {
+    pub(crate) fn start(settings: &Settings) -> Self {
+        let mut command = settings.command("puppet");
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let orders = child.stdin.take().unwrap();
+        let replies = BufReader::new(child.stderr.take().unwrap());
+        Self { child, orders, replies }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn tell(&mut self, order: &str) {
+        self.orders.write_all(format!("{order}\n").as_bytes()).unwrap();
+    }
+
+    /// What came of the last order. An error starts with its kind; a lock that is acquired and lost already is said to be so.
+    pub(crate) fn reply(&mut self) -> Result<String, String> {
+        let mut line = String::new();
+        self.replies.read_line(&mut line).unwrap();
+        match line.trim_end().split_once(' ') {
+            Some(("ok", said)) => Ok(said.into()),
+            Some(("err", said)) => Err(said.into()),
+            _ => panic!("the puppet died: {line}"),
+        }
+    }
+
+    pub(crate) fn ask(&mut self, order: &str) -> Result<String, String> {
+        self.tell(order);
+        self.reply()
+    }
+
+    /// Acquires, with a generous limit, and gives the token.
+    pub(crate) fn acquire(&mut self) -> String {
+        self.ask("acquire 60000").unwrap()
+    }
+
+    /// Kills it, and leaves it a zombie until this is dropped.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    pub(crate) fn reap(&mut self) {
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Puppet {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The process itself. Its replies go to stderr, since the test harness writes to stdout.
+pub(crate) fn perform() {
+    let settings = Settings::from_env();
+    let lock = settings.lock();
+    let mut guard: Option<Guard> = None;
+    for order in io::stdin().lines() {
+        let order = order.unwrap();
+        let (verb, object) = order.split_once(' ').unwrap_or((&order, ""));
+        let held = || guard.as_ref().expect("the order needs a lock");
+        let done: Result<String, Error> = match verb {
+            "thread" => Ok(std::fs::read_link("/proc/thread-self").unwrap().display().to_string()),
+            "warm" => {
+                let elsewhere = Ground::new();
+                let lock = Settings { path: elsewhere.lock(), ..settings.clone() }.lock();
+                lock.acquire().unwrap().release().map(|()| "warm".into()).map_err(Error::from)
+            }
+            "acquire" => {
+                let wait = Wait::up_to(Duration::from_millis(object.parse().unwrap()));
+                lock.acquire_with(&wait).map(|acquired| {
+                    let lost = if acquired.is_lost() { " lost" } else { "" };
+                    format!("{}{lost}", guard.insert(acquired).token())
+                })
+            }
+            "adopt" => lock.adopt(&Token::new(object)).map(|adopted| guard.insert(adopted).token().to_string()),
+            "check" => held().check().map(|()| "held".into()),
+            "refresh" => held().refresh().map(|()| "refreshed".into()),
+            "release" => guard.take().unwrap().release().map(|()| "released".into()).map_err(Error::from),
+            "leave" => Ok(guard.take().unwrap().leave().to_string()),
+            _ => panic!("no such order: {order}"),
+        };
+        let reply = match done {
+            Ok(said) => format!("ok {said}\n"),
+            Err(e) => format!("err {:?}: {e}\n", e.kind()),
+        };
+        io::stderr().write_all(reply.as_bytes()).unwrap();
+    }
+}

@@ -1,0 +1,155 @@
+//! A lock that one process leaves and another takes over, and what an operator may break, by the token.
+
+use std::time::{Duration, SystemTime};
+
+use linklock::{ErrorKind, State, Token, Which};
+
+use crate::common::{BOTH, Ground, HOUR, assert_names_holder, long_ago, plant};
+use crate::puppet::Puppet;
+use crate::settings::Settings;
+
+#[test]
+fn another_process_refreshes_and_releases_a_lock_by_its_token() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol).lifetime(Duration::from_secs(60));
+        let token = settings.lock().acquire().unwrap().leave();
+        let [mut one, mut other] = [(); 2].map(|()| Puppet::start(&settings.clone().lifetime(HOUR)));
+        one.ask(&format!("adopt {token}")).unwrap();
+        one.ask("check").unwrap();
+        one.ask("refresh").unwrap();
+        let status = settings.lock().inspect().unwrap();
+        assert_eq!(status.holder.unwrap().token, token, "{protocol}: it is the same claim");
+        assert!(status.remaining.unwrap() > HOUR / 2, "{protocol}: with the new owner's lifetime");
+        one.ask("leave").unwrap();
+        other.ask(&format!("adopt {token}")).unwrap();
+        other.ask("release").unwrap();
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+        let error = one.ask(&format!("adopt {token}")).unwrap_err();
+        assert!(error.starts_with("NotHeld"), "{protocol}: released is released: {error}");
+    }
+}
+
+#[test]
+fn a_lock_that_was_left_stays_held_and_is_not_kept_alive() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol).lifetime(Duration::from_millis(100)).keep_alive(true);
+        let guard = settings.lock().acquire().unwrap();
+        let expiry = guard.expires_at();
+        let loss = guard.loss();
+        guard.leave();
+        assert!(!loss.wait(), "{protocol}: who leaves a lock does not lose it");
+        std::thread::sleep(Duration::from_millis(150));
+        let status = settings.lock().inspect().unwrap();
+        assert_eq!((status.state, status.expires_at), (State::Expired, expiry), "{protocol}");
+    }
+}
+
+#[test]
+fn an_overdue_lock_cannot_be_taken_over() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let lock = Settings::new(&ground.lock(), protocol).lock();
+        let token = plant(protocol, &ground.lock(), long_ago());
+        let names = ground.names();
+        let error = lock.adopt(&token).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Lost, "{protocol}: {error}");
+        assert_eq!(ground.names(), names, "{protocol}: it is left to be broken");
+    }
+}
+
+#[test]
+fn only_the_token_that_holds_the_lock_takes_it_over() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let lock = Settings::new(&ground.lock(), protocol).lock();
+        let past = lock.acquire().unwrap();
+        let past_token = past.token().clone();
+        let free = lock.adopt(&Token::new("lock|host|1|2")).map(drop);
+        past.release().unwrap();
+        let held = lock.acquire().unwrap();
+        for (token, expected) in [
+            (past_token, ErrorKind::NotHeld),
+            (Token::new("lock|host.example|1|2"), ErrorKind::NotHeld),
+            (Token::new("lock|host.example|1"), ErrorKind::Invalid),
+            (Token::new("other|host.example|1|2"), ErrorKind::Invalid),
+            (Token::new("lock"), ErrorKind::Invalid),
+            (Token::new(""), ErrorKind::Invalid),
+        ] {
+            let error = lock.adopt(&token).unwrap_err();
+            assert_eq!(error.kind(), expected, "{protocol}: {token:?}: {error}");
+            assert!(error.to_string().contains(ground.lock().to_str().unwrap()), "{protocol}: {error}");
+        }
+        assert_eq!(free.unwrap_err().kind(), ErrorKind::NotHeld, "{protocol}: held by another");
+        held.check().unwrap();
+        held.release().unwrap();
+        assert_eq!(lock.adopt(&Token::new("lock|h|1|2")).unwrap_err().kind(), ErrorKind::NotHeld, "{protocol}: free");
+    }
+}
+
+/// What is left of the lock's time is short against the lifetime that its new owner will give it.
+#[test]
+fn a_lock_that_is_taken_over_is_held_from_the_start_when_it_is_kept_alive_from_then_on() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol);
+        let token = settings.lock().acquire().unwrap().leave();
+        let guard = settings.lifetime(HOUR).keep_alive(true).lock().adopt(&token).unwrap();
+        assert!(!guard.is_lost(), "{protocol}: of its 15 s next to nothing has passed");
+        guard.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+    }
+}
+
+#[test]
+fn an_operator_breaks_the_claim_that_he_names_and_no_other() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let lock = Settings::new(&ground.lock(), protocol).lock();
+        let held = lock.acquire().unwrap();
+        let error = lock.break_lock(&Which::Claim(Token::new("lock|host.example|1|2"))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotHeld, "{protocol}: {error}");
+        assert_names_holder(&error, &held);
+        let error = lock.break_lock(&Which::Claim(Token::new("lock"))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{protocol}: {error}");
+        let error = lock.break_lock(&Which::Over).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{protocol}: {error}");
+        assert_names_holder(&error, &held);
+        held.check().unwrap();
+        let broken = lock.break_lock(&Which::Claim(held.token().clone())).unwrap().unwrap();
+        assert_eq!(&broken.holder.unwrap().token, held.token(), "{protocol}");
+        assert!(held.check().unwrap_err().is_lost(), "{protocol}");
+        assert_eq!(lock.break_lock(&Which::Any).unwrap().map(|s| s.state), None, "{protocol}: it is free");
+    }
+}
+
+#[test]
+fn an_operator_breaks_what_is_over_and_as_a_last_resort_anything() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let lock = Settings::new(&ground.lock(), protocol).grace(Duration::ZERO).lock();
+        plant(protocol, &ground.lock(), long_ago());
+        let broken = lock.break_lock(&Which::Over).unwrap().unwrap();
+        assert_eq!(broken.state, State::Expired, "{protocol}");
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+        plant(protocol, &ground.lock(), SystemTime::now() + HOUR);
+        assert!(lock.break_lock(&Which::Over).unwrap_err().is_timeout(), "{protocol}");
+        let broken = lock.break_lock(&Which::Any).unwrap().unwrap();
+        assert_eq!(broken.state, State::Held, "{protocol}");
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}
+
+/// A clock that was wrong when the lock was taken, or a lifetime that was mistyped.
+#[test]
+fn a_lock_that_is_over_in_the_far_future_can_be_looked_at_and_broken() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let lock = Settings::new(&ground.lock(), protocol).lock();
+        plant(protocol, &ground.lock(), SystemTime::now() + 24 * 365 * 100 * HOUR);
+        let status = lock.inspect().unwrap();
+        assert_eq!(status.state, State::Held, "{protocol}");
+        assert!(lock.try_acquire().unwrap_err().is_timeout(), "{protocol}");
+        lock.break_lock(&Which::Claim(status.holder.unwrap().token)).unwrap().unwrap();
+    }
+}

@@ -1,0 +1,177 @@
+//! Runs one thread of another process from system call to system call, see ptrace(2): a process can so be stopped exactly
+//! between two steps of a protocol.
+//!
+//! The tracer is the thread that attached: a `Trace` must stay in it.
+#![expect(unsafe_code, reason = "ptrace has no safe wrapper")]
+
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use crate::puppet::Puppet;
+
+/// PTRACE_GET_SYSCALL_INFO, which not every C library's headers have.
+const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
+const INFO_WORDS: usize = 11;
+const ENTRY: u64 = 1;
+
+/// Calls that nobody outside of the process can tell were made: a stop before them is one before the next call, or after
+/// all of them.
+const PRIVATE: [libc::c_long; 6] =
+    [libc::SYS_getpid, libc::SYS_brk, libc::SYS_mmap, libc::SYS_munmap, libc::SYS_futex, libc::SYS_madvise];
+
+/// A system call that is about to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    number: libc::c_long,
+    removes_directory: bool,
+    /// The paths that it names, if it is a call by name.
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+impl Call {
+    pub(crate) fn is_rename(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if self.number == libc::SYS_rename {
+            return true;
+        }
+        [libc::SYS_renameat, libc::SYS_renameat2].contains(&self.number)
+    }
+
+    pub(crate) fn is_link(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if self.number == libc::SYS_link {
+            return true;
+        }
+        self.number == libc::SYS_linkat
+    }
+
+    pub(crate) fn is_unlink(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if self.number == libc::SYS_unlink {
+            return true;
+        }
+        self.number == libc::SYS_unlinkat && !self.removes_directory
+    }
+}
+
+/// A puppet's thread that is stopped, or runs from call to call.
+pub(crate) struct Trace {
+    tid: libc::pid_t,
+    attached: bool,
+}
+
+impl Trace {
+    /// Stops the puppet while it waits for an order. Fails where the system does not let us.
+    pub(crate) fn attach(puppet: &mut Puppet) -> io::Result<Self> {
+        let tid = puppet.ask("thread").unwrap().rsplit('/').next().unwrap().parse().unwrap();
+        let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
+        ptrace(libc::PTRACE_SEIZE, tid, 0, options as usize)?;
+        ptrace(libc::PTRACE_INTERRUPT, tid, 0, 0)?;
+        let trace = Self { tid, attached: true };
+        assert!(trace.wait().is_some(), "the puppet lives");
+        Ok(trace)
+    }
+
+    /// Runs up to the next call of the order at hand, and stops before it. `None` if only the reply is left.
+    pub(crate) fn next(&self) -> Option<Call> {
+        let mut signal = 0;
+        loop {
+            ptrace(libc::PTRACE_SYSCALL, self.tid, 0, signal).unwrap();
+            let stopped_by = self.wait().expect("the puppet died");
+            if stopped_by != libc::SIGTRAP | 0x80 {
+                // A signal on its way, which it shall get; an event of ptrace itself is none.
+                signal = if stopped_by == libc::SIGTRAP { 0 } else { stopped_by as usize };
+                continue;
+            }
+            signal = 0;
+            let Some((number, args)) = self.entered() else { continue };
+            match (number, args[0]) {
+                // The reply goes to stderr, and the next order comes from stdin.
+                (libc::SYS_write, 2) => return None,
+                (libc::SYS_read, 0) => {}
+                _ if PRIVATE.contains(&number) => {}
+                _ => return Some(self.call(number, &args)),
+            }
+        }
+    }
+
+    /// Lets the puppet run on by itself.
+    pub(crate) fn detach(&mut self) {
+        ptrace(libc::PTRACE_DETACH, self.tid, 0, 0).unwrap();
+        self.attached = false;
+    }
+
+    /// Kills the puppet before the call at which it is stopped.
+    pub(crate) fn kill(mut self, puppet: &mut Puppet) {
+        puppet.kill();
+        // The tracer too must hear of the thread's end before the process is gone.
+        while self.wait().is_some() {}
+        self.attached = false;
+        puppet.reap();
+    }
+
+    /// By which signal the thread is stopped; `None` if it has ended.
+    fn wait(&self) -> Option<libc::c_int> {
+        let mut status = 0;
+        // SAFETY: waitpid writes an int to where the pointer points, which is `status`.
+        let waited = unsafe { libc::waitpid(self.tid, &mut status, libc::__WALL) };
+        (waited == self.tid && libc::WIFSTOPPED(status)).then(|| libc::WSTOPSIG(status))
+    }
+
+    /// Number and arguments of the call that the thread is about to make; `None` if it comes back from one.
+    fn entered(&self) -> Option<(libc::c_long, [u64; 6])> {
+        let mut info = [0_u64; INFO_WORDS];
+        ptrace(GET_SYSCALL_INFO, self.tid, size_of_val(&info), info.as_mut_ptr() as usize).unwrap();
+        // The first byte says at which kind of stop we are; number and arguments come after two words more.
+        let entry = u64::from(info[0].to_ne_bytes()[0]) == ENTRY;
+        entry.then(|| (info[3] as libc::c_long, info[4..10].try_into().unwrap()))
+    }
+
+    fn call(&self, number: libc::c_long, args: &[u64; 6]) -> Call {
+        let removes_directory = number == libc::SYS_unlinkat && args[2] & libc::AT_REMOVEDIR as u64 != 0;
+        let mut call = Call { number, removes_directory, paths: Vec::new() };
+        // The newer calls take a directory before each path.
+        let by_name: &[usize] = match number {
+            libc::SYS_linkat | libc::SYS_renameat | libc::SYS_renameat2 => &[1, 3],
+            libc::SYS_unlinkat => &[1],
+            _ if call.is_link() || call.is_rename() => &[0, 1],
+            _ if call.is_unlink() => &[0],
+            _ => &[],
+        };
+        call.paths = by_name.iter().map(|i| self.path_at(args[*i])).collect();
+        call
+    }
+
+    fn path_at(&self, address: u64) -> PathBuf {
+        let mut bytes = vec![0; libc::PATH_MAX as usize];
+        let memory = File::open(format!("/proc/{}/mem", self.tid)).unwrap();
+        // It may end before the buffer does, at the end of what is mapped.
+        let read = memory.read_at(&mut bytes, address).unwrap();
+        bytes.truncate(bytes[..read].iter().position(|b| *b == 0).unwrap());
+        PathBuf::from(std::ffi::OsString::from_vec(bytes))
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if self.attached {
+            // After a failure: the puppet is killed next, and cannot be reaped before its tracer lets go.
+            let _ = ptrace(libc::PTRACE_DETACH, self.tid, 0, libc::SIGKILL as usize);
+        }
+    }
+}
+
+#[cfg(target_env = "musl")]
+type Request = libc::c_int;
+#[cfg(not(target_env = "musl"))]
+type Request = libc::c_uint;
+
+fn ptrace(request: libc::c_uint, tid: libc::pid_t, address: usize, data: usize) -> io::Result<()> {
+    // SAFETY: of the requests that are made here only GET_SYSCALL_INFO writes to our memory: at most `address` bytes to
+    // `data`, which its caller sets to the size and the place of one and the same array.
+    let result = unsafe { libc::ptrace(request as Request, tid, address, data) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

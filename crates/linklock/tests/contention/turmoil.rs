@@ -1,0 +1,326 @@
+//! A crowd of processes that are killed, stopped and overstay at random, for some seconds. Nobody is told to be careful.
+//!
+//! What must hold: no two processes believe at one moment that they hold the lock; no lock that was not overdue is found
+//! broken; the lock is never stuck; and what the killed leave behind is cleared away, where somebody can tell that they
+//! are dead.
+//!
+//! The dir protocol must stand any stop. The link protocol has one documented limit: a holder that is stopped in
+//! `release`, between its last look at the clock and the unlink of the shared name, for longer than what is left to its
+//! deadline plus the grace, removes whatever lock is there by then. So a stop that hits a link holder in its `release` is
+//! kept well below the grace, and then no stop can do harm; all others may outlast lifetime and grace together. (A breaker
+//! has a like limit, beyond the 15 s and the grace of the breakers' guard: longer than any stop here.) What becomes of a
+//! holder that is stopped at that very point is shown, call by call, in every_call.rs.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::Duration;
+
+use fastrand::Rng;
+use linklock::{Error, Guard, Protocol, Wait};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+use crate::common::{BOTH, Ground, LONG, long_ago, plant, say};
+use crate::diary::{self, Diary, Doing, Hold, now};
+use crate::settings::{Settings, told};
+
+const CROWD: usize = 12;
+const LASTS: Duration = Duration::from_secs(10);
+const LIFETIME: Duration = Duration::from_millis(250);
+const GRACE: Duration = Duration::from_millis(250);
+const SHORT_STOP: Duration = Duration::from_millis(50);
+const LONGEST_STOP: Duration = Duration::from_millis(900);
+/// For a slow machine, and for a waiter that is woken by its next poll alone.
+const SLACK: Duration = Duration::from_secs(4);
+/// How long others wait for a breaker that was killed at it, if they cannot tell that it is dead: the lifetime of the
+/// breakers' guard.
+const GUARD_LIFETIME: Duration = Duration::from_secs(15);
+
+#[test]
+fn a_crowd_that_is_killed_and_stopped_at_random_has_one_holder_at_a_time() {
+    // Mostly asleep: both at once save the time of one.
+    std::thread::scope(|scope| {
+        for protocol in BOTH {
+            scope.spawn(move || turmoil(protocol));
+        }
+    });
+}
+
+fn turmoil(protocol: Protocol) {
+    let seed = std::env::var("TURMOIL_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    say(&format!("turmoil, {protocol}: TURMOIL_SEED={seed}"));
+    let mut crowd = Crowd::gather(protocol, seed);
+    let start = now();
+    while now() < start + LASTS {
+        crowd.disturb();
+        std::thread::sleep(Duration::from_millis(crowd.rng.u64(5..60)));
+    }
+    crowd.disperse();
+    let end = now();
+
+    let holds = crowd.holds();
+    let tally = format!(
+        "{protocol}, seed {seed}: {} holds, {} killed, {} stopped for short, {} for long",
+        holds.len(),
+        crowd.killed.len(),
+        crowd.stops[0],
+        crowd.stops[1]
+    );
+    if let Some((one, other)) = diary::overlap(&holds) {
+        panic!("two held the lock at once: {one:?} and {other:?}; {tally}");
+    }
+    let mut most = LIFETIME + GRACE + LONGEST_STOP + SLACK;
+    if crowd.guard_left {
+        most += GUARD_LIFETIME;
+    }
+    let (longest, since) = diary::longest_wait(&holds, start, end);
+    assert!(longest < most, "nobody got the lock for {longest:?} since {:?}; {tally}", since - start);
+    assert!(holds.len() > 20, "the crowd was at work: {tally}");
+    crowd.assert_cleared(&tally);
+}
+
+struct Crowd {
+    settings: Settings,
+    ground: Ground,
+    diaries: Ground,
+    rng: Rng,
+    members: Vec<Member>,
+    started: usize,
+    killed: HashSet<u32>,
+    past: Vec<(PathBuf, u32)>,
+    stops: [usize; 2],
+    /// Whether a breaker was killed that others cannot see dead, with the breakers' guard in its hands.
+    guard_left: bool,
+}
+
+struct Member {
+    child: Child,
+    diary: PathBuf,
+    stopped_until: Option<Duration>,
+}
+
+impl Crowd {
+    fn gather(protocol: Protocol, seed: u64) -> Self {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol).lifetime(LIFETIME).grace(GRACE);
+        let mut crowd = Self {
+            settings,
+            ground,
+            diaries: Ground::new(),
+            rng: Rng::with_seed(seed),
+            members: Vec::new(),
+            started: 0,
+            killed: HashSet::new(),
+            past: Vec::new(),
+            stops: [0; 2],
+            guard_left: false,
+        };
+        for _ in 0..CROWD {
+            crowd.join();
+        }
+        crowd
+    }
+
+    fn stop_sign(&self) -> PathBuf {
+        self.diaries.dir().join("stop")
+    }
+
+    /// A new member: of a third nobody can tell whether they are alive, and some do not want to know of others.
+    fn join(&mut self) {
+        self.started += 1;
+        let mut settings = self.settings.clone().recover_dead(self.rng.u8(..4) > 0).keep_alive(self.rng.u8(..4) == 0);
+        if self.rng.u8(..3) == 0 {
+            settings = settings.host(&format!("elsewhere-{}", self.started));
+        }
+        let diary = self.diaries.dir().join(self.started.to_string());
+        let mut command = settings.command("turmoil");
+        command
+            .env("WORKER_DIARY", &diary)
+            .env("WORKER_STOP", self.stop_sign())
+            .env("WORKER_SEED", self.rng.u64(..).to_string());
+        let child = command.spawn().unwrap();
+        self.members.push(Member { child, diary, stopped_until: None });
+    }
+
+    fn disturb(&mut self) {
+        for member in &mut self.members {
+            if let Some(status) = member.child.try_wait().unwrap() {
+                panic!("process {} ended by itself, {status}: see above for what it found", member.child.id());
+            }
+            if member.stopped_until.is_some_and(|until| now() >= until) {
+                member.signal(Signal::CONT);
+                member.stopped_until = None;
+            }
+        }
+        let chosen = self.rng.usize(..self.members.len());
+        if self.rng.u8(..4) == 0 {
+            self.kill(chosen);
+        } else if self.members[chosen].stopped_until.is_none() {
+            self.stop(chosen);
+        }
+    }
+
+    fn kill(&mut self, chosen: usize) {
+        let mut member = self.members.swap_remove(chosen);
+        let pid = member.child.id();
+        member.child.kill().unwrap();
+        member.child.wait().unwrap();
+        let guard = std::fs::read_dir(self.ground.dir().join("lock|break")).into_iter().flatten().flatten();
+        let of_killed = format!("|{pid}|");
+        self.guard_left |= guard.into_iter().any(|entry| entry.file_name().to_string_lossy().contains(&of_killed));
+        self.killed.insert(pid);
+        self.past.push((member.diary, pid));
+        self.join();
+    }
+
+    fn stop(&mut self, chosen: usize) {
+        let member = &mut self.members[chosen];
+        member.signal(Signal::STOP);
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(member.pid()), stopped).unwrap();
+        let may_be_long = self.settings.protocol == Protocol::Dir || member.doing() != Some(Doing::Releasing);
+        let time = if may_be_long && self.rng.bool() {
+            self.stops[1] += 1;
+            self.rng.u64((LIFETIME + GRACE).as_millis() as u64..LONGEST_STOP.as_millis() as u64)
+        } else {
+            self.stops[0] += 1;
+            self.rng.u64(1..SHORT_STOP.as_millis() as u64)
+        };
+        member.stopped_until = Some(now() + Duration::from_millis(time));
+        if !may_be_long {
+            // Not left to the next round of the driver.
+            std::thread::sleep(Duration::from_millis(time));
+            member.signal(Signal::CONT);
+            member.stopped_until = None;
+        }
+    }
+
+    /// Lets everybody go on and end in order.
+    fn disperse(&mut self) {
+        std::fs::write(self.stop_sign(), "").unwrap();
+        for member in &self.members {
+            member.signal(Signal::CONT);
+        }
+        for mut member in self.members.drain(..) {
+            let status = member.child.wait().unwrap();
+            assert!(status.success(), "process {} ended with {status}: see above", member.child.id());
+            self.past.push((member.diary, member.child.id()));
+        }
+    }
+
+    fn holds(&self) -> Vec<Hold> {
+        self.past.iter().flat_map(|(path, pid)| diary::read(path, *pid)).collect()
+    }
+
+    /// The lock can be had, and one break later nothing is left but what nobody can know to be useless.
+    fn assert_cleared(&self, tally: &str) {
+        let lock = self.settings.lock();
+        let wait = Wait::up_to(LONG);
+        lock.acquire_with(&wait).unwrap().release().unwrap();
+        plant(Protocol::Link, &self.ground.lock(), long_ago());
+        lock.acquire_with(&wait).unwrap().release().unwrap();
+        let left = self.ground.names();
+        for name in &left {
+            let of_killed = self.killed.iter().any(|pid| name.contains(&format!("|{pid}|")));
+            assert!(of_killed && name.contains("|elsewhere-"), "{name} is left over; {tally}");
+        }
+        say(&format!("turmoil, {tally}; {} claims are left over, all of killed processes of other hosts", left.len()));
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        // After a failure.
+        for member in &mut self.members {
+            let _ = member.child.kill();
+            let _ = member.child.wait();
+        }
+    }
+}
+
+impl Member {
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    fn doing(&self) -> Option<Doing> {
+        diary::doing(&self.diary)
+    }
+}
+
+/// A worker process.
+pub(crate) fn take_part() {
+    let settings = Settings::from_env();
+    let lock = settings.lock();
+    let mut diary = Diary::create(&told::<PathBuf>("WORKER_DIARY"));
+    let mut rng = Rng::with_seed(told("WORKER_SEED"));
+    let stop_sign: PathBuf = told("WORKER_STOP");
+    while !stop_sign.exists() {
+        diary.doing(Doing::Acquiring);
+        match lock.acquire_with(&Wait::up_to(Duration::from_secs(1))) {
+            Ok(guard) => {
+                diary.begin();
+                hold(&settings, &mut diary, guard, &mut rng);
+            }
+            Err(e) => assert!(e.is_timeout(), "{e}"),
+        }
+    }
+}
+
+fn hold(settings: &Settings, diary: &mut Diary, guard: Guard, rng: &mut Rng) {
+    let for_ms = |ms| now() + Duration::from_millis(ms);
+    match rng.u8(..20) {
+        0 => {
+            diary.believe(&guard, now() + 2 * LIFETIME);
+            std::thread::sleep(Duration::from_millis(rng.u64(..300)));
+            give_back(settings, diary, guard);
+        }
+        1 => {
+            diary.believe(&guard, for_ms(20));
+            guard.leave();
+        }
+        2 => {
+            diary.believe(&guard, for_ms(20));
+            diary.doing(Doing::Releasing);
+            drop(guard);
+        }
+        3 | 4 => {
+            for _ in 0..4 {
+                diary.believe(&guard, now() + LIFETIME / 4);
+                assert_unharmed(&guard, |guard| guard.refresh());
+                assert_unharmed(&guard, |guard| guard.check());
+            }
+            give_back(settings, diary, guard);
+        }
+        _ => {
+            diary.believe(&guard, for_ms(rng.u64(..40)));
+            give_back(settings, diary, guard);
+        }
+    }
+}
+
+/// Nobody broke the lock before its deadline.
+fn assert_unharmed(guard: &Guard, ask: impl Fn(&Guard) -> Result<(), Error>) {
+    let good_until = now() + guard.remaining();
+    if let Err(e) = ask(guard) {
+        assert!(e.is_lost(), "{e}");
+        assert!(now() >= good_until, "a live lock was broken: {guard:?}: {e}");
+    }
+}
+
+fn give_back(settings: &Settings, diary: &Diary, guard: Guard) {
+    let good_until = now() + guard.remaining();
+    let overdue = guard.is_lost() && !settings.keep_alive;
+    diary.doing(Doing::Releasing);
+    match guard.release() {
+        Ok(()) => assert!(!overdue, "an overdue lock was given back as if it were held"),
+        Err(e) => {
+            assert!(e.error.is_lost(), "{e}");
+            assert!(now() >= good_until, "a live lock was broken: {:?}: {e}", e.guard);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! How a contender waits, and what ends its wait.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use linklock::{Cancel, ErrorKind, Guard, Lock, Protocol, Wait};
+
+use crate::common::{BOTH, Ground, HOUR, LONG, assert_names_holder, long_ago, plant};
+use crate::settings::Settings;
+
+/// A thread that waits for the lock, and is known to wait.
+fn start_waiting(lock: Lock, wait: Wait) -> thread::JoinHandle<Result<Guard, linklock::Error>> {
+    let (waits, waiting) = mpsc::channel();
+    let wait = wait.reporting(move |_| {
+        // Heard the first time only.
+        let _ = waits.send(());
+    });
+    let waiter = thread::spawn(move || lock.acquire_with(&wait));
+    waiting.recv_timeout(LONG).expect("it waits");
+    waiter
+}
+
+#[test]
+fn a_waiter_gets_the_lock_once_it_is_released() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol);
+        let held = settings.lock().acquire().unwrap();
+        let waiter = start_waiting(settings.lock(), Wait::up_to(LONG));
+        held.release().unwrap();
+        waiter.join().unwrap().unwrap().release().unwrap();
+    }
+}
+
+#[test]
+fn a_wait_is_cancelled_from_another_thread() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol);
+        let held = settings.lock().acquire().unwrap();
+        let cancel = Cancel::new().unwrap();
+        let waiter = start_waiting(settings.lock(), Wait::forever().cancelled_by(&cancel));
+        cancel.cancel();
+        let error = waiter.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled, "{protocol}: {error}");
+        assert_names_holder(&error, &held);
+        let waited = settings.lock().wait_until_free(&Wait::forever().cancelled_by(&cancel));
+        assert_eq!(waited.unwrap_err().kind(), ErrorKind::Cancelled, "{protocol}: it stays so");
+        held.release().unwrap();
+        assert_eq!(ground.names(), [""; 0], "{protocol}: who gave up left nothing");
+    }
+}
+
+#[test]
+fn a_time_out_names_the_path_and_the_holder() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol);
+        let held = settings.clone().host("host.example").lock().acquire().unwrap();
+        for wait in [Wait::not_at_all(), Wait::up_to(Duration::from_millis(50))] {
+            let error = settings.lock().acquire_with(&wait).unwrap_err();
+            assert_eq!((error.kind(), error.path()), (ErrorKind::Timeout, Some(&*ground.lock())), "{protocol}");
+            assert_names_holder(&error, &held);
+            for part in [ground.lock().to_str().unwrap(), "host.example"] {
+                assert!(error.to_string().contains(part), "{protocol}: no {part} in: {error}");
+            }
+        }
+        let builder = Lock::builder(ground.lock()).protocol(protocol);
+        let lock = builder.timeout(Some(Duration::from_millis(50))).build().unwrap();
+        assert!(lock.acquire().unwrap_err().is_timeout(), "{protocol}: the builder's time-out");
+    }
+}
+
+#[test]
+fn one_try_without_waiting_breaks_a_lock_that_is_over() {
+    for protocol in BOTH {
+        for planted in BOTH {
+            let ground = Ground::new();
+            plant(planted, &ground.lock(), long_ago());
+            let guard = Settings::new(&ground.lock(), protocol).grace(Duration::ZERO).lock().try_acquire().unwrap();
+            guard.check().unwrap();
+            guard.release().unwrap();
+            assert_eq!(ground.names(), [""; 0], "{protocol}: a broken {planted} lock leaves nothing");
+        }
+    }
+}
+
+#[test]
+fn a_lock_within_its_grace_is_not_broken_and_one_beyond_it_is() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR);
+        plant(protocol, &ground.lock(), SystemTime::now() - Duration::from_millis(1));
+        let error = settings.clone().grace(HOUR).lock().try_acquire().unwrap_err();
+        assert!(error.is_timeout(), "{protocol}: {error}");
+        settings.grace(Duration::ZERO).lock().try_acquire().unwrap().release().unwrap();
+    }
+}
+
+#[test]
+fn a_refresh_with_a_shorter_lifetime_binds_the_holder_and_for_link_the_others_too() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR).grace(Duration::ZERO);
+        let guard = settings.lock().acquire().unwrap();
+        guard.refresh_for(Duration::from_millis(50)).unwrap();
+        assert_eq!(guard.lifetime(), Duration::from_millis(50), "{protocol}");
+        assert!(guard.loss().wait(), "{protocol}: for the holder");
+        match (protocol, settings.lock().acquire_with(&Wait::up_to(Duration::from_millis(500)))) {
+            (Protocol::Link, next) => next.unwrap_or_else(|e| panic!("{e}")).release().unwrap(),
+            // A dir lock says for good how long it lasts from its last change, so that nothing late can shorten it.
+            (_, next) => assert!(next.unwrap_err().is_timeout()),
+        }
+    }
+}
+
+/// The bug, in flufl.lock: a contender links a claim whose expiry is over since it has waited so long, and is broken at
+/// once. The mend: a fresh expiry before every link.
+#[test]
+fn a_waiter_whose_own_lifetime_was_over_while_it_waited_gets_a_lock_that_lasts() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol);
+        let held = settings.clone().lifetime(HOUR).lock().acquire().unwrap();
+        let lifetime = Duration::from_secs(1);
+        // If its claim were overdue when it comes under the lock path, it would lie there for an hour.
+        let waiter = start_waiting(settings.lifetime(lifetime).grace(HOUR).lock(), Wait::up_to(LONG));
+        thread::sleep(lifetime + lifetime / 10);
+        held.release().unwrap();
+        let guard = waiter.join().unwrap().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+        assert!(!guard.is_lost(), "{protocol}");
+        guard.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+    }
+}
+
+/// The bug, in flufl.lock: whoever releases after its lifetime removes the lock of whoever came next.
+#[test]
+fn a_link_holder_that_overstayed_leaves_the_lock_path_alone() {
+    let ground = Ground::new();
+    let guard =
+        Settings::new(&ground.lock(), Protocol::Link).lifetime(Duration::from_millis(50)).lock().acquire().unwrap();
+    assert!(guard.loss().wait());
+    assert!(guard.release().unwrap_err().error.is_lost());
+    assert_eq!(ground.names(), ["lock"], "its claim is gone; the lock path is for a breaker to clear");
+}
+
+#[test]
+fn a_holder_that_was_broken_does_not_release_its_successor() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol).grace(Duration::ZERO);
+        let late = settings.clone().lifetime(Duration::from_millis(50)).lock().acquire().unwrap();
+        let next = settings.lifetime(HOUR).lock().acquire_with(&Wait::up_to(LONG)).unwrap();
+        assert!(late.is_lost(), "{protocol}");
+        assert!(late.check().unwrap_err().is_lost(), "{protocol}");
+        drop(late);
+        next.check().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+        next.release().unwrap();
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}
+
+#[test]
+fn a_waiter_whose_claim_is_cleaned_away_makes_another_and_gets_the_lock() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol);
+        let held = settings.lock().acquire().unwrap();
+        let waiter = start_waiting(settings.lock(), Wait::up_to(LONG));
+        let waiting: Vec<PathBuf> = ground
+            .names()
+            .iter()
+            .filter(|name| *name != "lock" && *name != &held.token().to_string())
+            .map(|name| ground.dir().join(name))
+            .collect();
+        let [claim] = &waiting[..] else { panic!("{protocol}: {waiting:?}") };
+        if protocol == Protocol::Dir { fs::remove_dir_all(claim) } else { fs::remove_file(claim) }.unwrap();
+        held.release().unwrap();
+        waiter.join().unwrap().unwrap_or_else(|e| panic!("{protocol}: {e}")).release().unwrap();
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}
+
+#[test]
+fn who_waits_until_the_lock_is_free_takes_nothing() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let lock = Settings::new(&ground.lock(), protocol).lock();
+        let held = lock.acquire().unwrap();
+        let names = ground.names();
+        let error = lock.wait_until_free(&Wait::not_at_all()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{protocol}: {error}");
+        assert_names_holder(&error, &held);
+        assert_eq!(ground.names(), names, "{protocol}: it makes no claim");
+        let waiter = thread::spawn({
+            let lock = lock.clone();
+            move || lock.wait_until_free(&Wait::up_to(LONG))
+        });
+        held.release().unwrap();
+        waiter.join().unwrap().unwrap();
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}

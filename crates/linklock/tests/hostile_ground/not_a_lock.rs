@@ -1,0 +1,180 @@
+//! What stands at the lock path and is no lock: it is never removed, never truncated, never followed, and never waited for.
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime};
+
+use linklock::{Error, ErrorKind, Lock, Protocol, State, Token, Wait, Which};
+
+use crate::common::{BOTH, Ground, LONG, make_lock_directory};
+use crate::snapshot;
+
+const SHORT: Duration = Duration::from_millis(50);
+
+/// Everything that could take a lock or break it, tried on what `make` puts at the lock path.
+fn left_alone(what: &str, make: impl Fn(&Path), kinds: &[ErrorKind]) {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        make(&ground.lock());
+        let before = snapshot::of(ground.dir());
+        for (tried, error) in try_all(&ground.lock(), protocol) {
+            let at = format!("{protocol}: {what}: {tried}");
+            assert!(kinds.contains(&error.kind()), "{at}: {:?}: {error}", error.kind());
+            assert!(error.to_string().contains(ground.lock().to_str().unwrap()), "{at}: names the path: {error}");
+            assert_eq!(snapshot::of(ground.dir()), before, "{at}: nothing is changed");
+        }
+    }
+}
+
+/// In a thread of its own: a fault would be to hang.
+fn try_all(path: &Path, protocol: Protocol) -> Vec<(&'static str, Error)> {
+    let lock = Lock::builder(path).protocol(protocol).grace(Duration::ZERO).build().unwrap();
+    let claim = Token::new("lock|host|1|2");
+    let (done, result) = mpsc::channel();
+    std::thread::spawn(move || {
+        let all = vec![
+            ("try_acquire", lock.try_acquire().map(drop)),
+            ("acquire", lock.acquire_with(&Wait::up_to(SHORT)).map(drop)),
+            ("break whatever is over", lock.break_lock(&Which::Over).map(drop)),
+            ("break whatever is there", lock.break_lock(&Which::Any).map(drop)),
+            ("break a claim", lock.break_lock(&Which::Claim(claim.clone())).map(drop)),
+            ("adopt", lock.adopt(&claim).map(drop)),
+            ("wait until free", lock.wait_until_free(&Wait::up_to(SHORT))),
+        ];
+        // The test has given up.
+        let _ = done.send(all);
+    });
+    let all = result.recv_timeout(LONG).unwrap_or_else(|_| panic!("{protocol}: a call hangs"));
+    all.into_iter().map(|(tried, result)| (tried, result.expect_err(tried))).collect()
+}
+
+fn not_a_lock(what: &str, make: impl Fn(&Path)) {
+    left_alone(what, &make, &[ErrorKind::NotALock]);
+    for protocol in BOTH {
+        let ground = Ground::new();
+        make(&ground.lock());
+        let status = Lock::builder(ground.lock()).protocol(protocol).build().unwrap().inspect().unwrap();
+        assert_eq!(status.state, State::NotALock, "{protocol}: {what}");
+        assert!(
+            status.what.is_some() && status.holder.is_none() && !status.available,
+            "{protocol}: {what}: {status:?}"
+        );
+    }
+}
+
+#[test]
+fn a_symbolic_link_at_the_lock_path_is_left_alone_and_so_is_what_it_points_to() {
+    not_a_lock("a dangling symbolic link", |path| symlink(path.with_extension("nowhere"), path).unwrap());
+    not_a_lock("a symbolic link to a file", |path| {
+        fs::write(path.with_extension("file"), "precious").unwrap();
+        symlink(path.with_extension("file"), path).unwrap();
+    });
+    not_a_lock("a symbolic link to an empty directory", |path| {
+        fs::create_dir(path.with_extension("directory")).unwrap();
+        symlink(path.with_extension("directory"), path).unwrap();
+    });
+    not_a_lock("a symbolic link to a directory", |path| {
+        fs::create_dir(path.with_extension("directory")).unwrap();
+        fs::write(path.with_extension("directory").join("file"), "precious").unwrap();
+        symlink(path.with_extension("directory"), path).unwrap();
+    });
+}
+
+#[test]
+fn a_symbolic_link_to_itself_at_the_lock_path_is_left_alone() {
+    not_a_lock("a symbolic link to itself", |path| symlink(path, path).unwrap());
+}
+
+#[test]
+fn an_ordinary_file_at_the_lock_path_is_left_alone() {
+    not_a_lock("an empty file", |path| fs::write(path, "").unwrap());
+    not_a_lock("a text", |path| fs::write(path, "precious\n").unwrap());
+    not_a_lock("a text with two links", |path| {
+        fs::write(path, "precious\n").unwrap();
+        fs::hard_link(path, path.with_extension("other")).unwrap();
+    });
+    not_a_lock("a terabyte", |path| File::create(path).unwrap().set_len(1 << 40).unwrap());
+    not_a_lock("a pid, as other programs' lock files have it", |path| fs::write(path, "4711\n").unwrap());
+    not_a_lock("the lock of another path", |path| fs::write(path, "/var/lock/other|host.example|4711|815").unwrap());
+    not_a_lock("a file from long ago", |path| {
+        fs::write(path, "precious\n").unwrap();
+        File::options().write(true).open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    });
+}
+
+/// So a lock of flufl.lock looks for a moment, if its holder calls lock() again: it may be one.
+#[test]
+fn an_empty_file_with_two_links_is_taken_for_a_lock_that_cannot_be_read_and_left_alone() {
+    let make = |path: &Path| {
+        fs::write(path, "").unwrap();
+        fs::hard_link(path, path.with_extension("other")).unwrap();
+    };
+    left_alone("empty, two links", make, &[ErrorKind::CannotBreak, ErrorKind::Timeout, ErrorKind::NotHeld]);
+}
+
+#[test]
+fn a_directory_at_the_lock_path_is_left_alone() {
+    not_a_lock("a directory with a file", |path| {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("file"), "precious").unwrap();
+    });
+    not_a_lock("a directory with an empty directory", |path| fs::create_dir_all(path.join("empty")).unwrap());
+    not_a_lock("a directory with the claims of two", |path| {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("lock|host|1|2"), "").unwrap();
+        fs::write(path.join("lock|host|1|3"), "").unwrap();
+    });
+}
+
+/// As rename(2) would have it, the dir protocol could take its place.
+#[test]
+fn an_empty_directory_that_no_dir_lock_left_is_left_alone() {
+    let empty = |path: &Path| fs::create_dir(path).unwrap();
+    left_alone("an empty directory", empty, &[ErrorKind::NotALock, ErrorKind::NotHeld]);
+}
+
+#[test]
+fn an_empty_directory_that_a_dir_lock_left_is_a_free_lock() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        make_lock_directory(&ground.lock());
+        let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
+        assert_eq!(lock.inspect().unwrap().state, State::Free, "{protocol}");
+        lock.try_acquire().unwrap_or_else(|e| panic!("{protocol}: {e}")).release().unwrap();
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}
+
+#[test]
+fn a_pipe_or_a_socket_at_the_lock_path_is_left_alone_and_nobody_hangs() {
+    not_a_lock("a pipe", |path| {
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
+    });
+    not_a_lock("a socket", |path| drop(UnixListener::bind(path).unwrap()));
+}
+
+/// A claim's name cannot be guessed by others; here it can, since a process counts its claims.
+#[test]
+fn a_symbolic_link_at_a_claims_name_is_not_followed() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
+        let guard = lock.acquire().unwrap();
+        let token = guard.token().to_string();
+        guard.release().unwrap();
+        let (others, nonce) = token.rsplit_once('|').unwrap();
+        let target = ground.dir().join("target");
+        fs::write(&target, "precious").unwrap();
+        let nonce: u64 = nonce.parse().unwrap();
+        // Other tests of this process count on meanwhile.
+        for next in 1..=10 {
+            symlink(&target, ground.dir().join(format!("{others}|{:020}", nonce + next))).unwrap();
+        }
+        let before = snapshot::of(ground.dir());
+        lock.acquire().unwrap().release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+        assert_eq!(snapshot::of(ground.dir()), before, "{protocol}");
+    }
+}
