@@ -1,0 +1,125 @@
+"""What the tests and benchmarks with flufl.lock share: building, the virtual environment, and talking to contenders."""
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# How long a contender may take for an answer that must come: nothing is measured by it.
+PATIENCE_S = 120
+# The exit status of a test that could not be run, as automake has it.
+CANNOT_RUN = 77
+
+
+class CannotRun(Exception):
+    pass
+
+
+def cargo(*args, **options):
+    """Runs cargo in the workspace. A fresh root shell may not have it in its PATH."""
+    found = shutil.which("cargo") or str(Path.home() / ".cargo/bin/cargo")
+    try:
+        return subprocess.run([found, *args], cwd=ROOT, check=True, **options)
+    except FileNotFoundError as e:
+        raise CannotRun("cargo is not installed") from e
+
+
+def target_dir():
+    metadata = cargo("metadata", "--no-deps", "--format-version=1", stdout=subprocess.PIPE).stdout
+    return Path(json.loads(metadata)["target_directory"])
+
+
+def flufl_python(target):
+    """The Python of a virtual environment that has the newest flufl.lock, and its version. It is kept between runs."""
+    env = target / "flufl-venv"
+    python = env / "bin/python"
+    if not python.exists():
+        made = subprocess.run([sys.executable, "-m", "venv", "--clear", env], capture_output=True, text=True)
+        if made.returncode:
+            shutil.rmtree(env, ignore_errors=True)
+            raise CannotRun(f"no virtual environment (python3-venv missing?): {last_line(made.stdout + made.stderr)}")
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]
+    installed = subprocess.run([*pip, "--upgrade", "flufl.lock"], capture_output=True, text=True)
+    show = "import importlib.metadata as m; print(m.version('flufl.lock'))"
+    version = subprocess.run([python, "-c", show], capture_output=True, text=True)
+    if version.returncode:
+        raise CannotRun(f"pip could not install flufl.lock: {last_line(installed.stderr)}")
+    version = version.stdout.strip()
+    if installed.returncode:
+        version += " (installed earlier: pip could not ask for a newer one)"
+    return python, version
+
+
+def last_line(text):
+    return (text.strip().splitlines() or ["no message"])[-1]
+
+
+class Refused(Exception):
+    """A contender's answer was an error: its kind and its message."""
+
+    def __init__(self, kind, message):
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+
+
+class Peer:
+    """A contender in a process of its own, which gets a line and answers with a line."""
+
+    def __init__(self, kind, *command):
+        self.kind = kind
+        self.process = subprocess.Popen(
+            [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.answers = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def _listen(self):
+        for line in self.process.stdout:
+            self.answers.put(line.rstrip("\n").split("\t"))
+        self.answers.put(None)
+
+    def tell(self, *words):
+        print(*words, sep="\t", file=self.process.stdin, flush=True)
+
+    def answer(self):
+        try:
+            words = self.answers.get(timeout=PATIENCE_S)
+        except queue.Empty:
+            raise AssertionError(f"{self.kind} (process {self.pid}) did not answer within {PATIENCE_S} s") from None
+        if words is None:
+            raise AssertionError(f"{self.kind} (process {self.pid}) ended, status {self.process.wait()}, unasked")
+        if words[0] == "error":
+            raise Refused(words[1], words[2])
+        return words
+
+    def is_silent_for(self, seconds):
+        """Whether no answer comes within this time. One that comes stays to be read."""
+        try:
+            early = self.answers.get(timeout=seconds)
+        except queue.Empty:
+            return True
+        self.answers.put(early)
+        return False
+
+    def ask(self, *words):
+        self.tell(*words)
+        return self.answer()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
