@@ -209,6 +209,26 @@ fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
 }
 
 #[test]
+fn the_guard_can_be_removed_by_whoever_may_remove_files_in_its_directory() {
+    for (directory, expected) in [(0o755, 0), (0o777, 0o022), (0o1777, 0)] {
+        let arena = Arena::new();
+        OsEnv.chmod(arena.dir.path(), directory).unwrap();
+        arena.rival(Protocol::Link).acquire().leave();
+        arena.env.sleep(LIFETIME + GRACE + MOMENT);
+        let modes = Arc::new(Mutex::new(Vec::new()));
+        let seen = modes.clone();
+        arena.env.on_call(move |_, call, when, from| {
+            if (call, when) == (Call::Rename, When::Before) && from.to_string_lossy().contains("|break|") {
+                seen.lock().unwrap().push(OsEnv.stat(from).unwrap().mode & 0o022);
+            }
+            Fate::GoOn
+        });
+        drop(arena.lock(Protocol::Link).try_acquire().unwrap());
+        assert_eq!(*modes.lock().unwrap(), [expected], "in a directory of mode {directory:o}");
+    }
+}
+
+#[test]
 fn the_end_of_a_process_is_not_seen_from_another_machine() {
     for protocol in BOTH {
         let arena = Arena::new();

@@ -194,6 +194,8 @@ fn a_breakers_guard_that_another_user_left_is_got_rid_of_like_a_lock_if_run_by_r
     let ground = shared(0o777);
     left_overdue(&ground, Protocol::Link, 0o644);
     // As a breaker that was killed at it leaves it.
-    plant(Protocol::Dir, &ground.dir().join("lock|break"), long_ago());
+    let guard = ground.dir().join("lock|break");
+    plant(Protocol::Dir, &guard, long_ago());
+    std::fs::set_permissions(guard, std::fs::Permissions::from_mode(0o777)).unwrap();
     as_nobody(|| lock_at(&ground, Protocol::Link).try_acquire().unwrap().release().unwrap());
 }
