@@ -52,8 +52,8 @@ pub(crate) struct Config {
     pub(crate) longest_pause: Option<Duration>,
     /// Whether removals of the name that `link` shares may come late: beyond its documented limit.
     pub(crate) beyond_limit: bool,
-    /// A safety step that is left out.
-    pub(crate) without: Option<Step>,
+    /// The safety steps that are left out.
+    pub(crate) without: &'static [Step],
     /// Whether numbers are drawn; without, only the scheduler decides, which an exhaustive search needs.
     pub(crate) random: bool,
     /// Whether to write down what happens.
@@ -75,7 +75,7 @@ impl Config {
             faults: Faults::ALL,
             longest_pause: (protocol == Protocol::Link).then_some(grace * 3 / 4),
             beyond_limit: false,
-            without: None,
+            without: &[],
             random: true,
             story: false,
         }

@@ -1,6 +1,6 @@
 //! What is proved, and that the simulation can fail: for every safety step a world without it, which must be caught.
 //!
-//! LINKLOCK_SIM_RUNS sets how many runs the proofs make; the default suits a quick look.
+//! LINKLOCK_SIM_RUNS sets how many runs the proofs make; the default suits a quick look. `./test sim` makes many.
 
 use crate::config::{Config, Faults};
 use crate::env::Step;
@@ -99,32 +99,30 @@ fn the_races_of_flufl_lock_are_found() {
     assert_caught("flufl.lock", &random(&config, 0, 2_000), "a live claim is removed");
 }
 
-/// Every safety step, left out of a world in which it matters, and within how many runs that must be seen.
+/// What is left out, and within how many runs the harm must be seen. A step that has a second line of defence behind it is
+/// left out together with that. The other steps have their tests in the library, which put the fault where the step is.
 #[test]
 fn a_protocol_without_one_of_its_safety_steps_is_caught() {
     use Protocol::{Dir, Link};
-    let steps = [
-        (Step::FreshExpiry, Link, 8_000),
-        (Step::FreshExpiry, Dir, 8_000),
-        (Step::DecideByDisk, Link, 8_000),
-        (Step::DecideByDisk, Dir, 8_000),
-        (Step::DeadlineOnceWon, Link, 8_000),
-        (Step::DeadlineOnceWon, Dir, 8_000),
-        (Step::BreakersGuard, Link, 8_000),
-        (Step::LookAgain, Link, 8_000),
-        (Step::CheckBeforeRelease, Link, 8_000),
-        (Step::DeadlineBeforeRelease, Link, 8_000),
-        (Step::DeadlineOfRefresh, Link, 8_000),
-        (Step::DeadlineOfRefresh, Dir, 8_000),
-        (Step::CheckAfterRefresh, Link, 8_000),
-        (Step::CheckAfterRefresh, Dir, 8_000),
-        (Step::Grace, Link, 8_000),
-        (Step::Grace, Dir, 8_000),
-        (Step::AskClock, Link, 8_000),
+    let worlds: [(Protocol, &'static [Step], u64); 8] = [
+        // The bug: a request that was carried out once more, much later, set a dir lock's expiry back. The consequence: it
+        // was broken under a live holder. The mend: it lasts from its last change.
+        (Dir, &[Step::ExpiryFromChange], 10_000),
+        // The bug: a breaker that looked again believed a cached name, under which the broken lock still was, and moved
+        // what the name had become. The consequence: a live lock was taken. The mend: fresh names.
+        (Link, &[Step::FreshNames], 30_000),
+        (Link, &[Step::Grace], 2_000),
+        (Dir, &[Step::Grace], 2_000),
+        (Dir, &[Step::DeadlineOfRefresh], 2_000),
+        (Link, &[Step::LookAgain], 2_000),
+        (Link, &[Step::BreakersGuard], 10_000),
+        (Link, &[Step::CheckBeforeRelease, Step::DeadlineBeforeRelease], 10_000),
     ];
-    for (step, protocol, runs) in steps {
-        let config = Config { without: Some(step), ..Config::new(protocol) };
+    for (protocol, without, runs) in worlds {
+        let config = Config { without, ..Config::new(protocol) };
         let summary = random(&config, 0, runs);
-        println!("{protocol} without {step:?}: {:?} {:?}", summary.runs, summary.violation);
+        let what = format!("{protocol} without {without:?}");
+        let Some((seed, violation)) = summary.violation else { panic!("{what}: not caught in {runs} runs") };
+        println!("{what}: caught after {} runs, seed {seed}: {violation}", summary.runs);
     }
 }

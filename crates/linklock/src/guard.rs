@@ -28,20 +28,19 @@ pub struct Guard {
 impl Guard {
     pub(crate) fn new(place: Place, stake: Stake, keep_alive: bool) -> Self {
         let token = stake.claim.token.clone();
-        let notice = if keep_alive { NOTICE } else { 0 };
         let tenure = Arc::new(Tenure {
             owner: place.env.process_id(),
             token,
-            trusted_until: AtomicU64::new(trusted_until(&stake.lease, notice, place.env.now()).as_nanos()),
+            trusted_until: AtomicU64::new(stake.lease.deadline.as_nanos()),
             lost: AtomicBool::new(false),
             ended: Mutex::new(false),
             changed: Condvar::new(),
             stake: Mutex::new(Some(stake)),
-            notice,
+            kept_alive: AtomicBool::new(false),
             place,
         });
         if keep_alive {
-            keepalive::keep(&tenure);
+            tenure.keep_alive();
         }
         Self { tenure }
     }
@@ -112,6 +111,11 @@ impl Guard {
     pub fn refresh_for(&self, lifetime: Duration) -> Result<(), Error> {
         crate::lock::check_lifetime(lifetime)?;
         self.tenure.refresh(Some(lifetime))
+    }
+
+    /// Keeps the lock alive from now on, as [`Builder::keep_alive`](crate::Builder::keep_alive) does from the beginning.
+    pub fn keep_alive(&self) {
+        self.tenure.keep_alive();
     }
 
     /// Releases the lock.
@@ -198,15 +202,8 @@ impl Loss {
     }
 }
 
-/// A lock that is kept alive is given up this part of its lifetime before the deadline: one over this number. Zero: at
-/// the deadline.
+/// A lock that is kept alive is given up this part of its lifetime before the deadline: one over this number.
 const NOTICE: u32 = 6;
-
-fn trusted_until(lease: &Lease, notice: u32, now: LocalTime) -> LocalTime {
-    // A lock that was taken over has less left than its lifetime.
-    let left = lease.deadline.since(now).min(lease.lifetime);
-    lease.deadline - left.checked_div(notice).unwrap_or_default()
-}
 
 /// What a guard, its notices and the keep-alive thread share.
 #[derive(Debug)]
@@ -222,10 +219,31 @@ pub(crate) struct Tenure {
     changed: Condvar,
     /// `None` once the lock was released or left. Locked during each operation on the lock.
     stake: Mutex<Option<Stake>>,
-    notice: u32,
+    kept_alive: AtomicBool,
 }
 
 impl Tenure {
+    fn keep_alive(self: &Arc<Self>) {
+        if self.is_foreign() || self.kept_alive.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let stake = self.lock_stake();
+        if let Some(stake) = stake.as_ref() {
+            self.trust(&stake.lease);
+            keepalive::keep(self);
+        }
+    }
+
+    /// Trusts the lock up to the lease's deadline, less the notice that an owner gets whose lock is kept alive.
+    fn trust(&self, lease: &Lease) {
+        let mut until = lease.deadline;
+        if self.kept_alive.load(Ordering::Acquire) {
+            // A lock that was taken over has less left than its lifetime.
+            until = until - lease.deadline.since(self.place.env.now()).min(lease.lifetime) / NOTICE;
+        }
+        self.trust_until(until);
+    }
+
     fn lock_stake(&self) -> MutexGuard<'_, Option<Stake>> {
         // A panic while it was locked leaves what was known before: still true.
         self.stake.lock().unwrap_or_else(PoisonError::into_inner)
@@ -286,7 +304,7 @@ impl Tenure {
         let lifetime = lifetime.unwrap_or(stake.lease.lifetime);
         let refreshed = self.place.refresh(stake, lifetime, self.trusted_until());
         match refreshed {
-            Ok(()) => self.trust_until(trusted_until(&stake.lease, self.notice, self.place.env.now())),
+            Ok(()) => self.trust(&stake.lease),
             // Nothing is trusted for longer than what may be on disk now.
             Err(e) if !e.is_lost() => {
                 self.trust_until(self.trusted_until().min(stake.lease.deadline));

@@ -243,7 +243,7 @@ impl Place {
     pub(crate) fn judge(&self, seen: &SeenLock, server_now: ServerTime) -> Verdict {
         if self.holder_is_dead(seen) {
             Verdict::Dead
-        } else if server_now > seen.expiry(self.lifetime) + self.grace() {
+        } else if server_now > self.expiry(seen) + self.grace() {
             Verdict::Over
         } else {
             Verdict::Live
@@ -253,6 +253,10 @@ impl Place {
     /// Whether a safety step is taken: always, but in a simulation.
     fn keeps(&self, step: Step) -> bool {
         !self.env.leaves_out(step)
+    }
+
+    fn expiry(&self, seen: &SeenLock) -> ServerTime {
+        if self.keeps(Step::ExpiryFromChange) { seen.expiry(self.lifetime) } else { seen.attr.mtime }
     }
 
     fn grace(&self) -> Duration {

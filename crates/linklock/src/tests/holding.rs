@@ -126,6 +126,21 @@ fn a_lock_whose_claim_file_was_removed_is_lost() {
 }
 
 #[test]
+fn a_dir_lock_whose_expiry_was_set_back_by_a_late_request_is_not_over() {
+    let arena = Arena::new();
+    let guard = arena.lock(Protocol::Dir).acquire().unwrap();
+    arena.env.sleep(LIFETIME / 2);
+    guard.refresh().unwrap();
+    arena.env.sleep(LIFETIME / 2);
+    // A copy of the request that set the first expiry, or of the write before it.
+    let long_ago = OsEnv.wall_clock();
+    OsEnv.set_expiry(&arena.path().join(guard.token().as_os_str()), long_ago).unwrap();
+    arena.env.sleep(GRACE + MOMENT);
+    assert!(arena.lock(Protocol::Dir).try_acquire().unwrap_err().is_timeout());
+    guard.check().unwrap();
+}
+
+#[test]
 fn after_its_deadline_a_holder_does_not_touch_the_lock_path() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
