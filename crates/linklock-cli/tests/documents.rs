@@ -21,14 +21,16 @@ fn the_shell_examples_in_the_documents_work() {
 }
 
 fn run_example(document: &str, example: &str) {
-    let shared = tempfile::tempdir().unwrap();
+    let shared = tempfile::tempdir().expect("a temporary directory");
     let program = Path::new(env!("CARGO_BIN_EXE_linklock"));
-    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let script = example.replace(SHARED, shared.path().to_str().unwrap());
-    let output = Command::new("sh").args(["-euc", &script]).env("PATH", path).output().unwrap();
+    let path =
+        format!("{}:{}", program.parent().expect("a directory").display(), std::env::var("PATH").expect("a PATH"));
+    let script = example.replace(SHARED, shared.path().to_str().expect("UTF-8"));
+    let output = Command::new("sh").args(["-euc", &script]).env("PATH", path).output().expect("sh starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{document}: {}\n{example}\n{stderr}", output.status);
-    let left: Vec<_> = std::fs::read_dir(shared.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let entries = std::fs::read_dir(shared.path()).expect("the directory can be read");
+    let left: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
     assert!(left.is_empty(), "{document}: an example leaves {left:?}\n{example}");
 }
 

@@ -1,0 +1,117 @@
+//! The subcommands for scripts and operators, and the wait that some of them share with `run`.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+
+use linklock::{Error, ErrorKind, Lock, OnBehalfOf, Token, Wait, Which};
+
+use crate::args::{AcquireArgs, BreakArgs, Patience, RefreshArgs, ReleaseArgs, WaitArgs};
+use crate::console::Console;
+use crate::exit::{Exit, Failure};
+use crate::os;
+use crate::progress::Line;
+use crate::signals::Signals;
+use crate::status;
+
+pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Failure> {
+    let whom = args.pid.unwrap_or_else(|| os::calling_shell().map_or(OnBehalfOf::Nobody, OnBehalfOf::Process));
+    let builder = args.judgement.apply(args.at.builder()).lifetime(args.lifetime).protocol(args.protocol.into());
+    let lock = builder.on_behalf_of(whom).build()?;
+    let signals = Signals::catch()?;
+    let guard = wait_for(&lock, &args.patience, &signals, console, |wait| lock.acquire_with(wait))?;
+    // A token that reached nobody is of no use: dropping the guard releases the lock.
+    print_token(guard.token()).map_err(|e| {
+        Failure::Said(Exit::Io, format!("{}: not acquired: the token cannot be printed: {e}", lock.path().display()))
+    })?;
+    guard.leave();
+    Ok(Exit::Done)
+}
+
+fn print_token(token: &Token) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(token.as_os_str().as_bytes())?;
+    stdout.write_all(b"\n")?;
+    stdout.flush()
+}
+
+pub(crate) fn refresh(args: &RefreshArgs) -> Result<Exit, Failure> {
+    let lock = args.at.builder().lifetime(args.lifetime).build()?;
+    let guard = lock.adopt(&token(&args.token))?;
+    let refreshed = guard.refresh_for(args.lifetime);
+    // Whatever came of it, the lock is the script's to release.
+    guard.leave();
+    refreshed?;
+    Ok(Exit::Done)
+}
+
+pub(crate) fn release(args: &ReleaseArgs) -> Result<Exit, Failure> {
+    let guard = args.at.builder().build()?.adopt(&token(&args.token))?;
+    guard.release().map_err(Error::from)?;
+    Ok(Exit::Done)
+}
+
+pub(crate) fn wait(args: &WaitArgs, console: Console) -> Result<Exit, Failure> {
+    let lock = args.judgement.apply(args.at.builder()).build()?;
+    let signals = Signals::catch()?;
+    wait_for(&lock, &args.patience, &signals, console, |wait| lock.wait_until_free(wait))?;
+    Ok(Exit::Done)
+}
+
+pub(crate) fn break_lock(args: &BreakArgs, console: Console) -> Result<Exit, Failure> {
+    let lock = args.judgement.apply(args.at.builder()).build()?;
+    let which = match &args.token {
+        Some(text) => Which::Claim(token(text)),
+        None if args.expired => Which::Over,
+        None => Which::Any,
+    };
+    let broken = lock.break_lock(&which).map_err(|e| not_broken(&lock, &which, e))?;
+    let path = lock.path().display();
+    match broken {
+        Some(status) => console.note(&format!("{path}: broken; it was {}", status::describe(&status, false)))?,
+        None => console.note(&format!("{path}: was free"))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// The library tells of time that ran out, as for a contender; an operator did not wait.
+fn not_broken(lock: &Lock, which: &Which, e: Error) -> Failure {
+    if e.kind() != ErrorKind::Timeout {
+        return e.into();
+    }
+    let holder = e.holder().map_or_else(|| "a holder that may not be read".into(), ToString::to_string);
+    let why = if *which == Which::Over { "not over yet" } else { "being broken by another, or was a moment ago" };
+    let message = format!("{}: not broken: the lock of {holder} is {why}", lock.path().display());
+    Failure::Said(Exit::of_error(&e), message)
+}
+
+/// What a shell gives us is what `acquire` printed, without the line's end.
+fn token(text: &OsStr) -> Token {
+    Token::new(text)
+}
+
+/// Waits as the user wants it, and shows that on a terminal. Ends with the first signal; what was acquired is then released
+/// again, by dropping it.
+pub(crate) fn wait_for<T>(
+    lock: &Lock,
+    patience: &Patience,
+    signals: &Signals,
+    console: Console,
+    act: impl FnOnce(&Wait) -> Result<T, Error>,
+) -> Result<T, Failure> {
+    let limit = if patience.nonblock { Some(Wait::not_at_all()) } else { patience.timeout.map(Wait::up_to) };
+    let mut wait = limit.unwrap_or_default().cancelled_by(signals.cancel());
+    let line = Line::new(console);
+    if let Some(line) = &line {
+        wait = wait.reporting(line.reporter(lock.path().to_owned()));
+    }
+    let done = act(&wait);
+    drop(line);
+    if let Some(signal) = signals.any() {
+        return Err(Failure::Signal(signal));
+    }
+    done.map_err(|e| match e.kind() {
+        ErrorKind::Timeout => Failure::NotInTime(e, patience.conflict_exit_code),
+        _ => e.into(),
+    })
+}

@@ -1,0 +1,88 @@
+//! The longer help texts, which are also parts of the man page. A line of capitals begins a section.
+
+pub(crate) const GENERAL: &str = "\
+EXAMPLES
+  Run a command while holding a lock; whoever comes second waits:
+    linklock run /srv/shared/report.lock ./make-report
+
+  See who has it:
+    linklock status /srv/shared/report.lock
+
+EXIT STATUS
+  0      done; run: whatever COMMAND exits with
+  64     usage: an option, a duration, a path or a token that cannot work
+  73     cannot create: LOCKPATH's directory is missing or full, or the name is too long
+  74     input/output error; or what is at LOCKPATH is not a lock; or the file system
+         cannot do what the protocol needs
+  75     not acquired (wait: not free; break: not over) in time; -E chooses another number
+  76     the lock was lost, or is not held by TOKEN
+  77     permission denied
+  126    run: COMMAND cannot be executed
+  127    run: COMMAND was not found
+  128+N  run: signal N killed COMMAND; run, acquire, wait: signal N ended the wait";
+
+pub(crate) const RUN_USAGE: &str = "linklock run [OPTIONS] LOCKPATH [--] COMMAND [ARG...]";
+
+pub(crate) const RUN_ABOUT: &str = "\
+Run COMMAND while holding the lock
+
+Takes the lock, runs COMMAND, keeps the lock alive for as long as COMMAND runs, and releases it when COMMAND ends, \
+however it ends. COMMAND finds the absolute lock path in LINKLOCK_PATH and the claim's name in LINKLOCK_TOKEN.
+
+Signals: TERM, INT, HUP, QUIT, USR1 and USR2 are passed on to COMMAND. While linklock still waits for the lock they \
+end the wait. A signal that is ignored when linklock starts, as nohup does it, stays ignored.
+
+Loss: if the lock cannot be refreshed in time, or was broken, COMMAND must not go on as if it held the lock. It gets \
+TERM, and after --kill-after KILL; both reach COMMAND alone, not what it has started. linklock exits with 76. The \
+loss is known a sixth of the lifetime before the deadline at the latest, so COMMAND has that long to stop before \
+others may have the lock. A linklock that was stopped (Ctrl-Z, SIGSTOP) refreshes nothing: if it is continued too \
+late it finds the lock lost.
+
+If linklock itself is killed (SIGKILL), the kernel kills COMMAND at once, on Linux, and waiting contenders on this \
+machine take the lock. This does not reach processes that COMMAND has started, nor a COMMAND that is set-user-ID, \
+set-group-ID or has file capabilities, and a COMMAND that hangs in a file system ends only when that answers. Other \
+systems have nothing like it: there COMMAND goes on. Where work must not overlap even then, let all contenders use \
+--no-recover-dead, and a lifetime that covers the rest of the work.";
+
+pub(crate) const RUN: &str = "\
+EXAMPLES
+  Do nothing if another machine is at it already:
+    linklock run -n /srv/shared/nightly.lock ./nightly.sh
+
+  Wait five minutes at most, and tell a conflict from COMMAND's own statuses:
+    linklock run -w 5m -E 200 /srv/shared/build.lock make -j8 all
+
+  Several commands under one lock:
+    linklock run /srv/shared/data.lock sh -c 'fetch && convert && publish'
+
+EXIT STATUS
+  COMMAND's own; 128+N if signal N killed it; 126 if it cannot be executed, 127 if it was
+  not found; 75 if the lock was not acquired in time, 76 if it was lost. See linklock --help.";
+
+pub(crate) const ACQUIRE_ABOUT: &str = "\
+Take the lock for a script, and print its token
+
+The token names the claim; refresh and release want it. The lock lasts for the lifetime and is not kept alive: choose one \
+that is long enough, or refresh it in time. If the script ends without releasing it, the lock is dead, and contenders on \
+this machine take it at once.";
+
+pub(crate) const ACQUIRE: &str = "\
+EXAMPLES
+  A part of a script under a lock:
+    token=$(linklock acquire --lifetime 5m /srv/shared/data.lock) || exit
+    convert-data
+    linklock release /srv/shared/data.lock \"$token\"
+
+  A lock that outlives the script, for another one to release:
+    linklock acquire --pid none --lifetime 2h /srv/shared/data.lock > token";
+
+pub(crate) const STATUS: &str = "\
+EXAMPLES
+  All locks of a directory that are not free, for a monitor:
+    linklock status --json /srv/shared/*.lock";
+
+pub(crate) const BREAK: &str = "\
+EXAMPLES
+  Break the lock that you have looked at, and no other that came after it:
+    linklock status --json /srv/shared/data.lock
+    linklock break /srv/shared/data.lock --token 'data.lock|host|4711|00012345678901234567'";

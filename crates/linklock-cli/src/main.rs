@@ -1,0 +1,74 @@
+//! The program `linklock`: run a command, or a part of a script, under a lock file.
+
+mod args;
+mod commands;
+mod console;
+mod duration;
+mod exit;
+mod help;
+mod man;
+mod os;
+mod progress;
+mod run;
+mod signals;
+mod status;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Cli, Command, Deferred};
+use crate::console::Console;
+use crate::exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return explain(&e).into(),
+    };
+    let console = Console::new(&cli.console);
+    match run(cli.command, console) {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.tell(console).into(),
+    }
+}
+
+fn run(command: Command, console: Console) -> Result<Exit, Failure> {
+    if console.verbose {
+        Console::show_events();
+    }
+    match command {
+        Command::Run(Deferred(args)) => run::run(&args, console),
+        Command::Acquire(Deferred(args)) => commands::acquire(&args, console),
+        Command::Refresh(Deferred(args)) => commands::refresh(&args),
+        Command::Release(Deferred(args)) => commands::release(&args),
+        Command::Status(Deferred(args)) => status::status(&args, console),
+        Command::Break(Deferred(args)) => commands::break_lock(&args, console),
+        Command::Wait(Deferred(args)) => commands::wait(&args, console),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "linklock", &mut script);
+            print(&script)
+        }
+        Command::Man => print(&man::page(Cli::command())?),
+    }
+}
+
+fn print(text: &[u8]) -> Result<Exit, Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text)?;
+    stdout.flush()?;
+    Ok(Exit::Done)
+}
+
+/// Prints what clap has to say: the help that was asked for, or why the command line cannot be meant.
+fn explain(e: &clap::Error) -> Exit {
+    let text = e.render().to_string();
+    // If there is nobody to read it, there is nobody to tell.
+    let _ = match text.strip_prefix("error: ") {
+        Some(error) => write!(io::stderr(), "linklock: {error}"),
+        None => e.print(),
+    };
+    if e.use_stderr() { Exit::Usage } else { Exit::Done }
+}

@@ -1,0 +1,206 @@
+//! acquire, refresh, release, break and wait, as scripts use them.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::{Scene, assert_exit, end, ended_process, eventually, is_running, outcome, stderr, stdout};
+
+/// The one line of `status --json`.
+fn status(scene: &Scene) -> Value {
+    let output = end(scene.linklock("status", ["--json"]));
+    assert_exit(&output, 0);
+    serde_json::from_slice(&output.stdout).expect("a JSON object")
+}
+
+#[test]
+fn a_token_goes_from_acquire_to_status_to_refresh_to_release() {
+    let scene = Scene::new();
+    let token = scene.acquire_for("none", "20s");
+    let before = status(&scene);
+    assert_eq!(before["token"], token.to_str().unwrap());
+    assert!(before["expires_in_ms"].as_i64().unwrap() < 21_000, "{before}");
+
+    assert_exit(&end(scene.linklock("refresh", [token.to_str().unwrap(), "--lifetime", "5m"])), 0);
+    let after = status(&scene);
+    assert_eq!(after["token"], before["token"], "a refresh leaves the lock with its holder");
+    assert!(after["expires_in_ms"].as_i64().unwrap() > 290_000, "{after}");
+
+    assert_exit(&end(scene.linklock("release", [&token])), 0);
+    scene.assert_free();
+}
+
+#[test]
+fn a_token_works_for_either_protocol_without_being_told_which() {
+    let scene = Scene::new();
+    let output = end(scene.linklock("acquire", ["--protocol", "dir", "--pid", "none"]));
+    assert_exit(&output, 0);
+    assert!(scene.lock.is_dir(), "a dir lock is a directory");
+    let token = stdout(&output);
+    assert_exit(&end(scene.linklock("refresh", [token.trim_end()])), 0);
+    assert_exit(&end(scene.linklock("release", [token.trim_end()])), 0);
+    scene.assert_free();
+}
+
+#[test]
+fn a_lock_that_has_expired_is_not_refreshed_back_to_life() {
+    let scene = Scene::new();
+    let token = scene.acquire_for("none", "20ms");
+    thread::sleep(Duration::from_millis(50));
+    assert_exit(&end(scene.linklock("refresh", [&token])), 76);
+    assert_exit(&end(scene.linklock("release", [&token])), 76);
+    assert_eq!(status(&scene)["state"], "expired");
+}
+
+#[test]
+fn the_lock_of_a_script_that_has_ended_is_taken_at_once() {
+    let scene = Scene::new();
+    ended_process(|pid| {
+        scene.acquire_for(pid, "1h");
+        assert_exit(&end(scene.linklock("acquire", ["-n"])), 75);
+    });
+    // One try, without waiting: nothing but the holder's death makes it possible.
+    assert_exit(&end(scene.run(&["-n"], "true")), 0);
+    scene.assert_free();
+}
+
+#[test]
+fn the_lock_of_a_script_that_has_ended_is_waited_out_on_demand() {
+    let scene = Scene::new();
+    ended_process(|pid| drop(scene.acquire_for(pid, "1h")));
+    assert_exit(&end(scene.linklock("acquire", ["-n", "--no-recover-dead"])), 75);
+    assert_exit(&end(scene.linklock("break", ["--expired", "--no-recover-dead"])), 75);
+    assert_exit(&end(scene.linklock("wait", ["-n", "--no-recover-dead"])), 75);
+    assert_exit(&end(scene.linklock("wait", ["-n"])), 0);
+}
+
+#[test]
+fn a_lock_for_nobody_outlives_every_process() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "1h");
+    assert_exit(&end(scene.linklock("acquire", ["-n"])), 75);
+    assert_eq!(status(&scene)["state"], "held");
+}
+
+#[test]
+fn a_lock_is_taken_for_the_shell_of_the_script_and_not_for_a_subshell() {
+    for acquire in [
+        "token=$(linklock acquire \"$1\")",
+        "token=$(linklock acquire \"$1\" 2>/dev/null)",
+        "token=$(linklock acquire \"$1\" || exit 1)",
+        "token=$(linklock acquire \"$1\" | cat)",
+        "token=$( (linklock acquire \"$1\"; exit) )",
+    ] {
+        let scene = Scene::new();
+        let script = format!("{acquire}; echo $$; linklock status --json \"$1\"; linklock release \"$1\" \"$token\"");
+        let program = Path::new(env!("CARGO_BIN_EXE_linklock")).parent().unwrap();
+        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        let output =
+            Command::new("sh").args(["-euc", &script, "sh"]).arg(&scene.lock).env("PATH", path).output().unwrap();
+        assert_exit(&output, 0);
+        let said = stdout(&output);
+        let (shell, json) = said.split_once('\n').unwrap();
+        let status: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(status["pid"].to_string(), shell, "{acquire}");
+        assert_eq!(status["state"], "held", "{acquire}");
+    }
+}
+
+#[test]
+fn break_takes_the_lock_that_the_token_names() {
+    let scene = Scene::new();
+    let token = scene.acquire_for("none", "1h");
+    let output = end(scene.linklock("break", ["--token", token.to_str().unwrap()]));
+    assert_exit(&output, 0);
+    assert!(stdout(&output).contains("broken; it was held by process"), "{}", stdout(&output));
+    scene.assert_free();
+    assert_exit(&end(scene.linklock("release", [&token])), 76);
+}
+
+#[test]
+fn break_takes_what_is_over_and_nothing_else() {
+    let scene = Scene::new();
+    assert!(stdout(&end(scene.linklock("break", ["--expired"]))).contains("was free"));
+    let token = scene.acquire_for("none", "1h");
+    let output = end(scene.linklock("break", ["--expired"]));
+    assert_exit(&output, 75);
+    assert!(stderr(&output).contains("not over yet"), "{}", stderr(&output));
+    assert_exit(&end(scene.linklock("release", [&token])), 0);
+
+    scene.acquire_for("none", "10ms");
+    thread::sleep(Duration::from_millis(50));
+    assert_exit(&end(scene.linklock("break", ["--expired"])), 75);
+    assert_exit(&end(scene.linklock("break", ["--expired", "--grace", "10ms"])), 0);
+    scene.assert_free();
+}
+
+#[test]
+fn break_by_force_takes_a_live_lock_and_a_free_one() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "1h");
+    let output = end(scene.linklock("break", ["--force", "-q"]));
+    assert_exit(&output, 0);
+    assert_eq!(stdout(&output), "", "-q is silent");
+    scene.assert_free();
+    assert_exit(&end(scene.linklock("break", ["--force"])), 0);
+}
+
+#[test]
+fn wait_returns_when_the_lock_is_released_and_takes_nothing() {
+    let scene = Scene::new();
+    assert_exit(&end(scene.linklock("wait", ["-n"])), 0);
+    let token = scene.acquire_for("none", "1h");
+    let mut waiting = scene.linklock("wait", ["-w", "20s"]).stdout(Stdio::piped()).spawn().unwrap();
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(waiting.try_wait().unwrap(), None, "it waits while the lock is held");
+    assert_eq!(scene.names().len(), 2, "it leaves the directory alone: {:?}", scene.names());
+    assert_exit(&end(scene.linklock("release", [&token])), 0);
+    assert_exit(&outcome(waiting), 0);
+    scene.assert_free();
+}
+
+#[test]
+fn a_signal_ends_the_wait_of_acquire_without_a_trace() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "1h");
+    let waiting = scene.linklock("acquire", ["-w", "20s"]).stdout(Stdio::piped()).spawn().unwrap();
+    eventually("a claim of the one that waits", || scene.names().len() == 3);
+    kill_process(Pid::from_child(&waiting), Signal::INT).unwrap();
+    let output = outcome(waiting);
+    assert_exit(&output, 130);
+    assert_eq!(stdout(&output), "");
+    assert_eq!(scene.names().len(), 2, "{:?}", scene.names());
+}
+
+#[test]
+fn a_lock_path_that_is_not_utf8_is_as_good_as_any() {
+    let scene = Scene::with_lock(OsString::from_vec(b"job\xff.lock".into()));
+    let token = scene.acquire_for("none", "1h");
+    assert!(token.as_bytes().starts_with(b"job\xff.lock|"), "the token keeps its bytes: {token:?}");
+    assert!(status(&scene)["path"].as_str().unwrap().ends_with("job\u{fffd}.lock"));
+    assert!(stdout(&end(scene.linklock("status", ["--color=never"]))).contains("job\u{fffd}.lock: held by"));
+    assert_exit(&end(scene.linklock("run", ["-n", "true"])), 75);
+    assert_exit(&end(scene.linklock("refresh", [&token])), 0);
+    assert_exit(&end(scene.linklock("release", [&token])), 0);
+
+    let output = end(scene.run(&[], "printf '%s\\n' \"$LINKLOCK_PATH\" \"$LINKLOCK_TOKEN\""));
+    assert_exit(&output, 0);
+    assert!(output.stdout.starts_with(scene.lock.as_os_str().as_bytes()), "{}", output.stdout.escape_ascii());
+    scene.assert_free();
+}
+
+#[test]
+fn a_pid_that_is_not_there_holds_no_lock() {
+    let scene = Scene::new();
+    let mut ended = String::new();
+    ended_process(|pid| ended.push_str(pid));
+    assert!(!is_running(&ended));
+    assert_exit(&end(scene.linklock("acquire", ["--pid", &ended])), 64);
+    scene.assert_free();
+}

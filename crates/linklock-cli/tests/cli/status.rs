@@ -1,0 +1,172 @@
+//! status: for people, and for programs.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use rustix::process::Signal;
+use serde_json::{Map, Value, json};
+
+use crate::support::{Running, Scene, assert_exit, end, ended_process, linklock, stderr, stdout};
+
+const FIELDS: [&str; 8] = ["path", "protocol", "state", "host", "pid", "token", "expires_at", "expires_in_ms"];
+
+/// The one line of `status --json`, with its fields in their order.
+fn fields<I: AsRef<OsStr>>(scene: &Scene, options: impl IntoIterator<Item = I>) -> Map<String, Value> {
+    let mut command = scene.linklock("status", ["--json"]);
+    command.args(options);
+    let output = end(command);
+    assert_exit(&output, 0);
+    let text = stdout(&output);
+    assert_eq!(text.lines().count(), 1, "one line for a path: {text}");
+    let places: Vec<_> = FIELDS.iter().map(|field| text.find(&format!("\"{field}\":")).expect("each field")).collect();
+    assert!(places.is_sorted(), "the fields come in their order: {text}");
+    let Value::Object(fields) = serde_json::from_str(&text).expect("JSON") else { panic!("an object: {text}") };
+    assert_eq!(fields.len(), FIELDS.len(), "no field more: {text}");
+    fields
+}
+
+/// One line for people, without the path.
+fn words(scene: &Scene) -> String {
+    let output = end(scene.linklock("status", [] as [&str; 0]));
+    assert_exit(&output, 0);
+    let text = stdout(&output);
+    text.strip_prefix(&format!("{}: ", scene.lock.display())).expect("the path comes first").trim_end().into()
+}
+
+fn assert_nothing_but(fields: &Map<String, Value>, scene: &Scene, state: &str) {
+    let told: Vec<_> = FIELDS.iter().filter(|field| !fields[**field].is_null()).collect();
+    assert_eq!(told, [&"path", &"state"], "null where there is nothing to tell");
+    assert_eq!(fields["path"], scene.lock.to_str().expect("UTF-8"));
+    assert_eq!(fields["state"], state);
+}
+
+#[test]
+fn a_free_lock() {
+    let scene = Scene::new();
+    assert_nothing_but(&fields(&scene, ["-q"]), &scene, "free");
+    assert_eq!(words(&scene), "free");
+    let missing = Scene::with_lock("missing/job.lock");
+    assert_nothing_but(&fields(&missing, ["-q"]), &missing, "free");
+}
+
+#[test]
+fn a_held_lock() {
+    for protocol in ["link", "dir"] {
+        let scene = Scene::new();
+        let script = "echo ready; echo $PPID; echo $LINKLOCK_TOKEN; exec sleep 60";
+        let mut running = Running::start(scene.run(&["--protocol", protocol, "-l", "90s"], script));
+        let (pid, token) = (running.line(), running.line());
+        let now = SystemTime::now();
+        let fields = fields(&scene, ["-q"]);
+        let words = words(&scene);
+        running.signal(Signal::TERM);
+        assert_eq!(running.end().0, Some(143));
+
+        let host = rustix::system::uname().nodename().to_str().unwrap().to_owned();
+        let told = [&fields["protocol"], &fields["state"], &fields["host"], &fields["token"]];
+        assert_eq!(told, [&json!(protocol), &json!("held"), &json!(host), &json!(token)]);
+        assert_eq!(fields["pid"].to_string(), pid);
+        let left = fields["expires_in_ms"].as_i64().unwrap();
+        assert!((80_000..91_000).contains(&left), "{left} ms of 90 s are left");
+        let text = fields["expires_at"].as_str().unwrap();
+        assert_eq!((text.len(), &text[19..20], &text[23..]), (24, ".", "Z"), "milliseconds, in UTC: {text}");
+        let at = humantime::parse_rfc3339(text).unwrap().duration_since(now).unwrap();
+        assert!(at.abs_diff(Duration::from_millis(left as u64)) < Duration::from_secs(5), "{text}, {left} ms");
+
+        // A link lock's holder has no room to say more.
+        let about = if protocol == "dir" { " (linklock, user " } else { ", refreshed " };
+        assert!(words.starts_with(&format!("held by process {pid} on {host}{about}")), "{words}");
+        assert!(words.contains(" ago, expires in 1 min "), "{words}");
+    }
+}
+
+#[test]
+fn an_expired_lock() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "10ms");
+    thread::sleep(Duration::from_millis(100));
+    let fields = fields(&scene, ["-q"]);
+    assert_eq!(fields["state"], "expired");
+    assert!(fields["expires_in_ms"].as_i64().unwrap() <= -50, "{fields:?}");
+    assert!(fields.values().all(|value| !value.is_null()), "it still tells whose it was: {fields:?}");
+    let words = words(&scene);
+    assert!(words.starts_with("expired ") && words.contains(" ago, held by process "), "{words}");
+}
+
+#[test]
+fn a_dead_lock() {
+    let scene = Scene::new();
+    ended_process(|pid| drop(scene.acquire_for(pid, "1h")));
+    let dead = fields(&scene, ["-q"]);
+    assert_eq!(dead["state"], "dead");
+    assert!(dead["expires_in_ms"].as_i64().unwrap() > 3_500_000, "{dead:?}");
+    assert!(words(&scene).starts_with("dead: process "), "{}", words(&scene));
+    assert_eq!(fields(&scene, ["--no-recover-dead"])["state"], "held");
+}
+
+#[test]
+fn what_is_not_a_lock() {
+    let scene = Scene::new();
+    fs::write(&scene.lock, "a user's file").unwrap();
+    assert_nothing_but(&fields(&scene, ["-q"]), &scene, "not-a-lock");
+    assert_eq!(words(&scene), "not a lock: an ordinary file");
+    fs::remove_file(&scene.lock).unwrap();
+    fs::create_dir(&scene.lock).unwrap();
+    assert_eq!(words(&scene), "not a lock: an empty directory");
+}
+
+#[test]
+fn several_paths_are_looked_at_whatever_becomes_of_one() {
+    let scene = Scene::new();
+    let token = scene.acquire_for("none", "1h");
+    let mut command = linklock(["status"]);
+    command.args([scene.dir.path().join("a|b"), scene.lock.clone(), scene.dir.path().join("other")]);
+    let output = end(command);
+    assert_exit(&output, 64);
+    let text = stdout(&output);
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains("held by") && lines[1].ends_with("other: free"), "{text}");
+    assert!(stderr(&output).contains("a|b"), "{}", stderr(&output));
+    assert_exit(&end(scene.linklock("release", [&token])), 0);
+}
+
+#[test]
+fn a_look_touches_nothing() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "10ms");
+    let before = fs::metadata(&scene.lock).unwrap();
+    fields(&scene, ["-q"]);
+    words(&scene);
+    let after = fs::metadata(&scene.lock).unwrap();
+    assert_eq!(before.modified().unwrap(), after.modified().unwrap());
+    assert_eq!(scene.names().len(), 2, "an expired lock stays until a contender comes: {:?}", scene.names());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let scene = Scene::new();
+    let mut command = linklock(["status"]);
+    command.args(vec![&scene.lock; 2000]);
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = crate::support::outcome(child);
+    assert_exit(&output, 0);
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn a_host_name_cannot_command_the_terminal() {
+    let scene = Scene::new();
+    let claim = scene.dir.path().join("job.lock|evil\x1b[2Jhost|1|1");
+    fs::write(&claim, claim.to_str().unwrap()).unwrap();
+    fs::hard_link(&claim, &scene.lock).unwrap();
+    let output = end(scene.linklock("status", [] as [&str; 0]));
+    assert!(stdout(&output).contains("evil\\u{1b}[2Jhost"), "{}", stdout(&output));
+    let later = SystemTime::now() + Duration::from_secs(60);
+    fs::File::options().write(true).open(&claim).unwrap().set_modified(later).unwrap();
+    let output = end(scene.linklock("acquire", ["-n"]));
+    assert_exit(&output, 75);
+    assert!(!output.stderr.contains(&0x1b), "{}", output.stderr.escape_ascii());
+}

@@ -1,0 +1,220 @@
+//! What the tests are made of: a directory of their own, and linklock as a process.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// Nothing in these tests takes that long: it only keeps a failure from hanging.
+const SAFETY_NET: Duration = Duration::from_secs(30);
+
+/// What a shell does until a signal ends it; its traps run soon.
+pub(crate) const BUSY: &str = "while :; do sleep 0.05; done";
+
+/// A directory with a lock path in it.
+pub(crate) struct Scene {
+    pub(crate) dir: TempDir,
+    pub(crate) lock: PathBuf,
+}
+
+impl Scene {
+    pub(crate) fn new() -> Self {
+        Self::with_lock("job.lock")
+    }
+
+    pub(crate) fn with_lock(name: impl AsRef<Path>) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let lock = dir.path().join(name);
+        Self { dir, lock }
+    }
+
+    /// `linklock SUBCOMMAND LOCKPATH ARGUMENT...`, with options before or after as the caller likes.
+    pub(crate) fn linklock<I: AsRef<OsStr>>(
+        &self,
+        subcommand: &str,
+        arguments: impl IntoIterator<Item = I>,
+    ) -> Command {
+        let mut command = linklock([subcommand]);
+        command.arg(&self.lock).args(arguments);
+        command
+    }
+
+    /// `linklock run OPTION... LOCKPATH sh -c SCRIPT`, with a pipe for what it says.
+    pub(crate) fn run(&self, options: &[&str], script: &str) -> Command {
+        let mut command = linklock(["run"]);
+        command.args(options).arg(&self.lock).args(["sh", "-c", script]).stdout(Stdio::piped());
+        command
+    }
+
+    /// Takes the lock for `pid`, or `none`, and gives the token.
+    pub(crate) fn acquire_for(&self, pid: &str, lifetime: &str) -> OsString {
+        let output = end(self.linklock("acquire", ["--pid", pid, "--lifetime", lifetime]));
+        assert_exit(&output, 0);
+        let mut token = output.stdout;
+        assert_eq!(token.pop(), Some(b'\n'), "the token is a line");
+        OsString::from_vec(token)
+    }
+
+    /// The names in the directory, sorted.
+    pub(crate) fn names(&self) -> Vec<OsString> {
+        let entries = fs::read_dir(self.dir.path()).expect("the directory can be read");
+        let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+        names.sort();
+        names
+    }
+
+    pub(crate) fn assert_free(&self) {
+        assert_eq!(self.names(), Vec::<OsString>::new(), "nothing is left of the lock");
+    }
+}
+
+/// linklock as a shell starts it: no signal ignored, no colours asked for.
+pub(crate) fn linklock<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_linklock"));
+    command.args(arguments).env_remove("NO_COLOR").stdin(Stdio::null());
+    heed_signals(&mut command);
+    command
+}
+
+/// The tests may run under nohup(1) or in the background of a script; what is ignored there would be inherited.
+pub(crate) fn heed_signals(command: &mut Command) {
+    let heed = || {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+            #[expect(unsafe_code, reason = "signal(2) has no safe wrapper")]
+            // SAFETY: no handler is installed, and nothing in this child relies on the former disposition.
+            unsafe {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+        }
+        Ok(())
+    };
+    #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
+    // SAFETY: signal(2) is async-signal-safe.
+    unsafe {
+        command.pre_exec(heed);
+    }
+}
+
+/// Runs it to its end, with what it says.
+pub(crate) fn end(mut command: Command) -> Output {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    outcome(command.spawn().expect("linklock starts"))
+}
+
+/// Waits for its end, with what it says from now on.
+pub(crate) fn outcome(child: Child) -> Output {
+    let _net = SafetyNet::under(&child);
+    child.wait_with_output().expect("linklock can be waited for")
+}
+
+/// Kills a linklock that has not ended in time: the test then fails instead of waiting for ever.
+struct SafetyNet {
+    _while_held: Sender<()>,
+}
+
+impl SafetyNet {
+    fn under(child: &Child) -> Self {
+        let pid = Pid::from_child(child);
+        let (held, gone) = channel();
+        thread::spawn(move || {
+            if gone.recv_timeout(SAFETY_NET) == Err(RecvTimeoutError::Timeout) {
+                // The net is held for as long as the child is not waited for: the pid is its own.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        });
+        Self { _while_held: held }
+    }
+}
+
+/// A `linklock run` whose COMMAND has said "ready".
+pub(crate) struct Running {
+    child: Child,
+    said: BufReader<ChildStdout>,
+    net: SafetyNet,
+}
+
+impl Running {
+    /// Starts it, and waits for the line "ready".
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("linklock starts");
+        let said = BufReader::new(child.stdout.take().expect("a pipe"));
+        let net = SafetyNet::under(&child);
+        let mut running = Self { child, said, net };
+        assert_eq!(running.line(), "ready", "COMMAND begins");
+        running
+    }
+
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.said.read_line(&mut line).expect("COMMAND's output can be read");
+        line.trim_end().into()
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("linklock is there");
+    }
+
+    /// Its exit status, and what COMMAND still said.
+    pub(crate) fn end(self) -> (Option<i32>, String) {
+        let (status, said, _) = self.end_with_complaints();
+        (status, said)
+    }
+
+    /// And what linklock said.
+    pub(crate) fn end_with_complaints(mut self) -> (Option<i32>, String, String) {
+        let mut said = String::new();
+        self.said.read_to_string(&mut said).expect("COMMAND's output can be read");
+        drop(self.net);
+        let output = outcome(self.child);
+        (output.status.code(), said, stderr(&output))
+    }
+}
+
+/// Polls until it is so.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < SAFETY_NET, "never came to be: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether the process has not ended; one that only waits to be reaped has.
+pub(crate) fn is_running(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z") && !rest.starts_with(" X"))
+}
+
+/// The pid of a process that has ended, after `during` was called with it.
+pub(crate) fn ended_process(during: impl FnOnce(&str)) {
+    let mut child = Command::new("sleep").arg("60").spawn().expect("sleep starts");
+    during(&child.id().to_string());
+    child.kill().expect("it can be killed");
+    child.wait().expect("it can be waited for");
+}
+
+#[track_caller]
+pub(crate) fn assert_exit(output: &Output, status: i32) {
+    assert_eq!(output.status.code(), Some(status), "{}\nstderr: {}", output.status, stderr(output));
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into()
+}

@@ -1,0 +1,209 @@
+//! On a terminal: the waiting line, colours, and keys.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::support::{BUSY, Scene, assert_exit, end, eventually, outcome, stderr, stdout};
+
+/// A terminal; what is shown on it is gathered by a thread.
+struct Terminal {
+    keyboard: OwnedFd,
+    end: OwnedFd,
+    screen: Arc<Mutex<Vec<u8>>>,
+    gatherer: JoinHandle<()>,
+}
+
+impl Terminal {
+    fn open() -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+        grantpt(&master).expect("granted");
+        unlockpt(&master).expect("unlocked");
+        let name = ptsname(&master, Vec::new()).expect("its name");
+        let end =
+            rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).expect("its end");
+        let keyboard = rustix::io::fcntl_dupfd_cloexec(&master, 3).expect("a copy");
+        let screen = Arc::new(Mutex::new(Vec::new()));
+        let gathered = Arc::clone(&screen);
+        let gatherer = thread::spawn(move || {
+            let mut shown = [0; 4096];
+            // Ends with an error once no process has the other end.
+            while let Ok(count) = rustix::io::read(&master, &mut shown) {
+                gathered.lock().expect("nobody panics").extend(&shown[..count]);
+            }
+        });
+        Self { keyboard, end, screen, gatherer }
+    }
+
+    fn stream(&self) -> Stdio {
+        self.end.try_clone().expect("a copy").into()
+    }
+
+    /// Makes it the controlling terminal of what is started, which reads its keys.
+    fn control(&self, command: &mut Command) {
+        let take = || {
+            rustix::process::setsid()?;
+            Ok(rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?)
+        };
+        command.stdin(self.stream()).stderr(self.stream());
+        #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
+        // SAFETY: these are two system calls.
+        unsafe {
+            command.pre_exec(take);
+        }
+    }
+
+    fn press(&self, key: &[u8]) {
+        rustix::io::write(&self.keyboard, key).expect("keys can be pressed");
+    }
+
+    fn shows(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock().expect("nobody panics")).into()
+    }
+
+    /// What was shown in the end.
+    fn shown(self) -> String {
+        drop(self.end);
+        self.gatherer.join().expect("the terminal can be read");
+        String::from_utf8_lossy(&self.screen.lock().expect("nobody panics")).into()
+    }
+}
+
+fn on_terminal(terminal: &Terminal, mut command: Command) -> Child {
+    command.stderr(terminal.stream()).spawn().expect("linklock starts")
+}
+
+#[test]
+fn a_terminal_shows_for_whom_we_wait_and_for_how_long_on_one_line() {
+    let scene = Scene::new();
+    let token = scene.acquire_for("none", "1h");
+    let terminal = Terminal::open();
+    let child = on_terminal(&terminal, scene.run(&["-w", "20s"], "true"));
+    thread::sleep(Duration::from_millis(1500));
+    assert_exit(&end(scene.linklock("release", [&token])), 0);
+    assert_exit(&outcome(child), 0);
+
+    let shown = terminal.shown();
+    let pid = token.to_str().unwrap().split('|').nth(2).unwrap().to_owned();
+    assert!(shown.starts_with(&format!("\r\x1b[Kwaiting for process {pid} on ")), "{shown:?}");
+    assert!(shown.contains(", for 0 s: ") && shown.contains(", for 1 s: "), "drawn each second: {shown:?}");
+    assert!(shown.ends_with("\r\x1b[K"), "cleared in the end: {shown:?}");
+    assert!(!shown.contains('\n'), "one line: {shown:?}");
+}
+
+#[test]
+fn a_terminal_shows_nothing_where_there_is_no_wait_or_no_wish() {
+    let scene = Scene::new();
+    let terminal = Terminal::open();
+    assert_exit(&outcome(on_terminal(&terminal, scene.run(&[], "true"))), 0);
+    scene.acquire_for("none", "1h");
+    assert_exit(&outcome(on_terminal(&terminal, scene.run(&["-q", "-w", "50ms"], "true"))), 75);
+    assert_eq!(terminal.shown(), "");
+}
+
+#[test]
+fn a_background_job_leaves_the_terminal_alone() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "1h");
+    // With -m a background job is a process group of its own, which is not the terminal's foreground.
+    let script = format!("{} run -w 100ms \"$1\" true & wait $!; echo $?", env!("CARGO_BIN_EXE_linklock"));
+    let mut command = Command::new("sh");
+    command.args(["-mc", &script, "sh"]).arg(&scene.lock).stdout(Stdio::piped());
+    let terminal = Terminal::open();
+    terminal.control(&mut command);
+    let child = command.spawn().unwrap();
+    drop(command);
+    assert_eq!(stdout(&outcome(child)).lines().last(), Some("75"));
+    let shown = terminal.shown();
+    assert!(shown.contains("not acquired") && !shown.contains("waiting"), "{shown:?}");
+}
+
+#[test]
+fn without_a_terminal_no_waiting_line_is_shown() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "1h");
+    for subcommand in ["acquire", "wait"] {
+        let output = end(scene.linklock(subcommand, ["-w", "50ms"]));
+        assert_exit(&output, 75);
+        let said = stderr(&output);
+        assert!(said.starts_with("linklock: ") && said.lines().count() == 1, "the error alone: {said:?}");
+        assert_eq!(stderr(&end(scene.linklock(subcommand, ["-q", "-w", "50ms"]))), "");
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_and_for_who_wants_them() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "1h");
+    let paints = |command: Command| {
+        let terminal = Terminal::open();
+        assert_exit(&outcome(on_terminal(&terminal, command)), 75);
+        terminal.shown().contains("\x1b[1;31mlinklock:\x1b[0m ")
+    };
+    let refused = |options: &[&str]| {
+        let mut command = scene.run(options, "true");
+        command.env("TERM", "xterm");
+        command
+    };
+    assert!(paints(refused(&["-n"])));
+    assert!(!paints(refused(&["-n", "--color", "never"])));
+    let mut command = refused(&["-n"]);
+    command.env("NO_COLOR", "1");
+    assert!(!paints(command));
+    let mut command = refused(&["-n"]);
+    command.env("TERM", "dumb");
+    assert!(!paints(command));
+
+    let plain = end(scene.linklock("status", [] as [&str; 0]));
+    assert!(!stdout(&plain).contains('\x1b'), "{}", stdout(&plain));
+    let painted = end(scene.linklock("status", ["--color=always"]));
+    assert!(stdout(&painted).contains("\x1b[33mheld\x1b[0m"), "{}", stdout(&painted));
+}
+
+#[test]
+fn a_key_is_not_passed_on_since_the_terminal_tells_the_command_itself() {
+    let scene = Scene::new();
+    let log = scene.dir.path().join("log");
+    // In a session of its own COMMAND gets nothing from the terminal: only what linklock passes on.
+    let script = format!("trap 'echo INT >> \"$LOG\"' INT; trap 'exit 7' USR1; echo ready >> \"$LOG\"; {BUSY}");
+    let mut command = scene.linklock("run", ["setsid", "sh", "-c", &script]);
+    command.env("LOG", &log);
+    let terminal = Terminal::open();
+    terminal.control(&mut command);
+    let child = command.spawn().unwrap();
+    drop(command);
+    let logged = || fs::read_to_string(&log).unwrap_or_default();
+    eventually("COMMAND's begin", || logged() == "ready\n");
+
+    terminal.press(b"\x03");
+    // Shown after the signal was sent. The next one is acted upon after it.
+    eventually("the key's echo", || terminal.shows().contains("^C"));
+    kill_process(Pid::from_child(&child), Signal::USR1).unwrap();
+    assert_exit(&outcome(child), 7);
+    assert_eq!(logged(), "ready\n");
+}
+
+#[test]
+fn a_key_ends_the_wait_and_the_line() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "1h");
+    let terminal = Terminal::open();
+    let mut command = scene.run(&[], "true");
+    terminal.control(&mut command);
+    let child = command.spawn().unwrap();
+    drop(command);
+    eventually("the waiting line", || terminal.shows().contains("waiting for process"));
+    terminal.press(b"\x03");
+    assert_exit(&outcome(child), 130);
+    assert_eq!(scene.names().len(), 2, "{:?}", scene.names());
+    let shown = terminal.shown();
+    assert!(shown.ends_with("\r\x1b[K"), "{shown:?}");
+}
