@@ -21,7 +21,7 @@ use crate::signals::{Signals, send};
 
 pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
     let builder = args.judgement.apply(args.at.builder()).lifetime(args.lifetime).protocol(args.protocol.into());
-    let lock = builder.keep_alive(true).build()?;
+    let lock = builder.build()?;
     let signals = Signals::catch()?;
     os::keep_statuses_of_children();
     let guard = wait_for(&lock, &args.patience, &signals, console, |wait| lock.acquire_with(wait))?;
@@ -62,7 +62,8 @@ struct Attendance<'a> {
     console: Console,
 }
 
-/// So long the loss of the lock is not watched for: a COMMAND that ends sooner is spared the thread that does it.
+/// So long the lock is neither kept alive nor its loss watched for, unless its lifetime is short itself: a COMMAND that ends
+/// sooner is spared the threads that do it.
 const SHORT: Duration = Duration::from_millis(20);
 
 impl<'a> Attendance<'a> {
@@ -81,11 +82,14 @@ impl<'a> Attendance<'a> {
 
     /// Gives COMMAND's status, and whether the lock was lost before it ended.
     fn until_end(mut self, child: &mut Child) -> io::Result<(ExitStatus, bool)> {
-        self.sleep(Some(SHORT))?;
+        if self.guard.lifetime() > 10 * SHORT {
+            self.sleep(Some(SHORT))?;
+        }
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok((status, self.lost));
             }
+            self.guard.keep_alive();
             self.signals.pass_on(self.command, true);
             if !self.lost && self.guard.is_lost() {
                 self.stop();
