@@ -129,7 +129,8 @@ impl Contender<'_> {
                     return self.give_up_if_late(lock.holder());
                 }
             }
-            let verdict = self.judge(&lock)?;
+            // Without a claim the server's clock cannot be asked; an attempt makes another.
+            let Some(verdict) = self.judge(&lock)? else { return self.give_up_if_late(lock.holder()) };
             if verdict != Verdict::Live {
                 match self.break_lock(&lock, verdict)? {
                     Break::Done => return Ok(()),
@@ -159,24 +160,24 @@ impl Contender<'_> {
         self.give_up_if_late(None)
     }
 
-    fn judge(&mut self, lock: &SeenLock) -> Result<Verdict, Error> {
+    /// `None` if our claim was cleaned away.
+    fn judge(&mut self, lock: &SeenLock) -> Result<Option<Verdict>, Error> {
         let place = self.waiter.place;
         let env = place.env.as_ref();
         if place.times_unreliable.load(std::sync::atomic::Ordering::Relaxed) {
-            return Ok(self.judge_without_clock(lock));
+            return Ok(Some(self.judge_without_clock(lock)));
         }
         let verdict = place.judge(lock, self.stake.anchor.earliest(env.now()));
         if verdict != Verdict::Over || env.leaves_out(Step::AskClock) {
-            return Ok(verdict);
+            return Ok(Some(verdict));
         }
         // What we know of the server's clock may be old by now: ask it before we act on it.
         match place.ask_clock(&place.protocol.steps().staged_file(place, &self.stake.claim)) {
             Ok(anchor) => self.stake.anchor = anchor.unwrap_or(self.stake.anchor),
-            // Our claim was cleaned away. The next attempt finds out and makes another.
-            Err(e) if is_gone(&e) => return Ok(Verdict::Live),
+            Err(e) if is_gone(&e) => return Ok(None),
             Err(e) => return Err(Error::io(place.lock_path(), "ask for the server's time", e)),
         }
-        Ok(place.judge(lock, self.stake.anchor.earliest(env.now())))
+        Ok(Some(place.judge(lock, self.stake.anchor.earliest(env.now()))))
     }
 
     /// The rule that needs no clock but our own: one and the same claim, unchanged for lifetime and grace.

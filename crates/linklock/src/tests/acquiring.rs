@@ -151,23 +151,35 @@ fn a_lock_won_after_a_pause_beyond_the_deadline_is_not_trusted() {
 #[test]
 fn a_claim_that_a_cleaner_removed_is_made_again() {
     for protocol in BOTH {
-        let arena = Arena::new();
-        let mut rival = Some(arena.rival(protocol).acquire());
-        let dir = arena.dir.path().to_owned();
-        arena.env.once(Call::Wait, When::Before, move |_, _| {
-            let host = OsEnv.host_name();
-            for name in OsEnv.list(&dir).unwrap() {
-                let path = dir.join(&name);
-                if name.to_string_lossy().contains(&host) && OsEnv.unlink(&path).is_err() {
-                    OsEnv.unlink(&path.join(&name)).unwrap();
-                    OsEnv.rmdir(&path).unwrap();
+        for released in [true, false] {
+            let arena = Arena::new();
+            let mut rival = Some(arena.rival(protocol).acquire());
+            let dir = arena.dir.path().to_owned();
+            arena.env.once(Call::Wait, When::Before, move |_, _| {
+                remove_claims_of_this_host(&dir);
+                let rival = rival.take().unwrap();
+                if released {
+                    rival.release().unwrap()
+                } else {
+                    drop(rival.leave())
                 }
-            }
-            rival.take().unwrap().release().unwrap();
-            Fate::GoOn
-        });
-        let guard = arena.lock(protocol).acquire().unwrap();
-        assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}");
+                Fate::GoOn
+            });
+            // Released, or broken once it is over.
+            let guard = arena.lock(protocol).acquire_with(&Wait::up_to(LIFETIME * 3)).unwrap();
+            assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}, {released}");
+        }
+    }
+}
+
+fn remove_claims_of_this_host(dir: &std::path::Path) {
+    let host = OsEnv.host_name();
+    for name in OsEnv.list(dir).unwrap() {
+        let path = dir.join(&name);
+        if name.to_string_lossy().contains(&host) && OsEnv.unlink(&path).is_err() {
+            OsEnv.unlink(&path.join(&name)).unwrap();
+            OsEnv.rmdir(&path).unwrap();
+        }
     }
 }
 
