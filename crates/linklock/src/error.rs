@@ -41,13 +41,13 @@ pub enum ErrorKind {
 
 #[derive(Debug, thiserror::Error)]
 enum Repr {
-    #[error("{path}: not acquired within {waited:?}; {}", held_by(holder.as_ref()))]
+    #[error("{path}: not acquired {}; {}", within(*waited), held_by(holder.as_ref()))]
     Timeout { path: Shown, waited: Duration, holder: Option<Holder> },
     #[error("{path}: the wait was cancelled; {}", held_by(holder.as_ref()))]
     Cancelled { path: Shown, holder: Option<Holder> },
     #[error("{path}: the lock is lost: {why}; stop working under it, and acquire it again")]
     Lost { path: Shown, why: Lost },
-    #[error("{path}: the lock is not held by {what}; {}", held_by(holder.as_ref()))]
+    #[error("{path}: the lock is not held by {what}; {}", held_instead(holder.as_ref()))]
     NotHeld { path: Shown, what: String, holder: Option<Holder> },
     #[error("{path}: is {what}, not a lock, and is left as it is; move it away or choose another lock path")]
     NotALock { path: Shown, what: String },
@@ -85,6 +85,21 @@ fn held_by(holder: Option<&Holder>) -> String {
     match holder {
         Some(holder) => format!("it is held by {holder}: wait longer, or see to that process"),
         None => "who holds it could not be read".into(),
+    }
+}
+
+fn held_instead(holder: Option<&Holder>) -> String {
+    match holder {
+        Some(holder) => format!("it is held by {holder}"),
+        None => "nobody holds it, or who does could not be read".into(),
+    }
+}
+
+fn within(waited: Duration) -> String {
+    match waited.as_millis() as u64 {
+        // One try, and no wait.
+        0..10 => "at once".into(),
+        ms => format!("within {:?}", Duration::from_millis(ms)),
     }
 }
 

@@ -299,7 +299,9 @@ impl Builder {
         self
     }
 
-    /// Whether a background thread refreshes the lock for as long as the guard lives. Off unless set.
+    /// Whether a background thread refreshes the lock for as long as the guard lives. Off unless set. It is one thread for
+    /// the whole process: while a file system makes one lock's refresh hang, the others wait too, and may be lost. Each
+    /// owner is told in time, since the notice of loss needs no thread.
     pub fn keep_alive(mut self, keep: bool) -> Self {
         self.keep_alive = keep;
         self

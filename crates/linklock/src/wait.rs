@@ -90,7 +90,8 @@ impl Cancel {
         Ok(Self(Arc::new(CancelInner { cancelled: AtomicBool::new(false), event: os::Event::new()? })))
     }
 
-    /// Ends every wait that was given this or a clone of it, now and from now on.
+    /// Ends every wait that was given this or a clone of it, now and from now on. It stores an atomic and writes to a file
+    /// descriptor, so a signal handler may call it.
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::Release);
         self.0.event.set();

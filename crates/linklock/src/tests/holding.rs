@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
@@ -12,6 +12,9 @@ use crate::protocol::Protocol;
 use crate::{ErrorKind, Which};
 
 const MOMENT: Duration = Duration::from_secs(3);
+
+/// The tests whose locks are kept alive go one after the other: one thread keeps them all, and one test makes it hang.
+static KEEPER: Mutex<()> = Mutex::new(());
 
 #[test]
 fn a_refresh_moves_the_deadline_on() {
@@ -229,6 +232,7 @@ fn a_release_that_fails_gives_the_guard_back() {
 
 #[test]
 fn the_notice_of_loss_comes_even_if_a_refresh_hangs() {
+    let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
     let arena = Arena::new();
     let (hang, until_end) = mpsc::channel::<()>();
     let until_end = Mutex::new(until_end);
@@ -253,6 +257,7 @@ fn the_notice_of_loss_comes_even_if_a_refresh_hangs() {
 
 #[test]
 fn a_lock_is_kept_alive_through_errors_that_pass() {
+    let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
     let arena = Arena::new();
     let tries = Arc::new(Mutex::new(0));
     let counted = tries.clone();
@@ -275,6 +280,7 @@ fn a_lock_is_kept_alive_through_errors_that_pass() {
 
 #[test]
 fn a_lock_that_cannot_be_refreshed_is_given_up_before_its_deadline() {
+    let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
     let arena = Arena::new();
     arena.env.on_call(|_, call, when, _| match (call, when) {
         (Call::SetExpiry, When::Before) => Fate::Fail(io::ErrorKind::TimedOut),
