@@ -173,6 +173,10 @@ impl Error {
         }
     }
 
+    pub(crate) fn why_lost(&self) -> Lost {
+        if let Repr::Lost { why, .. } = &*self.0 { *why } else { Lost::Overdue }
+    }
+
     pub(crate) fn timeout(path: &Path, waited: Duration, holder: Option<Holder>) -> Self {
         Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder })
     }

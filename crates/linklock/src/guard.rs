@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::claim::Token;
@@ -32,7 +32,7 @@ impl Guard {
             owner: place.env.process_id(),
             token,
             trusted_until: AtomicU64::new(stake.lease.deadline.as_nanos()),
-            lost: AtomicBool::new(false),
+            lost: OnceLock::new(),
             ended: Mutex::new(false),
             changed: Condvar::new(),
             stake: Mutex::new(Some(stake)),
@@ -213,7 +213,9 @@ pub(crate) struct Tenure {
     pub(crate) owner: u32,
     token: Token,
     trusted_until: AtomicU64,
-    lost: AtomicBool,
+    /// Why the lock was lost. Set once, and whoever sees the deadline pass sets it: a loss that was told stays one, even if
+    /// a refresh that was in time is only now made known.
+    lost: OnceLock<Lost>,
     /// Whether the lock was released or left; paired with `changed`, which also tells of a loss and of a refresh.
     ended: Mutex<bool>,
     changed: Condvar,
@@ -255,9 +257,16 @@ impl Tenure {
 
     fn is_lost(&self) -> bool {
         // The mutex comes last: in a forked child it may be locked for ever.
-        self.lost.load(Ordering::Acquire)
-            || self.is_foreign()
-            || (self.place.env.now() >= self.trusted_until() && !self.has_ended())
+        self.lost.get().is_some() || self.is_foreign() || self.is_overdue(|| self.has_ended())
+    }
+
+    fn is_overdue(&self, has_ended: impl Fn() -> bool) -> bool {
+        let overdue = self.place.env.now() >= self.trusted_until() && !has_ended();
+        if overdue {
+            // Lost for another reason already: just as well.
+            let _ = self.lost.set(Lost::Overdue);
+        }
+        overdue
     }
 
     fn has_ended(&self) -> bool {
@@ -304,6 +313,7 @@ impl Tenure {
         let lifetime = lifetime.unwrap_or(stake.lease.lifetime);
         let refreshed = self.place.refresh(stake, lifetime, self.trusted_until());
         match refreshed {
+            Ok(()) if self.lost.get().is_some() => return Err(Error::lost(self.place.lock_path(), self.why_lost())),
             Ok(()) => self.trust(&stake.lease),
             // Nothing is trusted for longer than what may be on disk now.
             Err(e) if !e.is_lost() => {
@@ -316,7 +326,7 @@ impl Tenure {
     }
 
     fn why_lost(&self) -> Lost {
-        if self.lost.load(Ordering::Acquire) { Lost::Broken } else { Lost::Overdue }
+        self.lost.get().copied().unwrap_or(Lost::Overdue)
     }
 
     fn trust_until(&self, until: LocalTime) {
@@ -326,7 +336,7 @@ impl Tenure {
 
     /// Makes the loss known.
     fn lose(&self, e: Error) -> Error {
-        if !self.lost.swap(true, Ordering::AcqRel) {
+        if self.lost.set(e.why_lost()).is_ok() {
             tracing::error!(lock = %self.place.lock_path().display(), claim = %self.token, error = %e, "the lock is lost");
             self.wake();
         }
@@ -376,12 +386,10 @@ impl Tenure {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let now = self.place.env.now();
-            if self.lost.load(Ordering::Acquire) || self.is_foreign() {
+            if self.lost.get().is_some() || self.is_foreign() || self.is_overdue(|| *ended) {
                 return Some(true);
             } else if *ended {
                 return Some(false);
-            } else if now >= self.trusted_until() {
-                return Some(true);
             } else if limit.is_some_and(|limit| now >= limit) {
                 return None;
             }
