@@ -55,10 +55,11 @@ impl About {
     }
 
     pub(crate) fn to_json(&self) -> String {
-        let since = self.since.map(|since| ServerTime::from(since).to_parts().0);
+        let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
+        let since = self.since.and_then(since_epoch).map(|since| since.as_millis() as u64);
         let lifetime = self.lifetime.as_millis() as u64;
         json!({
-            "version": 1, "lifetime_ms": lifetime, "command": self.command, "user": self.user, "since_unix_s": since,
+            "version": 1, "lifetime_ms": lifetime, "command": self.command, "user": self.user, "since_unix_ms": since,
         })
         .to_string()
     }
@@ -67,12 +68,12 @@ impl About {
     pub(crate) fn from_json(content: &[u8]) -> Option<Self> {
         let value: serde_json::Value = serde_json::from_slice(content).ok()?;
         let text = |key: &str| value.get(key).and_then(|v| v.as_str()).map(str::to_owned);
-        let since = value.get("since_unix_s").and_then(serde_json::Value::as_i64);
+        let since = value.get("since_unix_ms").and_then(serde_json::Value::as_u64);
         Some(Self {
             lifetime: Duration::from_millis(value.get("lifetime_ms")?.as_u64()?).min(LIFETIME_MOST),
             command: text("command"),
             user: text("user"),
-            since: since.map(|secs| ServerTime::from_parts(secs, 0).to_system_time()),
+            since: since.and_then(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))),
         })
     }
 }
