@@ -158,6 +158,28 @@ impl SimEnv {
         path.strip_prefix(crate::DIR).unwrap_or(path).display().to_string()
     }
 
+    /// Tells the world while the lock path itself is being removed.
+    fn removing<T>(&self, path: &Path, remove: impl FnOnce() -> T) -> T {
+        let shared = path == Path::new(crate::DIR).join(crate::LOCK);
+        self.sim.with(|world| world.processes[self.number].removes_shared = shared);
+        let removed = remove();
+        self.sim.with(|world| world.processes[self.number].removes_shared = false);
+        removed
+    }
+
+    fn move_name(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let moved = self.resolve(from)?;
+        let (to_dir, new) = self.split(to)?;
+        let renamed = self.change(from, |dir, from| Request::Rename { dir, from, to_dir, to: new.clone() }).map(drop);
+        if renamed.is_ok() {
+            self.forget(from);
+            self.forget(to);
+            self.cache(from, None);
+            self.cache(to, Some(moved));
+        }
+        self.tell(&format!("rename {} to {}", Self::show(from), Self::show(to)), renamed)
+    }
+
     /// Waits on the process's own clock, as a holder at work does.
     pub(crate) fn sleep(&self, time: Duration) {
         let until = self.now() + time;
@@ -277,16 +299,7 @@ impl Env for SimEnv {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let moved = self.resolve(from)?;
-        let (to_dir, new) = self.split(to)?;
-        let renamed = self.change(from, |dir, from| Request::Rename { dir, from, to_dir, to: new.clone() }).map(drop);
-        if renamed.is_ok() {
-            self.forget(from);
-            self.forget(to);
-            self.cache(from, None);
-            self.cache(to, Some(moved));
-        }
-        self.tell(&format!("rename {} to {}", Self::show(from), Self::show(to)), renamed)
+        self.removing(from, || self.move_name(from, to))
     }
 
     fn rename_noreplace(&self, _: &Path, _: &Path) -> io::Result<()> {
@@ -294,7 +307,7 @@ impl Env for SimEnv {
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        let removed = self.remove(path, |dir, name| Request::Remove { dir, name });
+        let removed = self.removing(path, || self.remove(path, |dir, name| Request::Remove { dir, name }));
         self.tell(&format!("unlink {}", Self::show(path)), removed)
     }
 

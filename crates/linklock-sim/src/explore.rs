@@ -24,16 +24,28 @@ pub(crate) fn random(config: &Config, first: u64, runs: u64) -> Summary {
 
 /// As [`random()`], with runs scheduled by PCT: few changes of priority, which finds what needs few steps in a rare order.
 pub(crate) fn pct(config: &Config, first: u64, runs: u64) -> Summary {
-    // PCT learns from one run how long the next may be.
-    const RUNS_A_SEED: u64 = 50;
     let mut summary = Summary::default();
     for seed in (first..).take(runs.div_ceil(RUNS_A_SEED) as usize) {
-        let outcomes = schedule(config, PctScheduler::new_from_seed(seed, 4, RUNS_A_SEED as usize));
+        let outcomes = pct_runs(config, seed);
         if add(&mut summary, seed, outcomes) {
             break;
         }
     }
     summary
+}
+
+/// The first run of a PCT seed that shows a violation, or its last.
+pub(crate) fn one_pct(config: &Config, seed: u64) -> Option<Outcome> {
+    let mut outcomes = pct_runs(config, seed);
+    let found = outcomes.iter().position(|outcome| outcome.violation.is_some());
+    outcomes.drain(..).nth(found.unwrap_or(RUNS_A_SEED as usize - 1))
+}
+
+/// PCT learns from one run how long the next may be: a seed is for that many.
+const RUNS_A_SEED: u64 = 50;
+
+fn pct_runs(config: &Config, seed: u64) -> Vec<Outcome> {
+    schedule(config, PctScheduler::new_from_seed(seed, 4, RUNS_A_SEED as usize))
 }
 
 /// Every schedule of a world without random numbers, or the first `most` of them. Says whether it was all.

@@ -53,6 +53,7 @@ const USAGE: &str = "\
 usage: linklock-sim [--protocol link|dir] [--beyond-limit] --seed N     run one seed and tell its story
        linklock-sim [--protocol link|dir] [--beyond-limit] --runs N     run seeds 0 to N-1 until one shows a violation
        linklock-sim [--protocol link|dir] [--beyond-limit] --pct N      the same, scheduled by PCT
+       linklock-sim [--protocol link|dir] [--beyond-limit] --pct-seed N tell the story of a PCT seed
        linklock-sim [--protocol link|dir] --every N                     every schedule of the smallest world, at most N
 ";
 
@@ -72,6 +73,7 @@ struct Job {
 
 enum Search {
     Story(u64),
+    PctStory(u64),
     Random(u64),
     Pct(u64),
     Every(usize),
@@ -90,6 +92,7 @@ impl Job {
                     };
                 }
                 "--beyond-limit" => beyond_limit = true,
+                "--pct-seed" => search = Some(Search::PctStory(args.next()?.parse().ok()?)),
                 "--seed" => search = Some(Search::Story(args.next()?.parse().ok()?)),
                 "--runs" => search = Some(Search::Random(args.next()?.parse().ok()?)),
                 "--pct" => search = Some(Search::Pct(args.next()?.parse().ok()?)),
@@ -107,8 +110,13 @@ impl Job {
 
     fn run(self, out: &mut impl Write) -> std::io::Result<ExitCode> {
         let summary = match self.search {
-            Search::Story(seed) => {
-                let outcome = explore::one(&Config { story: true, ..self.config }, seed);
+            Search::Story(seed) | Search::PctStory(seed) => {
+                let config = Config { story: true, ..self.config };
+                let outcome = match self.search {
+                    Search::PctStory(_) => explore::one_pct(&config, seed),
+                    _ => Some(explore::one(&config, seed)),
+                };
+                let Some(outcome) = outcome else { return Ok(ExitCode::FAILURE) };
                 for line in &outcome.story {
                     writeln!(out, "{line}")?;
                 }

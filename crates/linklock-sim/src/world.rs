@@ -27,6 +27,8 @@ pub(crate) struct Process {
     pub(crate) ended: bool,
     /// Waits for time or a change, and not for the network.
     pub(crate) waiting_until: Option<LocalTime>,
+    /// Removes the name that `link` shares, or looks names up for that.
+    pub(crate) removes_shared: bool,
     /// When it last made a step, in the world's time.
     pub(crate) last_step: Duration,
 }
@@ -94,8 +96,14 @@ impl World {
             changes: 0,
             dentries: BTreeMap::new(),
         };
-        let process =
-            |host| Process { host, killed: false, ended: true, waiting_until: None, last_step: Duration::ZERO };
+        let process = |host| Process {
+            host,
+            killed: false,
+            ended: true,
+            waiting_until: None,
+            removes_shared: false,
+            last_step: Duration::ZERO,
+        };
         Self {
             now: Duration::ZERO,
             server: Server::new(server_time(Duration::ZERO)),
@@ -301,7 +309,10 @@ impl Sim {
         }
         self.step(process);
         let host = self.with(|world| world.processes[process].host);
-        let at_the_limit = self.with(|world| world.is_at_the_limit(request));
+        let at_the_limit = self.with(|world| {
+            // To be cut off with such a removal under way is beyond the limit, be it at its first look-up.
+            world.is_at_the_limit(request) || (!world.config.beyond_limit && world.processes[process].removes_shared)
+        });
         if !at_the_limit && self.with(|world| world.hosts[host].cut_off) {
             self.ring();
             self.block(process, |world| !world.hosts[host].cut_off);
