@@ -52,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) longest_pause: Option<Duration>,
     /// Whether removals of the name that `link` shares may come late: beyond its documented limit.
     pub(crate) beyond_limit: bool,
+    /// Whether the server removes files and empty directories by one request, as NFS 4 does, and not by two.
+    pub(crate) one_remove: bool,
     /// The safety steps that are left out.
     pub(crate) without: &'static [Step],
     /// Whether numbers are drawn; without, only the scheduler decides, which an exhaustive search needs.
@@ -75,6 +77,7 @@ impl Config {
             faults: Faults::ALL,
             longest_pause: (protocol == Protocol::Link).then_some(grace * 3 / 4),
             beyond_limit: false,
+            one_remove: true,
             without: &[],
             random: true,
             story: false,

@@ -31,6 +31,7 @@ library! {
 mod checks;
 mod client;
 mod config;
+mod conformance;
 mod explore;
 mod flufl;
 mod run;
@@ -38,6 +39,7 @@ mod server;
 mod world;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use config::Config;
@@ -55,6 +57,9 @@ usage: linklock-sim [--protocol link|dir] [--beyond-limit] --seed N     run one 
        linklock-sim [--protocol link|dir] [--beyond-limit] --pct N      the same, scheduled by PCT
        linklock-sim [--protocol link|dir] [--beyond-limit] --pct-seed N tell the story of a PCT seed
        linklock-sim [--protocol link|dir] --every N                     every schedule of the smallest world, at most N
+       linklock-sim conformance [DIR_A [DIR_B]]                         what the simulation and a real file system must
+                                                                        agree on: in the simulation, or in a directory,
+                                                                        which DIR_B is through another mount
 ";
 
 fn main() -> ExitCode {
@@ -77,6 +82,8 @@ enum Search {
     Random(u64),
     Pct(u64),
     Every(usize),
+    /// In these directories; without any, on the simulation.
+    Conformance(Vec<PathBuf>),
 }
 
 impl Job {
@@ -97,6 +104,7 @@ impl Job {
                 "--runs" => search = Some(Search::Random(args.next()?.parse().ok()?)),
                 "--pct" => search = Some(Search::Pct(args.next()?.parse().ok()?)),
                 "--every" => search = Some(Search::Every(args.next()?.parse().ok()?)),
+                "conformance" => search = Some(Search::Conformance(args.by_ref().map(PathBuf::from).collect())),
                 _ => return None,
             }
         }
@@ -125,6 +133,7 @@ impl Job {
             Search::Random(runs) => explore::random(&self.config, 0, runs),
             Search::Pct(runs) => explore::pct(&self.config, 0, runs),
             Search::Every(most) => explore::exhaustive(&self.config, most).0,
+            Search::Conformance(directories) => return conformance::tell(&directories, out),
         };
         writeln!(out, "{} runs, {} holds", summary.runs, summary.holds)?;
         match summary.violation {

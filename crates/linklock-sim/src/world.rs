@@ -4,9 +4,9 @@
 //! random number.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::checks;
 use crate::client::Dentry;
 use crate::config::{Config, Faults};
 use crate::lease::{LocalTime, ServerTime};
-use crate::server::{Answer, ROOT, Reply, Request, Server};
+use crate::server::{Answer, Handle, ROOT, Reply, Request, Server};
 
 /// One process on one machine.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct Host {
     pub(crate) cut_off: bool,
     /// Counts the changes that it made, which wake its own waiters.
     pub(crate) changes: u64,
-    pub(crate) dentries: BTreeMap<PathBuf, Dentry>,
+    pub(crate) dentries: BTreeMap<(Handle, OsString), Dentry>,
 }
 
 /// What a process believes: that it holds the lock until this moment on its own clock.
@@ -106,7 +106,7 @@ impl World {
         };
         Self {
             now: Duration::ZERO,
-            server: Server::new(server_time(Duration::ZERO)),
+            server: Server::new(server_time(Duration::ZERO), config.one_remove),
             server_step: Duration::ZERO,
             hosts: (0..hosts).map(host).collect(),
             // The last one comes when all is over, to see whether the lock can still be had.
