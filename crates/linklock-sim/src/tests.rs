@@ -115,13 +115,10 @@ fn the_races_of_flufl_lock_are_found() {
 #[test]
 fn a_protocol_without_one_of_its_safety_steps_is_caught() {
     use Protocol::{Dir, Link};
-    let worlds: [(Protocol, &'static [Step], u64); 8] = [
+    let worlds: [(Protocol, &'static [Step], u64); 7] = [
         // The bug: a request that was carried out once more, much later, set a dir lock's expiry back. The consequence: it
         // was broken under a live holder. The mend: it lasts from its last change.
         (Dir, &[Step::ExpiryFromChange], 10_000),
-        // The bug: a breaker that looked again believed a cached name, under which the broken lock still was, and moved
-        // what the name had become. The consequence: a live lock was taken. The mend: fresh names.
-        (Link, &[Step::FreshNames], 30_000),
         (Link, &[Step::Grace], 2_000),
         (Dir, &[Step::Grace], 2_000),
         (Dir, &[Step::DeadlineOfRefresh], 2_000),
@@ -133,4 +130,14 @@ fn a_protocol_without_one_of_its_safety_steps_is_caught() {
         let config = Config { without, ..Config::new(protocol) };
         assert_caught(&format!("{protocol} without {without:?}"), runs, &random(&config, 0, runs));
     }
+}
+
+/// The bug: a breaker that looked again believed a cached name, under which the broken lock still was, and moved what the
+/// name had become. The consequence: a live lock was taken. The mend: fresh names.
+#[test]
+fn a_breaker_without_fresh_names_is_caught() {
+    // It is rare. From this seed on, the first that is found is this one: a breaker is killed in the middle, and the next
+    // on its machine believes the name that the dead one looked up.
+    let config = Config { without: &[Step::FreshNames], ..Config::new(Protocol::Link) };
+    assert_caught("link without [FreshNames]", 2_000, &random(&config, 1_000_000, 2_000));
 }
