@@ -10,28 +10,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cache::Known;
 use crate::claim::Fingerprint;
 use crate::env::{Attr, Env, Liveness, Reach, Step, Watcher};
 use crate::lease::{LocalTime, ServerTime};
-use crate::server::{Answer, Handle, ROOT, Request};
+use crate::server::{Answer, Handle, Request};
 use crate::wait::Cancel;
-use crate::world::{Sim, error, random};
-
-/// A cached name.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Dentry {
-    /// `None`: there is no such name.
-    file: Option<Handle>,
-    /// Believed without asking up to this moment of the world's time.
-    until: Duration,
-}
-
-/// The cached names in a directory, believed up to this moment of the world's time.
-#[derive(Clone, Debug)]
-pub(crate) struct Listing {
-    names: Vec<OsString>,
-    until: Duration,
-}
+use crate::world::{Sim, error};
 
 /// Process `number`, on its machine.
 #[derive(Clone, Debug)]
@@ -41,11 +26,11 @@ pub(crate) struct SimEnv {
 }
 
 impl SimEnv {
-    fn host(&self) -> usize {
+    pub(crate) fn host(&self) -> usize {
         self.sim.with(|world| world.processes[self.number].host)
     }
 
-    fn call(&self, request: &Request) -> io::Result<Answer> {
+    pub(crate) fn call(&self, request: &Request) -> io::Result<Answer> {
         self.sim.call(self.number, request).map_err(error)
     }
 
@@ -55,110 +40,25 @@ impl SimEnv {
         result
     }
 
-    fn cache(&self, path: &Path, file: Option<Handle>) {
-        let random_age = self.sim.with(|world| world.config.random);
-        let age = if random_age && random(2) == 0 { 43 } else { 5 };
-        let host = self.host();
-        self.sim.with(|world| {
-            let until = world.now + Duration::from_secs(age);
-            world.hosts[host].dentries.insert(path.into(), Dentry { file, until });
-        });
-    }
-
-    fn forget(&self, path: &Path) {
-        let host = self.host();
-        self.sim.with(|world| world.hosts[host].dentries.retain(|known, _| !known.starts_with(path)));
-    }
-
-    fn cached(&self, path: &Path) -> Option<Dentry> {
-        let host = self.host();
-        self.sim.with(|world| world.hosts[host].dentries.get(path).copied().filter(|d| world.now < d.until))
-    }
-
-    /// The handle of a path, by the cache where it knows the name.
-    fn resolve(&self, path: &Path) -> io::Result<Handle> {
-        if path == Path::new(crate::DIR) {
-            return Ok(ROOT);
-        }
-        if let Some(known) = self.cached(path) {
-            return known.file.ok_or(error(ErrorKind::NotFound));
-        }
-        let (dir, name) = self.split(path)?;
-        match self.call(&Request::Lookup { dir, name }) {
-            Ok(Answer { file: Some((file, _)), .. }) => {
-                self.cache(path, Some(file));
-                Ok(file)
-            }
-            Ok(_) => Err(error(ErrorKind::NotFound)),
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                self.cache(path, None);
-                Err(e)
-            }
-            Err(e) => Err(e),
-        }
-    }
-
-    fn split(&self, path: &Path) -> io::Result<(Handle, OsString)> {
-        let invalid = || error(ErrorKind::InvalidInput);
-        let dir = self.resolve(path.parent().ok_or_else(invalid)?)?;
-        Ok((dir, path.file_name().ok_or_else(invalid)?.to_owned()))
-    }
-
-    /// Asks about the file that `path` is believed to be; once more with fresh names if that file is gone.
+    /// Asks about the file that `path` is believed to be.
     fn ask(&self, path: &Path, request: impl Fn(Handle) -> Request) -> io::Result<(Attr, Answer)> {
-        let mut answer = self.resolve(path).and_then(|file| self.call(&request(file)));
-        if answer.as_ref().is_err_and(|e| e.kind() == ErrorKind::StaleNetworkFileHandle) {
-            self.forget_with_parents(path);
-            answer = self.resolve(path).and_then(|file| self.call(&request(file)));
-        }
-        let answer = answer?;
+        let answer = self.afresh(&[path], || self.resolve(path).and_then(|file| self.call(&request(file.handle))))?;
         let (_, attr) = answer.file.ok_or(error(ErrorKind::NotFound))?;
         Ok((attr, answer))
     }
 
-    fn forget_with_parents(&self, path: &Path) {
-        let mut path = Some(path);
-        while let Some(this) = path.filter(|p| *p != Path::new(crate::DIR)) {
-            self.forget(this);
-            path = this.parent();
-        }
-    }
-
-    /// The names in a directory: as they are now, since opening it asks the server; from memory on a mount that does not
-    /// ask. The client's own changes there are known.
-    fn names_in(&self, dir: Handle) -> io::Result<Vec<OsString>> {
-        let host = self.host();
-        let known = self.sim.with(|world| {
-            let known = world.hosts[host].listings.get(&dir).filter(|known| world.now < known.until);
-            known.filter(|_| world.config.stale_lists).map(|known| known.names.clone())
+    /// Makes a name, whatever is known of it.
+    fn make(&self, path: &Path, request: impl Fn(Handle, OsString) -> Request) -> io::Result<Answer> {
+        let made = self.afresh(&[path], || {
+            let (dir, name) = self.split(path)?;
+            self.forget(dir, &name);
+            self.forget_listing(dir);
+            let answer = self.call(&request(dir, name.clone()))?;
+            self.cache(dir, name, answer.file.map(Known::new));
+            Ok(answer)
         });
-        if let Some(names) = known {
-            return Ok(names);
-        }
-        let names = self.call(&Request::ReadDir { dir })?.names;
-        self.sim.with(|world| {
-            let listing = Listing { names: names.clone(), until: world.now + Duration::from_secs(43) };
-            world.hosts[host].listings.insert(dir, listing);
-        });
-        Ok(names)
-    }
-
-    fn forget_listing(&self, dir: &Path) {
-        let host = self.host();
-        let dir = if dir == Path::new(crate::DIR) { Some(ROOT) } else { self.cached(dir).and_then(|known| known.file) };
-        self.sim.with(|world| dir.map(|dir| world.hosts[host].listings.remove(&dir)));
-    }
-
-    /// Changes a directory; once more with fresh names if the directory is gone.
-    fn change(&self, path: &Path, request: impl Fn(Handle, OsString) -> Request) -> io::Result<Answer> {
-        let mut answer = self.split(path).and_then(|(dir, name)| self.call(&request(dir, name)));
-        if answer.as_ref().is_err_and(|e| e.kind() == ErrorKind::StaleNetworkFileHandle) {
-            self.forget_with_parents(path);
-            answer = self.split(path).and_then(|(dir, name)| self.call(&request(dir, name)));
-        }
-        self.forget_listing(path.parent().unwrap_or(path));
         self.changed(path);
-        answer
+        made
     }
 
     /// Wakes the waiters of this machine, if it is the lock path that was changed.
@@ -171,19 +71,24 @@ impl SimEnv {
         self.sim.ring();
     }
 
-    /// A removal of a name that is known to be absent is not even sent.
-    fn remove(&self, path: &Path, request: impl Fn(Handle, OsString) -> Request) -> io::Result<()> {
-        if self.cached(path).is_some_and(|known| known.file.is_none()) {
-            return Err(error(ErrorKind::NotFound));
-        }
-        let removed = self.change(path, request).map(drop);
-        match &removed {
-            Ok(()) => {
-                self.forget(path);
-                self.cache(path, None);
+    /// What is known of the name decides whether a removal is sent: none of a name that is known to be absent, or of a file
+    /// where a directory is known. NFS 4 then has one request for both.
+    fn remove(&self, path: &Path, is_dir: bool) -> io::Result<()> {
+        let removed = self.afresh(&[path], || {
+            match (self.resolve(path)?.is_dir, is_dir) {
+                (true, false) => return Err(error(ErrorKind::IsADirectory)),
+                (false, true) => return Err(error(ErrorKind::NotADirectory)),
+                _ => {}
             }
-            Err(_) => self.forget(path),
-        }
+            let (dir, name) = self.split(path)?;
+            let sent = name.clone();
+            self.forget(dir, &name);
+            self.forget_listing(dir);
+            self.call(&if is_dir { Request::RmDir { dir, name: sent } } else { Request::Remove { dir, name: sent } })?;
+            self.cache(dir, name, None);
+            Ok(())
+        });
+        self.changed(path);
         removed
     }
 
@@ -201,15 +106,32 @@ impl SimEnv {
     }
 
     fn move_name(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let moved = self.resolve(from)?;
-        let (to_dir, new) = self.split(to)?;
-        let renamed = self.change(from, |dir, from| Request::Rename { dir, from, to_dir, to: new.clone() }).map(drop);
-        if renamed.is_ok() {
-            self.forget(from);
-            self.forget(to);
-            self.cache(from, None);
-            self.cache(to, Some(moved));
-        }
+        let renamed = self.afresh(&[from, to], || {
+            let moved = self.resolve(from)?;
+            let ((dir, old), (to_dir, new)) = (self.split(from)?, self.split(to)?);
+            // What is known of the new name may refuse it, unasked.
+            match self.cached(to_dir, &new).and_then(|known| known.file) {
+                Some(replaced) if replaced.handle == moved.handle => return Ok(()),
+                Some(replaced) if moved.is_dir && !replaced.is_dir => return Err(error(ErrorKind::NotADirectory)),
+                Some(replaced) if !moved.is_dir && replaced.is_dir => return Err(error(ErrorKind::IsADirectory)),
+                _ => {}
+            }
+            match self.call(&Request::Rename { dir, from: old.clone(), to_dir, to: new.clone() }) {
+                Ok(_) => {
+                    self.forget_listing(dir);
+                    self.forget(dir, &old);
+                    self.cache(to_dir, new, Some(moved));
+                    Ok(())
+                }
+                Err(e) => {
+                    if e.kind() == ErrorKind::NotFound {
+                        self.cache(dir, old, None);
+                    }
+                    Err(e)
+                }
+            }
+        });
+        self.changed(from);
         self.tell(&format!("rename {} to {}", Self::show(from), Self::show(to)), renamed)
     }
 
@@ -271,14 +193,13 @@ impl Env for SimEnv {
         &self,
         path: &Path,
         content: &[u8],
-        _: u32,
+        mode: u32,
         expiry: &mut dyn FnMut(&Attr) -> ServerTime,
     ) -> io::Result<()> {
         let verifier = self.sim.with(|world| world.next_serial()).into();
-        let made = self.change(path, |dir, name| Request::Create { dir, name, verifier });
+        let made = self.make(path, |dir, name| Request::Create { dir, name, mode, verifier });
         let made = self.tell(&format!("create {}", Self::show(path)), made)?;
         let (file, attr) = made.file.ok_or(error(ErrorKind::NotFound))?;
-        self.cache(path, Some(file));
         let mtime = Some(expiry(&attr));
         self.call(&Request::Write { file, content: content.to_vec() })?;
         self.call(&Request::SetMtime { file, mtime }).map(drop)
@@ -295,74 +216,72 @@ impl Env for SimEnv {
     }
 
     fn stat(&self, path: &Path) -> io::Result<Attr> {
-        let host = self.host();
-        if path == Path::new(crate::DIR) {
+        if let Ok(Known { handle, is_dir: true }) = self.resolve(path) {
             // New attributes of a directory make the client ask again for the names in it.
-            self.sim.with(|world| world.hosts[host].dentries.clear());
+            let host = self.host();
+            self.sim.with(|world| world.hosts[host].dentries.retain(|(dir, _), _| *dir != handle));
+            self.forget_listing(handle);
         }
-        let stat = self.ask(path, |file| {
-            self.sim.with(|world| world.hosts[host].listings.remove(&file));
-            Request::GetAttr { file }
-        });
-        let stat = stat.map(|(attr, _)| attr);
+        let stat = self.ask(path, |file| Request::GetAttr { file }).map(|(attr, _)| attr);
         let links = stat.as_ref().map_or(0, |attr| attr.nlink);
         self.tell(&format!("stat {} ({links} links)", Self::show(path)), stat)
     }
 
-    fn read(&self, path: &Path, _: usize) -> io::Result<(Attr, Vec<u8>)> {
-        let read = self.ask(path, |file| Request::Read { file }).map(|(attr, answer)| (attr, answer.content));
+    fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        let read = self.ask(path, |file| Request::Read { file }).map(|(attr, mut answer)| {
+            answer.content.truncate(limit);
+            (attr, answer.content)
+        });
         self.tell(&format!("read {}", Self::show(path)), read)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        let mut listed = self.resolve(path).and_then(|dir| self.names_in(dir));
-        if listed.as_ref().is_err_and(|e| e.kind() == ErrorKind::StaleNetworkFileHandle) {
-            self.forget_with_parents(path);
-            listed = self.resolve(path).and_then(|dir| self.names_in(dir));
-        }
+        let listed = self.afresh(&[path], || self.resolve(path).and_then(|dir| self.names_in(dir.handle)));
         self.tell(&format!("list {}", Self::show(path)), listed)
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let file = self.resolve(from)?;
-        // The client drops what it knows of the new name before it asks.
-        self.forget(to);
-        let linked = self.change(to, |dir, name| Request::Link { file, dir, name }).map(drop);
-        if linked.is_ok() {
-            self.cache(to, Some(file));
-        }
-        self.tell(&format!("link {} to {}", Self::show(from), Self::show(to)), linked)
+        let linked = self.afresh(&[from, to], || {
+            let file = self.resolve(from)?.handle;
+            self.make(to, |dir, name| Request::Link { file, dir, name })
+        });
+        self.tell(&format!("link {} to {}", Self::show(from), Self::show(to)), linked.map(drop))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.removing(from, || self.move_name(from, to))
     }
 
-    fn rename_noreplace(&self, _: &Path, _: &Path) -> io::Result<()> {
-        Err(error(ErrorKind::InvalidInput))
+    /// The flag does not go over the wire, but the kernel looks at what it knows first.
+    fn rename_noreplace(&self, _: &Path, to: &Path) -> io::Result<()> {
+        let (dir, name) = self.split(to)?;
+        let known = self.cached(dir, &name).is_some_and(|known| known.file.is_some());
+        Err(error(if known { ErrorKind::AlreadyExists } else { ErrorKind::InvalidInput }))
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        let removed = self.removing(path, || self.remove(path, |dir, name| Request::Remove { dir, name }));
+        let removed = self.removing(path, || self.remove(path, false));
         self.tell(&format!("unlink {}", Self::show(path)), removed)
     }
 
-    fn mkdir(&self, path: &Path, _: u32) -> io::Result<()> {
-        let made = self.change(path, |dir, name| Request::MkDir { dir, name });
-        match &made {
-            Ok(Answer { file, .. }) => self.cache(path, file.map(|(file, _)| file)),
-            Err(_) => self.forget(path),
-        }
+    fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()> {
+        let made = self.make(path, |dir, name| Request::MkDir { dir, name, mode });
         self.tell(&format!("mkdir {}", Self::show(path)), made.map(drop))
     }
 
-    fn chmod(&self, _: &Path, _: u32) -> io::Result<()> {
-        Ok(())
+    fn chmod(&self, path: &Path, mode: u32) -> io::Result<()> {
+        self.ask(path, |file| Request::SetMode { file, mode }).map(drop)
     }
 
     fn rmdir(&self, path: &Path) -> io::Result<()> {
-        let removed = self.remove(path, |dir, name| Request::RmDir { dir, name });
+        let remove = || self.remove(path, true);
+        let one_remove = self.sim.with(|world| world.config.one_remove && world.config.longest_pause.is_some());
+        let removed = if one_remove { self.removing(path, remove) } else { remove() };
         self.tell(&format!("rmdir {}", Self::show(path)), removed)
+    }
+
+    fn removes_by_name_alone(&self, _: &Path) -> bool {
+        self.sim.with(|world| world.config.one_remove)
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

@@ -84,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) clock_goes_back: bool,
     /// Whether the server's clock is stepped far beyond the grace. Then there may be two holders: only fencing is left.
     pub(crate) clocks_fail: bool,
+    /// Whether the server removes files and empty directories by one request, as NFS 4 does, and not by two.
+    pub(crate) one_remove: bool,
     /// The safety steps that are left out.
     pub(crate) without: &'static [Step],
     /// Whether numbers are drawn; without, only the scheduler decides, which an exhaustive search needs.
@@ -111,6 +113,7 @@ impl Config {
             stale_lists: false,
             clock_goes_back: false,
             clocks_fail: false,
+            one_remove: true,
             without: &[],
             random: true,
             story: false,

@@ -45,21 +45,21 @@ pub(crate) fn one_pct(config: &Config, seed: u64) -> Option<Outcome> {
 const RUNS_A_SEED: u64 = 50;
 
 fn pct_runs(config: &Config, seed: u64) -> Vec<Outcome> {
-    schedule(config, PctScheduler::new_from_seed(seed, 4, RUNS_A_SEED as usize))
+    runs_of(config, PctScheduler::new_from_seed(seed, 4, RUNS_A_SEED as usize))
 }
 
 /// Every schedule of a world without random numbers, or the first `most` of them. Says whether it was all.
 pub(crate) fn exhaustive(config: &Config, most: usize) -> (Summary, bool) {
     let config = Config { random: false, ..config.clone() };
     let mut summary = Summary::default();
-    add(&mut summary, 0, schedule(&config, DfsScheduler::new(Some(most), false)));
+    add(&mut summary, 0, runs_of(&config, DfsScheduler::new(Some(most), false)));
     let all = summary.runs < most as u64;
     (summary, all)
 }
 
 /// One random run.
 pub(crate) fn one(config: &Config, seed: u64) -> Outcome {
-    let outcomes = schedule(config, RandomScheduler::new_from_seed(seed, 1));
+    let outcomes = runs_of(config, RandomScheduler::new_from_seed(seed, 1));
     outcomes.into_iter().next().unwrap_or(Outcome { violation: None, story: Vec::new(), holds: 0 })
 }
 
@@ -86,14 +86,23 @@ fn add(summary: &mut Summary, seed: u64, outcomes: Vec<Outcome>) -> bool {
     false
 }
 
-fn schedule(config: &Config, scheduler: impl Scheduler + 'static) -> Vec<Outcome> {
+fn runs_of(config: &Config, scheduler: impl Scheduler + 'static) -> Vec<Outcome> {
+    let config = config.clone();
+    schedule(scheduler, move || run(&config))
+}
+
+/// Plays under a scheduler, for as long as that goes on.
+pub(crate) fn schedule<T: Send + 'static>(
+    scheduler: impl Scheduler + 'static,
+    play: impl Fn() -> T + Send + Sync + 'static,
+) -> Vec<T> {
     let mut settings = shuttle::Config::new();
     settings.failure_persistence = FailurePersistence::None;
     settings.stack_size = 0x20000;
     let outcomes = Arc::new(Mutex::new(Vec::new()));
-    let (config, collected) = (config.clone(), Arc::clone(&outcomes));
+    let collected = Arc::clone(&outcomes);
     Runner::new(scheduler, settings).run(move || {
-        let outcome = run(&config);
+        let outcome = play();
         collected.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
     });
     std::mem::take(&mut *outcomes.lock().unwrap_or_else(PoisonError::into_inner))

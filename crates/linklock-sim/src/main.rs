@@ -4,6 +4,8 @@
 //! clients, under schedules and faults drawn by shuttle. `--seed N` runs one again and tells its story.
 
 #[cfg(test)]
+mod regressions;
+#[cfg(test)]
 #[expect(clippy::print_stdout, reason = "the figures of a proof are for people to read")]
 mod tests;
 
@@ -28,9 +30,11 @@ library! {
     "../../linklock/src/wait.rs" wait,
 }
 
+mod cache;
 mod checks;
 mod client;
 mod config;
+mod conformance;
 mod explore;
 mod fate;
 mod flufl;
@@ -39,6 +43,7 @@ mod server;
 mod world;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use config::Config;
@@ -56,7 +61,11 @@ usage: linklock-sim [--protocol link|dir] [WORLD] --seed N     run one seed and 
        linklock-sim [--protocol link|dir] [WORLD] --pct N      the same, scheduled by PCT
        linklock-sim [--protocol link|dir] [WORLD] --pct-seed N tell the story of a PCT seed
        linklock-sim [--protocol link|dir] --every N                     every schedule of the smallest world, at most N
+       linklock-sim conformance [DIR_A [DIR_B]]                         what the simulation and a real file system must
+                                                                        agree on: in the simulation, or in a directory,
+                                                                        which DIR_B is through another mount
 WORLD: --beyond-limit     with what link cannot bear
+       --clock-set-back   with a server whose clock is set back again and again
        --failing-clocks   with clocks that have live locks broken: only fencing is left
 ";
 
@@ -80,11 +89,14 @@ enum Search {
     Random(u64),
     Pct(u64),
     Every(usize),
+    /// In these directories; without any, on the simulation.
+    Conformance(Vec<PathBuf>),
 }
 
 impl Job {
     fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
-        let (mut protocol, mut beyond_limit, mut failing_clocks, mut search) = (Protocol::Link, false, false, None);
+        let (mut protocol, mut search) = (Protocol::Link, None);
+        let (mut beyond_limit, mut clock_set_back, mut failing_clocks) = (false, false, false);
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--protocol" => {
@@ -96,11 +108,13 @@ impl Job {
                 }
                 "--beyond-limit" => beyond_limit = true,
                 "--failing-clocks" => failing_clocks = true,
+                "--clock-set-back" => clock_set_back = true,
                 "--pct-seed" => search = Some(Search::PctStory(args.next()?.parse().ok()?)),
                 "--seed" => search = Some(Search::Story(args.next()?.parse().ok()?)),
                 "--runs" => search = Some(Search::Random(args.next()?.parse().ok()?)),
                 "--pct" => search = Some(Search::Pct(args.next()?.parse().ok()?)),
                 "--every" => search = Some(Search::Every(args.next()?.parse().ok()?)),
+                "conformance" => search = Some(Search::Conformance(args.by_ref().map(PathBuf::from).collect())),
                 _ => return None,
             }
         }
@@ -111,6 +125,9 @@ impl Job {
         };
         if beyond_limit {
             config = config.beyond_the_limit();
+        }
+        if clock_set_back {
+            config = config.with_clock_set_back();
         }
         if failing_clocks {
             config = config.with_failing_clocks();
@@ -135,6 +152,7 @@ impl Job {
             Search::Random(runs) => explore::random(&self.config, 0, runs),
             Search::Pct(runs) => explore::pct(&self.config, 0, runs),
             Search::Every(most) => explore::exhaustive(&self.config, most).0,
+            Search::Conformance(directories) => return conformance::tell(&directories, out),
         };
         writeln!(out, "{} runs, {} holds", summary.runs, summary.holds)?;
         match summary.violation {

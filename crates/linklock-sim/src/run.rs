@@ -79,7 +79,7 @@ fn live<R>(sim: &Arc<Sim>, number: usize, life: impl FnOnce(&SimEnv) -> R) -> Op
     }
 }
 
-fn place(env: &SimEnv, config: &Config) -> Option<Place> {
+pub(crate) fn place(env: &SimEnv, config: &Config) -> Option<Place> {
     let path = Path::new(crate::DIR).join(crate::LOCK);
     Some(Place {
         env: Arc::new(env.clone()),
@@ -166,7 +166,7 @@ fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
 }
 
 /// Trusts the lock, up to the stake's deadline.
-fn believe(env: &SimEnv, stake: &Stake) {
+pub(crate) fn believe(env: &SimEnv, stake: &Stake) {
     trust(env, stake.claim.token.to_string(), stake.fence, stake.lease.deadline);
 }
 

@@ -34,6 +34,7 @@ pub(crate) enum Request {
     Create {
         dir: Handle,
         name: OsString,
+        mode: u32,
         verifier: u64,
     },
     Write {
@@ -43,6 +44,10 @@ pub(crate) enum Request {
     SetMtime {
         file: Handle,
         mtime: Option<ServerTime>,
+    },
+    SetMode {
+        file: Handle,
+        mode: u32,
     },
     Link {
         file: Handle,
@@ -62,6 +67,7 @@ pub(crate) enum Request {
     MkDir {
         dir: Handle,
         name: OsString,
+        mode: u32,
     },
     RmDir {
         dir: Handle,
@@ -91,6 +97,7 @@ struct Node {
     nlink: u64,
     mtime: ServerTime,
     ctime: ServerTime,
+    mode: u32,
     verifier: u64,
 }
 
@@ -99,14 +106,19 @@ pub(crate) struct Server {
     nodes: BTreeMap<Handle, Node>,
     free_inodes: Vec<u64>,
     next: u64,
+    /// Whether one request removes files and empty directories alike, as in NFS 4.
+    one_remove: bool,
 }
+
+/// Of the directory that the lock is in.
+const ROOT_MODE: u32 = 0o1755;
 
 pub(crate) const ROOT: Handle = Handle(1);
 
 impl Server {
-    pub(crate) fn new(now: ServerTime) -> Self {
-        let mut server = Self { nodes: BTreeMap::new(), free_inodes: Vec::new(), next: 1 };
-        server.add(Body::Dir(BTreeMap::new()), now, 0);
+    pub(crate) fn new(now: ServerTime, one_remove: bool) -> Self {
+        let mut server = Self { nodes: BTreeMap::new(), free_inodes: Vec::new(), next: 1, one_remove };
+        server.add(Body::Dir(BTreeMap::new()), ROOT_MODE, now, 0);
         server
     }
 
@@ -124,7 +136,7 @@ impl Server {
             Request::ReadDir { dir } => {
                 Ok(Answer { names: self.entries(*dir)?.keys().cloned().collect(), ..Answer::default() })
             }
-            Request::Create { dir, name, verifier } => self.create(*dir, name, *verifier, now),
+            Request::Create { dir, name, mode, verifier } => self.create((*dir, name), *mode, *verifier, now),
             Request::Write { file, content } => {
                 let node = self.node_mut(*file)?;
                 node.body = Body::File(content.clone());
@@ -137,9 +149,18 @@ impl Server {
                 node.ctime = now;
                 self.with_attr(*file)
             }
+            Request::SetMode { file, mode } => {
+                let node = self.node_mut(*file)?;
+                node.mode = *mode;
+                node.ctime = now;
+                self.with_attr(*file)
+            }
             Request::Link { file, dir, name } => {
                 self.node(*file)?;
                 self.must_be_absent(*dir, name)?;
+                if self.is_dir(*file)? {
+                    return Err(ErrorKind::Unsupported);
+                }
                 self.entries_mut(*dir, now)?.insert(name.clone(), *file);
                 let node = self.node_mut(*file)?;
                 node.nlink += 1;
@@ -147,33 +168,31 @@ impl Server {
                 self.with_attr(*file)
             }
             Request::Rename { dir, from, to_dir, to } => self.rename((*dir, from), (*to_dir, to), now),
-            Request::Remove { dir, name } => {
-                let file = self.child(*dir, name)?;
-                if matches!(self.node(file)?.body, Body::Dir(_)) {
-                    return Err(ErrorKind::IsADirectory);
-                }
-                self.entries_mut(*dir, now)?.remove(name);
-                self.drop_link(file, now)
-            }
-            Request::MkDir { dir, name } => {
+            Request::Remove { dir, name } => self.remove((*dir, name), false, now),
+            Request::MkDir { dir, name, mode } => {
                 self.must_be_absent(*dir, name)?;
                 self.entries(*dir)?;
-                let made = self.add(Body::Dir(BTreeMap::new()), now, 0);
+                let made = self.add(Body::Dir(BTreeMap::new()), *mode, now, 0);
                 self.entries_mut(*dir, now)?.insert(name.clone(), made);
                 self.with_attr(made)
             }
-            Request::RmDir { dir, name } => {
-                let file = self.child(*dir, name)?;
-                if !self.entries(file)?.is_empty() {
-                    return Err(ErrorKind::DirectoryNotEmpty);
-                }
-                self.entries_mut(*dir, now)?.remove(name);
-                self.drop_link(file, now)
-            }
+            Request::RmDir { dir, name } => self.remove((*dir, name), true, now),
         }
     }
 
-    fn create(&mut self, dir: Handle, name: &OsString, verifier: u64, now: ServerTime) -> Reply {
+    fn remove(&mut self, (dir, name): (Handle, &OsString), wants_dir: bool, now: ServerTime) -> Reply {
+        let file = self.child(dir, name)?;
+        match &self.node(file)?.body {
+            Body::Dir(_) if !wants_dir && !self.one_remove => return Err(ErrorKind::IsADirectory),
+            Body::File(_) if wants_dir && !self.one_remove => return Err(ErrorKind::NotADirectory),
+            Body::Dir(entries) if !entries.is_empty() => return Err(ErrorKind::DirectoryNotEmpty),
+            _ => {}
+        }
+        self.entries_mut(dir, now)?.remove(name);
+        self.drop_link(file, now)
+    }
+
+    fn create(&mut self, (dir, name): (Handle, &OsString), mode: u32, verifier: u64, now: ServerTime) -> Reply {
         match self.child(dir, name) {
             // The same request again.
             Ok(file) if self.node(file)?.verifier == verifier => return self.with_attr(file),
@@ -181,14 +200,14 @@ impl Server {
             Err(ErrorKind::NotFound) => {}
             Err(e) => return Err(e),
         }
-        let made = self.add(Body::File(Vec::new()), now, verifier);
+        let made = self.add(Body::File(Vec::new()), mode, now, verifier);
         self.entries_mut(dir, now)?.insert(name.clone(), made);
         self.with_attr(made)
     }
 
     fn rename(&mut self, from: (Handle, &OsString), to: (Handle, &OsString), now: ServerTime) -> Reply {
         let moved = self.child(from.0, from.1)?;
-        let moved_is_dir = matches!(self.node(moved)?.body, Body::Dir(_));
+        let moved_is_dir = self.is_dir(moved)?;
         self.entries(to.0)?;
         if let Ok(replaced) = self.child(to.0, to.1) {
             // Two links of one file: a success that does nothing.
@@ -210,11 +229,11 @@ impl Server {
         Ok(Answer::default())
     }
 
-    fn add(&mut self, body: Body, now: ServerTime, verifier: u64) -> Handle {
+    fn add(&mut self, body: Body, mode: u32, now: ServerTime, verifier: u64) -> Handle {
         let handle = Handle(self.next);
         self.next += 1;
         let inode = self.free_inodes.pop().unwrap_or(self.next);
-        self.nodes.insert(handle, Node { inode, body, nlink: 1, mtime: now, ctime: now, verifier });
+        self.nodes.insert(handle, Node { inode, body, nlink: 1, mtime: now, ctime: now, mode, verifier });
         handle
     }
 
@@ -236,6 +255,10 @@ impl Server {
 
     fn node_mut(&mut self, file: Handle) -> Result<&mut Node, ErrorKind> {
         self.nodes.get_mut(&file).ok_or(ErrorKind::StaleNetworkFileHandle)
+    }
+
+    fn is_dir(&self, file: Handle) -> Result<bool, ErrorKind> {
+        Ok(matches!(self.node(file)?.body, Body::Dir(_)))
     }
 
     fn entries(&self, dir: Handle) -> Result<&BTreeMap<OsString, Handle>, ErrorKind> {
@@ -273,8 +296,15 @@ impl Server {
             Body::Dir(_) => (FileKind::Directory, 0),
         };
         let id = FileId { device: 1, inode: node.inode };
-        let attr =
-            Attr { id, kind, nlink: node.nlink, len: len as u64, mtime: node.mtime, ctime: node.ctime, mode: 0o1755 };
+        let attr = Attr {
+            id,
+            kind,
+            nlink: node.nlink,
+            len: len as u64,
+            mtime: node.mtime,
+            ctime: node.ctime,
+            mode: node.mode,
+        };
         Ok(Answer { file: Some((file, attr)), ..Answer::default() })
     }
 }

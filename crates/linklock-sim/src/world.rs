@@ -4,16 +4,16 @@
 //! random number.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shuttle::rand::Rng;
 
+use crate::cache::{Dentry, Listing};
 use crate::checks;
-use crate::client::{Dentry, Listing};
 use crate::config::{Config, Faults};
 use crate::lease::{LocalTime, ServerTime};
 use crate::server::{Answer, Handle, ROOT, Reply, Request, Server};
@@ -44,7 +44,7 @@ pub(crate) struct Host {
     pub(crate) suspended: bool,
     /// Counts the changes that it made, which wake its own waiters.
     pub(crate) changes: u64,
-    pub(crate) dentries: BTreeMap<PathBuf, Dentry>,
+    pub(crate) dentries: BTreeMap<(Handle, OsString), Dentry>,
     pub(crate) listings: BTreeMap<Handle, Listing>,
 }
 
@@ -119,7 +119,10 @@ impl World {
         };
         Self {
             now: Duration::ZERO,
-            server: Server::new(ServerTime::from_parts(SERVER_START.as_secs() as i64, SERVER_START.subsec_nanos())),
+            server: Server::new(
+                ServerTime::from_parts(SERVER_START.as_secs() as i64, SERVER_START.subsec_nanos()),
+                config.one_remove,
+            ),
             server_ahead: Duration::ZERO,
             server_behind: Duration::ZERO,
             restarts: 0,
@@ -251,6 +254,10 @@ impl World {
             && match request {
                 Request::Remove { dir, name } => *dir == ROOT && name == shared,
                 Request::Rename { dir, from, .. } => *dir == ROOT && from == shared,
+                // On NFS 4 it may remove a link lock, if there are any.
+                Request::RmDir { dir, name } => {
+                    *dir == ROOT && name == shared && self.config.one_remove && self.config.longest_pause.is_some()
+                }
                 // Repeated late, it sets the mtime to the server's now, over the expiry.
                 Request::Write { .. } => self.config.longest_pause.is_some(),
                 _ => false,

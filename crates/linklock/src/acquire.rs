@@ -128,8 +128,7 @@ impl Contender<'_> {
             let lock = match self.waiter.look()? {
                 Seen::Free => return self.seen_free(),
                 Seen::EmptyDirectory { ours: true } => {
-                    // A free lock. rmdir cannot hit one that was taken meanwhile: that is not empty.
-                    let _ = place.env.rmdir(place.lock_path());
+                    place.clear();
                     return self.seen_free();
                 }
                 Seen::EmptyDirectory { ours: false } => {

@@ -106,6 +106,9 @@ pub(crate) trait Env: Debug + Send + Sync {
     /// Sets the permissions, whatever the umask.
     fn chmod(&self, path: &Path, mode: u32) -> io::Result<()>;
     fn rmdir(&self, path: &Path) -> io::Result<()>;
+    /// Whether a removal there takes whatever has the name by the time that it is carried out, be it a file or an empty
+    /// directory: so does NFS 4. True if it is not known.
+    fn removes_by_name_alone(&self, dir: &Path) -> bool;
 
     fn watcher(&self) -> Box<dyn Watcher>;
 
@@ -144,6 +147,8 @@ pub(crate) enum Step {
     FreshNames,
     /// A dir lock lasts from its last change, whatever its mtime says.
     ExpiryFromChange,
+    /// Where a removal takes whatever has the name, those who clear the lock path take turns.
+    ClearInTurn,
     /// A fencing token is given only if the lock is still ours after the number was there.
     FenceSeesLock,
     /// A fencing token is given only if no greater one is seen after it was there.

@@ -7,11 +7,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::turn::Turn;
 use super::{
     Attempt, Break, CONTENT_LIMIT, Place, Protocol, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
 };
 use crate::claim::{Claim, bytes_of};
-use crate::env::{FileKind, Step};
+use crate::env::{Attr, FileKind, Step};
 use crate::error::{Error, Lost};
 use crate::inspect::About;
 
@@ -53,9 +54,25 @@ impl Dir {
         place.path.beside(&claim.token).join(claim.token.as_os_str())
     }
 
+    /// Whether the entry that was asked for is there.
+    fn is_there(place: &Place, stake: &Stake, entry: io::Result<Attr>) -> io::Result<bool> {
+        match entry {
+            Ok(attr) => {
+                place.note_times(stake, &attr);
+                Ok(true)
+            }
+            Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
     /// The guard of a breaker that died is in the way of all others: where the directory lets any user remove its files,
     /// so must the guard.
     fn guard_mode(place: &Place) -> Option<u32> {
+        // To ask for the directory's attributes makes an NFS client forget the names in it, too.
+        if !place.keeps(Step::FreshNames) {
+            return None;
+        }
         let parent = place.env.stat(place.path.dir()).ok()?.mode;
         (parent & STICKY == 0 && parent & 0o022 != 0).then_some(0o755 | parent & 0o022)
     }
@@ -75,12 +92,31 @@ impl Dir {
             _ => place.env.rename(&from, to),
         }
     }
+}
 
-    /// Clears the lock path after its entry was removed. A held lock is not empty, so it cannot be hit.
-    fn clear(place: &Place) {
-        // Not there, or taken again: both are as well.
+/// Clears the lock path once it is an empty directory: after a release, after a break, or what a crash left. Whatever
+/// becomes of it, the lock is free.
+pub(crate) fn clear(place: &Place) {
+    let one_by_one = place.env.removes_by_name_alone(place.path.dir()) && place.keeps(Step::ClearInTurn);
+    if one_by_one && !place.path.is_guard {
+        return clear_in_turn(place);
+    }
+    // A held dir lock is not empty, and a link lock is no directory: neither can be hit. At a guard's path there is never a
+    // link lock.
+    let _ = place.env.rmdir(place.lock_path());
+}
+
+/// For NFS 4, where rmdir may remove a link lock that came after the look. In turn nobody else makes room for one: while it
+/// is our turn, the lock path stays a directory until we remove it.
+fn clear_in_turn(place: &Place) {
+    // Another's turn: it clears it, or whoever comes next.
+    let Ok(Some(turn)) = Turn::take(place) else { return };
+    // First the directory's attributes: an NFS client may believe in what was there before.
+    let fresh = place.env.stat(place.path.dir());
+    if fresh.is_ok() && matches!(place.look(), Ok(Seen::EmptyDirectory { ours: true })) && turn.is_ours() {
         let _ = place.env.rmdir(place.lock_path());
     }
+    turn.end();
 }
 
 impl Steps for Dir {
@@ -118,7 +154,7 @@ impl Steps for Dir {
         }
         // Never by rename's word alone: its reply may have been lost. Our entry's name is ours alone, so if it is under
         // the lock path, the lock is ours.
-        match self.holds(place, stake) {
+        match Self::is_there(place, stake, place.env.stat(&Self::entry(place, &stake.claim))) {
             Ok(true) if place.env.now() < stake.lease.deadline || !place.keeps(Step::DeadlineOnceWon) => {
                 return Ok(Attempt::Won);
             }
@@ -147,14 +183,7 @@ impl Steps for Dir {
     }
 
     fn holds(&self, place: &Place, stake: &Stake) -> io::Result<bool> {
-        match place.env.stat(&Self::entry(place, &stake.claim)) {
-            Ok(attr) => {
-                place.note_times(stake, &attr);
-                Ok(true)
-            }
-            Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => Ok(false),
-            Err(e) => Err(e),
-        }
+        Self::is_there(place, stake, place.stat_afresh(&Self::entry(place, &stake.claim)))
     }
 
     fn held_file(&self, place: &Place, claim: &Claim) -> PathBuf {
@@ -178,7 +207,7 @@ impl Steps for Dir {
             Err(e) if e.kind() == io::ErrorKind::NotADirectory => {}
             Err(e) => return Err(Error::io(place.lock_path(), "release the lock", e)),
         }
-        Self::clear(place);
+        clear(place);
         if place.env.now() < stake.lease.deadline { Ok(()) } else { Err(Error::lost(place.lock_path(), Lost::Overdue)) }
     }
 
@@ -199,7 +228,7 @@ impl Steps for Dir {
             Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => return Ok(Break::Changed),
             Err(e) => return Err(place.break_failed(seen, e)),
         }
-        Self::clear(place);
+        clear(place);
         Ok(Break::Done)
     }
 }

@@ -2,16 +2,14 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use super::turn::Turn;
 use super::{
     Attempt, Break, CONTENT_LIMIT, Place, Protocol, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
 };
-use crate::acquire;
 use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, FileKind, Step};
 use crate::error::{Error, Lost};
-use crate::wait::Wait;
 
 #[derive(Debug)]
 pub(super) struct Link;
@@ -145,7 +143,7 @@ impl Steps for Link {
     }
 
     fn holds(&self, place: &Place, stake: &Stake) -> io::Result<bool> {
-        match place.env.stat(place.lock_path()) {
+        match place.stat_afresh(place.lock_path()) {
             Ok(attr) => Self::is_ours(place, stake, &attr),
             Err(e) if is_gone(&e) => Ok(false),
             Err(e) => Err(e),
@@ -184,33 +182,17 @@ impl Steps for Link {
     fn break_lock(&self, place: &Place, seen: &SeenLock) -> Result<Break, Error> {
         // Removing the shared name is unconditional, so breakers take turns: a second one that judged the same lock
         // would remove the successor's. The guard is a dir lock, which has no such trouble itself.
-        let guard = Place {
-            path: place.path.breakers_guard(),
-            protocol: Protocol::Dir,
-            lifetime: GUARD_LIFETIME,
-            fence: false,
-            ..place.clone()
-        };
         if !place.keeps(Step::BreakersGuard) {
             return break_in_turn(place, seen, None);
         }
-        let turn = match acquire::acquire(&guard, &Wait::not_at_all()) {
-            Ok(turn) => turn,
-            Err(e) if e.is_timeout() => return Ok(Break::Busy),
-            Err(e) => return Err(e),
-        };
-        let broken = break_in_turn(place, seen, Some((&guard, &turn)));
-        if let Err(e) = guard.protocol.steps().release(&guard, &turn) {
-            tracing::warn!(lock = %place.lock_path().display(), error = %e, "the breakers' guard could not be released");
-        }
+        let Some(turn) = Turn::take(place)? else { return Ok(Break::Busy) };
+        let broken = break_in_turn(place, seen, Some(&turn));
+        turn.end();
         broken
     }
 }
 
-/// Longer than the few calls of a break take; not so long that a breaker that is cut off holds up the others.
-const GUARD_LIFETIME: Duration = Duration::from_secs(15);
-
-fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<(&Place, &Stake)>) -> Result<Break, Error> {
+fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<Break, Error> {
     let env = place.env.as_ref();
     // Look again: whoever had the turn before us may have broken it. The directory's attributes first: an NFS client that
     // still believes in the old name would show the broken claim, under a name that is its successor's by now.
@@ -225,7 +207,7 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<(&Place, &Stake)>)
     let Some(claim) = &seen.claim else { return Ok(Break::Changed) };
     // A fresh name: rename onto another link of the same file would do nothing and say that all is well.
     let aside = place.path.beside(&place.new_claim()?.token);
-    if !turn.is_none_or(|(guard, turn)| is_our_turn(guard, turn)) {
+    if !turn.is_none_or(Turn::is_ours) {
         return Ok(Break::Changed);
     }
     match env.rename(place.lock_path(), &aside) {
@@ -248,12 +230,6 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<(&Place, &Stake)>)
         }
     }
     Ok(Break::Done)
-}
-
-fn is_our_turn(guard: &Place, turn: &Stake) -> bool {
-    let holds = guard.protocol.steps().holds(guard, turn).unwrap_or(false);
-    // The clock last: what it says holds for the very next call.
-    holds && guard.env.now() < turn.lease.deadline
 }
 
 /// Undoes the move of a lock that was not to be broken. It must never replace a lock that was taken meanwhile.

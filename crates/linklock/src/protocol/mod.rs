@@ -3,6 +3,7 @@
 mod dir;
 pub(crate) mod fence;
 mod link;
+mod turn;
 
 use std::fmt;
 use std::io;
@@ -217,7 +218,7 @@ impl Place {
     pub(crate) fn look(&self) -> Result<Seen, Error> {
         // What is there may be another thing from one call to the next; then look again.
         for _ in 0..64 {
-            let attr = match self.stat_afresh() {
+            let attr = match self.stat_afresh(self.lock_path()) {
                 Ok(attr) => attr,
                 Err(e) if is_gone(&e) => return Ok(Seen::Free),
                 Err(e) => return Err(Error::io(self.lock_path(), "look at the lock", e)),
@@ -239,11 +240,19 @@ impl Place {
         Ok(Seen::Free)
     }
 
-    /// The lock path's attributes. That a name is absent may be an NFS client's memory of long ago; asking for the
-    /// directory's attributes makes it forget that, if the directory has changed since.
-    fn stat_afresh(&self) -> io::Result<Attr> {
-        match self.env.stat(self.lock_path()) {
-            Err(e) if is_gone(&e) => self.env.stat(self.path.dir()).and_then(|_| self.env.stat(self.lock_path())),
+    /// Makes room for an attempt where the lock path is an empty directory of ours.
+    pub(crate) fn clear(&self) {
+        // Where rename cannot be told not to replace it, there is no need to.
+        if self.protocol == Protocol::Link || !self.env.removes_by_name_alone(self.path.dir()) {
+            dir::clear(self);
+        }
+    }
+
+    /// The attributes of the lock path, or of what is below it. That a name is absent may be an NFS client's memory of long
+    /// ago; asking for the directory's attributes makes it forget that, if the directory has changed since.
+    fn stat_afresh(&self, path: &Path) -> io::Result<Attr> {
+        match self.env.stat(path) {
+            Err(e) if is_gone(&e) => self.env.stat(self.path.dir()).and_then(|_| self.env.stat(path)),
             stat => stat,
         }
     }

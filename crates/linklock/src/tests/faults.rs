@@ -67,6 +67,8 @@ pub(super) struct FaultyEnv {
     pub(super) ignores_times: AtomicBool,
     /// Files are shown with no length.
     pub(super) loses_content: AtomicBool,
+    /// As on NFS 4, as far as is known.
+    pub(super) removes_by_name_alone: AtomicBool,
     calls: Mutex<Vec<(Call, PathBuf)>>,
 }
 
@@ -90,6 +92,7 @@ impl FaultyEnv {
             set_back_s: AtomicU64::new(0),
             ignores_times: AtomicBool::new(false),
             loses_content: AtomicBool::new(false),
+            removes_by_name_alone: AtomicBool::new(false),
             calls: Mutex::default(),
         })
     }
@@ -293,6 +296,10 @@ impl Env for FaultyEnv {
 
     fn rmdir(&self, path: &Path) -> io::Result<()> {
         OsEnv.rmdir(path)
+    }
+
+    fn removes_by_name_alone(&self, _: &Path) -> bool {
+        self.removes_by_name_alone.load(Ordering::SeqCst)
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

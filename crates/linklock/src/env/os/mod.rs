@@ -1,7 +1,7 @@
 //! The operating system as an [`Env`](super::Env). Each platform's file has the same types and functions.
 
 #[cfg(target_os = "linux")]
-#[path = "linux.rs"]
+#[path = "linux/mod.rs"]
 mod platform;
 
 #[cfg(not(target_os = "linux"))]

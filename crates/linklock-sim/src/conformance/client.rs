@@ -1,0 +1,238 @@
+//! One client of a scenario, and its answers.
+
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::{Checked, Difference};
+use crate::env::{Attr, Env};
+use crate::lease::ServerTime;
+
+/// The mtime of a file for which a scenario asks no other.
+const MTIME: i64 = 1_800_000_000;
+
+/// The calls of the environment, on names in the scenario's directory.
+pub(super) struct Client<'a> {
+    name: &'static str,
+    env: &'a dyn Env,
+    dir: PathBuf,
+}
+
+impl<'a> Client<'a> {
+    pub(super) fn new(name: &'static str, env: &'a dyn Env, dir: PathBuf) -> Self {
+        Self { name, env, dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        if name == "." { self.dir.clone() } else { self.dir.join(name) }
+    }
+
+    fn answer<T>(&self, step: String, result: io::Result<T>) -> Answer<T> {
+        Answer { step: format!("{}: {step}", self.name), result }
+    }
+
+    fn on<T>(&self, call: &str, name: &str, ask: impl FnOnce(&dyn Env, &Path) -> io::Result<T>) -> Answer<T> {
+        self.answer(format!("{call} {name}"), ask(self.env, &self.path(name)))
+    }
+
+    /// Holds its own name.
+    pub(super) fn create(&self, name: &str) -> Answer<()> {
+        self.create_with(name, name.as_bytes(), ServerTime::from_parts(MTIME, 0))
+    }
+
+    pub(super) fn create_with(&self, name: &str, content: &[u8], mtime: ServerTime) -> Answer<()> {
+        self.on("create", name, |env, path| env.create(path, content, 0o644, &mut |_| mtime))
+    }
+
+    /// The attributes that a new file has before anything is written.
+    pub(super) fn create_and_look(&self, name: &str) -> Answer<Option<Attr>> {
+        self.on("create", name, |env, path| {
+            let mut first = None;
+            let mut look = |attr: &Attr| {
+                first = Some(*attr);
+                ServerTime::from_parts(MTIME, 0)
+            };
+            env.create(path, b"content", 0o644, &mut look).map(|()| first)
+        })
+    }
+
+    pub(super) fn mkdir(&self, name: &str) -> Answer<()> {
+        self.mkdir_with(name, 0o755)
+    }
+
+    pub(super) fn mkdir_with(&self, name: &str, mode: u32) -> Answer<()> {
+        self.on("mkdir", name, |env, path| env.mkdir(path, mode))
+    }
+
+    pub(super) fn link(&self, from: &str, to: &str) -> Answer<()> {
+        self.answer(format!("link {from} to {to}"), self.env.link(&self.path(from), &self.path(to)))
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) -> Answer<()> {
+        self.answer(format!("rename {from} to {to}"), self.env.rename(&self.path(from), &self.path(to)))
+    }
+
+    pub(super) fn rename_noreplace(&self, from: &str, to: &str) -> Answer<()> {
+        let renamed = self.env.rename_noreplace(&self.path(from), &self.path(to));
+        self.answer(format!("rename {from} to {to} and replace nothing"), renamed)
+    }
+
+    pub(super) fn unlink(&self, name: &str) -> Answer<()> {
+        self.on("unlink", name, |env, path| env.unlink(path))
+    }
+
+    pub(super) fn rmdir(&self, name: &str) -> Answer<()> {
+        self.on("rmdir", name, |env, path| env.rmdir(path))
+    }
+
+    pub(super) fn chmod(&self, name: &str, mode: u32) -> Answer<()> {
+        self.on("chmod", name, |env, path| env.chmod(path, mode))
+    }
+
+    pub(super) fn stat(&self, name: &str) -> Answer<Attr> {
+        self.on("stat", name, |env, path| env.stat(path))
+    }
+
+    pub(super) fn read(&self, name: &str) -> Answer<(Attr, Vec<u8>)> {
+        self.read_up_to(name, 8192)
+    }
+
+    pub(super) fn read_up_to(&self, name: &str, limit: usize) -> Answer<(Attr, Vec<u8>)> {
+        self.on("read", name, |env, path| env.read(path, limit))
+    }
+
+    pub(super) fn list(&self, name: &str) -> Answer<Vec<OsString>> {
+        self.on("list", name, |env, path| {
+            let mut names = env.list(path)?;
+            names.sort();
+            Ok(names)
+        })
+    }
+
+    pub(super) fn set_expiry(&self, name: &str, expiry: ServerTime) -> Answer<Attr> {
+        self.on("set the expiry of", name, |env, path| env.set_expiry(path, expiry))
+    }
+
+    pub(super) fn touch(&self, name: &str) -> Answer<Attr> {
+        self.on("touch", name, |env, path| env.touch(path))
+    }
+
+    /// Makes a directory with one file in it.
+    pub(super) fn make_full(&self, dir: &str, file: &str) -> Checked {
+        self.mkdir(dir).ok()?;
+        self.create(&format!("{dir}/{file}")).ok()
+    }
+
+    /// Makes the client know what it may keep of a name, whether there is one or not.
+    pub(super) fn has_seen(&self, name: &str) {
+        let _ = self.env.stat(&self.path(name));
+    }
+
+    /// What the library does to be told of names as they are: the attributes of the directory that they are in.
+    pub(super) fn refresh(&self, dir: &str) -> Checked {
+        self.stat(dir).ok().map(drop)
+    }
+
+    /// What is under a name that holds a file made by [`create`](Self::create): the name that it was made with.
+    pub(super) fn shows(&self, name: &str, made_as: &str) -> Checked {
+        let read = self.read(name);
+        let step = read.step.clone();
+        let (_, content) = read.ok()?;
+        same(&step, &made_as, &String::from_utf8_lossy(&content).as_ref())
+    }
+
+    /// The names in a directory.
+    pub(super) fn lists(&self, dir: &str, expected: &[&str]) -> Checked {
+        let list = self.list(dir);
+        let step = list.step.clone();
+        let names: Vec<_> = list.ok()?.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+        same(&step, &expected, &names.iter().map(String::as_str).collect::<Vec<_>>().as_slice())
+    }
+
+    /// How many links a file has by the server's word.
+    pub(super) fn counts(&self, name: &str, links: u64) -> Checked {
+        let stat = self.stat(name);
+        let step = format!("{}: links", stat.step);
+        same(&step, &links, &stat.ok()?.nlink)
+    }
+}
+
+/// What a step came to.
+#[must_use]
+pub(super) struct Answer<T> {
+    step: String,
+    result: io::Result<T>,
+}
+
+impl<T> Answer<T> {
+    pub(super) fn ok(self) -> Result<T, Difference> {
+        self.result.map_err(|e| Difference { step: self.step, expected: "ok".into(), got: describe(&e) })
+    }
+
+    pub(super) fn fails(self, expected: Errno) -> Checked {
+        self.fails_with_one_of(&[expected]).map(drop)
+    }
+
+    /// Which of them it was.
+    pub(super) fn fails_with_one_of(self, expected: &[Errno]) -> Result<Errno, Difference> {
+        match self.result.as_ref().err().and_then(errno).filter(|e| expected.contains(e)) {
+            Some(errno) => Ok(errno),
+            None => Err(unexpected(self.step, any_of(expected), &self.result)),
+        }
+    }
+
+    /// `Some` if it went well, `None` if it failed with one of these.
+    pub(super) fn or_fails(self, expected: &[Errno]) -> Result<Option<T>, Difference> {
+        match self.result {
+            Ok(value) => Ok(Some(value)),
+            Err(e) if errno(&e).is_some_and(|e| expected.contains(&e)) => Ok(None),
+            result => Err(unexpected(self.step, format!("ok or {}", any_of(expected)), &result)),
+        }
+    }
+}
+
+fn unexpected<T>(step: String, expected: String, result: &io::Result<T>) -> Difference {
+    let got = result.as_ref().err().map_or("ok".into(), describe);
+    Difference { step, expected, got }
+}
+
+/// Holds two values, or what was made of them, against each other.
+pub(super) fn same<T: PartialEq + Debug + ?Sized>(step: &str, expected: &T, got: &T) -> Checked {
+    holds(step, expected == got, || (format!("{expected:?}"), format!("{got:?}")))
+}
+
+/// `words` tells what was expected and what came.
+pub(super) fn holds(step: &str, holds: bool, words: impl FnOnce() -> (String, String)) -> Checked {
+    if holds {
+        return Ok(());
+    }
+    let (expected, got) = words();
+    Err(Difference { step: step.into(), expected, got })
+}
+
+fn any_of(expected: &[Errno]) -> String {
+    expected.iter().map(Errno::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+fn describe(e: &io::Error) -> String {
+    errno(e).map_or_else(|| e.to_string(), |errno| errno.to_string())
+}
+
+/// The simulation has the kinds of errors alone, and so has the library where it sorts them: each stands for one errno.
+fn errno(e: &io::Error) -> Option<Errno> {
+    Errno::from_io_error(e).or(match e.kind() {
+        ErrorKind::AlreadyExists => Some(Errno::EXIST),
+        ErrorKind::DirectoryNotEmpty => Some(Errno::NOTEMPTY),
+        ErrorKind::InvalidInput => Some(Errno::INVAL),
+        ErrorKind::IsADirectory => Some(Errno::ISDIR),
+        ErrorKind::NotADirectory => Some(Errno::NOTDIR),
+        ErrorKind::NotFound => Some(Errno::NOENT),
+        ErrorKind::StaleNetworkFileHandle => Some(Errno::STALE),
+        // For link(2), EPERM.
+        ErrorKind::Unsupported => Some(Errno::PERM),
+        _ => None,
+    })
+}

@@ -1,0 +1,170 @@
+//! What the protocols rely on of a file server, as scenarios that run on the simulation, on the real local file system,
+//! and on two real mounts: each must give the same answers and errnos.
+//!
+//! The two clients A and B use one directory. Locally that is one path; on NFS it is one for each of two mounts, whose
+//! caches know nothing of each other. Where a cache may answer with what was true a while ago, a scenario takes either
+//! answer and notes which it got; then it does what the library does to be told the truth.
+
+mod caches;
+mod client;
+mod names;
+mod times;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shuttle::scheduler::RandomScheduler;
+
+use crate::client::SimEnv;
+use crate::config::{Config, Faults};
+use crate::env::Env;
+use crate::env::os::OsEnv;
+use crate::explore::schedule;
+use crate::protocol::Protocol;
+use crate::world::Sim;
+use client::Client;
+
+/// A step that was not answered as it must be.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    step: String,
+    expected: String,
+    got: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, got {}", self.step, self.expected, self.got)
+    }
+}
+
+type Checked = Result<(), Difference>;
+
+/// A name that is a sentence, and its steps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    steps: Steps,
+}
+
+type Steps = fn(&Stage<'_>) -> Checked;
+
+/// Every scenario there is.
+pub(crate) fn scenarios() -> impl Iterator<Item = Scenario> {
+    [names::SCENARIOS, caches::SCENARIOS, times::SCENARIOS].into_iter().flatten().copied()
+}
+
+/// Two clients in a directory that is new to both.
+struct Stage<'a> {
+    a: Client<'a>,
+    b: Client<'a>,
+    sleep: &'a dyn Fn(Duration),
+    noted: RefCell<Vec<&'static str>>,
+}
+
+impl Stage<'_> {
+    /// Lets more time pass than the coarsest clock takes to tick: after it, what is changed has another ctime than before.
+    fn tick(&self) {
+        (self.sleep)(Duration::from_millis(20));
+    }
+
+    /// Notes what was seen where more than one answer is right.
+    fn note(&self, seen: &'static str) {
+        self.noted.borrow_mut().push(seen);
+    }
+}
+
+/// What came of a scenario.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) name: &'static str,
+    /// What was seen where more than one answer is right.
+    pub(crate) noted: Vec<&'static str>,
+    pub(crate) difference: Option<Difference>,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.difference {
+            Some(difference) => write!(f, "FAILED {}: {difference}", self.name),
+            None if self.noted.is_empty() => write!(f, "ok {}", self.name),
+            None => write!(f, "ok {} (seen: {})", self.name, self.noted.join("; ")),
+        }
+    }
+}
+
+/// Plays one scenario; each client's directory is there and empty.
+fn play(scenario: Scenario, a: Client<'_>, b: Client<'_>, sleep: &dyn Fn(Duration)) -> Verdict {
+    let stage = Stage { a, b, sleep, noted: RefCell::default() };
+    let difference = (scenario.steps)(&stage).err();
+    Verdict { name: scenario.name, noted: stage.noted.into_inner(), difference }
+}
+
+/// Plays every scenario, on the simulation or in one directory as one or two mounts have it, and tells what came of each.
+pub(crate) fn tell(directories: &[PathBuf], out: &mut impl Write) -> io::Result<ExitCode> {
+    let (mut played, mut failed) = (0, 0);
+    let tell = |verdict: Verdict| {
+        played += 1;
+        failed += u32::from(verdict.difference.is_some());
+        writeln!(out, "{verdict}")
+    };
+    match directories {
+        [] => scenarios().filter_map(|scenario| on_simulation(scenario, true)).try_for_each(tell)?,
+        [both] => on_real_directories(both, both, scenarios(), tell)?,
+        [a, b, ..] => on_real_directories(a, b, scenarios(), tell)?,
+    }
+    writeln!(out, "{played} scenarios, {failed} failed")?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Plays the scenarios on the real file system, in a fresh directory that both `a` and `b` lead to, which is removed.
+pub(crate) fn on_real_directories(
+    a: &Path,
+    b: &Path,
+    scenarios: impl Iterator<Item = Scenario>,
+    mut tell: impl FnMut(Verdict) -> io::Result<()>,
+) -> io::Result<()> {
+    let env = OsEnv;
+    let fresh = PathBuf::from(format!("conformance.{}.{}", env.process_id(), env.random()));
+    env.mkdir(&a.join(&fresh), 0o755)?;
+    let played = scenarios.enumerate().try_for_each(|(number, scenario)| {
+        let stage = fresh.join(number.to_string());
+        env.mkdir(&a.join(&stage), 0o755)?;
+        let (a, b) = (Client::new("A", &env, a.join(&stage)), Client::new("B", &env, b.join(&stage)));
+        tell(play(scenario, a, b, &|time| env.watcher().wait(env.now() + time, None)))
+    });
+    // A failed scenario is told first, and the rest is still to be removed.
+    remove_all(&env, &a.join(&fresh)).and(played)
+}
+
+fn remove_all(env: &OsEnv, dir: &Path) -> io::Result<()> {
+    // With its attributes, the names in it are asked for again.
+    env.stat(dir)?;
+    for name in env.list(dir)? {
+        let path = dir.join(name);
+        env.unlink(&path).or_else(|_| remove_all(env, &path))?;
+    }
+    env.rmdir(dir)
+}
+
+/// Plays a scenario on a simulated server with two clients, where nothing goes wrong but what caches do. NFS 4 is meant by
+/// `one_remove`.
+pub(crate) fn on_simulation(scenario: Scenario, one_remove: bool) -> Option<Verdict> {
+    let verdicts = schedule(RandomScheduler::new_from_seed(0, 1), move || {
+        let config = Config { hosts: vec![0, 1], faults: Faults::NONE, one_remove, ..Config::new(Protocol::Link) };
+        let sim = Sim::new(&config);
+        let [a, b] = [0, 1].map(|number| SimEnv { sim: Arc::clone(&sim), number });
+        let client = |name, env| Client::new(name, env, PathBuf::from(crate::DIR));
+        let sleep = |time| sim.with(|world| world.now += time);
+        play(scenario, client("A", &a), client("B", &b), &sleep)
+    });
+    verdicts.into_iter().next()
+}

@@ -1,0 +1,83 @@
+//! The same scenarios on the simulation and on the local file system.
+
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::{Scenario, Steps, Verdict, on_real_directories, on_simulation, scenarios};
+use crate::env::Env;
+use crate::env::os::OsEnv;
+
+/// What is seen where more than one answer is right: by a client of NFS 3, by one of NFS 4, and on a local file system.
+/// Debian's kernel 6.1 answers the same on NFS 3 to 4.2, but for one that is kinder on NFS 3: there the next one is renamed.
+const NOTED: [[&str; 3]; 11] = [
+    ["not onto a name that is known to be taken"; 3],
+    ["not onto a free name", "not onto a free name", "onto a free name"],
+    ["still missing", "still missing", "at once"],
+    ["still there", "still there", "at once"],
+    ["still the old file", "still the old file", "at once"],
+    ["refused", "the file is removed", "refused"],
+    ["refused as a directory", "refused as not empty", "refused as a directory"],
+    ["removed where it was moved to", "removed where it was moved to", "not met"],
+    ["nor is the next one, at once", "nor is the next one, at once", "the next one is"],
+    ["refused", "refused", "renamed"],
+    ["not even asked for", "not even asked for", "removed"],
+];
+
+fn assert_conform(verdicts: &[Verdict], column: usize) {
+    let told: Vec<_> = verdicts.iter().map(ToString::to_string).collect();
+    assert_eq!(verdicts.len(), scenarios().count(), "each scenario came to an end");
+    assert!(verdicts.iter().all(|verdict| verdict.difference.is_none()), "{told:#?}");
+    let noted: Vec<_> = verdicts.iter().flat_map(|verdict| &verdict.noted).copied().collect();
+    assert_eq!(noted, NOTED.map(|noted| noted[column]), "the answers where more than one is right");
+}
+
+#[test]
+fn the_conformance_scenarios_hold_on_the_simulation() {
+    for (column, one_remove) in [(0, false), (1, true)] {
+        let verdicts: Vec<_> = scenarios().filter_map(|scenario| on_simulation(scenario, one_remove)).collect();
+        assert_conform(&verdicts, column);
+    }
+}
+
+#[test]
+fn the_conformance_scenarios_hold_on_the_local_file_system() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_conform(&on_local(dir.path(), scenarios()), 2);
+    assert!(OsEnv.list(dir.path()).unwrap().is_empty(), "nothing is left over");
+}
+
+fn on_local(dir: &Path, scenarios: impl Iterator<Item = Scenario>) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    on_real_directories(dir, dir, scenarios, |verdict| {
+        verdicts.push(verdict);
+        Ok(())
+    })
+    .unwrap();
+    verdicts
+}
+
+#[test]
+fn a_conformance_scenario_that_expects_something_else_fails_and_says_what_it_got() {
+    let wrong: [(Steps, &str); 4] = [
+        (|on| on.a.mkdir("taken").ok().and(on.b.mkdir("taken").ok()), "B: mkdir taken: expected ok, got "),
+        (|on| on.a.mkdir("free").fails(Errno::EXIST), "A: mkdir free: expected File exists (os error 17), got ok"),
+        (
+            |on| on.a.stat("missing").or_fails(&[Errno::STALE]).map(drop),
+            "A: stat missing: expected ok or Stale file handle (os error 116), got No such file or directory (os error 2)",
+        ),
+        (|on| on.a.create("f").ok().and(on.a.counts("f", 2)), "A: stat f: links: expected 2, got 1"),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    for (steps, said) in wrong {
+        let scenario = Scenario { name: "what is not so", steps };
+        let mut verdicts = on_local(dir.path(), [scenario].into_iter());
+        verdicts.extend(on_simulation(scenario, true));
+        assert_eq!(verdicts.len(), 2, "on both");
+        for verdict in verdicts {
+            let told = verdict.to_string();
+            assert!(told.starts_with("FAILED what is not so: ") && told.contains(said), "{told}");
+        }
+    }
+    assert!(OsEnv.list(dir.path()).unwrap().is_empty(), "what failed is cleared away too");
+}

@@ -1,0 +1,85 @@
+//! What the simulation found so rarely that its story is told again here, step by step: the bug, its consequence, its mend.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shuttle::scheduler::RandomScheduler;
+
+use crate::acquire;
+use crate::client::SimEnv;
+use crate::config::{Config, Faults};
+use crate::env::{Env, Step};
+use crate::explore::schedule;
+use crate::protocol::{Break, Place, Protocol, Seen, SeenLock, Stake};
+use crate::run;
+use crate::wait::Wait;
+use crate::world::{Killed, Sim};
+
+/// A process of a story, which does what it is told and nothing else.
+struct Actor {
+    env: SimEnv,
+    place: Place,
+}
+
+impl Actor {
+    /// Takes the lock and trusts it.
+    fn acquire(&self) -> Stake {
+        let stake = acquire::acquire(&self.place, &Wait::not_at_all()).unwrap();
+        run::believe(&self.env, &stake);
+        stake
+    }
+
+    fn look(&self) -> SeenLock {
+        match self.place.look().unwrap() {
+            Seen::Lock(lock) => lock,
+            seen => panic!("no lock: {seen:?}"),
+        }
+    }
+}
+
+/// Plays a story of three processes, of which the first has a machine of its own. Gives the violation, which ends it.
+fn play(without: &'static [Step], story: fn(&Sim, &[Actor; 3])) -> Option<String> {
+    let violations = schedule(RandomScheduler::new_from_seed(0, 1), move || {
+        let config =
+            Config { hosts: vec![0, 1, 1], faults: Faults::NONE, fence: false, without, ..Config::new(Protocol::Link) };
+        let sim = Sim::new(&config);
+        let actors = [0, 1, 2].map(|number| {
+            sim.with(|world| world.processes[number].ended = false);
+            let env = SimEnv { sim: Arc::clone(&sim), number };
+            let place = run::place(&env, &config).unwrap();
+            Actor { env, place }
+        });
+        let told = catch_unwind(AssertUnwindSafe(|| story(&sim, &actors)));
+        if let Err(cause) = told.or_else(|cause| if cause.is::<Killed>() { Ok(()) } else { Err(cause) }) {
+            resume_unwind(cause);
+        }
+        sim.with(|world| world.violation.take())
+    });
+    violations.into_iter().next().flatten()
+}
+
+fn pass(sim: &Sim, time: Duration) {
+    sim.with(|world| world.now += time);
+}
+
+/// The bug: a breaker that looked again believed a cached name, under which the broken lock still was, and moved what the
+/// name had become. The consequence: a live lock was taken. The mend: fresh names.
+#[test]
+fn a_breaker_asks_for_names_again_before_it_looks_again() {
+    let story = |sim: &Sim, [breaker, holder, other]: &[Actor; 3]| {
+        holder.acquire();
+        pass(sim, holder.place.lifetime + 2 * holder.place.grace);
+        let seen = breaker.look();
+        // Another breaker has moved it, and is stopped there. A third takes the lock.
+        let aside = Path::new(crate::DIR).join("L|h1|102|99");
+        other.env.rename(other.place.lock_path(), &aside).unwrap();
+        other.acquire();
+        let broken = breaker.place.break_lock(&seen);
+        assert!(matches!(broken, Ok(Break::Changed)), "{broken:?}");
+    };
+    assert_eq!(play(&[], story), None);
+    let violation = play(&[Step::FreshNames], story).unwrap();
+    assert!(violation.contains("a live claim is removed"), "{violation}");
+}

@@ -1,0 +1,50 @@
+//! Taking turns at the lock path: by a guard, which is a short dir lock at `LOCKPATH|break`.
+//!
+//! Whoever removes or moves the shared name without being its holder does it in turn. Of what has that name others then
+//! cannot make anything else: a second one that acted on the same look would hit a successor.
+
+use std::time::Duration;
+
+use super::{Place, Protocol, Stake};
+use crate::acquire;
+use crate::error::Error;
+use crate::wait::Wait;
+
+/// Longer than the few calls of a turn take; not so long that one who is cut off holds up the others.
+const LIFETIME: Duration = Duration::from_secs(15);
+
+/// It is ours, as long as [`is_ours`](Self::is_ours) says so. To be ended by [`end`](Self::end).
+pub(super) struct Turn {
+    guard: Place,
+    stake: Stake,
+}
+
+impl Turn {
+    /// `None` if it is another's.
+    pub(super) fn take(place: &Place) -> Result<Option<Self>, Error> {
+        let guard = Place {
+            path: place.path.breakers_guard(),
+            protocol: Protocol::Dir,
+            lifetime: LIFETIME,
+            fence: false,
+            ..place.clone()
+        };
+        match acquire::acquire(&guard, &Wait::not_at_all()) {
+            Ok(stake) => Ok(Some(Self { guard, stake })),
+            Err(e) if e.is_timeout() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        let holds = self.guard.protocol.steps().holds(&self.guard, &self.stake).unwrap_or(false);
+        // The clock last: what it says holds for the very next call.
+        holds && self.guard.env.now() < self.stake.lease.deadline
+    }
+
+    pub(super) fn end(self) {
+        if let Err(e) = self.guard.protocol.steps().release(&self.guard, &self.stake) {
+            tracing::warn!(guard = %self.guard.lock_path().display(), error = %e, "the breakers' guard could not be released");
+        }
+    }
+}
