@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::claim::Fingerprint;
 use crate::env::os::OsEnv;
-use crate::env::{Attr, Env, Liveness, Reach, Watcher};
+use crate::env::{Attr, Env, FileKind, Liveness, Reach, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 use crate::protocol::Protocol;
 use crate::wait::Cancel;
@@ -30,6 +30,7 @@ pub(super) enum Call {
     Rename,
     Unlink,
     MkDir,
+    RmDir,
     Wait,
 }
 
@@ -67,7 +68,7 @@ pub(super) struct FaultyEnv {
     pub(super) ignores_times: AtomicBool,
     /// Files are shown with no length.
     pub(super) loses_content: AtomicBool,
-    /// As on NFS 4, as far as is known.
+    /// As on NFS 4.
     pub(super) removes_by_name_alone: AtomicBool,
     calls: Mutex<Vec<(Call, PathBuf)>>,
 }
@@ -295,7 +296,11 @@ impl Env for FaultyEnv {
     }
 
     fn rmdir(&self, path: &Path) -> io::Result<()> {
-        OsEnv.rmdir(path)
+        let run = || match OsEnv.stat(path)?.kind {
+            FileKind::Regular if self.removes_by_name_alone(path) => OsEnv.unlink(path),
+            _ => OsEnv.rmdir(path),
+        };
+        self.interfere(Call::RmDir, path, run, || ())
     }
 
     fn removes_by_name_alone(&self, _: &Path) -> bool {
@@ -376,10 +381,14 @@ pub(super) struct Rival(Lock);
 
 impl Rival {
     pub(super) fn acquire(&self) -> Guard {
+        self.try_acquire().unwrap()
+    }
+
+    pub(super) fn try_acquire(&self) -> Option<Guard> {
         IN_HOOK.set(true);
         let guard = self.0.try_acquire();
         IN_HOOK.set(false);
-        guard.unwrap()
+        guard.ok()
     }
 }
 

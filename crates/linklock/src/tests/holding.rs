@@ -232,6 +232,28 @@ fn a_release_whose_reply_was_lost_counts() {
     }
 }
 
+/// NFS 4 has one request for the removal of files and of empty directories.
+#[test]
+fn where_a_removal_takes_whatever_has_the_name_a_dir_release_removes_no_link_lock() {
+    let arena = Arena::new();
+    arena.env.removes_by_name_alone.store(true, Ordering::SeqCst);
+    let guard = arena.lock(Protocol::Dir).acquire().unwrap();
+    let (path, rival, theirs) = (arena.path(), arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
+    let taken = theirs.clone();
+    // The lock path is an empty directory by now, and about to be removed.
+    arena.env.on_call(move |_, call, when, removed| {
+        if (call, when) == (Call::RmDir, When::Before) && removed == path {
+            *taken.lock().unwrap() = rival.try_acquire();
+        }
+        Fate::GoOn
+    });
+    guard.release().unwrap();
+    if let Some(theirs) = theirs.lock().unwrap().take() {
+        theirs.check().unwrap();
+    }
+    assert_eq!(arena.names(), [""; 0]);
+}
+
 #[test]
 fn a_release_that_fails_gives_the_guard_back() {
     for protocol in BOTH {
