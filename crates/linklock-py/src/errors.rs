@@ -11,14 +11,15 @@ use pyo3::prelude::*;
 create_exception!(linklock, LockError, PyException, "Base class of all exceptions of this package.");
 create_exception!(linklock, AlreadyLockedError, LockError, "This lock object already holds the lock.");
 create_exception!(linklock, NotLockedError, LockError, "The lock is not held, or not any more.");
-create_exception!(linklock, TimeOutError, LockError, "The lock was not had in time, or never can be.");
+create_exception!(linklock, TimeOutError, LockError, "The lock was not had in time.");
+create_exception!(linklock._core, NotALockError, TimeOutError, "What stands at the lock path is no lock.");
 
 /// An error of the file system becomes an OSError, of which Python itself chooses the class by its errno.
 pub(crate) fn to_python(e: &Error) -> PyErr {
     let message = e.to_string();
     match e.kind() {
-        // What is no lock cannot be had however long one waits.
-        ErrorKind::Timeout | ErrorKind::Cancelled | ErrorKind::NotALock => TimeOutError::new_err(message),
+        ErrorKind::Timeout | ErrorKind::Cancelled => TimeOutError::new_err(message),
+        ErrorKind::NotALock => NotALockError::new_err(message),
         ErrorKind::Lost | ErrorKind::NotHeld => NotLockedError::new_err(message),
         ErrorKind::Invalid => PyValueError::new_err(message),
         _ => PyOSError::new_err((errno(e), message)),

@@ -16,7 +16,7 @@ mod _core {
     #[pymodule_export]
     use crate::contender::Contender;
     #[pymodule_export]
-    use crate::errors::{AlreadyLockedError, LockError, NotLockedError, TimeOutError};
+    use crate::errors::{AlreadyLockedError, LockError, NotALockError, NotLockedError, TimeOutError};
     #[pymodule_export]
     use crate::held::Held;
     #[pymodule_export]

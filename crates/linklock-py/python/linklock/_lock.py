@@ -20,7 +20,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
-from linklock._core import AlreadyLockedError, Contender, Held, NotLockedError, TimeOutError, Waiting
+from linklock._core import AlreadyLockedError, Contender, Held, NotALockError, NotLockedError, TimeOutError, Waiting
 
 Interval = int | float | timedelta
 T = TypeVar('T')
@@ -143,7 +143,7 @@ class Lock:
         :param timeout: About how long to wait for it; None means as long as the constructor was told, by default for
             ever. Zero means one full try, which also breaks a lock that is over.
         :raises AlreadyLockedError: if this object holds the lock.
-        :raises TimeOutError: if the lock was not had in time; at once, if what is at the path is no lock.
+        :raises TimeOutError: if the lock was not had in time.
         """
         if self._held is not None:
             self._give_up_what_is_lost()
@@ -223,8 +223,8 @@ class Lock:
             try:
                 self._take(await self._wait_in_loop(until))
                 return self
-            except (TimeOutError, OSError) as error:
-                if isinstance(error, TimeOutError) or not self._is_worth_another_try(error, until):
+            except (NotALockError, OSError) as error:
+                if not self._is_worth_another_try(error, until):
                     raise
             await asyncio.sleep(_pause())
 
@@ -262,14 +262,15 @@ class Lock:
         if until is not None and time.monotonic() >= until:
             log.error('timed out: %s', refusal)
             return False
-        log.debug('waiting for claim: %s', refusal)
+        level = logging.DEBUG if type(refusal) is TimeOutError else logging.WARNING
+        log.log(level, 'waiting for claim: %s', refusal)
         return True
 
     def _retrying(self, operation: Callable[..., T], *args: object, until: float | None = None) -> T:
         while True:
             try:
                 return operation(*args)
-            except OSError as error:
+            except (NotALockError, OSError) as error:
                 if not self._is_worth_another_try(error, until):
                     raise
             self._sleep()
@@ -446,13 +447,13 @@ def _pause() -> float:
 
 def _is_running(pid: int) -> bool:
     try:
-        # No process has the number 0 or less: to kill() they mean groups.
-        os.kill(max(pid, 1), 0)
-    except (ProcessLookupError, OverflowError):
+        # Not kill(pid, 0): on Linux it finds threads too, by their own numbers.
+        os.close(os.pidfd_open(pid))
+    except OverflowError:
         return False
-    except PermissionError:
-        pass
-    return pid > 0
+    except OSError as error:
+        return error.errno not in (errno.ESRCH, errno.EINVAL, errno.ENOENT)
+    return True
 
 
 async def _in_thread(function: Callable[[], T]) -> T:

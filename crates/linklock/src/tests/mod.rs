@@ -3,5 +3,6 @@
 
 mod acquiring;
 mod breaking;
+mod errors;
 mod faults;
 mod holding;
