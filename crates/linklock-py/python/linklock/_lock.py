@@ -290,7 +290,7 @@ class Lock:
         except BaseException:
             waiting.cancel()
             raise
-        return waiting.result()
+        return self._result(waiting)
 
     async def _wait_in_loop(self, until: float | None) -> Held:
         waiting = self._begin_to_wait(until)
@@ -304,7 +304,15 @@ class Lock:
             raise
         finally:
             loop.remove_reader(waiting.fileno())
-        return waiting.result()
+        return self._result(waiting)
+
+    def _result(self, waiting: Waiting) -> Held:
+        try:
+            return waiting.result()
+        except TimeOutError as error:
+            if not isinstance(error, NotALockError):
+                log.error('timed out: %s', error)
+            raise
 
     def _sleep(self) -> None:
         time.sleep(_pause())
