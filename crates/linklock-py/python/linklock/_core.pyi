@@ -2,6 +2,18 @@
 
 from typing import final
 
+__all__ = [
+    'AlreadyLockedError',
+    'Contender',
+    'Held',
+    'LockError',
+    'NotALockError',
+    'NotLockedError',
+    'TimeOutError',
+    'Waiting',
+    '__version__',
+]
+
 __version__: str
 
 class LockError(Exception): ...
