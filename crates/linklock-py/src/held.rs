@@ -1,14 +1,25 @@
 //! A lock that is held.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use linklock::{ErrorKind, Guard, Lock, Loss, Which};
+use linklock::{ErrorKind, Guard, Lock, Loss, Token, Which};
 use pyo3::prelude::*;
 use tracing::subscriber::NoSubscriber;
 
 use crate::errors::{duration, to_python};
 use crate::log;
+
+/// How often this process's line of ancestors forked: cheaper to ask than the pid.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// To be called in every forked child.
+#[pyfunction]
+pub(crate) fn forked() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
 
 /// A lock that was acquired, until it is released or lost.
 ///
@@ -18,12 +29,10 @@ use crate::log;
 #[derive(Debug)]
 pub(crate) struct Held {
     lock: Arc<Lock>,
-    /// The process that acquired it. In a forked child the mutex may be locked by a thread that is not there.
-    owner: u32,
+    /// In which process it was acquired. In a forked child the mutex may be locked by a thread that is not there.
+    generation: u32,
     loss: Loss,
-    /// The claim's path, beside the lock path.
-    #[pyo3(get)]
-    claimfile: OsString,
+    token: Token,
     /// None once the lock is released or given up.
     guard: Mutex<Option<Guard>>,
 }
@@ -32,9 +41,9 @@ impl Held {
     pub(crate) fn new(lock: &Arc<Lock>, guard: Guard) -> Self {
         Self {
             lock: Arc::clone(lock),
-            owner: std::process::id(),
+            generation: GENERATION.load(Ordering::Relaxed),
             loss: guard.loss(),
-            claimfile: guard.path().with_file_name(guard.token().as_os_str()).into(),
+            token: guard.token().clone(),
             guard: Mutex::new(Some(guard)),
         }
     }
@@ -45,7 +54,7 @@ impl Held {
         py: Python<'_>,
         ask: impl FnOnce(&mut Option<Guard>) -> Result<bool, linklock::Error> + Send,
     ) -> PyResult<bool> {
-        if std::process::id() != self.owner {
+        if GENERATION.load(Ordering::Relaxed) != self.generation {
             return Ok(false);
         }
         let answer = py.detach(|| ask(&mut self.guard.lock().unwrap_or_else(PoisonError::into_inner)));
@@ -56,6 +65,12 @@ impl Held {
 
 #[pymethods]
 impl Held {
+    /// The claim's path, beside the lock path.
+    #[getter]
+    fn claimfile(&self) -> OsString {
+        self.claim().into()
+    }
+
     /// Moves the expiry on. False if the lock is lost.
     fn refresh(&self, py: Python<'_>, lifetime: f64) -> PyResult<bool> {
         let lifetime = duration(lifetime)?;
@@ -92,12 +107,16 @@ impl Held {
 }
 
 impl Held {
+    fn claim(&self) -> PathBuf {
+        self.lock.path().with_file_name(self.token.as_os_str())
+    }
+
     /// Gives back a lock whose lifetime is over. If nobody has taken it meanwhile, it was ours all the time; but anybody
     /// may be taking it now, so it is removed as a breaker would.
     fn release_late(&self, guard: Guard) -> Result<bool, linklock::Error> {
-        let token = Which::Claim(guard.leave());
+        let claim = Which::Claim(guard.leave());
         // It would tell of an operator who broke the lock.
-        let broken = tracing::subscriber::with_default(NoSubscriber::new(), || self.lock.break_lock(&token));
+        let broken = tracing::subscriber::with_default(NoSubscriber::new(), || self.lock.break_lock(&claim));
         match broken {
             Ok(Some(_)) => {
                 tracing::warn!(lock = %self.lock.path().display(), "released after its lifetime; nobody had taken it");
@@ -106,7 +125,7 @@ impl Held {
             Err(e) if !matches!(e.kind(), ErrorKind::NotHeld | ErrorKind::NotALock | ErrorKind::Timeout) => Err(e),
             Ok(None) | Err(_) => {
                 // The claim's name is ours alone, and holds nothing now.
-                let _ = std::fs::remove_file(&self.claimfile);
+                let _ = std::fs::remove_file(self.claim());
                 Ok(false)
             }
         }

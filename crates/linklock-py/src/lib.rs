@@ -18,7 +18,7 @@ mod _core {
     #[pymodule_export]
     use crate::errors::{AlreadyLockedError, LockError, NotALockError, NotLockedError, TimeOutError};
     #[pymodule_export]
-    use crate::held::Held;
+    use crate::held::{Held, forked};
     #[pymodule_export]
     use crate::waiting::Waiting;
 

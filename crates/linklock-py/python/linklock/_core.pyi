@@ -12,9 +12,12 @@ __all__ = [
     'TimeOutError',
     'Waiting',
     '__version__',
+    'forked',
 ]
 
 __version__: str
+
+def forked() -> None: ...
 
 class LockError(Exception): ...
 class AlreadyLockedError(LockError): ...

@@ -20,7 +20,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
-from linklock._core import AlreadyLockedError, Contender, Held, NotALockError, NotLockedError, TimeOutError, Waiting
+from linklock._core import AlreadyLockedError, Contender, Held, NotALockError, NotLockedError, TimeOutError, Waiting, forked
 
 Interval = int | float | timedelta
 T = TypeVar('T')
@@ -38,6 +38,9 @@ GONE: Final = (errno.ENOENT, errno.ESTALE)
 
 log = logging.getLogger('linklock')
 log.addHandler(logging.NullHandler())
+
+# What is held stays with the parent.
+os.register_at_fork(after_in_child=forked)
 
 
 class LockState(Enum):
@@ -147,16 +150,18 @@ class Lock:
         """
         if self._held is not None:
             self._give_up_what_is_lost()
-        until = self._until(timeout)
+        # Little Python here and in unlock(): beside the few calls of the system that a lock takes it can be measured.
         log.debug('laying claim: %s', self._lockfile)
+        refusal = None
         try:
-            self._take(self._contender.try_acquire())
-            return
+            self._held = self._contender.try_acquire()
         except (TimeOutError, OSError) as error:
             refusal = error
-        if not self._is_worth_another_try(refusal, until):
-            raise refusal
-        self._take(self._retrying(self._wait, until, until=until))
+        if refusal is not None:
+            self._held = self._wait_after(refusal, self._until(timeout))
+        log.debug('got the lock: %s', self._lockfile)
+        if self._on_lost is not None:
+            self._watch(self._on_lost)
 
     def refresh(self, lifetime: Interval | None = None, *, unconditionally: bool = False) -> None:
         """Makes the lock last for its lifetime, counted from now.
@@ -181,10 +186,13 @@ class Lock:
             if not unconditionally:
                 raise NotLockedError('Already unlocked')
             return
-        released = self._retrying(held.release)
+        try:
+            released = held.release()
+        except OSError as error:
+            released = self._retrying(held.release, after=error)
+        self._held = None
         if self._stop_watching is not None:
             self._stop_watching.set()
-        self._forget()
         if released:
             log.debug('unlocked: %s', self._lockfile)
         elif not unconditionally:
@@ -221,12 +229,16 @@ class Lock:
         until = self._until(None)
         while True:
             try:
-                self._take(await self._wait_in_loop(until))
-                return self
+                self._held = await self._wait_in_loop(until)
+                break
             except (NotALockError, OSError) as error:
                 if not self._is_worth_another_try(error, until):
                     raise
             await asyncio.sleep(_pause())
+        log.debug('got the lock: %s', self._lockfile)
+        if self._on_lost is not None:
+            self._watch(self._on_lost)
+        return self
 
     async def __aexit__(
         self,
@@ -242,12 +254,6 @@ class Lock:
             log.debug('already locked: %s', self._lockfile)
             raise AlreadyLockedError('We already had the lock')
         self.unlock(unconditionally=True)
-
-    def _take(self, held: Held) -> None:
-        self._held = held
-        log.debug('got the lock: %s', self._lockfile)
-        if self._on_lost is not None:
-            self._watch(held, self._on_lost)
 
     # --- Waiting ---
 
@@ -266,14 +272,25 @@ class Lock:
         log.log(level, 'waiting for claim: %s', refusal)
         return True
 
-    def _retrying(self, operation: Callable[..., T], *args: object, until: float | None = None) -> T:
+    def _retrying(
+        self, operation: Callable[..., T], *args: object, after: OSError | None = None, until: float | None = None
+    ) -> T:
+        """Runs it, again and again where `retry_errnos` allows; or goes on after it has failed once."""
+        error: Exception | None = after
         while True:
+            if error is not None:
+                if not self._is_worth_another_try(error, until):
+                    raise error
+                self._sleep()
             try:
                 return operation(*args)
-            except (NotALockError, OSError) as error:
-                if not self._is_worth_another_try(error, until):
-                    raise
-            self._sleep()
+            except (NotALockError, OSError) as again:
+                error = again
+
+    def _wait_after(self, refusal: Exception, until: float | None) -> Held:
+        if not self._is_worth_another_try(refusal, until):
+            raise refusal
+        return self._retrying(self._wait, until, until=until)
 
     def _begin_to_wait(self, until: float | None) -> Waiting:
         return self._contender.wait(None if until is None else until - time.monotonic())
@@ -317,8 +334,10 @@ class Lock:
     def _sleep(self) -> None:
         time.sleep(_pause())
 
-    def _watch(self, held: Held, on_lost: Callable[[Lock], object]) -> None:
+    def _watch(self, on_lost: Callable[[Lock], object]) -> None:
         # A daemon that waits in Python alone: the interpreter can end whatever it does.
+        held = self._held
+        assert held is not None
         stop = self._stop_watching = threading.Event()
         tick = min(1.0, self._lifetime.total_seconds() / 50)
 
