@@ -72,6 +72,20 @@ def test_a_path_may_be_a_path_object_and_hold_bytes_that_are_no_text(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_relative_path_means_the_same_lock_after_a_chdir(tmp_path, path, names, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    lock = Lock("job.lock")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    lock.lifetime = 30
+    with lock:
+        assert lock.details == Lock(path).details == (lock.hostname, os.getpid(), path)
+        assert lock.state == LockState.ours
+        assert lock.expiration == Lock(path).expiration
+        assert (lock.lockfile, lock.claimfile.startswith(path)) == ("job.lock", True)
+    assert names() == ["elsewhere"]
+
+
 def test_the_claim_file_is_flufls_in_form(path):
     lock = Lock(path)
     for claimfile in (lock.claimfile, held_claimfile(lock)):

@@ -89,6 +89,8 @@ class Lock:
         grace: Interval | None = None,
     ):
         self._lockfile = os.fsdecode(lockfile)
+        # A later chdir changes nothing. Not abspath(), to which `..` after a symbolic link means another directory.
+        self._path = self._lockfile if os.path.isabs(self._lockfile) else os.path.join(os.getcwd(), self._lockfile)
         self._hostname = _hostname()
         self._lifetime = _timedelta(DEFAULT_LIFETIME if lifetime is None else lifetime)
         self._grace = _timedelta(DEFAULT_GRACE if grace is None else grace)
@@ -103,7 +105,7 @@ class Lock:
 
     def _configure(self) -> None:
         self._contender = Contender(
-            self._lockfile,
+            self._path,
             lifetime=self._lifetime.total_seconds(),
             grace=self._grace.total_seconds(),
             separator=self._separator,
@@ -385,7 +387,7 @@ class Lock:
         :raises FileNotFoundError: if nobody holds the lock.
         """
         holder = self._contender.holder()
-        return datetime.fromtimestamp(os.stat(self._lockfile).st_mtime if holder is None else holder[1])
+        return datetime.fromtimestamp(os.stat(self._path).st_mtime if holder is None else holder[1])
 
     @property
     def details(self) -> tuple[str, int, str]:
@@ -440,7 +442,7 @@ class Lock:
         """The path of the claim that holds the lock, as the lock file has it; None if there is no lock file."""
         try:
             # Bytes that are not of the encoding are kept, as everywhere in paths.
-            with open(self._lockfile, encoding=sys.getfilesystemencoding(), errors='surrogateescape') as fp:
+            with open(self._path, encoding=sys.getfilesystemencoding(), errors='surrogateescape') as fp:
                 return fp.read().strip()
         except IsADirectoryError:
             holder = self._contender.holder()
