@@ -153,7 +153,9 @@ class Lock:
         if self._held is not None:
             self._give_up_what_is_lost()
         # Little Python here and in unlock(): beside the few calls of the system that a lock takes it can be measured.
-        log.debug('laying claim: %s', self._lockfile)
+        is_logged = log.isEnabledFor(logging.DEBUG)
+        if is_logged:
+            log.debug('laying claim: %s', self._lockfile)
         refusal = None
         try:
             self._held = self._contender.try_acquire()
@@ -161,7 +163,8 @@ class Lock:
             refusal = error
         if refusal is not None:
             self._held = self._wait_after(refusal, self._until(timeout))
-        log.debug('got the lock: %s', self._lockfile)
+        if is_logged:
+            log.debug('got the lock: %s', self._lockfile)
         if self._on_lost is not None:
             self._watch(self._on_lost)
 
