@@ -24,7 +24,8 @@ pub(crate) struct Contender {
 #[pymethods]
 impl Contender {
     #[new]
-    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive))]
+    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence))]
+    #[expect(clippy::too_many_arguments, reason = "in Python each is given by its name")]
     fn new(
         path: PathBuf,
         lifetime: f64,
@@ -33,6 +34,7 @@ impl Contender {
         host: String,
         protocol: &str,
         keep_alive: bool,
+        fence: bool,
     ) -> PyResult<Self> {
         let protocol = match protocol {
             "link" => Protocol::Link,
@@ -45,7 +47,8 @@ impl Contender {
             .separator(separator)
             .host(host)
             .protocol(protocol)
-            .keep_alive(keep_alive);
+            .keep_alive(keep_alive)
+            .fence(fence);
         Ok(Self { lock: Arc::new(builder.build().map_err(|e| to_python(&e))?) })
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Held {
     generation: u32,
     loss: Loss,
     token: Token,
+    #[pyo3(get)]
+    fencing_token: Option<u64>,
     /// None once the lock is released or given up.
     guard: Mutex<Option<Guard>>,
 }
@@ -44,6 +46,7 @@ impl Held {
             generation: GENERATION.load(Ordering::Relaxed),
             loss: guard.loss(),
             token: guard.token().clone(),
+            fencing_token: guard.fencing_token(),
             guard: Mutex::new(Some(guard)),
         }
     }

@@ -105,6 +105,19 @@ def test_a_lock_whose_object_is_forgotten_stays_held(path, names):
     assert names() == held
 
 
+@pytest.mark.parametrize("protocol", ["link", "dir"])
+def test_fencing_tokens_grow_with_every_acquisition_by_whatever_object(path, protocol):
+    assert Lock(path, fence=True).fencing_token is None
+    tokens = []
+    for lock in (Lock(path, fence=True, protocol=protocol), Lock(path, fence=True)) * 2:
+        with lock:
+            tokens.append(lock.fencing_token)
+    assert lock.fencing_token is None, "it is not held any more"
+    assert tokens == sorted(set(tokens)), "strictly"
+    with Lock(path) as lock:
+        assert lock.fencing_token is None
+
+
 def test_a_lifetime_that_is_set_counts_from_the_next_refresh(path):
     with Lock(path, 60) as lock:
         before = lock.expiration

@@ -17,7 +17,7 @@ use crate::flufl::Flufl;
 use crate::lease::LocalTime;
 use crate::protocol::{OnBehalfOf, Place, Stake};
 use crate::wait::Wait;
-use crate::world::{Hold, Killed, Sim, random};
+use crate::world::{Hold, Killed, Sim, World, random};
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -91,6 +91,8 @@ fn place(env: &SimEnv, config: &Config) -> Option<Place> {
         mode: 0o644,
         recover_dead: true,
         on_behalf_of: OnBehalfOf::ThisProcess,
+        command: None,
+        fence: config.fence,
         times_unreliable: Arc::default(),
     })
 }
@@ -119,7 +121,7 @@ fn contend_as_flufl(env: &SimEnv, config: &Config, _: usize) -> u32 {
         let lock = Flufl::new(env, config);
         if let Ok(Some(deadline)) = lock.lock(config.lifetime * 3) {
             holds += 1;
-            trust(env, lock.token(), deadline);
+            trust(env, lock.token(), None, deadline);
             env.sleep(config.lifetime * random(4) / 2);
             env.sim.with(|world| world.holds.remove(&env.number));
             lock.unlock();
@@ -129,19 +131,17 @@ fn contend_as_flufl(env: &SimEnv, config: &Config, _: usize) -> u32 {
 }
 
 fn hold(env: &SimEnv, config: &Config, place: &Place, mut stake: Stake) {
+    env.sim.with(|world| checks::told::on_acquisition(world, env.number, stake.lease.deadline));
     believe(env, &stake);
     let steps = if config.random { random(4) } else { 0 };
     for _ in 0..steps {
         match random(4) {
             0 => env.sleep(config.lifetime / 3),
             1 => env.sleep(config.lifetime * 3 / 2),
-            _ => {
-                let limit = stake.lease.deadline;
-                if place.refresh(&mut stake, config.lifetime, limit).is_err_and(|e| e.is_lost()) {
-                    break;
-                }
-                believe(env, &stake);
-            }
+            _ => match refresh(env, config, place, &mut stake) {
+                Err(e) if e.is_lost() => break,
+                _ => believe(env, &stake),
+            },
         }
     }
     // From here on it does nothing more under the lock.
@@ -152,22 +152,34 @@ fn hold(env: &SimEnv, config: &Config, place: &Place, mut stake: Stake) {
     let _ = release(place, &stake);
 }
 
+fn refresh(env: &SimEnv, config: &Config, place: &Place, stake: &mut Stake) -> Result<(), Error> {
+    let before = env.sim.with(World::owner);
+    let limit = stake.lease.deadline;
+    place.refresh(stake, config.lifetime, limit)?;
+    let token = stake.claim.token.to_string();
+    env.sim.with(|world| checks::told::on_refresh(world, env.number, &token, before.as_deref()));
+    Ok(())
+}
+
 fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
     place.protocol.steps().release(place, stake)
 }
 
 /// Trusts the lock, up to the stake's deadline.
 fn believe(env: &SimEnv, stake: &Stake) {
-    trust(env, stake.claim.token.to_string(), stake.lease.deadline);
+    trust(env, stake.claim.token.to_string(), stake.fence, stake.lease.deadline);
 }
 
-fn trust(env: &SimEnv, token: String, deadline: LocalTime) {
-    let hold = Hold { process: env.number, token, deadline };
+fn trust(env: &SimEnv, token: String, fence: Option<u64>, deadline: LocalTime) {
+    let hold = Hold { process: env.number, token, fence, deadline };
     env.sim.with(|world| {
         if world.local_now(world.processes[env.number].host) < hold.deadline {
-            world.tell(&format!("c{}", env.number), || format!("holds the lock with {}", hold.token));
+            world.tell(&format!("c{}", env.number), || {
+                format!("holds the lock with {}, number {:?}", hold.token, hold.fence)
+            });
             world.holds.insert(env.number, hold.clone());
             checks::one_holder::on_belief(world, &hold);
+            checks::fencing::on_belief(world, &hold);
         }
     });
 }

@@ -90,6 +90,11 @@ impl ServerTime {
         time.unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
+    /// Whole microseconds since the Unix epoch; 0 before it.
+    pub(crate) fn as_micros(self) -> u64 {
+        u64::try_from(self.0 / 1_000).unwrap_or(0)
+    }
+
     fn has_no_fraction(self) -> bool {
         self.0 % 1_000_000_000 == 0
     }
@@ -149,6 +154,11 @@ impl Anchor {
     pub(crate) fn latest(&self, now: LocalTime) -> ServerTime {
         let rounding = if self.ctime.has_no_fraction() { Duration::from_secs(2) } else { Duration::from_millis(10) };
         self.ctime + rounding + now.since(self.before)
+    }
+
+    /// How much later the server's clock may be than an older anchor told; zero if it is not.
+    pub(crate) fn ahead_of(&self, older: &Self, now: LocalTime) -> Duration {
+        self.latest(now).since(older.latest(now))
     }
 
     /// When this machine may be sure that the server's clock is past `moment`.

@@ -72,6 +72,7 @@ class Lock:
     :param protocol: 'link', which flufl.lock speaks too, or 'dir', which needs no hard links and never removes a name
         that others use.
     :param grace: How long after its lifetime a lock is broken: seconds or a timedelta; 10 seconds by default.
+    :param fence: Whether every acquisition draws a `fencing_token`.
 
     An object holds the lock or not, whichever thread asks. Threads that are to exclude each other use an object each.
     """
@@ -87,6 +88,7 @@ class Lock:
         on_lost: Callable[[Lock], object] | None = None,
         protocol: Literal['link', 'dir'] = 'link',
         grace: Interval | None = None,
+        fence: bool = False,
     ):
         self._lockfile = os.fsdecode(lockfile)
         # A later chdir changes nothing. Not abspath(), to which `..` after a symbolic link means another directory.
@@ -97,6 +99,7 @@ class Lock:
         self._separator = separator
         self._default_timeout = default_timeout
         self._keep_alive = keep_alive
+        self._fence = fence
         self._on_lost = on_lost
         self._protocol = protocol
         self._retry_errnos: list[int] = []
@@ -112,6 +115,7 @@ class Lock:
             host=self._hostname,
             protocol=self._protocol,
             keep_alive=self._keep_alive,
+            fence=self._fence,
         )
 
     def _forget(self) -> None:
@@ -372,6 +376,14 @@ class Lock:
         if self._held is not None:
             return self._held.claimfile
         return self._separator.join((self._contender.path, self._hostname, str(os.getpid()), '0' * 20))
+
+    @property
+    def fencing_token(self) -> int | None:
+        """A number that grows with every acquisition, for what the lock protects to refuse latecomers by.
+
+        None while the lock is not held, or without `fence=True`.
+        """
+        return None if self._held is None else self._held.fencing_token
 
     @property
     def lifetime(self) -> timedelta:

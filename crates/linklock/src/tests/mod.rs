@@ -5,4 +5,5 @@ mod acquiring;
 mod breaking;
 mod errors;
 mod faults;
+mod fencing;
 mod holding;
