@@ -83,10 +83,12 @@ def test_a_loss_is_told_once_and_a_release_is_not_one(path):
         event.set()
 
     with Lock(path, KEPT_S, on_lost=on_lost, keep_alive=True):
+        watchers = [thread for thread in threading.enumerate() if thread.name == "linklock-on-lost"]
+        assert watchers
         time.sleep(KEPT_S * 1.5)
-    watchers = [thread for thread in threading.enumerate() if thread.name == "linklock-on-lost"]
     for watcher in watchers:
         watcher.join(PATIENCE_S)
+        assert not watcher.is_alive(), "there is nothing left to watch"
     assert told == [], "it was kept alive and released"
     lock = Lock(path, SHORT_S, on_lost=on_lost)
     lock.lock()
