@@ -55,6 +55,33 @@ def flufl_python(target):
     return python, version
 
 
+def package_python(target, *needed):
+    """The Python of a fresh virtual environment with this project's Python package, built and installed as a wheel, and
+    what else is needed there. That comes from pip's cache after the first run."""
+    env, wheels = target / "python/venv", target / "python/wheels"
+    made = subprocess.run([sys.executable, "-m", "venv", "--clear", env], capture_output=True, text=True)
+    if made.returncode:
+        raise CannotRun(f"no virtual environment (python3-venv missing?): {last_line(made.stdout + made.stderr)}")
+    python = env / "bin/python"
+    pip(python, "install", "maturin>=1.9.4,<2", *needed, why="pip could not install what is needed")
+    shutil.rmtree(wheels, ignore_errors=True)
+    # What fails from here on is ours.
+    quiet = ["--disable-pip-version-check", "--quiet", "--no-deps"]
+    package = ROOT / "crates/linklock-py"
+    wheel = [python, "-m", "pip", "wheel", *quiet, "--no-build-isolation", "--wheel-dir", wheels, package]
+    subprocess.run(wheel, check=True, env={**os.environ, "PATH": f"{env / 'bin'}:{os.environ['PATH']}"})
+    subprocess.run([python, "-m", "pip", "install", *quiet, *wheels.glob("*.whl")], check=True)
+    return python
+
+
+def pip(python, *args, why):
+    command = [python, "-m", "pip", "--disable-pip-version-check", "--retries", "1", *args]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        print(done.stdout)
+        raise CannotRun(f"{why}: {last_line(done.stdout)}")
+
+
 def last_line(text):
     return (text.strip().splitlines() or ["no message"])[-1]
 

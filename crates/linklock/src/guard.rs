@@ -26,7 +26,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(place: Place, stake: Stake, keep_alive: bool) -> Self {
+    pub(crate) fn new(place: Arc<Place>, stake: Stake, keep_alive: bool) -> Self {
         let token = stake.claim.token.clone();
         let tenure = Arc::new(Tenure {
             owner: place.env.process_id(),
@@ -38,6 +38,7 @@ impl Guard {
             changed: Condvar::new(),
             stake: Mutex::new(Some(stake)),
             kept_alive: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             place,
         });
         if keep_alive {
@@ -160,7 +161,7 @@ impl fmt::Debug for Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         // Whoever cares about the outcome calls release(). In a forked child the lock is not ours to release.
-        if self.tenure.is_foreign() {
+        if self.tenure.is_over.load(Ordering::Acquire) || self.tenure.is_foreign() {
             return;
         }
         if let Err(e) = self.tenure.release() {
@@ -218,7 +219,7 @@ const NOTICE: u32 = 6;
 /// What a guard, its notices and the keep-alive thread share.
 #[derive(Debug)]
 pub(crate) struct Tenure {
-    pub(crate) place: Place,
+    pub(crate) place: Arc<Place>,
     /// The process that acquired it. A forked child has the guard too, but not the lock.
     pub(crate) owner: u32,
     token: Token,
@@ -233,6 +234,8 @@ pub(crate) struct Tenure {
     /// `None` once the lock was released or left. Locked during each operation on the lock.
     stake: Mutex<Option<Stake>>,
     kept_alive: AtomicBool,
+    /// As `ended`, for whoever may not wait for a mutex.
+    is_over: AtomicBool,
 }
 
 impl Tenure {
@@ -375,7 +378,7 @@ impl Tenure {
         }
         *stake = None;
         drop(stake);
-        self.end();
+        self.conclude();
         Ok(())
     }
 
@@ -385,6 +388,11 @@ impl Tenure {
             return;
         }
         *self.lock_stake() = None;
+        self.conclude();
+    }
+
+    fn conclude(&self) {
+        self.is_over.store(true, Ordering::Release);
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();
     }

@@ -30,7 +30,7 @@ const LIFETIME_LEAST: Duration = Duration::from_millis(10);
 /// other as two on different machines do.
 #[derive(Clone, Debug)]
 pub struct Lock {
-    place: Place,
+    place: Arc<Place>,
     wait: Option<Duration>,
     keep_alive: bool,
 }
@@ -90,7 +90,7 @@ impl Lock {
     /// As [`acquire`](Self::acquire), and cancelled.
     pub fn acquire_with(&self, wait: &Wait) -> Result<Guard, Error> {
         let stake = acquire::acquire(&self.place, wait)?;
-        Ok(Guard::new(self.place.clone(), stake, self.keep_alive))
+        Ok(Guard::new(Arc::clone(&self.place), stake, self.keep_alive))
     }
 
     /// Takes over a lock that another process acquired and left, by its token. What the claim holds is asked of the disk,
@@ -111,7 +111,7 @@ impl Lock {
         if lock.claim.as_ref() != Some(&claim) {
             return Err(not_held(lock.holder()));
         }
-        let place = Place { protocol: lock.protocol, ..place.clone() };
+        let place = Arc::new(Place { protocol: lock.protocol, ..Place::clone(place) });
         let file = place.protocol.steps().held_file(&place, &claim);
         let read = place.ask_clock(&file).and_then(|anchor| Ok((anchor, env.now(), env.stat(&file)?)));
         let (anchor, before, attr) = match read {
@@ -381,7 +381,7 @@ impl Builder {
             fence: self.fence,
             times_unreliable: Arc::default(),
         };
-        Ok(Lock { place, wait: self.timeout, keep_alive: self.keep_alive })
+        Ok(Lock { place: Arc::new(place), wait: self.timeout, keep_alive: self.keep_alive })
     }
 }
 

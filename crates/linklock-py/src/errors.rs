@@ -1,0 +1,45 @@
+//! The exceptions of the package, and which of the library's errors is which.
+
+use std::error::Error as _;
+use std::io;
+
+use linklock::{Error, ErrorKind};
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyOSError, PyValueError};
+use pyo3::prelude::*;
+
+create_exception!(linklock, LockError, PyException, "Base class of all exceptions of this package.");
+create_exception!(linklock, AlreadyLockedError, LockError, "This lock object already holds the lock.");
+create_exception!(linklock, NotLockedError, LockError, "The lock is not held, or not any more.");
+create_exception!(linklock, TimeOutError, LockError, "The lock was not had in time.");
+create_exception!(linklock._core, NotALockError, TimeOutError, "What stands at the lock path is no lock.");
+
+/// An error of the file system becomes an OSError, of which Python itself chooses the class by its errno.
+pub(crate) fn to_python(e: &Error) -> PyErr {
+    let message = e.to_string();
+    match e.kind() {
+        ErrorKind::Timeout | ErrorKind::Cancelled => TimeOutError::new_err(message),
+        ErrorKind::NotALock => NotALockError::new_err(message),
+        ErrorKind::Lost | ErrorKind::NotHeld => NotLockedError::new_err(message),
+        ErrorKind::Invalid => PyValueError::new_err(message),
+        _ => PyOSError::new_err((errno(e), message)),
+    }
+}
+
+fn errno(e: &Error) -> i32 {
+    let Some(source) = e.source().and_then(|source| source.downcast_ref::<io::Error>()) else { return libc::EIO };
+    source.raw_os_error().unwrap_or(match source.kind() {
+        io::ErrorKind::InvalidFilename => libc::ENAMETOOLONG,
+        io::ErrorKind::PermissionDenied => libc::EACCES,
+        io::ErrorKind::StorageFull => libc::ENOSPC,
+        // link(2) on a file system that has no hard links.
+        io::ErrorKind::Unsupported => libc::EPERM,
+        _ => libc::EIO,
+    })
+}
+
+/// Python's seconds as a duration; what is negative counts as none.
+pub(crate) fn duration(seconds: f64) -> PyResult<std::time::Duration> {
+    std::time::Duration::try_from_secs_f64(seconds.max(0.0))
+        .map_err(|e| PyValueError::new_err(format!("{seconds} s: {e}")))
+}

@@ -1,0 +1,113 @@
+//! The library's warnings and errors, for Python's logging.
+//!
+//! They are noted where they happen, perhaps in a thread that Python does not know and with a lock's mutex held, and handed
+//! over by the next call that has the interpreter.
+
+use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+static LISTENER: OnceLock<Sender<Line>> = OnceLock::new();
+static IS_PENDING: AtomicBool = AtomicBool::new(false);
+/// Locked only with the interpreter held, so that no fork finds it locked by another thread.
+static LINES: Mutex<Option<Receiver<Line>>> = Mutex::new(None);
+
+/// Begins to note what the library logs.
+pub(crate) fn listen() {
+    let (sender, receiver) = channel();
+    if LISTENER.set(sender).is_ok() {
+        *LINES.lock().unwrap_or_else(PoisonError::into_inner) = Some(receiver);
+        // Nobody else sets one: this copy of `tracing` is the module's own.
+        let _ = tracing::subscriber::set_global_default(Listener);
+    }
+}
+
+/// Hands over what was noted.
+pub(crate) fn hand_over(py: Python<'_>) {
+    if !IS_PENDING.load(Ordering::Acquire) || !IS_PENDING.swap(false, Ordering::AcqRel) {
+        return;
+    }
+    let lines: Vec<Line> =
+        LINES.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(Receiver::try_iter).collect();
+    for line in lines {
+        if let Err(e) = line.write(py) {
+            e.write_unraisable(py, None);
+        }
+    }
+}
+
+struct Line {
+    level: u8,
+    text: String,
+}
+
+impl Line {
+    fn write(self, py: Python<'_>) -> PyResult<()> {
+        static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let logger = LOGGER.get_or_try_init(py, || {
+            py.import("logging")?.call_method1("getLogger", ("linklock",)).map(Bound::unbind)
+        })?;
+        logger.call_method1(py, "log", (self.level, "%s", self.text)).map(drop)
+    }
+}
+
+struct Listener;
+
+impl Subscriber for Listener {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::WARN
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        // What happens in every cycle the package logs itself.
+        Some(LevelFilter::WARN)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        // As Python's logging numbers them.
+        let level = if *event.metadata().level() == Level::ERROR { 40 } else { 30 };
+        let line = Line { level, text: text.message + &text.fields };
+        if LISTENER.get().is_some_and(|listener| listener.send(line).is_ok()) {
+            IS_PENDING.store(true, Ordering::Release);
+        }
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // To write to a string does not fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name => write!(self.fields, ", {name}: {value:?}"),
+        };
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+}

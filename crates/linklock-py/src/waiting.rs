@@ -1,0 +1,84 @@
+//! Waiting for a lock, in a thread that is not Python's.
+//!
+//! So whoever waits in Python waits for a file descriptor, which Python does well: signal handlers run, an event loop goes
+//! on, and a daemon thread may be stopped at the interpreter's end.
+
+use std::io::{self, PipeReader, PipeWriter, Write};
+use std::os::fd::AsRawFd;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use linklock::{Cancel, Error, Guard, Lock, Wait};
+use pyo3::prelude::*;
+
+use crate::errors::{LockError, to_python};
+use crate::held::Held;
+use crate::log;
+
+/// How long a cancelled wait may take to remove its claim before nobody waits for that any more.
+const PATIENCE: Duration = Duration::from_millis(40);
+
+type Acquired = Result<Guard, Error>;
+
+/// An acquisition that is under way.
+#[pyclass(frozen, module = "linklock._core")]
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    lock: Arc<Lock>,
+    cancel: Cancel,
+    ended: PipeReader,
+    /// If nobody takes the result, its guard is dropped, and so released.
+    result: Mutex<Receiver<Acquired>>,
+}
+
+impl Waiting {
+    pub(crate) fn begin(lock: &Arc<Lock>, wait: Wait) -> io::Result<Self> {
+        let cancel = Cancel::new()?;
+        let (ended, ending) = io::pipe()?;
+        let (sender, result) = channel();
+        let (for_thread, wait) = (Arc::clone(lock), wait.cancelled_by(&cancel));
+        thread::Builder::new()
+            .name("linklock-wait".into())
+            .spawn(move || acquire(&for_thread, &wait, &sender, ending))?;
+        Ok(Self { lock: Arc::clone(lock), cancel, ended, result: Mutex::new(result) })
+    }
+
+    fn receive(&self, py: Python<'_>, patience: Duration) -> Option<Acquired> {
+        let received =
+            py.detach(|| self.result.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience).ok());
+        log::hand_over(py);
+        received
+    }
+}
+
+fn acquire(lock: &Lock, wait: &Wait, result: &Sender<Acquired>, mut ending: PipeWriter) {
+    // Nobody may be there any more to take it, or to be told.
+    let _ = result.send(lock.acquire_with(wait));
+    let _ = ending.write_all(b".");
+}
+
+#[pymethods]
+impl Waiting {
+    /// A descriptor that can be read from once the wait has ended.
+    fn fileno(&self) -> i32 {
+        self.ended.as_raw_fd()
+    }
+
+    /// What came of it, once it has ended.
+    fn result(&self, py: Python<'_>) -> PyResult<Held> {
+        match self.receive(py, Duration::ZERO) {
+            Some(Ok(guard)) => Ok(Held::new(&self.lock, guard)),
+            Some(Err(e)) => Err(to_python(&e)),
+            None => Err(LockError::new_err("the wait has not ended, or its result was taken")),
+        }
+    }
+
+    /// Ends the wait; a lock that was had at this very moment is released.
+    fn cancel(&self, py: Python<'_>) {
+        self.cancel.cancel();
+        let acquired = self.receive(py, PATIENCE);
+        py.detach(|| drop(acquired));
+    }
+}

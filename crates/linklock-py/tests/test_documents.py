@@ -1,0 +1,27 @@
+"""The Python examples in the documents."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLES = [
+    pytest.param(code, id=f"{document}-{n}")
+    for document in ("README.md", "docs/from-flufl.md", "crates/linklock-py/README.md")
+    for n, code in enumerate(re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE))
+]
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_an_example_runs_as_it_stands(code, tmp_path):
+    exec(code.replace("/srv/shared", str(tmp_path)), {"__name__": "example"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_document_that_should_have_an_example_has_one():
+    assert {example.id.rpartition("-")[0] for example in EXAMPLES} == {
+        "README.md",
+        "docs/from-flufl.md",
+        "crates/linklock-py/README.md",
+    }

@@ -1,0 +1,189 @@
+"""What flufl.lock's own tests do not ask: that nothing of its API is missing, and what users do with it."""
+
+import inspect
+import json
+import logging
+import os
+import subprocess
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import linklock
+from linklock import Lock, LockState, NotLockedError, TimeOutError
+
+FLUFL_API = """
+import inspect, json
+import flufl.lock as module
+from flufl.lock import Lock
+def kind(member):
+    if isinstance(member, property):
+        return ["property", member.fset is not None, member.fdel is not None]
+    return [str([(p.name, str(p.kind), str(p.default)) for p in inspect.signature(member).parameters.values()])]
+members = {n: kind(m) for n, m in vars(Lock).items() if n in ("__init__", "_now") or not n.startswith("_")}
+print(json.dumps([members, module.__all__, [[s.name, s.value] for s in module.LockState]]))
+"""
+
+
+def test_every_public_name_of_flufl_lock_is_there_with_its_parameters_and_defaults():
+    python = os.environ.get("LINKLOCK_FLUFL_PYTHON")
+    assert python, "LINKLOCK_FLUFL_PYTHON must name a Python that has flufl.lock: tests/run sets it"
+    theirs, names, states = json.loads(subprocess.check_output([python, "-c", FLUFL_API], text=True))
+    assert set(names) <= set(linklock.__all__)
+    assert [[state.name, state.value] for state in LockState] == states
+    for name, kind in theirs.items():
+        ours = inspect.getattr_static(Lock, name)
+        if isinstance(ours, property):
+            assert kind == ["property", ours.fset is not None, ours.fdel is not None], name
+        else:
+            positional = [p for p in inspect.signature(ours).parameters.values() if name != "__init__" or not_ours(p)]
+            assert kind == [str([(p.name, str(p.kind), str(p.default)) for p in positional])], name
+
+
+def not_ours(parameter):
+    return parameter.name not in ("keep_alive", "on_lost", "protocol", "grace", "fence")
+
+
+def test_exceptions_have_flufls_family_and_can_be_pickled():
+    import pickle
+
+    for name in ("AlreadyLockedError", "NotLockedError", "TimeOutError"):
+        cls = getattr(linklock, name)
+        assert issubclass(cls, linklock.LockError) and cls.__module__ == "linklock"
+        assert str(pickle.loads(pickle.dumps(cls("why")))) == "why"
+
+
+def test_times_may_be_integers_floats_and_timedeltas(path, holder):
+    for timeout in (0, 0.01, timedelta(milliseconds=10), -1):
+        with pytest.raises(TimeOutError, match=f"process {holder.process.pid} "):
+            Lock(path).lock(timeout)
+        with pytest.raises(TimeOutError):
+            Lock(path, default_timeout=timeout).lock()
+    assert Lock(path, lifetime=1.5).lifetime == timedelta(seconds=1.5)
+
+
+def test_a_path_may_be_a_path_object_and_hold_bytes_that_are_no_text(tmp_path):
+    for name in (Path(tmp_path) / "job.lock", os.fsencode(tmp_path) + b"/\xff.lock"):
+        with Lock(name) as lock:
+            assert lock.details == (lock.hostname, os.getpid(), os.fsdecode(name))
+            assert lock.state == LockState.ours
+            assert Path(lock.claimfile).exists()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_relative_path_means_the_same_lock_after_a_chdir(tmp_path, path, names, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    lock = Lock("job.lock")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    lock.lifetime = 30
+    with lock:
+        assert lock.details == Lock(path).details == (lock.hostname, os.getpid(), path)
+        assert lock.state == LockState.ours
+        assert lock.expiration == Lock(path).expiration
+        assert (lock.lockfile, lock.claimfile.startswith(path)) == ("job.lock", True)
+    assert names() == ["elsewhere"]
+
+
+def test_the_claim_file_is_flufls_in_form(path):
+    lock = Lock(path)
+    for claimfile in (lock.claimfile, held_claimfile(lock)):
+        lockfile, host, pid, nonce = claimfile.split(linklock.SEP)
+        assert (lockfile, host, pid) == (path, lock.hostname, str(os.getpid()))
+        assert len(nonce) == 20 and nonce.startswith("0") and int(nonce) < 2**63
+
+
+def held_claimfile(lock):
+    with lock:
+        assert Path(lock.lockfile).read_text() == lock.claimfile
+        return lock.claimfile
+
+
+def test_settings_that_cannot_work_are_refused_at_once(path):
+    for settings in ({"separator": "x"}, {"separator": "--"}, {"protocol": "magic"}, {"lifetime": 0}):
+        with pytest.raises(ValueError):
+            Lock(path, **settings)
+
+
+def test_an_error_of_the_file_system_is_an_oserror_and_can_be_retried(tmp_path, path):
+    missing = tmp_path / "later"
+    lock = Lock(missing / "job.lock")
+    with pytest.raises(FileNotFoundError, match="make the directory first"):
+        lock.lock()
+    tries = []
+
+    class Patient(Lock):
+        def _sleep(self):
+            tries.append(len(tries))
+            if len(tries) == 2:
+                missing.mkdir()
+
+    lock = Patient(missing / "job.lock")
+    lock.retry_errnos = [2]
+    with lock:
+        assert len(tries) == 2
+
+
+def test_what_is_no_lock_is_waited_for_and_left_alone(path):
+    Path(path).write_text("somebody's")
+    with pytest.raises(TimeOutError, match="not a lock"):
+        Lock(path).lock(timeout=0.1)
+    assert Path(path).read_text() == "somebody's"
+
+    class Remover(Lock):
+        def _sleep(self):
+            Path(path).unlink()
+
+    with Remover(path) as lock:
+        assert lock.is_locked
+
+
+def test_the_now_hook_is_what_state_goes_by(path):
+    class Ahead(Lock):
+        def _now(self):
+            return datetime.now() + timedelta(hours=1)
+
+    with Ahead(path) as lock:
+        assert lock.state == LockState.ours_expired
+        assert lock.is_locked, "no lock is lost or broken by it"
+
+
+def test_a_state_is_told_of_a_lock_whose_process_has_ended(path, holder):
+    assert Lock(path).state == LockState.unknown
+    holder.process.kill()
+    holder.process.wait()
+    assert Lock(path).state == LockState.stale
+    Lock(path).lock(timeout=0)
+
+
+def test_what_happens_is_logged_as_by_flufl_lock(path, holder, caplog):
+    caplog.set_level(logging.DEBUG, "linklock")
+    with pytest.raises(TimeOutError):
+        Lock(path).lock(timeout=0.01)
+    assert "timed out" in caplog.text
+    holder.process.kill()
+    holder.process.wait()
+    with Lock(path):
+        pass
+    said = [(record.name, record.levelname, record.getMessage().split(",")[0]) for record in caplog.records]
+    assert ("linklock", "WARNING", "broke the lock") in said, "what the library says comes through"
+    assert ("linklock", "DEBUG", f"laying claim: {path}") in said
+    assert ("linklock", "DEBUG", f"got the lock: {path}") in said
+    assert ("linklock", "DEBUG", f"unlocked: {path}") in said
+
+
+def test_a_dir_lock_is_told_like_any(path, names):
+    with Lock(path, protocol="dir") as lock:
+        assert Path(path).is_dir()
+        assert lock.is_locked and lock.state == LockState.ours
+        assert Lock(path).details == (lock.hostname, os.getpid(), path)
+        assert abs(lock.expiration - datetime.now() - lock.lifetime) < timedelta(seconds=5)
+        with pytest.raises(TimeOutError):
+            Lock(path).lock(timeout=0)
+    assert names() == []
+    assert lock.state == LockState.unlocked
+    with pytest.raises(FileNotFoundError):
+        lock.expiration
+    with pytest.raises(NotLockedError, match="Details are unavailable"):
+        lock.details

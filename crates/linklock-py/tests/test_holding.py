@@ -1,0 +1,131 @@
+"""A lock that is held, kept alive, lost, and given back."""
+
+import gc
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import PATIENCE_S
+from linklock import AlreadyLockedError, Lock, NotLockedError
+
+# A lifetime to be overstepped, and one to be kept alive on a machine that is busy with other things.
+SHORT_S = 1
+KEPT_S = 3
+
+
+def overtake(path):
+    """Another takes the lock as soon as its lifetime is over."""
+    other = Lock(path, grace=0)
+    other.lock(timeout=PATIENCE_S)
+    return other
+
+
+@pytest.mark.parametrize("protocol", ["link", "dir"])
+def test_a_lock_that_is_over_and_that_nobody_took_is_released_in_order(path, names, protocol):
+    lock = Lock(path, SHORT_S, protocol=protocol)
+    with lock:
+        time.sleep(SHORT_S * 1.5)
+        assert not lock.is_locked, "it is not revived"
+    assert names() == []
+
+
+@pytest.mark.parametrize("protocol", ["link", "dir"])
+def test_a_lock_that_another_took_is_lost_and_the_others_is_left_alone(path, names, protocol):
+    for give_up in (lambda lock: lock.unlock(), lambda lock: lock.refresh(), lambda lock: lock.__exit__(None, None, None)):
+        lock = Lock(path, SHORT_S, protocol=protocol)
+        lock.lock()
+        other = overtake(path)
+        with pytest.raises(NotLockedError):
+            give_up(lock)
+        lock.unlock(unconditionally=True)
+        lock.refresh(unconditionally=True)
+        assert other.is_locked
+        other.unlock()
+    assert names() == []
+
+
+def test_a_lock_that_is_over_is_taken_anew_and_not_refused_as_held(path, names):
+    lock = Lock(path, SHORT_S)
+    lock.lock()
+    first = lock.claimfile
+    with pytest.raises(AlreadyLockedError, match="We already had the lock"):
+        lock.lock()
+    time.sleep(SHORT_S * 1.5)
+    lock.lock()
+    assert lock.claimfile != first
+    lock.unlock()
+    assert names() == []
+
+
+def test_a_claim_is_removed_though_the_lock_file_was(path, names):
+    lock = Lock(path, SHORT_S)
+    lock.lock()
+    Path(path).unlink()
+    time.sleep(SHORT_S * 1.5)
+    with pytest.raises(NotLockedError):
+        lock.unlock()
+    assert names() == []
+
+
+def test_a_lock_is_kept_alive_for_as_long_as_it_is_held(path):
+    with Lock(path, KEPT_S, keep_alive=True) as lock:
+        time.sleep(KEPT_S * 2)
+        assert lock._held.check(), "asked without a refresh"
+
+
+def test_a_loss_is_told_once_and_a_release_is_not_one(path):
+    told, event = [], threading.Event()
+
+    def on_lost(lock):
+        told.append((lock, threading.current_thread()))
+        event.set()
+
+    with Lock(path, KEPT_S, on_lost=on_lost, keep_alive=True):
+        watchers = [thread for thread in threading.enumerate() if thread.name == "linklock-on-lost"]
+        assert watchers
+        time.sleep(KEPT_S * 1.5)
+    for watcher in watchers:
+        watcher.join(PATIENCE_S)
+        assert not watcher.is_alive(), "there is nothing left to watch"
+    assert told == [], "it was kept alive and released"
+    lock = Lock(path, SHORT_S, on_lost=on_lost)
+    lock.lock()
+    assert event.wait(PATIENCE_S)
+    lock.unlock()
+    assert [lost for lost, _ in told] == [lock]
+    assert told[0][1] is not threading.current_thread()
+
+
+def test_a_lock_whose_object_is_forgotten_stays_held(path, names):
+    lock = Lock(path, 60)
+    lock.lock()
+    held = names()
+    del lock
+    gc.collect()
+    assert names() == held
+
+
+@pytest.mark.parametrize("protocol", ["link", "dir"])
+def test_fencing_tokens_grow_with_every_acquisition_by_whatever_object(path, protocol):
+    assert Lock(path, fence=True).fencing_token is None
+    tokens = []
+    for lock in (Lock(path, fence=True, protocol=protocol), Lock(path, fence=True)) * 2:
+        with lock:
+            tokens.append(lock.fencing_token)
+    assert lock.fencing_token is None, "it is not held any more"
+    assert tokens == sorted(set(tokens)), "strictly"
+    with Lock(path) as lock:
+        assert lock.fencing_token is None
+
+
+def test_a_lifetime_that_is_set_counts_from_the_next_refresh(path):
+    with Lock(path, 60) as lock:
+        before = lock.expiration
+        lock.lifetime = 600
+        assert lock.expiration == before
+        lock.refresh()
+        assert (lock.expiration - before).total_seconds() > 500
+        lock.refresh(1200)
+        assert lock.lifetime.total_seconds() == 1200

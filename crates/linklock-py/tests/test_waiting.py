@@ -1,0 +1,116 @@
+"""Waiting for a lock: other threads run, signals come through, and nothing is left behind."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from conftest import PATIENCE_S
+from linklock import Lock, TimeOutError
+
+INTERRUPTED = """
+    import os, sys
+    from linklock import Lock
+    lock = Lock(sys.argv[1])
+    print("waiting", flush=True)
+    try:
+        lock.lock()
+    except KeyboardInterrupt:
+        print("interrupted", *os.listdir(os.path.dirname(sys.argv[1])), flush=True)
+    sys.stdin.readline()
+    lock.lock()
+    print("got it", flush=True)
+"""
+
+
+def test_an_interrupt_ends_the_wait_and_leaves_no_claim(path, names, holder, child):
+    held = names()
+    waiter = child(INTERRUPTED, path)
+    assert waiter.line() == "waiting"
+    wait_for_claims_of(waiter, names)
+    os.kill(waiter.process.pid, signal.SIGINT)
+    interrupted, *left = waiter.line().split()
+    assert (interrupted, sorted(left)) == ("interrupted", held)
+    waiter.tell()
+    holder.tell()
+    assert waiter.line() == "got it"
+
+
+def wait_for_claims_of(waiter, names):
+    for _ in range(PATIENCE_S * 100):
+        if any(f"|{waiter.process.pid}|" in name for name in names()):
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("no claim: it does not wait")
+
+
+def test_a_signal_handler_runs_while_the_main_thread_waits(path, holder):
+    handled = threading.Event()
+
+    def on_signal(*_):
+        handled.set()
+        holder.tell()
+
+    before = signal.signal(signal.SIGALRM, on_signal)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with Lock(path, default_timeout=PATIENCE_S):
+            assert handled.is_set()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_other_threads_run_while_one_waits(path, holder):
+    waiter = threading.Thread(target=lambda: Lock(path).lock(timeout=PATIENCE_S))
+    waiter.start()
+    holder.tell()
+    assert holder.line() == "released"
+    waiter.join(PATIENCE_S)
+    assert not waiter.is_alive()
+
+
+def test_a_time_out_names_the_holder_and_leaves_no_claim(path, names, holder):
+    held = names()
+    with pytest.raises(TimeOutError, match=f"held by process {holder.process.pid} on "):
+        Lock(path).lock(timeout=0.1)
+    assert names() == held
+
+
+def test_threads_with_an_object_each_exclude_each_other(path):
+    count = 0
+
+    def increment():
+        nonlocal count
+        lock = Lock(path)
+        for _ in range(20):
+            with lock:
+                seen = count
+                threading.Event().wait(0.0005)
+                count = seen + 1
+
+    threads = [threading.Thread(target=increment) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert count == 80
+
+
+AT_EXIT = """
+    import sys, threading, time
+    from linklock import Lock
+    kept = Lock(sys.argv[1] + ".kept", 20, keep_alive=True, on_lost=print)
+    kept.lock()
+    for _ in range(8):
+        threading.Thread(target=Lock(sys.argv[1]).lock, daemon=True).start()
+    time.sleep(0.2)
+    print("ends", flush=True)
+"""
+
+
+def test_an_interpreter_ends_in_order_while_daemon_threads_wait(path, holder, child):
+    for _ in range(5):
+        other = child(AT_EXIT, path)
+        assert other.line() == "ends"
+        assert other.end() == (0, "")
