@@ -1,0 +1,282 @@
+"""Every fault, aimed at one step of both protocols at once: what each holder believed, and what is on the server."""
+
+import subprocess
+import time
+from pathlib import Path
+
+from aim import Aim
+from peers import Refused
+from world import NS, PATIENCE_S, nfsvm, on_client, shown, until
+
+
+def refused(peer, kind, *command):
+    """Asserts that this is answered, or was answered, with an error of that kind."""
+    try:
+        answer = peer.ask(*command) if command else peer.answer()
+    except Refused as e:
+        assert e.kind == kind, f"{peer.kind} was told: {e}"
+    else:
+        raise AssertionError(f"{peer.kind} was not refused, but told: {answer}")
+
+
+def aimed(peers, command, step):
+    """Tells each peer the command and stops it before the arena's step. Gives what lets all of them go on."""
+    aims = []
+    for arena, peer in peers:
+        aim = Aim(peer)
+        peer.tell(*command)
+        aim.stop_before(*step(arena))
+        aims.append(aim)
+    return lambda: [aim.let_go() for aim in aims]
+
+
+def lose_the_replies(world, peers, go_on, carried_out, then):
+    """Lets client 1 send what it was stopped before, and loses the replies: they are slow, and are dropped on the way once
+    the server has carried out what is meant. Afterwards `then`."""
+    nfsvm("slow-replies", 1, "3s")
+    go_on()
+    for arena in world.arenas:
+        until(lambda arena=arena: carried_out(arena), f"{arena.protocol}: the server carries the request out")
+    nfsvm("drop-replies", 1)
+    for arena, peer in peers:
+        assert peer.is_silent_for(0), f"{arena.protocol}: the reply was too fast to be lost"
+    nfsvm(*then)
+    world.heal(1)
+
+
+def lost_reply_at_acquisition(world, then=("crash-nfsd",)):
+    """The server has made the LINK or the RENAME, and the client that asked for it is never told."""
+    takers = [(arena, arena.peer(1)) for arena in world.arenas]
+    go_on = aimed(takers, ["acquire"], lambda arena: arena.takes_the_lock())
+    lose_the_replies(world, takers, go_on, lambda arena: arena.holder(), then)
+    for arena, taker in takers:
+        token = taker.answer()[2]
+        assert arena.holder() == token, f"{arena.protocol}: it believes in {token}, the server has {arena.holder()}"
+        rival = arena.peer(2)
+        refused(rival, "Timeout", "acquire", 0)
+        taker.ask("release")
+        rival.ask("acquire")
+        rival.ask("release")
+        arena.check_nothing_is_left()
+        shown(f"{arena.protocol}: the taker knows that it has the lock, and the rival that it has not")
+
+
+def found_reply_at_acquisition(world):
+    """The same with a connection cut, after which the server remembers what it has answered."""
+    lost_reply_at_acquisition(world, ("cut", 1))
+
+
+def lost_reply_at_release(world, then=("crash-nfsd",)):
+    """The server has made the REMOVE, and the client that asked for it is never told."""
+    holders = [(arena, arena.peer(1)) for arena in world.arenas]
+    for _, holder in holders:
+        holder.ask("acquire")
+    go_on = aimed(holders, ["release"], lambda arena: arena.gives_it_back())
+    lose_the_replies(world, holders, go_on, lambda arena: not arena.holder(), then)
+    for arena, holder in holders:
+        holder.answer()
+        arena.check_nothing_is_left()
+        shown(f"{arena.protocol}: it is told that the lock is released, and nothing is left")
+
+
+def found_reply_at_release(world):
+    """The same with a connection cut, after which the server remembers what it has answered."""
+    lost_reply_at_release(world, ("cut", 1))
+
+
+def taken_over(world, lifetime_s=60):
+    """A contender on client 2 for each arena, which has the lock; with its token."""
+    takers = [(arena, arena.peer(2, lifetime_s)) for arena in world.arenas]
+    for _, taker in takers:
+        taker.tell("acquire")
+    return [(arena, taker, taker.answer()[2]) for arena, taker in takers]
+
+
+def cut_off_while_it_releases(world):
+    """A REMOVE that is sent again minutes later: `link` removes a successor's lock, `dir` does not. The limit of `link`."""
+    holders = [(arena, arena.peer(1, lifetime_s=3)) for arena in world.arenas]
+    for _, holder in holders:
+        holder.ask("acquire")
+    go_on = aimed(holders, ["release"], lambda arena: arena.gives_it_back())
+    nfsvm("partition", 1)
+    go_on()
+    successors = taken_over(world)
+    world.heal(1)
+    for (_, late), (arena, successor, token) in zip(holders, successors, strict=True):
+        if arena.protocol == "link":
+            late.answer()
+            assert arena.holder() is None, "link: the late REMOVE has removed nothing: is it a limit no more?"
+            third = arena.peer(2)
+            third.ask("acquire", 10_000)
+            assert arena.overlaps(), "link: no two holders in the diary, although a live lock was removed"
+            refused(successor, "Lost", "refresh", 60_000)
+            refused(successor, "Lost", "release")
+            third.ask("release")
+            arena.check_nothing_is_left()
+            arena.diary.unlink()
+            shown("link: EXPECTED: the late REMOVE removes a successor's lock, and a third takes it: two holders")
+        else:
+            refused(late, "Lost")
+            assert arena.holder() == token, f"dir: the successor's lock is gone: {arena.holder()}"
+            refused(arena.peer(2), "Timeout", "acquire", 0)
+            successor.ask("release")
+            arena.check_nothing_is_left()
+            shown("dir: the late REMOVE removes nothing; its sender is told that it was too late")
+
+
+def cut_off_while_it_breaks(world):
+    """A breaker's last step that arrives after another has broken the lock, and taken it."""
+    overdue = [(arena, arena.peer(2, lifetime_s=2)) for arena in world.arenas]
+    for _, peer in overdue:
+        peer.ask("acquire")
+    breakers = [(arena, arena.peer(1)) for arena in world.arenas]
+    go_on = aimed(breakers, ["acquire"], lambda arena: arena.breaks_it())
+    nfsvm("partition", 1)
+    go_on()
+    successors = taken_over(world)
+    world.heal(1)
+    for (_, late), (arena, successor, token) in zip(breakers, successors, strict=True):
+        # Past its next poll, it has done all that it does with what it was told.
+        assert late.is_silent_for(4), f"{arena.protocol}: the late breaker took the lock from its holder"
+        assert arena.holder() == token, f"{arena.protocol}: the server has {arena.holder()}, not its holder's {token}"
+        successor.ask("refresh", 60_000)
+        successor.ask("release")
+        late.answer()
+        late.ask("release")
+        shown(f"{arena.protocol}: the late breaker harms nobody, and has the lock when it is released")
+    for arena, peer in overdue:
+        refused(peer, "Lost", "release")
+        arena.check_nothing_is_left()
+
+
+def cut_off_while_it_refreshes(world):
+    """A refresh that arrives after the lock was broken and taken."""
+    holders = [(arena, arena.peer(1, lifetime_s=3)) for arena in world.arenas]
+    for _, holder in holders:
+        holder.ask("acquire")
+    go_on = aimed(holders, ["refresh", 60_000], lambda arena: arena.moves_the_expiry_on())
+    nfsvm("partition", 1)
+    go_on()
+    successors = taken_over(world)
+    expiries = [arena.expiry_ns() for arena in world.arenas]
+    world.heal(1)
+    for (_, late), (arena, successor, token), expiry in zip(holders, successors, expiries, strict=True):
+        refused(late, "Lost")
+        assert (arena.holder(), arena.expiry_ns()) == (token, expiry), f"{arena.protocol}: the late refresh was felt"
+        successor.ask("release")
+        arena.check_nothing_is_left()
+        shown(f"{arena.protocol}: the late refresh is told as a loss, and the successor's lock is as it was")
+
+
+def server_goes(world, how):
+    """nfsd goes and comes back while locks are held, waited for, and kept alive."""
+    lifetime_s = 24
+    by_state = []
+    for arena in world.arenas:
+        held, kept = arena.peer(1), arena.peer(1, lifetime_s, lock="kept")
+        waiting = [arena.peer(2), arena.peer(2, lock="kept")]
+        for peer in (held, kept):
+            peer.ask("acquire")
+        kept.ask("keep-alive")
+        for peer in waiting:
+            peer.tell("acquire")
+        by_state.append((arena, held, kept, waiting))
+    nfsvm(how)
+    back = time.time_ns()
+    for arena, held, kept, waiting in by_state:
+        held.ask("refresh", 60_000)
+        refreshed = lambda: arena.expiry_ns("kept") > back + lifetime_s * NS
+        until(refreshed, f"{arena.protocol}: the lock that is kept alive is refreshed after the server is back")
+        for holder, waiter in zip((held, kept), waiting, strict=True):
+            assert waiter.is_silent_for(0), f"{arena.protocol}: a lock was broken that was held"
+            holder.ask("release")
+            waiter.answer()
+            waiter.ask("release")
+        arena.check_nothing_is_left()
+        shown(f"{arena.protocol}: held, kept alive, and then had by who waited")
+
+
+def server_restarts(world):
+    """nfsd is restarted in order while locks are held, waited for, and kept alive."""
+    server_goes(world, "restart-nfsd")
+
+
+def server_crashes(world):
+    """nfsd crashes, and comes back, while locks are held, waited for, and kept alive."""
+    server_goes(world, "crash-nfsd")
+
+
+def outage_longer_than_the_lifetime(world):
+    """Keep-alive cannot reach the server: the holder learns of its loss in time, and `linklock run` ends its command."""
+    lifetime_s = 12
+    kept, runs, successors = [], [], []
+    for arena in world.arenas:
+        kept.append(arena.peer(1, lifetime_s))
+        token = kept[-1].ask("acquire")[2]
+        kept[-1].ask("keep-alive")
+        runs.append(Run(arena, lifetime_s))
+        successors += [(arena, arena.peer(2), "lock", token), (arena, arena.peer(2, lock="run"), "run", None)]
+    nfsvm("partition", 1)
+    for _, successor, _, _ in successors:
+        successor.tell("acquire")
+    expiries = {(arena, lock): arena.expiry_ns(lock) for arena in world.arenas for lock in ("lock", "run")}
+    until(lambda: all([run.has_ended_its_command() for run in runs]), "linklock run ends its command")
+    for run in runs:
+        assert run.ended_ns < expiries[run.arena, "run"], f"{run.arena.protocol}: the command ran on after the expiry"
+    for arena, successor, lock, token in successors:
+        since = int(successor.answer()[1])
+        assert since > expiries[arena, lock], f"{arena.protocol}: {lock} was taken before its expiry"
+        if token:
+            [ceased] = [till for _, till, whose, _ in arena.beliefs() if whose == token]
+            assert ceased < expiries[arena, lock], f"{arena.protocol}: the holder learned of its loss too late"
+            shown(f"{arena.protocol}: the holder knew {(expiries[arena, lock] - ceased) / NS:.1f} s before the expiry")
+    world.heal(1)
+    for arena, peer, run in zip(world.arenas, kept, runs, strict=True):
+        refused(peer, "Lost", "release")
+        status = run.process.wait(PATIENCE_S)
+        assert status == 76, f"{arena.protocol}: linklock run ended with {status}, not with 76 for a lost lock"
+        shown(f"{arena.protocol}: linklock run ended its command before the expiry, and says that the lock was lost")
+    for _, successor, _, _ in successors:
+        successor.ask("release")
+    for arena in world.arenas:
+        arena.check_nothing_is_left()
+
+
+class Run:
+    """`linklock run` on client 1, with a command that would go on for ever."""
+
+    def __init__(self, arena, lifetime_s):
+        self.arena = arena
+        self.ended_ns = None
+        options = ["--lifetime", f"{lifetime_s}s", "--protocol", arena.protocol]
+        command = [arena.programs["linklock"], "run", *options, arena.path(1, "run"), "sleep", 100_000]
+        self.process = subprocess.Popen(on_client(1, *command), stderr=subprocess.DEVNULL)
+        arena.peers.append(self)
+        [self.command] = until(self._children, "linklock run starts its command")
+
+    def _children(self):
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [child for thread in threads for child in thread.read_text().split()]
+
+    def has_ended_its_command(self):
+        if not self.ended_ns and self.command not in self._children():
+            self.ended_ns = time.time_ns()
+        return self.ended_ns
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+SCENARIOS = [
+    lost_reply_at_acquisition,
+    found_reply_at_acquisition,
+    lost_reply_at_release,
+    found_reply_at_release,
+    cut_off_while_it_releases,
+    cut_off_while_it_breaks,
+    cut_off_while_it_refreshes,
+    server_restarts,
+    server_crashes,
+    outage_longer_than_the_lifetime,
+]
