@@ -96,7 +96,7 @@ def main():
     for line in sys.stdin:
         try:
             answer = obey(lock, *line.rstrip("\n").split("\t"))
-        except LockError as e:
+        except (LockError, OSError) as e:
             answer = ["error", type(e).__name__, str(e).replace("\n", " ")]
         print(*answer, sep="\t", flush=True)
 

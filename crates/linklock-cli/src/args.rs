@@ -134,6 +134,9 @@ pub(crate) struct RunArgs {
     /// How the lock is kept on disk: link is compatible with flufl.lock, dir needs no hard links
     #[arg(long, value_name = "PROTOCOL", default_value = "link")]
     pub(crate) protocol: ProtocolArg,
+    /// Give COMMAND in LINKLOCK_FENCE a number that grows with every acquisition. The counter, LOCKPATH|fence, stays
+    #[arg(long)]
+    pub(crate) fence: bool,
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +157,9 @@ pub(crate) struct AcquireArgs {
     /// How the lock is kept on disk: link is compatible with flufl.lock, dir needs no hard links
     #[arg(long, value_name = "PROTOCOL", default_value = "link")]
     pub(crate) protocol: ProtocolArg,
+    /// Print in a second line a number that grows with every acquisition. The counter, LOCKPATH|fence, stays
+    #[arg(long)]
+    pub(crate) fence: bool,
 }
 
 #[derive(Debug, Args)]
@@ -180,8 +186,8 @@ pub(crate) struct StatusArgs {
     /// The paths to look at
     #[arg(required = true, value_name = "LOCKPATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// One JSON object a line: path, protocol, state (free, held, expired, dead, not-a-lock), host, pid, token, expires_at,
-    /// expires_in_ms; null where there is nothing to tell
+    /// One JSON object a line: path, protocol, state (free, held, expired, dead, not-a-lock), host, pid, token, command,
+    /// user, since, expires_at, expires_in_ms; null where there is nothing to tell
     #[arg(long)]
     pub(crate) json: bool,
     /// What stands between the parts of a claim's name

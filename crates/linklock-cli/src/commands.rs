@@ -17,21 +17,23 @@ use crate::status;
 pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Failure> {
     let whom = args.pid.unwrap_or_else(|| os::calling_shell().map_or(OnBehalfOf::Nobody, OnBehalfOf::Process));
     let builder = args.judgement.apply(args.at.builder()).lifetime(args.lifetime).protocol(args.protocol.into());
-    let lock = builder.on_behalf_of(whom).build()?;
+    let lock = builder.on_behalf_of(whom).fence(args.fence).build()?;
     let signals = Signals::catch()?;
     let guard = wait_for(&lock, &args.patience, &signals, console, |wait| lock.acquire_with(wait))?;
     // A token that reached nobody is of no use: dropping the guard releases the lock.
-    print_token(guard.token()).map_err(|e| {
+    print_token(guard.token(), guard.fencing_token()).map_err(|e| {
         Failure::Said(Exit::Io, format!("{}: not acquired: the token cannot be printed: {e}", lock.path().display()))
     })?;
     guard.leave();
     Ok(Exit::Done)
 }
 
-fn print_token(token: &Token) -> io::Result<()> {
+fn print_token(token: &Token, fence: Option<u64>) -> io::Result<()> {
+    let mut lines = token.as_os_str().as_bytes().to_vec();
+    lines.push(b'\n');
+    lines.extend(fence.map(|number| format!("{number}\n")).unwrap_or_default().into_bytes());
     let mut stdout = io::stdout().lock();
-    stdout.write_all(token.as_os_str().as_bytes())?;
-    stdout.write_all(b"\n")?;
+    stdout.write_all(&lines)?;
     stdout.flush()
 }
 

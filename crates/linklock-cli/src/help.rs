@@ -29,6 +29,10 @@ Run COMMAND while holding the lock
 Takes the lock, runs COMMAND, keeps the lock alive for as long as COMMAND runs, and releases it when COMMAND ends, \
 however it ends. COMMAND finds the absolute lock path in LINKLOCK_PATH and the claim's name in LINKLOCK_TOKEN.
 
+With --fence it finds in LINKLOCK_FENCE a number that is greater than all that were given before. What the lock protects \
+can refuse whoever comes with a smaller number than it has seen: a COMMAND on a machine that was stopped, and that goes on \
+without knowing that its lock was broken.
+
 Signals: TERM, INT, HUP, QUIT, USR1 and USR2 are passed on to COMMAND. While linklock still waits for the lock they \
 end the wait. A signal that is ignored when linklock starts, as nohup does it, stays ignored.
 
@@ -74,7 +78,11 @@ EXAMPLES
     linklock release /srv/shared/data.lock \"$token\"
 
   A lock that outlives the script, for another one to release:
-    linklock acquire --pid none --lifetime 2h /srv/shared/data.lock > token";
+    linklock acquire --pid none --lifetime 2h /srv/shared/data.lock > token
+
+  With a fencing token:
+    linklock acquire --fence /srv/shared/data.lock > held || exit
+    { read -r token; read -r fence; } < held";
 
 pub(crate) const STATUS: &str = "\
 EXAMPLES

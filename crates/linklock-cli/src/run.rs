@@ -21,7 +21,8 @@ use crate::signals::{Signals, send};
 
 pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
     let builder = args.judgement.apply(args.at.builder()).lifetime(args.lifetime).protocol(args.protocol.into());
-    let lock = builder.build()?;
+    let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
+    let lock = builder.command(words.join(" ")).fence(args.fence).build()?;
     let signals = Signals::catch()?;
     os::keep_statuses_of_children();
     let guard = wait_for(&lock, &args.patience, &signals, console, |wait| lock.acquire_with(wait))?;
@@ -40,6 +41,11 @@ fn start(args: &RunArgs, guard: &Guard) -> Result<Child, Failure> {
     };
     let mut command = Command::new(program);
     command.args(arguments).env("LINKLOCK_PATH", guard.path()).env("LINKLOCK_TOKEN", guard.token().as_os_str());
+    match guard.fencing_token() {
+        Some(number) => command.env("LINKLOCK_FENCE", number.to_string()),
+        // One of an outer lock would be taken for this one's.
+        None => command.env_remove("LINKLOCK_FENCE"),
+    };
     os::die_with_parent(&mut command);
     command.spawn().map_err(|e| {
         let exit = if e.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::NotExecutable };

@@ -95,12 +95,16 @@ struct Line {
     host: Option<String>,
     pid: Option<u32>,
     token: Option<String>,
+    command: Option<String>,
+    user: Option<String>,
+    since: Option<String>,
     expires_at: Option<String>,
     expires_in_ms: Option<i64>,
 }
 
 fn to_json(lock: &Lock, status: &Status) -> io::Result<String> {
     let holder = status.holder.as_ref();
+    let about = holder.and_then(|holder| holder.about.as_ref());
     let line = Line {
         path: lock.path().to_string_lossy().into_owned(),
         protocol: status.protocol.map(|protocol| protocol.to_string()),
@@ -114,6 +118,9 @@ fn to_json(lock: &Lock, status: &Status) -> io::Result<String> {
         host: holder.map(|holder| holder.host.clone()),
         pid: holder.map(|holder| holder.pid),
         token: holder.map(|holder| holder.token.to_string()),
+        command: about.and_then(|about| about.command.clone()),
+        user: about.and_then(|about| about.user.clone()),
+        since: about.and_then(|about| about.since).and_then(rfc3339),
         expires_at: status.expires_at.and_then(rfc3339),
         expires_in_ms: status.expires_at.map(|at| expires_in_ms(at, status.remaining, SystemTime::now())),
     };

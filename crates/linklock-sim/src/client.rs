@@ -26,6 +26,13 @@ pub(crate) struct Dentry {
     until: Duration,
 }
 
+/// The cached names in a directory, believed up to this moment of the world's time.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    names: Vec<OsString>,
+    until: Duration,
+}
+
 /// Process `number`, on its machine.
 #[derive(Clone, Debug)]
 pub(crate) struct SimEnv {
@@ -117,6 +124,31 @@ impl SimEnv {
         }
     }
 
+    /// The names in a directory: as they are now, since opening it asks the server; from memory on a mount that does not
+    /// ask. The client's own changes there are known.
+    fn names_in(&self, dir: Handle) -> io::Result<Vec<OsString>> {
+        let host = self.host();
+        let known = self.sim.with(|world| {
+            let known = world.hosts[host].listings.get(&dir).filter(|known| world.now < known.until);
+            known.filter(|_| world.config.stale_lists).map(|known| known.names.clone())
+        });
+        if let Some(names) = known {
+            return Ok(names);
+        }
+        let names = self.call(&Request::ReadDir { dir })?.names;
+        self.sim.with(|world| {
+            let listing = Listing { names: names.clone(), until: world.now + Duration::from_secs(43) };
+            world.hosts[host].listings.insert(dir, listing);
+        });
+        Ok(names)
+    }
+
+    fn forget_listing(&self, dir: &Path) {
+        let host = self.host();
+        let dir = if dir == Path::new(crate::DIR) { Some(ROOT) } else { self.cached(dir).and_then(|known| known.file) };
+        self.sim.with(|world| dir.map(|dir| world.hosts[host].listings.remove(&dir)));
+    }
+
     /// Changes a directory; once more with fresh names if the directory is gone.
     fn change(&self, path: &Path, request: impl Fn(Handle, OsString) -> Request) -> io::Result<Answer> {
         let mut answer = self.split(path).and_then(|(dir, name)| self.call(&request(dir, name)));
@@ -124,6 +156,7 @@ impl SimEnv {
             self.forget_with_parents(path);
             answer = self.split(path).and_then(|(dir, name)| self.call(&request(dir, name)));
         }
+        self.forget_listing(path.parent().unwrap_or(path));
         self.changed(path);
         answer
     }
@@ -262,12 +295,16 @@ impl Env for SimEnv {
     }
 
     fn stat(&self, path: &Path) -> io::Result<Attr> {
+        let host = self.host();
         if path == Path::new(crate::DIR) {
             // New attributes of a directory make the client ask again for the names in it.
-            let host = self.host();
             self.sim.with(|world| world.hosts[host].dentries.clear());
         }
-        let stat = self.ask(path, |file| Request::GetAttr { file }).map(|(attr, _)| attr);
+        let stat = self.ask(path, |file| {
+            self.sim.with(|world| world.hosts[host].listings.remove(&file));
+            Request::GetAttr { file }
+        });
+        let stat = stat.map(|(attr, _)| attr);
         let links = stat.as_ref().map_or(0, |attr| attr.nlink);
         self.tell(&format!("stat {} ({links} links)", Self::show(path)), stat)
     }
@@ -278,13 +315,12 @@ impl Env for SimEnv {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        let dir = |dir| Request::ReadDir { dir };
-        let mut listed = self.resolve(path).and_then(|file| self.call(&dir(file)));
+        let mut listed = self.resolve(path).and_then(|dir| self.names_in(dir));
         if listed.as_ref().is_err_and(|e| e.kind() == ErrorKind::StaleNetworkFileHandle) {
             self.forget_with_parents(path);
-            listed = self.resolve(path).and_then(|file| self.call(&dir(file)));
+            listed = self.resolve(path).and_then(|dir| self.names_in(dir));
         }
-        self.tell(&format!("list {}", Self::show(path)), listed.map(|answer| answer.names))
+        self.tell(&format!("list {}", Self::show(path)), listed)
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -18,17 +18,37 @@ pub(crate) struct Faults {
     pub(crate) cuts: u32,
     /// A process is killed, at any step.
     pub(crate) kills: u32,
-    /// The server's clock is stepped, by a quarter of the grace.
+    /// The server's clock is stepped, by a quarter of the grace; if clocks fail, far beyond it.
     pub(crate) clock_steps: u32,
+    /// A machine is suspended, or resumed; its clock goes on.
+    pub(crate) suspends: u32,
+    /// The server is restarted: everybody is cut off, and what was not answered is sent and carried out again.
+    pub(crate) restarts: u32,
 }
 
 impl Faults {
     /// Every fault together.
-    pub(crate) const ALL: Self =
-        Self { pauses: 12, lost_replies: 3, late_requests: 2, cuts: 4, kills: 2, clock_steps: 1 };
+    pub(crate) const ALL: Self = Self {
+        pauses: 12,
+        lost_replies: 3,
+        late_requests: 2,
+        cuts: 4,
+        kills: 2,
+        clock_steps: 1,
+        suspends: 2,
+        restarts: 1,
+    };
     /// None: only the order of steps differs.
-    pub(crate) const NONE: Self =
-        Self { pauses: 0, lost_replies: 0, late_requests: 0, cuts: 0, kills: 0, clock_steps: 0 };
+    pub(crate) const NONE: Self = Self {
+        pauses: 0,
+        lost_replies: 0,
+        late_requests: 0,
+        cuts: 0,
+        kills: 0,
+        clock_steps: 0,
+        suspends: 0,
+        restarts: 0,
+    };
 }
 
 /// One kind of run.
@@ -52,6 +72,12 @@ pub(crate) struct Config {
     pub(crate) longest_pause: Option<Duration>,
     /// Whether removals of the name that `link` shares may come late: beyond its documented limit.
     pub(crate) beyond_limit: bool,
+    /// Whether every acquisition draws a fencing token.
+    pub(crate) fence: bool,
+    /// Whether a client may remember the names in a directory when it opens it, as with the mount option `nocto`.
+    pub(crate) stale_lists: bool,
+    /// Whether the server's clock is stepped far beyond the grace. Then there may be two holders: only fencing is left.
+    pub(crate) clocks_fail: bool,
     /// The safety steps that are left out.
     pub(crate) without: &'static [Step],
     /// Whether numbers are drawn; without, only the scheduler decides, which an exhaustive search needs.
@@ -75,6 +101,9 @@ impl Config {
             faults: Faults::ALL,
             longest_pause: (protocol == Protocol::Link).then_some(grace * 3 / 4),
             beyond_limit: false,
+            fence: true,
+            stale_lists: false,
+            clocks_fail: false,
             without: &[],
             random: true,
             story: false,
@@ -86,10 +115,15 @@ impl Config {
         Self { longest_pause: None, beyond_limit: true, ..self }
     }
 
+    /// With a clock that breaks live locks.
+    pub(crate) fn with_failing_clocks(self) -> Self {
+        Self { faults: Faults { clock_steps: 3, ..self.faults }, clocks_fail: true, stale_lists: true, ..self }
+    }
+
     /// Two processes that try for the lock once and release it, while nothing goes wrong: every order of their steps can
     /// be gone through.
     pub(crate) fn smallest(protocol: Protocol) -> Self {
-        Self { hosts: vec![0, 1], cycles: 1, faults: Faults::NONE, random: false, ..Self::new(protocol) }
+        Self { hosts: vec![0, 1], cycles: 1, faults: Faults::NONE, fence: false, random: false, ..Self::new(protocol) }
     }
 
     /// The protocol of a process.

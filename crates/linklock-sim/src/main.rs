@@ -32,6 +32,7 @@ mod checks;
 mod client;
 mod config;
 mod explore;
+mod fate;
 mod flufl;
 mod run;
 mod server;
@@ -50,11 +51,13 @@ const DIR: &str = "/shared";
 const LOCK: &str = "L";
 
 const USAGE: &str = "\
-usage: linklock-sim [--protocol link|dir] [--beyond-limit] --seed N     run one seed and tell its story
-       linklock-sim [--protocol link|dir] [--beyond-limit] --runs N     run seeds 0 to N-1 until one shows a violation
-       linklock-sim [--protocol link|dir] [--beyond-limit] --pct N      the same, scheduled by PCT
-       linklock-sim [--protocol link|dir] [--beyond-limit] --pct-seed N tell the story of a PCT seed
+usage: linklock-sim [--protocol link|dir] [WORLD] --seed N     run one seed and tell its story
+       linklock-sim [--protocol link|dir] [WORLD] --runs N     run seeds 0 to N-1 until one shows a violation
+       linklock-sim [--protocol link|dir] [WORLD] --pct N      the same, scheduled by PCT
+       linklock-sim [--protocol link|dir] [WORLD] --pct-seed N tell the story of a PCT seed
        linklock-sim [--protocol link|dir] --every N                     every schedule of the smallest world, at most N
+WORLD: --beyond-limit     with what link cannot bear
+       --failing-clocks   with clocks that have live locks broken: only fencing is left
 ";
 
 fn main() -> ExitCode {
@@ -81,7 +84,7 @@ enum Search {
 
 impl Job {
     fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
-        let (mut protocol, mut beyond_limit, mut search) = (Protocol::Link, false, None);
+        let (mut protocol, mut beyond_limit, mut failing_clocks, mut search) = (Protocol::Link, false, false, None);
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--protocol" => {
@@ -92,6 +95,7 @@ impl Job {
                     };
                 }
                 "--beyond-limit" => beyond_limit = true,
+                "--failing-clocks" => failing_clocks = true,
                 "--pct-seed" => search = Some(Search::PctStory(args.next()?.parse().ok()?)),
                 "--seed" => search = Some(Search::Story(args.next()?.parse().ok()?)),
                 "--runs" => search = Some(Search::Random(args.next()?.parse().ok()?)),
@@ -101,11 +105,17 @@ impl Job {
             }
         }
         let search = search?;
-        let config = match search {
+        let mut config = match search {
             Search::Every(_) => Config::smallest(protocol),
             _ => Config::new(protocol),
         };
-        Some(Self { config: if beyond_limit { config.beyond_the_limit() } else { config }, search })
+        if beyond_limit {
+            config = config.beyond_the_limit();
+        }
+        if failing_clocks {
+            config = config.with_failing_clocks();
+        }
+        Some(Self { config, search })
     }
 
     fn run(self, out: &mut impl Write) -> std::io::Result<ExitCode> {

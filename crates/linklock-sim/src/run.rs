@@ -91,6 +91,8 @@ fn place(env: &SimEnv, config: &Config) -> Option<Place> {
         mode: 0o644,
         recover_dead: true,
         on_behalf_of: OnBehalfOf::ThisProcess,
+        command: None,
+        fence: config.fence,
         times_unreliable: Arc::default(),
     })
 }
@@ -119,7 +121,7 @@ fn contend_as_flufl(env: &SimEnv, config: &Config, _: usize) -> u32 {
         let lock = Flufl::new(env, config);
         if let Ok(Some(deadline)) = lock.lock(config.lifetime * 3) {
             holds += 1;
-            trust(env, lock.token(), deadline);
+            trust(env, lock.token(), None, deadline);
             env.sleep(config.lifetime * random(4) / 2);
             env.sim.with(|world| world.holds.remove(&env.number));
             lock.unlock();
@@ -158,16 +160,19 @@ fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
 
 /// Trusts the lock, up to the stake's deadline.
 fn believe(env: &SimEnv, stake: &Stake) {
-    trust(env, stake.claim.token.to_string(), stake.lease.deadline);
+    trust(env, stake.claim.token.to_string(), stake.fence, stake.lease.deadline);
 }
 
-fn trust(env: &SimEnv, token: String, deadline: LocalTime) {
-    let hold = Hold { process: env.number, token, deadline };
+fn trust(env: &SimEnv, token: String, fence: Option<u64>, deadline: LocalTime) {
+    let hold = Hold { process: env.number, token, fence, deadline };
     env.sim.with(|world| {
         if world.local_now(world.processes[env.number].host) < hold.deadline {
-            world.tell(&format!("c{}", env.number), || format!("holds the lock with {}", hold.token));
+            world.tell(&format!("c{}", env.number), || {
+                format!("holds the lock with {}, number {:?}", hold.token, hold.fence)
+            });
             world.holds.insert(env.number, hold.clone());
             checks::one_holder::on_belief(world, &hold);
+            checks::fencing::on_belief(world, &hold);
         }
     });
 }

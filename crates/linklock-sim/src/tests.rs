@@ -24,7 +24,7 @@ fn assert_holds(what: &str, summary: &Summary) {
 fn assert_caught(what: &str, runs: u64, summary: &Summary) {
     let Some((seed, violation)) = &summary.violation else { panic!("{what}: not caught in {runs} runs") };
     // Not by anything else, such as an error or a lock that is stuck.
-    let harm = ["two holders", "a live claim is removed"];
+    let harm = ["two holders", "a live claim is removed", "fencing tokens do not grow"];
     assert!(harm.iter().any(|harm| violation.contains(harm)), "{what}: another violation: {violation}");
     println!("{what}: caught after {} runs, seed {seed}: {violation}", summary.runs);
 }
@@ -58,6 +58,14 @@ fn locks_of_both_protocols_on_one_path_hold_within_the_limit_of_link() {
 }
 
 #[test]
+fn both_protocols_hold_where_lists_of_names_are_remembered() {
+    for protocol in BOTH {
+        let config = Config { stale_lists: true, ..Config::new(protocol) };
+        assert_holds(&format!("{protocol}, nocto"), &random(&config, 0, runs() / 10));
+    }
+}
+
+#[test]
 fn each_fault_alone_is_borne() {
     let none = Faults::NONE;
     let alone = [
@@ -67,6 +75,8 @@ fn each_fault_alone_is_borne() {
         Faults { cuts: 8, pauses: 6, ..none },
         Faults { kills: 2, ..none },
         Faults { clock_steps: 1, pauses: 6, ..none },
+        Faults { suspends: 4, pauses: 6, ..none },
+        Faults { restarts: 3, pauses: 6, ..none },
     ];
     for protocol in BOTH {
         for faults in alone {
@@ -82,6 +92,23 @@ fn the_smallest_world_holds_in_every_schedule_there_is() {
         let (summary, all) = exhaustive(&Config::smallest(protocol), 2_000_000);
         assert!(all, "{protocol}: there are more than {} schedules", summary.runs);
         assert_holds(&format!("{protocol}, exhaustively"), &summary);
+    }
+}
+
+#[test]
+fn fencing_tokens_grow_even_if_clocks_fail_and_beyond_the_limit_of_link() {
+    for protocol in BOTH {
+        let config = Config::new(protocol).beyond_the_limit().with_failing_clocks();
+        assert_holds(&format!("fencing of {protocol}, random"), &random(&config, 0, runs() / 10));
+        assert_holds(&format!("fencing of {protocol}, PCT"), &pct(&config, 0, runs() / 10));
+    }
+}
+
+#[test]
+fn fencing_without_one_of_its_steps_is_caught() {
+    for (without, runs) in [(&[Step::FenceSeesLock], 20_000), (&[Step::FenceLooksAgain], 20_000)] {
+        let config = Config { without, ..Config::new(Protocol::Dir).with_failing_clocks() };
+        assert_caught(&format!("fencing without {without:?}"), runs, &random(&config, 0, runs));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The world of one run: the server, the clients with their clocks and caches, time, and what goes wrong.
+//! The world of one run: the server, the clients with their clocks and caches, what is believed, and how threads go on.
 //!
 //! Everything that could differ between two runs of one seed is decided by shuttle: which thread goes next, and every
 //! random number.
@@ -13,10 +13,10 @@ use std::time::Duration;
 use shuttle::rand::Rng;
 
 use crate::checks;
-use crate::client::Dentry;
+use crate::client::{Dentry, Listing};
 use crate::config::{Config, Faults};
 use crate::lease::{LocalTime, ServerTime};
-use crate::server::{Answer, ROOT, Reply, Request, Server};
+use crate::server::{Answer, Handle, ROOT, Reply, Request, Server};
 
 /// One process on one machine.
 #[derive(Debug)]
@@ -40,9 +40,12 @@ pub(crate) struct Host {
     /// How much faster or slower its clock runs than the world's, in parts per million.
     drift_ppm: i64,
     pub(crate) cut_off: bool,
+    /// Nothing runs on it, but its clock.
+    pub(crate) suspended: bool,
     /// Counts the changes that it made, which wake its own waiters.
     pub(crate) changes: u64,
     pub(crate) dentries: BTreeMap<PathBuf, Dentry>,
+    pub(crate) listings: BTreeMap<Handle, Listing>,
 }
 
 /// What a process believes: that it holds the lock until this moment on its own clock.
@@ -50,6 +53,7 @@ pub(crate) struct Host {
 pub(crate) struct Hold {
     pub(crate) process: usize,
     pub(crate) token: String,
+    pub(crate) fence: Option<u64>,
     pub(crate) deadline: LocalTime,
 }
 
@@ -59,14 +63,20 @@ pub(crate) struct World {
     /// Time itself, which nobody can read.
     pub(crate) now: Duration,
     server: Server,
-    server_step: Duration,
+    pub(crate) server_step: Duration,
+    /// How often the server was restarted.
+    pub(crate) restarts: u32,
     pub(crate) hosts: Vec<Host>,
     pub(crate) processes: Vec<Process>,
     /// Copies of requests that are still under way: when they were sent, by whom.
-    late: Vec<(Duration, usize, Request)>,
-    left: Faults,
+    pub(crate) late: Vec<(Duration, usize, Request)>,
+    pub(crate) left: Faults,
     /// What is believed at this moment, by process.
     pub(crate) holds: BTreeMap<usize, Hold>,
+    /// The tokens that came under the lock path, in order.
+    pub(crate) wins: Vec<String>,
+    /// The fencing tokens that were given, by the place of their lock in `wins`.
+    pub(crate) fences: BTreeMap<usize, u64>,
     pub(crate) violation: Option<String>,
     pub(crate) story: Vec<String>,
     /// The faults are over.
@@ -93,8 +103,10 @@ impl World {
             clock_start: HOST_START + Duration::from_secs(4000 * number as u64),
             drift_ppm: [0, 150, -150][number % 3],
             cut_off: false,
+            suspended: false,
             changes: 0,
             dentries: BTreeMap::new(),
+            listings: BTreeMap::new(),
         };
         let process = |host| Process {
             host,
@@ -108,12 +120,15 @@ impl World {
             now: Duration::ZERO,
             server: Server::new(server_time(Duration::ZERO)),
             server_step: Duration::ZERO,
+            restarts: 0,
             hosts: (0..hosts).map(host).collect(),
             // The last one comes when all is over, to see whether the lock can still be had.
             processes: config.hosts.iter().copied().chain([hosts - 1]).map(process).collect(),
             late: Vec::new(),
             left: config.faults,
             holds: BTreeMap::new(),
+            wins: Vec::new(),
+            fences: BTreeMap::new(),
             violation: None,
             story: Vec::new(),
             calm: false,
@@ -146,6 +161,10 @@ impl World {
         !process.killed && self.local_now(process.host) < hold.deadline
     }
 
+    fn is_suspended(&self, process: usize) -> bool {
+        self.hosts[self.processes[process].host].suspended
+    }
+
     pub(crate) fn tell(&mut self, who: &str, what: impl FnOnce() -> String) {
         if self.config.story {
             self.story.push(format!("{:10.3} s  {who}: {}", self.now.as_secs_f64(), what()));
@@ -176,11 +195,19 @@ impl World {
 
     /// The server carries a request out.
     pub(crate) fn carry_out(&mut self, process: usize, request: &Request) -> Reply {
-        let before = self.owner();
+        use Request::{Link, Remove, Rename, Write};
         let now = self.server_now();
+        if !matches!(request, Link { .. } | Remove { .. } | Rename { .. } | Write { .. }) {
+            return self.server.carry_out(request, now);
+        }
+        let before = self.owner();
         let reply = self.server.carry_out(request, now);
-        if let Some(owner) = before {
-            checks::live_claim::after_request(self, process, &owner, request);
+        let after = self.owner();
+        if before != after {
+            self.wins.extend(after);
+            if let Some(before) = before {
+                checks::live_claim::on_removal(self, process, &before, request);
+            }
         }
         reply
     }
@@ -228,8 +255,8 @@ fn server_time(now: Duration) -> ServerTime {
 #[derive(Debug)]
 pub(crate) struct Sim {
     world: Mutex<World>,
-    gate: shuttle::sync::Mutex<()>,
-    bell: shuttle::sync::Condvar,
+    pub(crate) gate: shuttle::sync::Mutex<()>,
+    pub(crate) bell: shuttle::sync::Condvar,
 }
 
 /// Unwinds the thread of a process that was killed.
@@ -267,6 +294,9 @@ impl Sim {
         } else {
             shuttle::thread::yield_now();
         }
+        if self.with(|world| world.is_suspended(process)) {
+            self.block(process, |_| true);
+        }
         self.with(|world| {
             world.processes[process].last_step = world.now;
             world.steps += 1;
@@ -285,7 +315,9 @@ impl Sim {
 
     pub(crate) fn block(&self, process: usize, until: impl Fn(&World) -> bool) {
         let Ok(mut gate) = self.gate.lock() else { return };
-        while !self.with(|world| until(world) || world.processes[process].killed) {
+        let goes_on =
+            |world: &mut World| world.processes[process].killed || (until(world) && !world.is_suspended(process));
+        while !self.with(goes_on) {
             match self.bell.wait(gate) {
                 Ok(again) => gate = again,
                 Err(_) => return,
@@ -308,7 +340,8 @@ impl Sim {
             return self.with(|world| world.carry_out(process, request));
         }
         self.step(process);
-        let host = self.with(|world| world.processes[process].host);
+        // A machine that is cut off goes on sending: that is when it was sent.
+        let (host, sent) = self.with(|world| (world.processes[process].host, world.now));
         let at_the_limit = self.with(|world| {
             // To be cut off with such a removal under way is beyond the limit, be it at its first look-up.
             world.is_at_the_limit(request) || (!world.config.beyond_limit && world.processes[process].removes_shared)
@@ -317,7 +350,7 @@ impl Sim {
             self.ring();
             self.block(process, |world| !world.hosts[host].cut_off);
         }
-        let sent = self.with(|world| world.now);
+        let restarts = self.with(|world| world.restarts);
         let mut reply = self.with(|world| world.carry_out(process, request));
         if !at_the_limit && self.happens(|left| &mut left.lost_replies, 12) {
             self.with(|world| world.tell("network", || format!("the reply to c{process} is lost; it sends again")));
@@ -331,133 +364,25 @@ impl Sim {
             }
         }
         self.step(process);
+        if !at_the_limit && self.with(|world| world.restarts != restarts) {
+            self.with(|world| {
+                world.tell("network", || format!("c{process} had no reply before the restart; it sends again"))
+            });
+            self.block(process, |world| !world.hosts[host].cut_off);
+            reply = self.with(|world| world.carry_out(process, request));
+            self.step(process);
+        }
         reply
     }
 
     /// Whether a fault with this budget happens now, one time in `odds`.
-    fn happens(&self, budget: impl Fn(&mut Faults) -> &mut u32, odds: u32) -> bool {
+    pub(crate) fn happens(&self, budget: impl Fn(&mut Faults) -> &mut u32, odds: u32) -> bool {
         let calm = self.with(|world| world.calm || *budget(&mut world.left) == 0);
         if calm || !random(odds).is_multiple_of(odds) {
             return false;
         }
         self.with(|world| *budget(&mut world.left) -= 1);
         true
-    }
-
-    /// Time, and everything that goes wrong by itself. Ends with the last process.
-    pub(crate) fn fate(&self) {
-        loop {
-            // A yield, not a lock: PCT would let it go on for ever.
-            shuttle::thread::yield_now();
-            if self.with(|world| world.over) {
-                return;
-            }
-            if !self.happens_something() {
-                self.jump_or_sleep();
-            }
-        }
-    }
-
-    fn happens_something(&self) -> bool {
-        if self.with(|world| world.calm) {
-            return false;
-        }
-        if self.happens(|left| &mut left.pauses, 2) {
-            self.let_time_pass();
-        } else if self.happens(|left| &mut left.cuts, 6) {
-            self.cut_or_heal();
-        } else if self.happens(|left| &mut left.kills, 12) {
-            self.kill();
-        } else if self.happens(|left| &mut left.clock_steps, 12) {
-            self.with(|world| {
-                world.server_step += world.config.grace / 4;
-                world.tell("server", || "its clock is stepped, within the grace".into());
-            });
-        } else if self.with(|world| !world.late.is_empty()) && random(3) == 0 {
-            self.deliver_late();
-        } else {
-            return false;
-        }
-        self.ring();
-        true
-    }
-
-    fn let_time_pass(&self) {
-        let (lifetime, grace) = self.with(|world| (world.config.lifetime, world.config.grace));
-        let choices =
-            [Duration::from_millis(3), grace / 10, grace / 2, lifetime / 3, lifetime, lifetime + grace, 50 * grace];
-        let time = choices[random(choices.len() as u32) as usize];
-        self.with(|world| {
-            let now = world.now;
-            // A process in the middle of a call or between two may be held up that long and no longer.
-            let most = world.config.longest_pause.and_then(|longest| {
-                let busy = world.processes.iter().filter(|p| !p.ended && !p.killed && p.waiting_until.is_none());
-                busy.filter(|p| !world.hosts[p.host].cut_off).map(|p| (p.last_step + longest).saturating_sub(now)).min()
-            });
-            let time = most.map_or(time, |most| most.min(time));
-            world.now += time;
-            world.tell("time", || format!("{:.3} s pass", time.as_secs_f64()));
-        });
-    }
-
-    fn cut_or_heal(&self) {
-        let host = random(self.with(|world| world.hosts.len() - 1) as u32) as usize;
-        self.with(|world| {
-            let cut = !world.hosts[host].cut_off;
-            world.hosts[host].cut_off = cut;
-            world.tell("network", || format!("h{host} is {}", if cut { "cut off" } else { "back" }));
-        });
-    }
-
-    fn kill(&self) {
-        let process = random(self.with(|world| world.processes.len() - 1) as u32) as usize;
-        self.with(|world| {
-            world.processes[process].killed = true;
-            world.tell("kernel", || format!("c{process} is killed"));
-        });
-    }
-
-    fn deliver_late(&self) {
-        let which = random(self.with(|world| world.late.len()) as u32) as usize;
-        self.with(|world| {
-            let (sent, process, request) = world.late.swap_remove(which);
-            if world.config.longest_pause.is_some_and(|longest| world.now > sent + longest) {
-                return;
-            }
-            let reply = world.carry_out(process, &request);
-            let done = reply.err().map_or("done".into(), |e| format!("{e:?}"));
-            world.tell("network", || format!("late, from c{process}: {request:?}: {done}"));
-        });
-    }
-
-    /// If everybody waits, time goes on to the first who need not; else wait for them.
-    fn jump_or_sleep(&self) {
-        let Ok(gate) = self.gate.lock() else { return };
-        let moved = self.with(|world| {
-            let idle = |p: &Process| p.ended || p.killed || p.waiting_until.is_some() || world.hosts[p.host].cut_off;
-            if world.over || !world.processes.iter().all(idle) {
-                return world.over;
-            }
-            // Nobody can do anything: the network comes back, or time passes.
-            if world.hosts.iter().any(|host| host.cut_off) && (world.calm || world.left.pauses == 0) {
-                for host in &mut world.hosts {
-                    host.cut_off = false;
-                }
-                world.tell("network", || "all are back".into());
-                return true;
-            }
-            let wait = |p: &Process| p.waiting_until.map(|until| until.since(world.local_now(p.host)));
-            let next = world.processes.iter().filter(|p| !p.ended && !p.killed).filter_map(wait).min();
-            world.now += next.unwrap_or_default() + Duration::from_micros(100);
-            true
-        });
-        if moved {
-            self.bell.notify_all();
-            drop(gate);
-        } else {
-            // Rung when somebody begins to wait or ends.
-            drop(self.bell.wait(gate));
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::env::{FileId, Step, Watcher};
 use crate::error::Error;
 use crate::inspect::Holder;
 use crate::lease::{LocalTime, ServerTime};
+use crate::protocol::fence;
 use crate::protocol::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, is_gone};
 use crate::wait::{Wait, Waiting, poll_delay};
 
@@ -84,7 +85,7 @@ impl Contender<'_> {
         let steps = place.protocol.steps();
         loop {
             self.attempts += 1;
-            match steps.attempt(place, &mut self.stake)? {
+            match self.attempt()? {
                 Attempt::Won => return Ok(()),
                 // Somebody cleans up, or we were paused for longer than the lifetime: begin anew, with a new name.
                 Attempt::Void => {
@@ -100,6 +101,24 @@ impl Contender<'_> {
                 }
             }
         }
+    }
+
+    /// Tries once, fencing token included.
+    fn attempt(&mut self) -> Result<Attempt, Error> {
+        let place = self.waiter.place;
+        let steps = place.protocol.steps();
+        let attempt = steps.attempt(place, &mut self.stake)?;
+        if attempt != Attempt::Won || !place.fence {
+            return Ok(attempt);
+        }
+        let drawn = fence::draw(place, &self.stake);
+        if let Ok(Some(number)) = drawn {
+            self.stake.fence = Some(number);
+            return Ok(Attempt::Won);
+        }
+        // Lost while it was drawn, or not to be had: give back what may still be ours.
+        let _ = steps.release(place, &self.stake);
+        drawn.map(|_| Attempt::Void)
     }
 
     /// Waits until another attempt may succeed. Makes no change on disk while the lock is held.

@@ -17,6 +17,7 @@ const START_BITS: u32 = 16;
 const BOOT_BITS: u32 = 24;
 const NONCE_DIGITS: usize = 20;
 const GUARD: &str = "break";
+const FENCE: &str = "fence";
 /// How long a name may be on the file systems that there are, in bytes (NAME_MAX).
 const NAME_MOST: usize = 255;
 
@@ -145,10 +146,20 @@ impl LockPath {
 
     /// The path of the guard by which breakers take turns.
     pub(crate) fn breakers_guard(&self) -> Self {
+        let name = self.name_for(GUARD);
+        Self { path: self.dir.join(&name), dir: self.dir.clone(), name, separator: self.separator, is_guard: true }
+    }
+
+    /// The path of the directory that fencing tokens are counted in.
+    pub(crate) fn fence(&self) -> PathBuf {
+        self.dir.join(self.name_for(FENCE))
+    }
+
+    fn name_for(&self, use_of_it: &str) -> OsString {
         let mut name = self.name.clone();
         name.push(self.separator.encode_utf8(&mut [0; 4]));
-        name.push(GUARD);
-        Self { path: self.dir.join(&name), dir: self.dir.clone(), name, separator: self.separator, is_guard: true }
+        name.push(use_of_it);
+        name
     }
 
     /// Whether a breaker of `claim` could make the guard's claim, with as long a host and pid: a lock that can be taken

@@ -31,6 +31,7 @@ impl Guard {
         let tenure = Arc::new(Tenure {
             owner: place.env.process_id(),
             token,
+            fence: stake.fence,
             trusted_until: AtomicU64::new(stake.lease.deadline.as_nanos()),
             lost: OnceLock::new(),
             ended: Mutex::new(false),
@@ -53,6 +54,15 @@ impl Guard {
     /// The name of the claim that holds the lock.
     pub fn token(&self) -> &Token {
         &self.tenure.token
+    }
+
+    /// A number that grows strictly with every acquisition of the lock path; `None` unless [`Builder::fence`] is set, and
+    /// for a lock that was taken over by its token. What the lock protects can refuse whoever comes with a smaller number
+    /// than it has seen: a holder that was stopped for longer than its lifetime and goes on without knowing.
+    ///
+    /// [`Builder::fence`]: crate::Builder::fence
+    pub fn fencing_token(&self) -> Option<u64> {
+        self.tenure.fence
     }
 
     /// Who holds the lock, as others see it.
@@ -212,6 +222,7 @@ pub(crate) struct Tenure {
     /// The process that acquired it. A forked child has the guard too, but not the lock.
     pub(crate) owner: u32,
     token: Token,
+    fence: Option<u64>,
     trusted_until: AtomicU64,
     /// Why the lock was lost. Set once, and whoever sees the deadline pass sets it: a loss that was told stays one, even if
     /// a refresh that was in time is only now made known.

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 
 use crate::claim::{Claim, Token};
-use crate::env::Env;
 use crate::error::Error;
 use crate::lease::{LIFETIME_MOST, ServerTime};
 use crate::protocol::{Place, Protocol, Seen, SeenLock, Verdict};
@@ -40,7 +39,7 @@ impl Holder {
 pub struct About {
     /// How long the lock lasts from its last refresh.
     pub lifetime: Duration,
-    /// The name of the process.
+    /// What it runs: the name of the process, unless [`Builder::command`](crate::Builder::command) was set.
     pub command: Option<String>,
     /// Who runs it.
     pub user: Option<String>,
@@ -48,10 +47,17 @@ pub struct About {
     pub since: Option<SystemTime>,
 }
 
+/// In characters.
+const COMMAND_MOST: usize = 200;
+
 impl About {
-    pub(crate) fn new(env: &dyn Env, claim: &Claim, lifetime: Duration) -> Self {
+    pub(crate) fn new(place: &Place, claim: &Claim) -> Self {
+        let env = place.env.as_ref();
+        // The lifetime counts, and must not be cut off by a long command.
+        let command = place.command.as_ref().map(|command| command.chars().take(COMMAND_MOST).collect());
+        let command = command.or_else(|| env.command(claim.pid));
         let since = Some(env.wall_clock().to_system_time());
-        Self { lifetime, command: env.command(claim.pid), user: env.user(), since }
+        Self { lifetime: place.lifetime, command, user: env.user(), since }
     }
 
     pub(crate) fn to_json(&self) -> String {

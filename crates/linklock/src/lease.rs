@@ -90,6 +90,11 @@ impl ServerTime {
         time.unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
+    /// Whole microseconds since the Unix epoch; 0 before it.
+    pub(crate) fn as_micros(self) -> u64 {
+        u64::try_from(self.0 / 1_000).unwrap_or(0)
+    }
+
     fn has_no_fraction(self) -> bool {
         self.0 % 1_000_000_000 == 0
     }

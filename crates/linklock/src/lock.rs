@@ -58,6 +58,8 @@ impl Lock {
             keep_alive: false,
             protocol: Protocol::Link,
             on_behalf_of: OnBehalfOf::ThisProcess,
+            command: None,
+            fence: false,
         }
     }
 
@@ -127,7 +129,7 @@ impl Lock {
             return Err(Error::lost(self.path(), Lost::Overdue));
         }
         let lease = Lease { deadline: before + left, expiry: attr.mtime, lifetime: place.lifetime };
-        let stake = Stake { claim, id: attr.id, anchor, lease, fresh: false };
+        let stake = Stake { claim, id: attr.id, anchor, lease, fresh: false, fence: None };
         Ok(Guard::new(place, stake, self.keep_alive))
     }
 
@@ -248,6 +250,8 @@ pub struct Builder {
     keep_alive: bool,
     protocol: Protocol,
     on_behalf_of: OnBehalfOf,
+    command: Option<String>,
+    fence: bool,
 }
 
 impl Builder {
@@ -319,6 +323,22 @@ impl Builder {
         self
     }
 
+    /// What others are told that the holder runs, under [`Protocol::Dir`]: the name of its process unless set.
+    /// Only the first 200 characters are kept.
+    pub fn command(mut self, command: impl Into<String>) -> Self {
+        self.command = Some(command.into());
+        self
+    }
+
+    /// Whether every acquisition gets a fencing token, to be read from [`Guard::fencing_token`]. Off unless set. All
+    /// contenders should have it on: who has it off draws no number. The counter is the directory `LOCKPATH|fence`, which
+    /// stays when the lock is released; numbers are never below the file server's time in microseconds, so removing it
+    /// while nobody holds the lock is safe.
+    pub fn fence(mut self, fence: bool) -> Self {
+        self.fence = fence;
+        self
+    }
+
     /// Checks the settings. Touches nothing on disk.
     ///
     /// # Errors
@@ -357,6 +377,8 @@ impl Builder {
             mode: self.mode,
             recover_dead: self.recover_dead,
             on_behalf_of: self.on_behalf_of,
+            command: self.command,
+            fence: self.fence,
             times_unreliable: Arc::default(),
         };
         Ok(Lock { place, wait: self.timeout, keep_alive: self.keep_alive })

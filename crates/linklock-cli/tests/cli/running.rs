@@ -25,6 +25,29 @@ fn the_command_knows_the_lock_and_the_token() {
 }
 
 #[test]
+fn the_command_is_given_a_fencing_token_that_grows() {
+    let scene = Scene::new();
+    let numbers: Vec<u64> = (0..3)
+        .map(|n| {
+            let protocol = ["link", "dir"][n % 2];
+            let output = end(scene.run(&["--fence", "--protocol", protocol], "echo $LINKLOCK_FENCE"));
+            assert_exit(&output, 0);
+            stdout(&output).trim_end().parse().expect("a number")
+        })
+        .collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+    assert_eq!(scene.names(), ["job.lock|fence"], "only the counter stays");
+}
+
+#[test]
+fn a_fencing_token_of_an_outer_lock_is_not_passed_on() {
+    let scene = Scene::new();
+    let mut command = scene.run(&[], "echo ${LINKLOCK_FENCE-none}");
+    command.env("LINKLOCK_FENCE", "4711");
+    assert_eq!(stdout(&end(command)), "none\n");
+}
+
+#[test]
 fn what_follows_the_command_is_the_commands_own() {
     let scene = Scene::new();
     for separator in [&[][..], &["--"]] {

@@ -37,6 +37,21 @@ fn a_token_goes_from_acquire_to_status_to_refresh_to_release() {
 }
 
 #[test]
+fn a_fencing_token_comes_in_a_second_line() {
+    let scene = Scene::new();
+    let numbers = [(); 2].map(|()| {
+        let output = end(scene.linklock("acquire", ["--fence", "--pid", "none"]));
+        assert_exit(&output, 0);
+        let said = stdout(&output);
+        let [token, number] = said.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {said}") };
+        assert_exit(&end(scene.linklock("release", [token])), 0);
+        number.parse::<u64>().expect("a number")
+    });
+    assert!(numbers[0] < numbers[1], "{numbers:?}");
+    assert_eq!(scene.names(), ["job.lock|fence"], "only the counter stays");
+}
+
+#[test]
 fn a_token_works_for_either_protocol_without_being_told_which() {
     let scene = Scene::new();
     let output = end(scene.linklock("acquire", ["--protocol", "dir", "--pid", "none"]));

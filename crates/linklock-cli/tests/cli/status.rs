@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +11,18 @@ use serde_json::{Map, Value, json};
 
 use crate::support::{Running, Scene, assert_exit, end, ended_process, linklock, stderr, stdout};
 
-const FIELDS: [&str; 8] = ["path", "protocol", "state", "host", "pid", "token", "expires_at", "expires_in_ms"];
+const FIELDS: [&str; 11] =
+    ["path", "protocol", "state", "host", "pid", "token", "command", "user", "since", "expires_at", "expires_in_ms"];
+
+/// What only a dir lock tells.
+const ABOUT: [&str; 3] = ["command", "user", "since"];
+
+/// Who runs this.
+fn user() -> String {
+    let mut id = Command::new("id");
+    id.arg("-un");
+    stdout(&end(id)).trim_end().into()
+}
 
 /// The one line of `status --json`, with its fields in their order.
 fn fields<I: AsRef<OsStr>>(scene: &Scene, options: impl IntoIterator<Item = I>) -> Map<String, Value> {
@@ -51,12 +63,14 @@ fn a_free_lock() {
     assert_nothing_but(&fields(&missing, ["-q"]), &missing, "free");
 }
 
+const SCRIPT: &str = "echo ready; echo $PPID; echo $LINKLOCK_TOKEN; exec sleep 60";
+const COMMAND: &str = "sh -c echo ready; echo $PPID; echo $LINKLOCK_TOKEN; exec sleep 60";
+
 #[test]
 fn a_held_lock() {
     for protocol in ["link", "dir"] {
         let scene = Scene::new();
-        let script = "echo ready; echo $PPID; echo $LINKLOCK_TOKEN; exec sleep 60";
-        let mut running = Running::start(scene.run(&["--protocol", protocol, "-l", "90s"], script));
+        let mut running = Running::start(scene.run(&["--protocol", protocol, "-l", "90s"], SCRIPT));
         let (pid, token) = (running.line(), running.line());
         let now = SystemTime::now();
         let fields = fields(&scene, ["-q"]);
@@ -75,8 +89,16 @@ fn a_held_lock() {
         let at = humantime::parse_rfc3339(text).unwrap().duration_since(now).unwrap();
         assert!(at.abs_diff(Duration::from_millis(left as u64)) < Duration::from_secs(5), "{text}, {left} ms");
 
+        if protocol == "dir" {
+            assert_eq!(fields["command"], COMMAND);
+            assert_eq!(fields["user"], json!(user()));
+            let since = humantime::parse_rfc3339(fields["since"].as_str().unwrap()).unwrap();
+            assert!(since <= now && now.duration_since(since).unwrap() < Duration::from_secs(60), "{fields:?}");
+        } else {
+            assert!(ABOUT.iter().all(|field| fields[*field].is_null()), "{fields:?}");
+        }
         // A link lock's holder has no room to say more.
-        let about = if protocol == "dir" { " (linklock, user " } else { ", refreshed " };
+        let about = if protocol == "dir" { format!(" ({COMMAND}, user ") } else { ", refreshed ".into() };
         assert!(words.starts_with(&format!("held by process {pid} on {host}{about}")), "{words}");
         assert!(words.contains(" ago, expires in 1 min "), "{words}");
     }
@@ -90,7 +112,8 @@ fn an_expired_lock() {
     let fields = fields(&scene, ["-q"]);
     assert_eq!(fields["state"], "expired");
     assert!(fields["expires_in_ms"].as_i64().unwrap() <= -50, "{fields:?}");
-    assert!(fields.values().all(|value| !value.is_null()), "it still tells whose it was: {fields:?}");
+    let told = fields.iter().filter(|(field, _)| !ABOUT.contains(&field.as_str()));
+    assert!(told.into_iter().all(|(_, value)| !value.is_null()), "it still tells whose it was: {fields:?}");
     let words = words(&scene);
     assert!(words.starts_with("expired ") && words.contains(" ago, held by process "), "{words}");
 }

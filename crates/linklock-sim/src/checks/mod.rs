@@ -1,5 +1,6 @@
 //! What must hold, one property a file.
 
+pub(crate) mod fencing;
 pub(crate) mod leftovers;
 pub(crate) mod live_claim;
 pub(crate) mod one_holder;

@@ -144,6 +144,10 @@ pub(crate) enum Step {
     FreshNames,
     /// A dir lock lasts from its last change, whatever its mtime says.
     ExpiryFromChange,
+    /// A fencing token is given only if the lock is still ours after the number was there.
+    FenceSeesLock,
+    /// A fencing token is given only if no greater one is seen after it was there.
+    FenceLooksAgain,
 }
 
 /// Which changes of a watched path wake a waiter at once.

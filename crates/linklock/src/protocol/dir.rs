@@ -96,7 +96,7 @@ impl Steps for Dir {
                 // Perhaps it was made all the same, and the reply was lost. If it is empty, it is nobody's claim.
                 let _ = place.env.rmdir(&dir);
             })?;
-            let about = About::new(place.env.as_ref(), &claim, place.lifetime).to_json();
+            let about = About::new(place, &claim).to_json();
             let open_to_others = guard_mode.map_or(Ok(()), |mode| place.env.chmod(&dir, mode));
             open_to_others.and_then(|()| place.create(claim, &entry, about.as_bytes())).inspect_err(|_| {
                 let _ = place.env.rmdir(&dir);

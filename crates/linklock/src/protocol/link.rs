@@ -178,6 +178,7 @@ impl Steps for Link {
             path: place.path.breakers_guard(),
             protocol: Protocol::Dir,
             lifetime: GUARD_LIFETIME,
+            fence: false,
             ..place.clone()
         };
         if !place.keeps(Step::BreakersGuard) {

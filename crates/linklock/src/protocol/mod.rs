@@ -1,6 +1,7 @@
 //! The two protocols, what they share, and what is at a lock path whichever of them put it there.
 
 mod dir;
+pub(crate) mod fence;
 mod link;
 
 use std::fmt;
@@ -71,6 +72,10 @@ pub(crate) struct Place {
     pub(crate) mode: u32,
     pub(crate) recover_dead: bool,
     pub(crate) on_behalf_of: OnBehalfOf,
+    /// What the holder says that it runs, if it is not the name of its process.
+    pub(crate) command: Option<String>,
+    /// Whether every acquisition gets a number.
+    pub(crate) fence: bool,
     /// Set once the file system was seen to keep another mtime than it was given.
     pub(crate) times_unreliable: Arc<AtomicBool>,
 }
@@ -85,6 +90,8 @@ pub(crate) struct Stake {
     pub(crate) lease: Lease,
     /// Whether the expiry was set for an attempt that has not been made yet.
     pub(crate) fresh: bool,
+    /// The fencing token, once the lock is won.
+    pub(crate) fence: Option<u64>,
 }
 
 /// What came of an attempt.
@@ -153,7 +160,9 @@ pub(crate) struct SeenLock {
 
 impl SeenLock {
     pub(crate) fn holder(&self) -> Option<Holder> {
-        self.claim.as_ref().map(|claim| Holder::new(claim, self.attr.mtime, self.about.as_deref().cloned()))
+        // Without a word of the lifetime, the mtime alone tells.
+        let expiry = self.expiry(Duration::ZERO);
+        self.claim.as_ref().map(|claim| Holder::new(claim, expiry, self.about.as_deref().cloned()))
     }
 
     /// When the lifetime ends. `usual` is the lifetime of a holder that says none.
@@ -366,7 +375,7 @@ impl Place {
             lease.expiry
         })?;
         let (id, anchor, lease) = made.ok_or_else(|| io::Error::other("the new file has no attributes"))?;
-        Ok(Stake { claim, id, anchor, lease, fresh: true })
+        Ok(Stake { claim, id, anchor, lease, fresh: true, fence: None })
     }
 
     /// Learns what the server's clock says, by a change of a file of ours that changes nothing else; `None` where the file

@@ -29,6 +29,7 @@ pub(super) enum Call {
     Link,
     Rename,
     Unlink,
+    MkDir,
     Wait,
 }
 
@@ -283,7 +284,7 @@ impl Env for FaultyEnv {
     }
 
     fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()> {
-        OsEnv.mkdir(path, mode)
+        self.interfere(Call::MkDir, path, || OsEnv.mkdir(path, mode), || ())
     }
 
     fn chmod(&self, path: &Path, mode: u32) -> io::Result<()> {

@@ -4,4 +4,5 @@
 mod acquiring;
 mod breaking;
 mod faults;
+mod fencing;
 mod holding;

@@ -1,5 +1,6 @@
 //! Threads of one process exclude each other like processes do.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use linklock::Lock;
@@ -83,4 +84,26 @@ fn the_two_protocols_exclude_each_other_on_one_path() {
         }
     });
     assert_eq!(inside.times.into_inner(), 4 * TIMES);
+}
+
+#[test]
+fn fencing_tokens_grow_in_the_order_in_which_threads_are_inside() {
+    let ground = Ground::new();
+    let drawn = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for n in 0..THREADS {
+            let lock = Lock::builder(ground.lock()).protocol(BOTH[n % 2]).fence(true).build().unwrap();
+            let drawn = &drawn;
+            scope.spawn(move || {
+                for _ in 0..TIMES {
+                    let guard = lock.acquire().unwrap();
+                    drawn.lock().unwrap().push(guard.fencing_token().unwrap());
+                    guard.release().unwrap();
+                }
+            });
+        }
+    });
+    let drawn = drawn.into_inner().unwrap();
+    assert_eq!(drawn.len(), THREADS * TIMES as usize);
+    assert!(drawn.is_sorted_by(|a, b| a < b), "{drawn:?}");
 }

@@ -1,0 +1,164 @@
+//! Time, and everything that goes wrong by itself.
+
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::world::{Process, Sim, random};
+
+impl Sim {
+    /// Time, and everything that goes wrong by itself. Ends with the last process.
+    pub(crate) fn fate(&self) {
+        loop {
+            // A yield, not a lock: PCT would let it go on for ever.
+            shuttle::thread::yield_now();
+            if self.with(|world| world.over) {
+                return;
+            }
+            if !self.happens_something() {
+                self.jump_or_sleep();
+            }
+        }
+    }
+
+    fn happens_something(&self) -> bool {
+        if self.with(|world| world.calm) {
+            return false;
+        }
+        if self.happens(|left| &mut left.pauses, 2) {
+            self.let_time_pass();
+        } else if self.happens(|left| &mut left.cuts, 6) {
+            self.cut_or_heal();
+        } else if self.happens(|left| &mut left.kills, 12) {
+            self.kill();
+        } else if self.happens(|left| &mut left.clock_steps, 12) {
+            self.step_the_clock();
+        } else if self.happens(|left| &mut left.suspends, 6) {
+            self.suspend_or_resume();
+        } else if self.happens(|left| &mut left.restarts, 12) {
+            self.with(|world| {
+                world.restarts += 1;
+                for host in &mut world.hosts {
+                    host.cut_off = true;
+                }
+                world.tell("server", || "it is restarted".into());
+            });
+        } else if self.with(|world| !world.late.is_empty()) && random(3) == 0 {
+            self.deliver_late();
+        } else {
+            return false;
+        }
+        self.ring();
+        true
+    }
+
+    fn let_time_pass(&self) {
+        let (lifetime, grace) = self.with(|world| (world.config.lifetime, world.config.grace));
+        let choices =
+            [Duration::from_millis(3), grace / 10, grace / 2, lifetime / 3, lifetime, lifetime + grace, 50 * grace];
+        let time = choices[random(choices.len() as u32) as usize];
+        self.with(|world| {
+            let now = world.now;
+            // A process in the middle of a call or between two may be held up that long and no longer.
+            let most = world.config.longest_pause.and_then(|longest| {
+                let busy = world.processes.iter().filter(|p| !p.ended && !p.killed && p.waiting_until.is_none());
+                let hosts = &world.hosts;
+                // The network holds up the others.
+                let held_up = busy.filter(|p| !hosts[p.host].cut_off || hosts[p.host].suspended);
+                held_up.map(|p| (p.last_step + longest).saturating_sub(now)).min()
+            });
+            let time = most.map_or(time, |most| most.min(time));
+            world.now += time;
+            world.tell("time", || format!("{:.3} s pass", time.as_secs_f64()));
+        });
+    }
+
+    fn cut_or_heal(&self) {
+        let host = random(self.with(|world| world.hosts.len() - 1) as u32) as usize;
+        self.with(|world| {
+            let cut = !world.hosts[host].cut_off;
+            world.hosts[host].cut_off = cut;
+            world.tell("network", || format!("h{host} is {}", if cut { "cut off" } else { "back" }));
+        });
+    }
+
+    fn suspend_or_resume(&self) {
+        let host = random(self.with(|world| world.hosts.len() - 1) as u32) as usize;
+        self.with(|world| {
+            let suspended = !world.hosts[host].suspended;
+            world.hosts[host].suspended = suspended;
+            world.tell("kernel", || format!("h{host} is {}", if suspended { "suspended" } else { "resumed" }));
+        });
+    }
+
+    fn step_the_clock(&self) {
+        self.with(|world| {
+            let Config { lifetime, grace, clocks_fail, .. } = world.config;
+            let step = if clocks_fail { 2 * (lifetime + grace) } else { grace / 4 };
+            world.server_step += step;
+            world.tell("server", || format!("its clock is stepped by {:.3} s", step.as_secs_f64()));
+        });
+    }
+
+    fn kill(&self) {
+        let process = random(self.with(|world| world.processes.len() - 1) as u32) as usize;
+        self.with(|world| {
+            world.processes[process].killed = true;
+            world.tell("kernel", || format!("c{process} is killed"));
+        });
+    }
+
+    fn deliver_late(&self) {
+        let which = random(self.with(|world| world.late.len()) as u32) as usize;
+        self.with(|world| {
+            let (sent, process, request) = world.late.swap_remove(which);
+            if world.config.longest_pause.is_some_and(|longest| world.now > sent + longest) {
+                return;
+            }
+            let reply = world.carry_out(process, &request);
+            let done = reply.err().map_or("done".into(), |e| format!("{e:?}"));
+            world.tell("network", || format!("late, from c{process}: {request:?}: {done}"));
+        });
+    }
+
+    /// If everybody waits, time goes on to the first who need not; else wait for them.
+    fn jump_or_sleep(&self) {
+        let Ok(gate) = self.gate.lock() else { return };
+        let moved = self.with(|world| {
+            let idle = |p: &Process| {
+                let host = &world.hosts[p.host];
+                p.ended || p.killed || p.waiting_until.is_some() || host.cut_off || host.suspended
+            };
+            if world.over || !world.processes.iter().all(idle) {
+                return world.over;
+            }
+            // Nobody can do anything: the machines and the network come back, or time passes.
+            let no_more = world.calm || world.left.pauses == 0;
+            let suspended = world.hosts.iter().any(|host| host.suspended);
+            if suspended && (no_more || world.config.longest_pause.is_some()) {
+                for host in &mut world.hosts {
+                    host.suspended = false;
+                }
+                world.tell("kernel", || "all are resumed".into());
+                return true;
+            }
+            if no_more && world.hosts.iter().any(|host| host.cut_off) {
+                for host in &mut world.hosts {
+                    host.cut_off = false;
+                }
+                world.tell("network", || "all are back".into());
+                return true;
+            }
+            let wait = |p: &Process| p.waiting_until.map(|until| until.since(world.local_now(p.host)));
+            let next = world.processes.iter().filter(|p| !p.ended && !p.killed).filter_map(wait).min();
+            world.now += next.unwrap_or_default() + Duration::from_micros(100);
+            true
+        });
+        if moved {
+            self.bell.notify_all();
+            drop(gate);
+        } else {
+            // Rung when somebody begins to wait or ends.
+            drop(self.bell.wait(gate));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Fencing tokens: numbers that grow with every acquisition of a lock path, for what the lock protects to check.
+//!
+//! They are the names of empty directories in `LOCKPATH|fence`. A holder makes one that is greater than all it finds, then
+//! sees that the lock is still its own, then that no greater one has come; the smaller ones it removes. Why they grow:
+//!
+//! - The greatest name stays: a name is removed only by one who has seen a greater. So a removal may come late, or twice.
+//! - Say that B won the lock after A. A saw that it still had the lock after its number was there, so B, who lists them
+//!   later, finds that number or a greater one, and takes one that is greater still. No clock is asked for that: it holds
+//!   even if A's lock was broken because a clock had been set.
+//! - A mkdir that comes late, or twice, makes a number that nobody is given: others find it and go beyond it.
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use super::{Place, Stake, is_gone};
+use crate::claim::bytes_of;
+use crate::env::Step;
+use crate::error::Error;
+
+/// What every language that people write checks in can hold.
+const GREATEST: u64 = i64::MAX as u64;
+
+/// Only holders that lost the lock and have not noticed yet can make one try again.
+const TRIES: u32 = 64;
+
+/// Draws a number for the lock that `stake` has just won; `None` if the lock was lost meanwhile.
+pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
+    let dir = place.path.fence();
+    let failed = |e| Error::io(&dir, "number the acquisition", e);
+    let mut greatest = numbers(place, &dir).map_err(failed)?.last().copied();
+    for _ in 0..TRIES {
+        // Never below the server's time, so that a counter that was cleaned away, or restored from a backup, does not
+        // give a number twice.
+        let floor = stake.anchor.earliest(place.env.now()).as_micros();
+        let number = greatest.map_or(1, |greatest| greatest.saturating_add(1)).max(floor);
+        if number > GREATEST {
+            return Err(failed(io::Error::other("there is no greater number than those in it; remove them")));
+        }
+        // mkdir is the one call that makes a name exclusively and leaves nothing half done.
+        let made = match place.env.mkdir(&dir.join(number.to_string()), 0o755) {
+            Ok(()) => true,
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => false,
+            Err(e) if is_gone(&e) => {
+                make_counter(place, &dir).map_err(failed)?;
+                false
+            }
+            Err(e) => return Err(failed(e)),
+        };
+        if made && place.keeps(Step::FenceSeesLock) {
+            let holds = place.protocol.steps().holds(place, stake);
+            if !holds.map_err(|e| Error::io(place.lock_path(), "look at the lock", e))? {
+                return Ok(None);
+            }
+        }
+        // What an NFS client remembers of a directory may be old; but not past its own change there.
+        let there = numbers(place, &dir).map_err(failed)?;
+        greatest = there.last().copied();
+        if made && (greatest == Some(number) || !place.keeps(Step::FenceLooksAgain)) {
+            remove_smaller(place, &dir, number, &there);
+            return Ok((place.env.now() < stake.lease.deadline).then_some(number));
+        }
+    }
+    Err(failed(io::Error::other(format!("its greatest number was another one {TRIES} times in a row"))))
+}
+
+/// The numbers in the counter, in order. Other names are not ours.
+fn numbers(place: &Place, dir: &Path) -> io::Result<Vec<u64>> {
+    let names = match place.env.list(dir) {
+        Err(e) if is_gone(&e) => return Ok(Vec::new()),
+        names => names?,
+    };
+    let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn number(name: &OsString) -> Option<u64> {
+    let digits = std::str::from_utf8(bytes_of(name.as_ref())).ok()?;
+    // As we write it: "+1" and "01" are other names.
+    digits.parse().ok().filter(|number: &u64| *number <= GREATEST && number.to_string() == digits)
+}
+
+fn remove_smaller(place: &Place, dir: &Path, number: u64, there: &[u64]) {
+    for smaller in there.iter().filter(|other| **other < number) {
+        // Another user's, perhaps. It does no harm.
+        let _ = place.env.rmdir(&dir.join(smaller.to_string()));
+    }
+}
+
+/// Makes the counter's directory, open to whom the lock's own is open, with all its permissions at once.
+fn make_counter(place: &Place, dir: &Path) -> io::Result<()> {
+    let env = place.env.as_ref();
+    let mode = env.stat(place.path.dir())?.mode & 0o1777 | 0o700;
+    // A name that is used once, as a claim's.
+    let staged = place.path.beside(&place.new_claim().map_err(io::Error::other)?.token);
+    // Taken: it is ours, and the reply was lost.
+    let made = env.mkdir(&staged, mode).or_else(|e| if e.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(e) });
+    let moved = made.and_then(|()| env.chmod(&staged, mode)).and_then(|()| env.rename(&staged, dir));
+    moved.or_else(|e| {
+        let _ = env.rmdir(&staged);
+        // Somebody else was first, or it was moved and the reply was lost. Whether it is of use, the next call there
+        // tells. First the directory's attributes: an NFS client may believe that it is not there.
+        env.stat(place.path.dir()).and_then(|_| env.stat(dir)).map(drop).map_err(|_| e)
+    })
+}
