@@ -9,6 +9,7 @@ use crate::env::{FileId, Step, Watcher};
 use crate::error::Error;
 use crate::inspect::Holder;
 use crate::lease::{LocalTime, ServerTime};
+use crate::protocol::dir;
 use crate::protocol::fence;
 use crate::protocol::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, is_gone};
 use crate::wait::{Wait, Waiting, poll_delay};
@@ -128,8 +129,8 @@ impl Contender<'_> {
             let lock = match self.waiter.look()? {
                 Seen::Free => return self.seen_free(),
                 Seen::EmptyDirectory { ours: true } => {
-                    // A free lock. rmdir cannot hit one that was taken meanwhile: that is not empty.
-                    let _ = place.env.rmdir(place.lock_path());
+                    // A free lock.
+                    dir::clear(place);
                     return self.seen_free();
                 }
                 Seen::EmptyDirectory { ours: false } => {

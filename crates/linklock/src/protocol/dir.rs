@@ -4,6 +4,7 @@
 //! directory, and nobody ever adds a second. An unlink of an entry, however late, however often repeated, removes that
 //! claim or nothing.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
@@ -22,7 +23,8 @@ pub(super) struct Dir;
 
 /// What the directory at the lock path is; `None` if it changed under the look.
 pub(super) fn look(place: &Place, ours: bool) -> io::Result<Option<Seen>> {
-    let names = place.env.list(place.lock_path())?;
+    let mut names = place.env.list(place.lock_path())?;
+    names.retain(|name| !(ours && is_leftover(name)));
     let [name] = names.as_slice() else {
         let seen = if names.is_empty() { Seen::EmptyDirectory { ours } } else { Seen::NotALock("a directory".into()) };
         return Ok(Some(seen));
@@ -42,6 +44,27 @@ pub(super) fn look(place: &Place, ours: bool) -> io::Result<Option<Seen>> {
         attr,
         about: About::from_json(&content).map(Box::new),
     })))
+}
+
+/// Whether a name is an NFS client's own: a file that was removed while a process of that client had it open, as a contender
+/// has an entry that it reads. The client renames it instead, and removes it once it is closed.
+fn is_leftover(name: &OsStr) -> bool {
+    bytes_of(name.as_ref()).starts_with(b".nfs")
+}
+
+/// Clears the lock path after its entry was removed. A held lock is not empty, so it cannot be hit.
+pub(crate) fn clear(place: &Place) {
+    // Not there, or taken again: both are as well.
+    let Err(e) = place.env.rmdir(place.lock_path()) else { return };
+    if e.kind() != io::ErrorKind::DirectoryNotEmpty {
+        return;
+    }
+    // A client that died leaves such a file for ever. To remove one that is still open does no harm: its reader learns that
+    // the lock has changed. The client that has it open refuses, and then it is gone soon.
+    let leftovers = place.env.list(place.lock_path()).unwrap_or_default().into_iter().filter(|name| is_leftover(name));
+    if leftovers.map(|name| place.env.unlink(&place.lock_path().join(name))).filter(Result::is_ok).count() > 0 {
+        let _ = place.env.rmdir(place.lock_path());
+    }
 }
 
 impl Dir {
@@ -74,12 +97,6 @@ impl Dir {
             }
             _ => place.env.rename(&from, to),
         }
-    }
-
-    /// Clears the lock path after its entry was removed. A held lock is not empty, so it cannot be hit.
-    fn clear(place: &Place) {
-        // Not there, or taken again: both are as well.
-        let _ = place.env.rmdir(place.lock_path());
     }
 }
 
@@ -178,7 +195,7 @@ impl Steps for Dir {
             Err(e) if e.kind() == io::ErrorKind::NotADirectory => {}
             Err(e) => return Err(Error::io(place.lock_path(), "release the lock", e)),
         }
-        Self::clear(place);
+        clear(place);
         if place.env.now() < stake.lease.deadline { Ok(()) } else { Err(Error::lost(place.lock_path(), Lost::Overdue)) }
     }
 
@@ -199,7 +216,7 @@ impl Steps for Dir {
             Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => return Ok(Break::Changed),
             Err(e) => return Err(place.break_failed(seen, e)),
         }
-        Self::clear(place);
+        clear(place);
         Ok(Break::Done)
     }
 }

@@ -1,6 +1,6 @@
 //! The two protocols, what they share, and what is at a lock path whichever of them put it there.
 
-mod dir;
+pub(crate) mod dir;
 pub(crate) mod fence;
 mod link;
 
