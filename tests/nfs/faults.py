@@ -84,6 +84,30 @@ def found_reply_at_release(world):
     lost_reply_at_release(world, ("cut", 1))
 
 
+def released_while_it_is_read(world):
+    """The holder's own client turns a REMOVE of what somebody has open into a RENAME to a name that starts with .nfs."""
+    readers = []
+    for arena in world.arenas:
+        holder, reader = arena.peer(1), arena.peer(1)
+        holder.ask("acquire")
+        aim = Aim(reader)
+        reader.tell("acquire")
+        aim.stop_before("open", arena.is_what_tells_the_holder)
+        aim.stop_before("stat", lambda path: not path)  # It has it open.
+        readers.append((arena, holder, reader, aim))
+    for arena, holder, reader, aim in readers:
+        holder.ask("release")
+        third = arena.peer(2)
+        third.ask("acquire")
+        aim.let_go()
+        assert reader.is_silent_for(4), f"{arena.protocol}: the reader took the lock from its holder"
+        third.ask("release")
+        reader.answer()
+        reader.ask("release")
+        arena.check_nothing_is_left()
+        shown(f"{arena.protocol}: another has the lock at once, then its reader")
+
+
 def taken_over(world, lifetime_s=60):
     """A contender on client 2 for each arena, which has the lock; with its token."""
     takers = [(arena, arena.peer(2, lifetime_s)) for arena in world.arenas]
@@ -273,6 +297,7 @@ SCENARIOS = [
     found_reply_at_acquisition,
     lost_reply_at_release,
     found_reply_at_release,
+    released_while_it_is_read,
     cut_off_while_it_releases,
     cut_off_while_it_breaks,
     cut_off_while_it_refreshes,

@@ -15,14 +15,6 @@ import faults
 from peers import Refused
 from world import NS, World, say_where, shown
 
-# Each is called with a World, and fails by an exception; afterwards nobody may have held a lock beside another.
-SCENARIOS = [conformance, *faults.SCENARIOS, *contention.SCENARIOS]
-# What is measured for docs/nfs.md, and only if that is to be written.
-MEASUREMENTS = [costs.cycles_and_waits, costs.mount_options]
-# Needs a guest of its own.
-APART = [clock_skew]
-
-
 def conformance(world):
     """The scenarios that run on every arm, with two clients as the two views of one directory."""
     directories = [f"/mnt/c{client}/{world.arenas[0].name}" for client in (1, 2)]
@@ -51,6 +43,14 @@ def clock_skew(world):
         kept.ask("release")
         rival.answer()
         shown(f"{arena.protocol}: broken after {after_s:.1f} s, due after {due_s} s; what is kept alive is not broken")
+
+
+# Each is called with a World, and fails by an exception; afterwards nobody may have held a lock beside another.
+SCENARIOS = [conformance, *faults.SCENARIOS, *contention.SCENARIOS]
+# What is measured for docs/nfs.md, and only if that is to be written.
+MEASUREMENTS = [costs.cycles_and_waits, costs.mount_options]
+# Needs a guest of its own.
+APART = [clock_skew]
 
 
 def run(scenario, settings):

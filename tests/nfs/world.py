@@ -51,6 +51,7 @@ class Arena:
         self.name = f"{name}-{protocol}"
         self.programs = programs
         self.diary = Path(f"/run/diary-{self.name}")
+        self.diary.unlink(missing_ok=True)
         self.peers = []
         os.mkdir(f"/mnt/c1/{self.name}")
 
@@ -81,9 +82,12 @@ class Arena:
         """The call that makes the claim the lock."""
         return {"link": "link", "dir": "rename"}[self.protocol], lambda _, to: to.endswith("/lock")
 
+    def is_what_tells_the_holder(self, path):
+        """Whether the path is the lock's shared name, or of the entry below it, whose name nobody else has."""
+        return path.endswith("/lock") if self.protocol == "link" else "/lock/" in path
+
     def gives_it_back(self):
-        """The call that removes the lock: its shared name, or the entry below it, whose name nobody else has."""
-        return "unlink", lambda path: path.endswith("/lock") or "/lock/" in path
+        return "unlink", self.is_what_tells_the_holder
 
     def breaks_it(self):
         """The call by which a breaker removes another's lock."""
