@@ -1,5 +1,6 @@
 """Every fault, aimed at one step of both protocols at once: what each holder believed, and what is on the server."""
 
+import contextlib
 import subprocess
 import time
 from pathlib import Path
@@ -30,25 +31,30 @@ def aimed(peers, command, step):
     return lambda: [aim.let_go() for aim in aims]
 
 
-def lose_the_replies(world, peers, go_on, carried_out, then):
-    """Lets client 1 send what it was stopped before, and loses the replies: they are slow, and are dropped on the way once
-    the server has carried out what is meant. Afterwards `then`."""
-    nfsvm("slow-replies", 1, "3s")
+def lose_the_replies(world, peers, command, step, carried_out, then):
+    """Has each peer send the request of that step, and loses the reply: it is slow, and is dropped on its way once the
+    server has carried the request out. Afterwards `then`."""
+    go_on = aimed(peers, command, step)
+    for arena, _ in peers:
+        nfsvm("slow-replies", arena.own_client, "5s")
     go_on()
-    for arena in world.arenas:
-        until(lambda arena=arena: carried_out(arena), f"{arena.protocol}: the server carries the request out")
-    nfsvm("drop-replies", 1)
     for arena, peer in peers:
+        until(lambda arena=arena: carried_out(arena), f"{arena.protocol}: the server carries the request out")
+        nfsvm("drop-replies", arena.own_client)
         assert peer.is_silent_for(0), f"{arena.protocol}: the reply was too fast to be lost"
-    nfsvm(*then)
-    world.heal(1)
+    for words in then:
+        nfsvm(*words)
+    world.heal(*(arena.own_client for arena, _ in peers))
 
 
-def lost_reply_at_acquisition(world, then=("crash-nfsd",)):
-    """The server has made the LINK or the RENAME, and the client that asked for it is never told."""
-    takers = [(arena, arena.peer(1)) for arena in world.arenas]
-    go_on = aimed(takers, ["acquire"], lambda arena: arena.takes_the_lock())
-    lose_the_replies(world, takers, go_on, lambda arena: arena.holder(), then)
+CRASH = [["crash-nfsd"]]
+CUT = [["cut", 1], ["cut", 3]]
+
+
+def lost_reply_at_acquisition(world, then=CRASH):
+    """The server has made the LINK or the RENAME, and crashes before the client that asked for it is told."""
+    takers = [(arena, arena.peer(arena.own_client)) for arena in world.arenas]
+    lose_the_replies(world, takers, ["acquire"], lambda arena: arena.takes_the_lock(), lambda arena: arena.holder(), then)
     for arena, taker in takers:
         token = taker.answer()[2]
         assert arena.holder() == token, f"{arena.protocol}: it believes in {token}, the server has {arena.holder()}"
@@ -62,17 +68,17 @@ def lost_reply_at_acquisition(world, then=("crash-nfsd",)):
 
 
 def found_reply_at_acquisition(world):
-    """The same with a connection cut, after which the server remembers what it has answered."""
-    lost_reply_at_acquisition(world, ("cut", 1))
+    """The server has made the LINK or the RENAME, and tells it when it is asked again after the connection was cut."""
+    lost_reply_at_acquisition(world, CUT)
 
 
-def lost_reply_at_release(world, then=("crash-nfsd",)):
-    """The server has made the REMOVE, and the client that asked for it is never told."""
-    holders = [(arena, arena.peer(1)) for arena in world.arenas]
+def lost_reply_at_release(world, then=CRASH):
+    """The server has made the REMOVE, and crashes before the client that asked for it is told."""
+    holders = [(arena, arena.peer(arena.own_client)) for arena in world.arenas]
     for _, holder in holders:
         holder.ask("acquire")
-    go_on = aimed(holders, ["release"], lambda arena: arena.gives_it_back())
-    lose_the_replies(world, holders, go_on, lambda arena: not arena.holder(), then)
+    gone = lambda arena: not arena.holder()
+    lose_the_replies(world, holders, ["release"], lambda arena: arena.gives_it_back(), gone, then)
     for arena, holder in holders:
         holder.answer()
         arena.check_nothing_is_left()
@@ -80,8 +86,8 @@ def lost_reply_at_release(world, then=("crash-nfsd",)):
 
 
 def found_reply_at_release(world):
-    """The same with a connection cut, after which the server remembers what it has answered."""
-    lost_reply_at_release(world, ("cut", 1))
+    """The server has made the REMOVE, and tells it when it is asked again after the connection was cut."""
+    lost_reply_at_release(world, CUT)
 
 
 def released_while_it_is_read(world):
@@ -279,8 +285,11 @@ class Run:
         [self.command] = until(self._children, "linklock run starts its command")
 
     def _children(self):
-        threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [child for thread in threads for child in thread.read_text().split()]
+        children = []
+        for thread in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # It has ended meanwhile.
+                children += thread.read_text().split()
+        return children
 
     def has_ended_its_command(self):
         if not self.ended_ns and self.command not in self._children():

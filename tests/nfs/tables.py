@@ -4,9 +4,9 @@ import json
 import re
 
 HEADS = {
-    "costs": "NFS | `link`, first | repeated | `dir`, first | repeated | flufl.lock, first | repeated "
-    "| `link` waits a minute | `dir` waits a minute | `link` hand-off | `dir` hand-off",
-    "options": "options (NFS) | `link` | `dir` | `link` hand-off | `dir` hand-off",
+    "cycles": "NFS | `link`, first | later | `dir`, first | later | flufl.lock, first | later",
+    "waits": "NFS | `link`, a minute | hand-off | `dir`, a minute | hand-off",
+    "options": "options (NFS) | `link`, a cycle | hand-off | `dir`, a cycle | hand-off",
 }
 
 
@@ -16,7 +16,7 @@ def write_tables(document, notes):
     for name, head in HEADS.items():
         rows = {}
         for file in sorted(notes.glob(f"{name}-*.json")):
-            rows |= ROWS[name](file.stem.partition("-")[2], json.loads(file.read_text()))
+            rows |= rows_of(name, file.stem.partition("-")[2], json.loads(file.read_text()))
         block = re.compile(f"(<!-- measured: {name} -->\n).*?(<!-- /measured -->)", re.DOTALL)
         kept = re.findall(r"^\| ([^|]*[^| ]) \|(.*)\|$", block.search(text)[0], re.MULTILINE)[2:]
         rows = {first: rest.strip() for first, rest in kept} | rows
@@ -26,24 +26,25 @@ def write_tables(document, notes):
     document.write_text(text)
 
 
+def rows_of(name, version, measured):
+    """{a row's first cell: the others}."""
+    if name == "cycles":
+        return {version: joined(number(n) for first_and_later in measured.values() for n in first_and_later)}
+    if name == "waits":
+        return {version: joined(cell for sent, wait_s in measured.values() for cell in (number(sent), seconds(wait_s)))}
+    return {
+        f"{options or 'none'} ({version})": joined([number(link), seconds(link_s), number(dir_), seconds(dir_s)])
+        for options, (link, link_s, dir_, dir_s) in measured
+    }
+
+
+def joined(cells):
+    return " | ".join(cells)
+
+
 def number(value):
     return f"{value:.1f}".removesuffix(".0")
 
 
-def cost_rows(version, measured):
-    cells = [number(measured[who][which]) for who in ("link", "dir", "flufl.lock") for which in ("first", "repeated")]
-    cells += [number(measured[who]["minute"]) for who in ("link", "dir")]
-    cells += [f"{measured[who]['handoff_s']:.2f} s" for who in ("link", "dir")]
-    return {version: " | ".join(cells)}
-
-
-def option_rows(version, measured):
-    return {
-        f"{row['options'] or 'none'} ({version})": " | ".join(
-            [number(row["link"]), number(row["dir"]), f"{row['link_handoff_s']:.2f} s", f"{row['dir_handoff_s']:.2f} s"]
-        )
-        for row in measured
-    }
-
-
-ROWS = {"costs": cost_rows, "options": option_rows}
+def seconds(value):
+    return f"{value:.2f} s"

@@ -19,7 +19,8 @@
 //! | `release` | `released`, when the release began |
 //! | `details` | `details`, state, host, pid, token, expiry; `details`, state without a holder |
 //! | `count`, file, n | `counted`, after n increments of the file's number, each under the lock |
-//! | `count-unlocked`, file, n | the same without the lock, to show that the lock is what keeps them apart |
+//! | `count-while`, file, tally | `counted`, once the file `tally` is gone; it got a line with our pid for each increment |
+//! | `count-unlocked`, file, n | as `count` without the lock, to show that the lock is what keeps them apart |
 //! | `cycles`, n | `cycled`, after n cycles of acquire and release |
 //!
 //! What fails is answered with `error`, the error's kind, its message. At the end of its input it releases what it
@@ -86,10 +87,14 @@ impl Contender {
             ["details"] => self.details(),
             ["count", file, rounds] => {
                 for _ in 0..rounds.parse()? {
-                    let guard = self.acquire(&Wait::forever())?;
-                    increment(file)?;
-                    self.release(guard)?;
-                    pause();
+                    self.count(file)?;
+                }
+                Ok("counted".into())
+            }
+            ["count-while", file, tally] => {
+                while let Ok(mut tally) = fs::OpenOptions::new().append(true).open(tally) {
+                    self.count(file)?;
+                    tally.write_all(format!("{}\n", std::process::id()).as_bytes())?;
                 }
                 Ok("counted".into())
             }
@@ -109,6 +114,14 @@ impl Contender {
             }
             _ => Err(format!("not a command: {words:?}").into()),
         }
+    }
+
+    fn count(&self, file: &str) -> Result<(), Box<dyn Error>> {
+        let guard = self.acquire(&Wait::forever())?;
+        increment(file)?;
+        self.release(guard)?;
+        pause();
+        Ok(())
     }
 
     fn hold(&mut self, wait: &Wait) -> Result<String, Box<dyn Error>> {
