@@ -6,10 +6,9 @@ from pathlib import Path
 from world import NS, nfsvm, shown, until
 
 PROCESSES_OF_EACH_CLIENT = 3
-SHARE = 3
 
 
-def contend(world):
+def contend(world, share):
     """All increment one number on NFS, under the lock, and go on until the last of them has had its share."""
     crowds = []
     for arena in world.arenas:
@@ -23,7 +22,7 @@ def contend(world):
             peer.tell("count-while", f"/mnt/c{client}/{arena.name}/counter", tally)
         crowds.append((arena, tally, [peer for _, peer in crowd]))
     for arena, tally, crowd in crowds:
-        have_their_share = lambda: all(increments_by(tally)[peer.pid] >= SHARE for peer in crowd)
+        have_their_share = lambda: all(increments_by(tally)[peer.pid] >= share for peer in crowd)
         until(have_their_share, lambda: f"{arena.protocol}: all have their share: {increments_by(tally)}")
         done = tally.rename(f"{tally}-done")
         for peer in crowd:
@@ -54,14 +53,14 @@ def increments_by(tally):
 
 def contention(world):
     """2 clients, 3 processes each, among them for `link` one flufl.lock on each client."""
-    contend(world)
+    contend(world, share=3)
 
 
 def contention_with_loss_and_delay(world):
     """The same while packets are lost and late."""
     for client in (1, 2):
         nfsvm("netem", client, "delay", "20ms", "10ms", "loss", "2%")
-    contend(world)
+    contend(world, share=2)
 
 
 SCENARIOS = [contention, contention_with_loss_and_delay]

@@ -47,7 +47,7 @@ def clock_skew(world):
 
 # Each is called with a World, and fails by an exception; afterwards nobody may have held a lock beside another.
 SCENARIOS = [*faults.SCENARIOS, *contention.SCENARIOS, costs.requests_of_a_cycle]
-# Takes minutes, and tells more than it tests: for docs/nfs.md.
+# They take minutes, and tell more than they test: for docs/nfs.md.
 MEASUREMENTS = [costs.requests_while_waiting, costs.mount_options]
 # Needs a guest of its own.
 APART = [clock_skew]
@@ -79,12 +79,11 @@ def main():
     with open(sys.argv[1]) as f:
         settings = json.load(f)
     names = sys.argv[2:]
-    usual = SCENARIOS + settings["measure"] * MEASUREMENTS
     named = {name_of(scenario): scenario for scenario in [*SCENARIOS, *MEASUREMENTS, *APART]}
     unknown = [name for name in names if name not in named]
     if unknown:
         sys.exit(f"no such scenario: {', '.join(unknown)}; there are: {', '.join(named)}")
-    chosen = [named[name] for name in names] or usual
+    chosen = [named[name] for name in names] or SCENARIOS
     results = [run(scenario, settings) for scenario in chosen]
     print(f"NFS {settings['version']}: {results.count(True)} passed, {results.count(False)} failed", flush=True)
     return 0 if all(results) else 1
