@@ -18,10 +18,12 @@ pub(crate) struct Faults {
     pub(crate) cuts: u32,
     /// A process is killed, at any step.
     pub(crate) kills: u32,
-    /// The server's clock is stepped, by a quarter of the grace; if clocks fail, far beyond it.
+    /// The server's clock is stepped by a quarter of the grace; if clocks fail, far beyond it.
     pub(crate) clock_steps: u32,
     /// A machine is suspended, or resumed; its clock goes on.
     pub(crate) suspends: u32,
+    /// A link to the lock path is answered as made and is not.
+    pub(crate) lies: u32,
     /// The server is restarted: everybody is cut off, and what was not answered is sent and carried out again.
     pub(crate) restarts: u32,
 }
@@ -36,6 +38,7 @@ impl Faults {
         kills: 2,
         clock_steps: 1,
         suspends: 2,
+        lies: 1,
         restarts: 1,
     };
     /// None: only the order of steps differs.
@@ -47,6 +50,7 @@ impl Faults {
         kills: 0,
         clock_steps: 0,
         suspends: 0,
+        lies: 0,
         restarts: 0,
     };
 }
@@ -76,6 +80,8 @@ pub(crate) struct Config {
     pub(crate) fence: bool,
     /// Whether a client may remember the names in a directory when it opens it, as with the mount option `nocto`.
     pub(crate) stale_lists: bool,
+    /// Whether the server's clock is stepped back and not ahead.
+    pub(crate) clock_goes_back: bool,
     /// Whether the server's clock is stepped far beyond the grace. Then there may be two holders: only fencing is left.
     pub(crate) clocks_fail: bool,
     /// The safety steps that are left out.
@@ -103,6 +109,7 @@ impl Config {
             beyond_limit: false,
             fence: true,
             stale_lists: false,
+            clock_goes_back: false,
             clocks_fail: false,
             without: &[],
             random: true,
@@ -118,6 +125,11 @@ impl Config {
     /// With a clock that breaks live locks.
     pub(crate) fn with_failing_clocks(self) -> Self {
         Self { faults: Faults { clock_steps: 3, ..self.faults }, clocks_fail: true, stale_lists: true, ..self }
+    }
+
+    /// With a clock that is set back again and again, in all by three times the grace.
+    pub(crate) fn with_clock_set_back(self) -> Self {
+        Self { faults: Faults { clock_steps: 12, ..self.faults }, clock_goes_back: true, ..self }
     }
 
     /// Two processes that try for the lock once and release it, while nothing goes wrong: every order of their steps can

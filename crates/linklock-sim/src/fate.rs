@@ -92,10 +92,14 @@ impl Sim {
 
     fn step_the_clock(&self) {
         self.with(|world| {
-            let Config { lifetime, grace, clocks_fail, .. } = world.config;
+            let Config { lifetime, grace, clocks_fail, clock_goes_back, .. } = world.config;
             let step = if clocks_fail { 2 * (lifetime + grace) } else { grace / 4 };
-            world.server_step += step;
-            world.tell("server", || format!("its clock is stepped by {:.3} s", step.as_secs_f64()));
+            let (clock, way) = match clock_goes_back {
+                true => (&mut world.server_behind, "back"),
+                false => (&mut world.server_ahead, "ahead"),
+            };
+            *clock += step;
+            world.tell("server", || format!("its clock is set {way} by {:.3} s", step.as_secs_f64()));
         });
     }
 

@@ -63,7 +63,8 @@ pub(crate) struct World {
     /// Time itself, which nobody can read.
     pub(crate) now: Duration,
     server: Server,
-    pub(crate) server_step: Duration,
+    pub(crate) server_ahead: Duration,
+    pub(crate) server_behind: Duration,
     /// How often the server was restarted.
     pub(crate) restarts: u32,
     pub(crate) hosts: Vec<Host>,
@@ -118,8 +119,9 @@ impl World {
         };
         Self {
             now: Duration::ZERO,
-            server: Server::new(server_time(Duration::ZERO)),
-            server_step: Duration::ZERO,
+            server: Server::new(ServerTime::from_parts(SERVER_START.as_secs() as i64, SERVER_START.subsec_nanos())),
+            server_ahead: Duration::ZERO,
+            server_behind: Duration::ZERO,
             restarts: 0,
             hosts: (0..hosts).map(host).collect(),
             // The last one comes when all is over, to see whether the lock can still be had.
@@ -141,7 +143,8 @@ impl World {
     }
 
     pub(crate) fn server_now(&self) -> ServerTime {
-        server_time(self.now + self.server_step)
+        let time = SERVER_START + self.now + self.server_ahead - self.server_behind;
+        ServerTime::from_parts(time.as_secs() as i64, time.subsec_nanos())
     }
 
     pub(crate) fn local_now(&self, host: usize) -> LocalTime {
@@ -212,6 +215,15 @@ impl World {
         reply
     }
 
+    /// Answers a link as if it had been made.
+    fn lie(&mut self, request: &Request) -> Reply {
+        let now = self.server_now();
+        match request {
+            Request::Link { file, .. } => self.server.carry_out(&Request::GetAttr { file: *file }, now),
+            _ => Ok(Answer::default()),
+        }
+    }
+
     /// The token that is under the lock path.
     pub(crate) fn owner(&mut self) -> Option<String> {
         let now = self.server_now();
@@ -246,9 +258,8 @@ impl World {
     }
 }
 
-fn server_time(now: Duration) -> ServerTime {
-    let time = SERVER_START + now;
-    ServerTime::from_parts(time.as_secs() as i64, time.subsec_nanos())
+fn is_link_to_lock(request: &Request) -> bool {
+    matches!(request, Request::Link { dir, name, .. } if *dir == ROOT && name == crate::LOCK)
 }
 
 /// The world, and what its threads wait with.
@@ -351,6 +362,11 @@ impl Sim {
             self.block(process, |world| !world.hosts[host].cut_off);
         }
         let restarts = self.with(|world| world.restarts);
+        if is_link_to_lock(request) && self.happens(|left| &mut left.lies, 12) {
+            self.with(|world| world.tell("server", || format!("lies to c{process}: made, it says, and did nothing")));
+            self.step(process);
+            return self.with(|world| world.lie(request));
+        }
         let mut reply = self.with(|world| world.carry_out(process, request));
         if !at_the_limit && self.happens(|left| &mut left.lost_replies, 12) {
             self.with(|world| world.tell("network", || format!("the reply to c{process} is lost; it sends again")));

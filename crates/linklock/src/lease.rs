@@ -156,6 +156,11 @@ impl Anchor {
         self.ctime + rounding + now.since(self.before)
     }
 
+    /// How much later the server's clock may be than an older anchor told; zero if it is not.
+    pub(crate) fn ahead_of(&self, older: &Self, now: LocalTime) -> Duration {
+        self.latest(now).since(older.latest(now))
+    }
+
     /// When this machine may be sure that the server's clock is past `moment`.
     pub(crate) fn surely_past(&self, moment: ServerTime) -> LocalTime {
         self.after + moment.since(self.ctime)

@@ -5,3 +5,4 @@ pub(crate) mod leftovers;
 pub(crate) mod live_claim;
 pub(crate) mod one_holder;
 pub(crate) mod stuck;
+pub(crate) mod told;

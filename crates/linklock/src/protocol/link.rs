@@ -58,9 +58,7 @@ impl Link {
         };
         if !Self::is_ours(place, stake, &attr)? {
             if attr.id == stake.id && attr.nlink < 2 && linked.is_ok() {
-                // Linked, but the claim's own name was removed meanwhile: nobody could refresh such a lock.
-                let _ = Self::unlink_lock(place, stake);
-                return Ok(Some(Attempt::Void));
+                return Self::restore_claim(place, stake);
             }
             return Ok(None);
         }
@@ -75,6 +73,18 @@ impl Link {
             return Ok(Some(Attempt::Void));
         }
         Ok(Some(Attempt::Won))
+    }
+
+    /// Either the claim's own name was removed meanwhile, without which the lock cannot be refreshed. Or the server told an
+    /// untruth, as Lustre has done, and only this client believes that our file is under the lock path: then that may be
+    /// another's lock, and is not to be removed. To link our file to its old name tells, and touches no other.
+    fn restore_claim(place: &Place, stake: &Stake) -> io::Result<Option<Attempt>> {
+        match place.env.link(place.lock_path(), &place.path.beside(&stake.claim.token)) {
+            Ok(()) => Self::decide(place, stake, &Err(io::ErrorKind::AlreadyExists.into())),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(Some(Attempt::Lost)),
+            Err(e) if is_gone(&e) => Ok(Some(Attempt::Void)),
+            Err(e) => Err(e),
+        }
     }
 
     /// Removes the lock path, which was just seen to be ours.
@@ -253,6 +263,10 @@ fn put_back(place: &Place, aside: &std::path::Path) {
     // Linux lets nobody link a file that he does not own (fs.protected_hardlinks).
     let put = put.or_else(|e| if is_refused(&e) { env.rename_noreplace(aside, place.lock_path()) } else { Err(e) });
     if let Err(e) = put {
+        if e.kind() == io::ErrorKind::AlreadyExists {
+            // Another has the lock by now: the name aside is of no use to anybody.
+            let _ = env.unlink(aside);
+        }
         tracing::error!(lock = %place.lock_path().display(), aside = %bytes_of(aside).escape_ascii(), error = %e,
             "a live lock was moved by a breaker and could not be put back: its holder has lost it");
     }

@@ -399,6 +399,17 @@ impl Place {
     /// stake's own deadline does not grow: until more is known, and if the call fails, the old expiry or the new one may be
     /// on disk, so it is the earlier of both.
     fn set_expiry(&self, stake: &mut Stake, path: &Path, lifetime: Duration) -> io::Result<LocalTime> {
+        let known = stake.anchor;
+        let deadline = self.set_expiry_as_known(stake, path, lifetime)?;
+        // What was known of the server's clock may be old. If it has gone ahead since, by drifting or by a step, what was
+        // written is over too early for others; now more is known.
+        if stake.anchor.ahead_of(&known, self.env.now()) > SLOW {
+            return self.set_expiry_as_known(stake, path, lifetime);
+        }
+        Ok(deadline)
+    }
+
+    fn set_expiry_as_known(&self, stake: &mut Stake, path: &Path, lifetime: Duration) -> io::Result<LocalTime> {
         let before = self.env.now();
         let lease = Lease::starting(before, &stake.anchor, lifetime);
         stake.lease.deadline = stake.lease.deadline.min(lease.deadline);

@@ -130,6 +130,35 @@ fn a_lock_that_was_refreshed_between_a_breakers_look_and_its_move_is_put_back() 
     assert_eq!(arena.holder(), Some(token.to_string()));
 }
 
+/// The bug, found by the simulation: a breaker that was held up after its move could not put the lock back, since another
+/// had taken it. The consequence: its own name for it was left over. The mend: it goes.
+#[test]
+fn a_lock_that_cannot_be_put_back_is_not_left_over_under_the_breakers_name() {
+    let arena = Arena::new();
+    let token = arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MOMENT);
+    let (path, claim) = (arena.path(), arena.dir.path().join(token.as_os_str()));
+    let (rival, kept) = (arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
+    let keep = kept.clone();
+    arena.env.on_call(move |env, call, when, from| {
+        match (call, when) {
+            (Call::Rename, When::Before) if from == path => {
+                OsEnv.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
+            }
+            (Call::Rename, When::After) if from == path => *keep.lock().unwrap() = Some(rival.acquire()),
+            _ => {}
+        }
+        Fate::GoOn
+    });
+    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    assert!(e.is_timeout(), "{e}");
+    let live = kept.lock().unwrap().take().unwrap();
+    let mut expected = ["job.lock".into(), token.to_string(), live.token().to_string()];
+    expected.sort();
+    assert_eq!(arena.names(), expected);
+    live.release().unwrap();
+}
+
 #[test]
 fn breakers_take_turns() {
     let arena = Arena::new();

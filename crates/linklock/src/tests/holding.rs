@@ -1,6 +1,7 @@
 //! Faults while a lock is held, refreshed and released.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,6 +31,21 @@ fn a_refresh_moves_the_deadline_on() {
         assert_eq!(guard.lifetime(), LIFETIME * 2);
         arena.env.sleep(LIFETIME + GRACE + MOMENT);
         assert!(arena.lock(protocol).try_acquire().unwrap_err().is_timeout(), "{protocol}: others see it too");
+        guard.release().unwrap();
+    }
+}
+
+#[test]
+fn a_refresh_after_the_servers_clock_went_ahead_lasts_a_lifetime_from_there() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.env.server_ahead_s.store(1000, Ordering::SeqCst);
+        arena.env.set_back_s.store(1000, Ordering::SeqCst);
+        let guard = arena.lock(protocol).acquire().unwrap();
+        arena.env.set_back_s.store(0, Ordering::SeqCst);
+        guard.refresh().unwrap();
+        assert!(arena.lock(protocol).try_acquire().unwrap_err().is_timeout(), "{protocol}: it was broken");
+        guard.check().unwrap();
         guard.release().unwrap();
     }
 }
