@@ -22,19 +22,21 @@ def contend(world, share):
             peer.tell("count-while", f"/mnt/c{client}/{arena.name}/counter", tally)
         crowds.append((arena, tally, [peer for _, peer in crowd]))
     for arena, tally, crowd in crowds:
-        have_their_share = lambda: all(increments_by(tally)[peer.pid] >= share for peer in crowd)
-        until(have_their_share, lambda: f"{arena.protocol}: all have their share: {increments_by(tally)}")
+        until(
+            lambda tally=tally, crowd=crowd: all(increments_by(tally)[peer.pid] >= share for peer in crowd),
+            f"{arena.protocol}: all have their share of {share} increments",
+        )
         done = tally.rename(f"{tally}-done")
         for peer in crowd:
             peer.answer()
-        told = increments_by(done).total()
+        told = sum(increments_by(done).values())
         counted = int((arena.directory() / "counter").read_text().split(" ")[0])
         assert counted == told, f"{arena.protocol}: {told - counted} of {told} increments were lost"
         arena.check_nothing_is_left("counter")
         longest_ns = max(since - asked for since, _, _, asked in arena.beliefs())
         shown(
-            f"{arena.protocol}: {len(crowd)} processes on two clients lose none of {told} increments; who had the most, "
-            f"had {max(increments_by(done).values())}, who had the fewest, {min(increments_by(done).values())}; "
+            f"{arena.protocol}: {len(crowd)} processes on two clients lose none of {told} increments; the most by one are "
+            f"{max(increments_by(done).values())}, the fewest {min(increments_by(done).values())}; "
             f"the longest wait was {longest_ns / NS:.1f} s"
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aim import Aim
 from peers import Refused
-from world import NS, PATIENCE_S, nfsvm, on_client, shown, until
+from world import NS, PATIENCE_S, Arena, nfsvm, on_client, shown, until
 
 
 def refused(peer, kind, *command):
@@ -36,12 +36,14 @@ SLOW_S = 5
 
 def lose_the_replies(world, peers, command, step, carried_out, then):
     """Has each peer send the request of that step, and loses the reply: it is slow, and is dropped on its way once the
-    server has carried the request out. Afterwards `then`."""
+    server has carried the request out. Afterwards `then`. Gives what `carried_out` gave for each."""
+    seen = []
     for arena, peer in peers:
         go_on = aimed([(arena, peer)], command, step)
         nfsvm("slow-replies", arena.own_client, f"{SLOW_S}s")
         go_on()
-        until(lambda arena=arena: carried_out(arena), f"{arena.protocol}: the server carries the request out")
+        what = f"{arena.protocol}: the server carries the request out"
+        seen.append(until(lambda arena=arena: carried_out(arena), what))
         replied = time.monotonic()
         nfsvm("drop-replies", arena.own_client)
         # Its silence would not tell: it may ask for more.
@@ -49,6 +51,7 @@ def lose_the_replies(world, peers, command, step, carried_out, then):
     for words in then:
         nfsvm(*words)
     world.heal(*(arena.own_client for arena, _ in peers))
+    return seen
 
 
 CRASH = [["crash-nfsd"]]
@@ -58,9 +61,10 @@ CUT = [["cut", 1], ["cut", 3]]
 def lost_reply_at_acquisition(world, then=CRASH):
     """The server has made the LINK or the RENAME, and crashes before the client that asked for it is told."""
     takers = [(arena, arena.peer(arena.own_client)) for arena in world.arenas]
-    lose_the_replies(world, takers, ["acquire"], lambda arena: arena.takes_the_lock(), lambda arena: arena.holder(), then)
-    for arena, taker in takers:
-        token = taker.answer()[2]
+    taken = lose_the_replies(world, takers, ["acquire"], Arena.takes_the_lock, Arena.holder, then)
+    for (arena, taker), token in zip(takers, taken, strict=True):
+        believed = taker.answer()[2]
+        assert believed == token, f"{arena.protocol}: it did not know that it had the lock, and took it again much later"
         assert arena.holder() == token, f"{arena.protocol}: it believes in {token}, the server has {arena.holder()}"
         rival = arena.peer(2)
         refused(rival, "Timeout", "acquire", 0)
@@ -81,8 +85,7 @@ def lost_reply_at_release(world, then=CRASH):
     holders = [(arena, arena.peer(arena.own_client)) for arena in world.arenas]
     for _, holder in holders:
         holder.ask("acquire")
-    gone = lambda arena: not arena.holder()
-    lose_the_replies(world, holders, ["release"], lambda arena: arena.gives_it_back(), gone, then)
+    lose_the_replies(world, holders, ["release"], Arena.gives_it_back, lambda arena: not arena.holder(), then)
     for arena, holder in holders:
         holder.answer()
         arena.check_nothing_is_left()
@@ -95,7 +98,7 @@ def found_reply_at_release(world):
 
 
 def released_while_it_is_read(world):
-    """The holder's own client turns a REMOVE of what somebody has open into a RENAME to a name that starts with .nfs."""
+    """Its client turns a REMOVE of what somebody has open into a RENAME, to a name that starts with .nfs."""
     readers = []
     for arena in world.arenas:
         holder, reader = arena.peer(1), arena.peer(1)
@@ -127,11 +130,11 @@ def taken_over(world, lifetime_s=60):
 
 
 def cut_off_while_it_releases(world):
-    """A REMOVE that is sent again minutes later: `link` removes a successor's lock, `dir` does not. The limit of `link`."""
+    """A REMOVE that arrives late: `link` removes a successor's lock, which is its limit; `dir` does not."""
     holders = [(arena, arena.peer(1, lifetime_s=3)) for arena in world.arenas]
     for _, holder in holders:
         holder.ask("acquire")
-    go_on = aimed(holders, ["release"], lambda arena: arena.gives_it_back())
+    go_on = aimed(holders, ["release"], Arena.gives_it_back)
     nfsvm("partition", 1)
     go_on()
     successors = taken_over(world)
@@ -164,7 +167,7 @@ def cut_off_while_it_breaks(world):
     for _, peer in overdue:
         peer.ask("acquire")
     breakers = [(arena, arena.peer(1)) for arena in world.arenas]
-    go_on = aimed(breakers, ["acquire"], lambda arena: arena.breaks_it())
+    go_on = aimed(breakers, ["acquire"], Arena.breaks_it)
     nfsvm("partition", 1)
     go_on()
     successors = taken_over(world)
@@ -188,7 +191,7 @@ def cut_off_while_it_refreshes(world):
     holders = [(arena, arena.peer(1, lifetime_s=3)) for arena in world.arenas]
     for _, holder in holders:
         holder.ask("acquire")
-    go_on = aimed(holders, ["refresh", 60_000], lambda arena: arena.moves_the_expiry_on())
+    go_on = aimed(holders, ["refresh", 60_000], Arena.moves_the_expiry_on)
     nfsvm("partition", 1)
     go_on()
     successors = taken_over(world)
@@ -219,8 +222,10 @@ def server_goes(world, how):
     back = time.time_ns()
     for arena, held, kept, waiting in by_state:
         held.ask("refresh", 60_000)
-        refreshed = lambda: arena.expiry_ns("kept") > back + lifetime_s * NS
-        until(refreshed, f"{arena.protocol}: the lock that is kept alive is refreshed after the server is back")
+        until(
+            lambda arena=arena: arena.expiry_ns("kept") > back + lifetime_s * NS,
+            f"{arena.protocol}: the lock that is kept alive is refreshed after the server is back",
+        )
         for holder, waiter in zip((held, kept), waiting, strict=True):
             assert waiter.is_silent_for(0), f"{arena.protocol}: a lock was broken that was held"
             holder.ask("release")
@@ -241,7 +246,7 @@ def server_crashes(world):
 
 
 def outage_longer_than_the_lifetime(world):
-    """Keep-alive cannot reach the server: the holder learns of its loss in time, and `linklock run` ends its command."""
+    """Keep-alive fails: the holder learns of its loss in time, and `linklock run` ends its command."""
     lifetime_s = 12
     kept, runs, successors = [], [], []
     for arena in world.arenas:

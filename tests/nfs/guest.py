@@ -14,13 +14,14 @@ import faults
 from peers import Refused
 from world import NS, World, say_where, shown
 
+
 def clock_skew(world):
     """The server's clock is far from the clients': a lock is broken when lifetime and grace are over, not before."""
     lifetime_s, grace_s = 5, 2
-    contenders = []
     apart_s = os.stat(f"/mnt/c1/{world.arenas[0].name}").st_mtime - time.time()
     assert abs(apart_s) > 1800, f"the server's clock is only {apart_s:.0f} s ahead: nothing would be shown"
     shown(f"the server's clock is {apart_s:.0f} s ahead of the clients'")
+    contenders = []
     for arena in world.arenas:
         overdue, kept = arena.peer(1, lifetime_s, grace_s), arena.peer(1, lifetime_s, grace_s, lock="kept")
         breaker, rival = arena.peer(2, lifetime_s, grace_s), arena.peer(2, lifetime_s, grace_s, lock="kept")

@@ -21,7 +21,8 @@ def write_tables(document, notes):
         kept = re.findall(r"^\| ([^|]*[^| ]) \|(.*)\|$", block.search(text)[0], re.MULTILINE)[2:]
         rows = {first: rest.strip() for first, rest in kept} | rows
         columns = head.count("|") + 1
-        lines = [f"| {head} |", "| --- " * columns + "|", *(f"| {first} | {rest} |" for first, rest in sorted(rows.items()))]
+        lines = [f"| {head} |", "| --- " * columns + "|"]
+        lines += [f"| {first} | {rest} |" for first, rest in sorted(rows.items())]
         text = block.sub(lambda found: found[1] + "\n".join(lines) + "\n" + found[2], text)
     document.write_text(text)
 

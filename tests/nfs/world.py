@@ -32,13 +32,13 @@ def on_client(k, *command):
 
 
 def until(true, what):
-    """Waits for what must come true, and gives what it gave. `what` is a text, or gives one."""
+    """Waits for what must come true, and gives what it gave."""
     give_up = time.monotonic() + PATIENCE_S
     while time.monotonic() < give_up:
         if found := true():
             return found
         time.sleep(0.02)
-    raise AssertionError(f"it did not happen within {PATIENCE_S} s: {what() if callable(what) else what}")
+    raise AssertionError(f"it did not happen within {PATIENCE_S} s: {what}")
 
 
 def shown(text):
