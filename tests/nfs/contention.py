@@ -6,9 +6,12 @@ from pathlib import Path
 from world import NS, nfsvm, shown, until
 
 PROCESSES_OF_EACH_CLIENT = 3
+SHARE = 2
+# Who has not had its share by then never will.
+STARVED_S = 300
 
 
-def contend(world, share):
+def contend(world):
     """All increment one number on NFS, under the lock, and go on until the last of them has had its share."""
     crowds = []
     for arena in world.arenas:
@@ -23,8 +26,9 @@ def contend(world, share):
         crowds.append((arena, tally, [peer for _, peer in crowd]))
     for arena, tally, crowd in crowds:
         until(
-            lambda tally=tally, crowd=crowd: all(increments_by(tally)[peer.pid] >= share for peer in crowd),
-            f"{arena.protocol}: all have their share of {share} increments",
+            lambda tally=tally, crowd=crowd: all(increments_by(tally)[peer.pid] >= SHARE for peer in crowd),
+            f"{arena.protocol}: all have their share of {SHARE} increments",
+            STARVED_S,
         )
         done = tally.rename(f"{tally}-done")
         for peer in crowd:
@@ -55,14 +59,14 @@ def increments_by(tally):
 
 def contention(world):
     """2 clients, 3 processes each, among them for `link` one flufl.lock on each client."""
-    contend(world, share=3)
+    contend(world)
 
 
 def contention_with_loss_and_delay(world):
     """The same while packets are lost and late."""
     for client in (1, 2):
         nfsvm("netem", client, "delay", "20ms", "10ms", "loss", "2%")
-    contend(world, share=2)
+    contend(world)
 
 
 SCENARIOS = [contention, contention_with_loss_and_delay]

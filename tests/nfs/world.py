@@ -31,14 +31,14 @@ def on_client(k, *command):
     return ["nsenter", f"--net=/run/netns/c{k}", f"--uts=/run/uts/c{k}", "--", *map(str, command)]
 
 
-def until(true, what):
+def until(true, what, patience_s=PATIENCE_S):
     """Waits for what must come true, and gives what it gave."""
-    give_up = time.monotonic() + PATIENCE_S
+    give_up = time.monotonic() + patience_s
     while time.monotonic() < give_up:
         if found := true():
             return found
         time.sleep(0.02)
-    raise AssertionError(f"it did not happen within {PATIENCE_S} s: {what}")
+    raise AssertionError(f"it did not happen within {patience_s} s: {what}")
 
 
 def shown(text):
