@@ -65,7 +65,7 @@ def contention(world):
 def contention_with_loss_and_delay(world):
     """The same while packets are lost and late."""
     for client in (1, 2):
-        nfsvm("netem", client, "delay", "20ms", "10ms", "loss", "2%")
+        nfsvm("netem", client, "delay", "10ms", "5ms", "loss", "1%")
     contend(world)
 
 
