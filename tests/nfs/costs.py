@@ -1,6 +1,6 @@
 """Counts the requests that a client sends, and says what mount options change: the tables of docs/nfs.md.
 
-What is counted is what nfsvm's `rpc` tells. Counts do not depend on how fast the machine is.
+What is counted is what nfsvm's `rpc` tells. What a cycle costs does not depend on how fast the machine is.
 """
 
 import random

@@ -31,7 +31,7 @@ def aimed(peers, command, step):
     return lambda: [aim.let_go() for aim in aims]
 
 
-SLOW_S = 5
+SLOW_S = 10
 
 
 def lose_the_replies(world, peers, command, step, carried_out, then):
