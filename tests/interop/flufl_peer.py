@@ -12,6 +12,7 @@ overriding the method that sleeps; otherwise a test of a thousand hand-overs wou
 """
 
 import argparse
+import contextlib
 import os
 import random
 import sys
@@ -72,6 +73,16 @@ def obey(lock, command, *args):
                 else:
                     increment(args[0])
                 pause()
+            return ["counted"]
+        case "count-while":
+            with contextlib.suppress(FileNotFoundError):
+                while True:
+                    tally = os.open(args[1], os.O_WRONLY | os.O_APPEND)
+                    with lock:
+                        increment(args[0])
+                    pause()
+                    os.write(tally, f"{os.getpid()}\n".encode())
+                    os.close(tally)
             return ["counted"]
         case "cycles":
             started = time.perf_counter_ns()

@@ -1,20 +1,27 @@
 //! A contender that does what its standard input says: the library's part in tests and benchmarks with other programs.
 //!
 //! ```text
-//! contend LOCKPATH [LIFETIME_MS GRACE_MS]
+//! contend LOCKPATH [LIFETIME_MS GRACE_MS [PROTOCOL [DIARY]]]
 //! ```
 //!
 //! Each line holds one command, its words separated by tabs, and gets one line in answer. Times are nanoseconds of the
 //! wall clock, on which expiries are written on a local file system.
 //!
+//! DIARY is a file that all contenders of a test append to: a line `since TOKEN WHEN ASKED` when one begins to trust its
+//! lock (it asked for it at ASKED), a line `until TOKEN WHEN` when it ceases to, for whatever reason. It must not be on the
+//! file system that is tested.
+//!
 //! | command | answer |
 //! | --- | --- |
-//! | `acquire` | `acquired`, when |
+//! | `acquire`; `acquire`, time-out in ms | `acquired`, when, token |
+//! | `keep-alive` | `kept alive`, from now on |
 //! | `refresh`, lifetime in ms | `refreshed` |
 //! | `release` | `released`, when the release began |
 //! | `details` | `details`, state, host, pid, token, expiry; `details`, state without a holder |
 //! | `count`, file, n | `counted`, after n increments of the file's number, each under the lock |
-//! | `count-unlocked`, file, n | the same without the lock, to show that the lock is what keeps them apart |
+//! | `count-while`, file, tally | `counted`, once the file `tally` is gone; it got a line with our pid for each increment |
+//! | `count-unlocked`, file, n | as `count` without the lock, to show that the lock is what keeps them apart |
+//! | `cycles`, n | `cycled`, after n cycles of acquire and release |
 //!
 //! What fails is answered with `error`, the error's kind, its message. At the end of its input it releases what it
 //! holds.
@@ -22,19 +29,24 @@
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 use std::{env, fs, thread};
 
-use linklock::{Guard, Lock};
+use linklock::{Guard, Lock, Protocol, Token, Wait};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args_os().skip(1);
-    let path = args.next().ok_or("usage: contend LOCKPATH [LIFETIME_MS GRACE_MS]")?;
+    let path = args.next().ok_or("usage: contend LOCKPATH [LIFETIME_MS GRACE_MS [PROTOCOL [DIARY]]]")?;
     let mut lock = Lock::builder(path);
     if let (Some(lifetime), Some(grace)) = (args.next(), args.next()) {
         lock = lock.lifetime(millis(&lifetime.to_string_lossy())?).grace(millis(&grace.to_string_lossy())?);
     }
-    let mut contender = Contender { lock: lock.build()?, guard: None };
+    if args.next().is_some_and(|protocol| protocol == "dir") {
+        lock = lock.protocol(Protocol::Dir);
+    }
+    let diary = Diary(args.next().map(PathBuf::from));
+    let mut contender = Contender { lock: lock.build()?, guard: None, diary };
     for line in io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split('\t').collect();
@@ -50,14 +62,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 struct Contender {
     lock: Lock,
     guard: Option<Guard>,
+    diary: Diary,
 }
 
 impl Contender {
     fn obey(&mut self, words: &[&str]) -> Result<String, Box<dyn Error>> {
         match words {
-            ["acquire"] => {
-                self.guard = Some(self.lock.acquire()?);
-                Ok(format!("acquired\t{}", now_ns()?))
+            ["acquire"] => self.hold(&Wait::forever()),
+            ["acquire", limit] => self.hold(&Wait::up_to(millis(limit)?)),
+            ["keep-alive"] => {
+                self.guard.as_ref().ok_or("nothing is held")?.keep_alive();
+                Ok("kept alive".into())
             }
             ["refresh", lifetime] => {
                 self.guard.as_ref().ok_or("nothing is held")?.refresh_for(millis(lifetime)?)?;
@@ -66,16 +81,20 @@ impl Contender {
             ["release"] => {
                 let guard = self.guard.take().ok_or("nothing is held")?;
                 let began = now_ns()?;
-                guard.release().map_err(linklock::Error::from)?;
+                self.release(guard)?;
                 Ok(format!("released\t{began}"))
             }
             ["details"] => self.details(),
             ["count", file, rounds] => {
                 for _ in 0..rounds.parse()? {
-                    let guard = self.lock.acquire()?;
-                    increment(file)?;
-                    guard.release().map_err(linklock::Error::from)?;
-                    pause();
+                    self.count(file)?;
+                }
+                Ok("counted".into())
+            }
+            ["count-while", file, tally] => {
+                while let Ok(mut tally) = fs::OpenOptions::new().append(true).open(tally) {
+                    self.count(file)?;
+                    tally.write_all(format!("{}\n", std::process::id()).as_bytes())?;
                 }
                 Ok("counted".into())
             }
@@ -86,8 +105,42 @@ impl Contender {
                 }
                 Ok("counted".into())
             }
+            ["cycles", rounds] => {
+                for _ in 0..rounds.parse()? {
+                    let guard = self.acquire(&Wait::forever())?;
+                    self.release(guard)?;
+                }
+                Ok("cycled".into())
+            }
             _ => Err(format!("not a command: {words:?}").into()),
         }
+    }
+
+    fn count(&self, file: &str) -> Result<(), Box<dyn Error>> {
+        let guard = self.acquire(&Wait::forever())?;
+        increment(file)?;
+        self.release(guard)?;
+        pause();
+        Ok(())
+    }
+
+    fn hold(&mut self, wait: &Wait) -> Result<String, Box<dyn Error>> {
+        let guard = self.acquire(wait)?;
+        let answer = format!("acquired\t{}\t{}", now_ns()?, guard.token());
+        self.guard = Some(guard);
+        Ok(answer)
+    }
+
+    fn acquire(&self, wait: &Wait) -> Result<Guard, Box<dyn Error>> {
+        let asked = now_ns()?;
+        let guard = self.lock.acquire_with(wait)?;
+        self.diary.since(&guard, asked)?;
+        Ok(guard)
+    }
+
+    fn release(&self, guard: Guard) -> Result<(), Box<dyn Error>> {
+        self.diary.until(guard.token())?;
+        Ok(guard.release().map_err(linklock::Error::from)?)
     }
 
     fn details(&self) -> Result<String, Box<dyn Error>> {
@@ -103,6 +156,39 @@ impl Contender {
             ),
             None => format!("details\t{}", status.state),
         })
+    }
+}
+
+/// What a contender believed, and when.
+#[derive(Clone)]
+struct Diary(Option<PathBuf>);
+
+impl Diary {
+    fn since(&self, guard: &Guard, asked: u128) -> Result<(), Box<dyn Error>> {
+        if self.0.is_none() {
+            return Ok(());
+        }
+        self.write(&format!("since {} {} {asked}\n", guard.token(), now_ns()?))?;
+        let (diary, loss, token) = (self.clone(), guard.loss(), guard.token().clone());
+        // It ceases to trust a lock that is lost whatever its main thread does, or cannot do, meanwhile.
+        thread::spawn(move || {
+            if loss.wait() {
+                diary.until(&token).expect("the diary can be written");
+            }
+        });
+        Ok(())
+    }
+
+    fn until(&self, token: &Token) -> Result<(), Box<dyn Error>> {
+        self.write(&format!("until {token} {}\n", now_ns()?))
+    }
+
+    /// A line in one piece: others write too.
+    fn write(&self, line: &str) -> Result<(), Box<dyn Error>> {
+        if let Some(file) = &self.0 {
+            fs::OpenOptions::new().append(true).create(true).open(file)?.write_all(line.as_bytes())?;
+        }
+        Ok(())
     }
 }
 

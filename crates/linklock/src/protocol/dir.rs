@@ -4,6 +4,7 @@
 //! directory, and nobody ever adds a second. An unlink of an entry, however late, however often repeated, removes that
 //! claim or nothing.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
@@ -23,7 +24,8 @@ pub(super) struct Dir;
 
 /// What the directory at the lock path is; `None` if it changed under the look.
 pub(super) fn look(place: &Place, ours: bool) -> io::Result<Option<Seen>> {
-    let names = place.env.list(place.lock_path())?;
+    let mut names = place.env.list(place.lock_path())?;
+    names.retain(|name| !(ours && is_leftover(name)));
     let [name] = names.as_slice() else {
         let seen = if names.is_empty() { Seen::EmptyDirectory { ours } } else { Seen::NotALock("a directory".into()) };
         return Ok(Some(seen));
@@ -43,6 +45,12 @@ pub(super) fn look(place: &Place, ours: bool) -> io::Result<Option<Seen>> {
         attr,
         about: About::from_json(&content).map(Box::new),
     })))
+}
+
+/// Whether a name is an NFS client's own: a file that was removed while a process of that client had it open, as a contender
+/// has an entry that it reads. The client renames it instead, and removes it once it is closed.
+fn is_leftover(name: &OsStr) -> bool {
+    bytes_of(name.as_ref()).starts_with(b".nfs")
 }
 
 impl Dir {
@@ -96,14 +104,28 @@ impl Dir {
 
 /// Clears the lock path once it is an empty directory: after a release, after a break, or what a crash left. Whatever
 /// becomes of it, the lock is free.
-pub(crate) fn clear(place: &Place) {
+pub(super) fn clear(place: &Place) {
     let one_by_one = place.env.removes_by_name_alone(place.path.dir()) && place.keeps(Step::ClearInTurn);
     if one_by_one && !place.path.is_guard {
         return clear_in_turn(place);
     }
     // A held dir lock is not empty, and a link lock is no directory: neither can be hit. At a guard's path there is never a
     // link lock.
-    let _ = place.env.rmdir(place.lock_path());
+    remove_empty(place);
+}
+
+fn remove_empty(place: &Place) {
+    // Not there, or taken again: both are as well.
+    let Err(e) = place.env.rmdir(place.lock_path()) else { return };
+    if e.kind() != io::ErrorKind::DirectoryNotEmpty {
+        return;
+    }
+    // A client that died leaves such a file for ever. To remove one that is still open does no harm: its reader learns that
+    // the lock has changed. The client that has it open refuses, and then it is gone soon.
+    let leftovers = place.env.list(place.lock_path()).unwrap_or_default().into_iter().filter(|name| is_leftover(name));
+    if leftovers.map(|name| place.env.unlink(&place.lock_path().join(name))).filter(Result::is_ok).count() > 0 {
+        let _ = place.env.rmdir(place.lock_path());
+    }
 }
 
 /// For NFS 4, where rmdir may remove a link lock that came after the look. In turn nobody else makes room for one: while it
@@ -114,7 +136,7 @@ fn clear_in_turn(place: &Place) {
     // First the directory's attributes: an NFS client may believe in what was there before.
     let fresh = place.env.stat(place.path.dir());
     if fresh.is_ok() && matches!(place.look(), Ok(Seen::EmptyDirectory { ours: true })) && turn.is_ours() {
-        let _ = place.env.rmdir(place.lock_path());
+        remove_empty(place);
     }
     turn.end();
 }

@@ -148,6 +148,31 @@ fn an_empty_directory_that_a_dir_lock_left_is_a_free_lock() {
     }
 }
 
+/// The bug: a contender reads the entry while its holder, on the same NFS client, releases the lock; so the client renames
+/// the entry to `.nfs...` for as long as it is open. The consequence: every contender took the directory for something that
+/// is not a lock, and gave up with an error. The mend: such names count as gone, and a client that died with one does not
+/// keep the lock.
+#[test]
+fn a_directory_with_an_entry_that_was_removed_while_it_was_read_is_a_free_lock() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        make_lock_directory(&ground.lock());
+        fs::write(ground.lock().join(".nfs000000000004a1f00000000b"), "").unwrap();
+        let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
+        assert_eq!(lock.inspect().unwrap().state, State::Free, "{protocol}");
+        lock.try_acquire().unwrap_or_else(|e| panic!("{protocol}: {e}")).release().unwrap();
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}
+
+#[test]
+fn a_directory_of_somebody_elses_with_such_a_file_is_left_alone() {
+    not_a_lock("a directory with a file of an NFS client's", |path| {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join(".nfs000000000004a1f00000000b"), "").unwrap();
+    });
+}
+
 #[test]
 fn a_pipe_or_a_socket_at_the_lock_path_is_left_alone_and_nobody_hangs() {
     not_a_lock("a pipe", |path| {

@@ -1,0 +1,72 @@
+"""Many contenders on two clients: no update is lost, and nobody is starved."""
+
+from collections import Counter
+from pathlib import Path
+
+from world import NS, nfsvm, shown, until
+
+PROCESSES_OF_EACH_CLIENT = 3
+SHARE = 2
+# Who has not had its share by then never will.
+STARVED_S = 300
+
+
+def contend(world):
+    """All increment one number on NFS, under the lock, and go on until the last of them has had its share."""
+    crowds = []
+    for arena in world.arenas:
+        (arena.directory() / "counter").write_text("0 0 nobody")
+        tally = Path(f"/run/tally-{arena.name}")
+        tally.write_text("")
+        crowd = [(client, peer) for client in (1, 2) for peer in peers_of(arena, client)]
+        for _, peer in crowd:
+            peer.ask("details")  # It has started.
+        for client, peer in crowd:
+            peer.tell("count-while", f"/mnt/c{client}/{arena.name}/counter", tally)
+        crowds.append((arena, tally, [peer for _, peer in crowd]))
+    for arena, tally, crowd in crowds:
+        until(
+            lambda tally=tally, crowd=crowd: all(increments_by(tally)[peer.pid] >= SHARE for peer in crowd),
+            f"{arena.protocol}: all have their share of {SHARE} increments",
+            STARVED_S,
+        )
+        done = tally.rename(f"{tally}-done")
+        for peer in crowd:
+            peer.answer()
+        told = sum(increments_by(done).values())
+        counted = int((arena.directory() / "counter").read_text().split(" ")[0])
+        assert counted == told, f"{arena.protocol}: {told - counted} of {told} increments were lost"
+        arena.check_nothing_is_left("counter")
+        longest_ns = max(since - asked for since, _, _, asked in arena.beliefs())
+        shown(
+            f"{arena.protocol}: {len(crowd)} processes on two clients lose none of {told} increments; the most by one are "
+            f"{max(increments_by(done).values())}, the fewest {min(increments_by(done).values())}; "
+            f"the longest wait was {longest_ns / NS:.1f} s"
+        )
+
+
+def peers_of(arena, client):
+    of_linklock = [arena.peer(client) for _ in range(PROCESSES_OF_EACH_CLIENT - 1)]
+    if arena.protocol == "dir":
+        return [*of_linklock, arena.peer(client)]
+    # One that waited for longer than its lifetime and its slop would run into a race of its own.
+    return [*of_linklock, arena.flufl_peer(client, lifetime_s=3600)]
+
+
+def increments_by(tally):
+    return Counter(int(pid) for pid in tally.read_text().split())
+
+
+def contention(world):
+    """2 clients, 3 processes each, among them for `link` one flufl.lock on each client."""
+    contend(world)
+
+
+def contention_with_loss_and_delay(world):
+    """The same while packets are lost and late."""
+    for client in (1, 2):
+        nfsvm("netem", client, "delay", "10ms", "5ms", "loss", "1%")
+    contend(world)
+
+
+SCENARIOS = [contention, contention_with_loss_and_delay]

@@ -1,0 +1,98 @@
+"""Runs scenarios in the guest: guest.py FILE-OF-SETTINGS [SCENARIO...]. `run` starts it, once for each boot."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True  # The work tree stays clean.
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../interop"))
+
+import contention
+import costs
+import faults
+from peers import Refused
+from world import NS, World, say_where, shown
+
+
+def conformance(world):
+    """What the simulated server and this one must answer alike, asked through two clients."""
+    views = [f"/mnt/c{client}/{world.arenas[0].name}" for client in (1, 2)]
+    told = subprocess.run([world.settings["programs"]["linklock-sim"], "conformance", *views])
+    assert told.returncode == 0, "the real server answered otherwise than the simulation"
+
+
+def clock_skew(world):
+    """The server's clock is far from the clients': a lock is broken when lifetime and grace are over, not before."""
+    lifetime_s, grace_s = 5, 2
+    apart_s = os.stat(f"/mnt/c1/{world.arenas[0].name}").st_mtime - time.time()
+    assert abs(apart_s) > 1800, f"the server's clock is only {apart_s:.0f} s ahead: nothing would be shown"
+    shown(f"the server's clock is {apart_s:.0f} s ahead of the clients'")
+    contenders = []
+    for arena in world.arenas:
+        overdue, kept = arena.peer(1, lifetime_s, grace_s), arena.peer(1, lifetime_s, grace_s, lock="kept")
+        breaker, rival = arena.peer(2, lifetime_s, grace_s), arena.peer(2, lifetime_s, grace_s, lock="kept")
+        acquired = int(overdue.ask("acquire")[1])
+        kept.ask("acquire")
+        kept.ask("keep-alive")
+        for peer in (breaker, rival):
+            peer.tell("acquire")
+        contenders.append((arena, acquired, breaker, kept, rival))
+    for arena, acquired, breaker, kept, rival in contenders:
+        after_s = (int(breaker.answer()[1]) - acquired) / NS
+        due_s = lifetime_s + grace_s
+        # The diary shows that it was not early; by an hour late is what the skew would make it.
+        assert due_s - 1 < after_s < due_s + 60, f"{arena.protocol}: broken after {after_s:.1f} s, due after {due_s} s"
+        assert rival.is_silent_for(2 * due_s), f"{arena.protocol}: a lock was broken that is kept alive"
+        kept.ask("release")
+        rival.answer()
+        shown(f"{arena.protocol}: broken after {after_s:.1f} s, due after {due_s} s; what is kept alive is not broken")
+
+
+# Each is called with a World, and fails by an exception; afterwards nobody may have held a lock beside another.
+SCENARIOS = [conformance, *faults.SCENARIOS, *contention.SCENARIOS, costs.requests_of_a_cycle]
+# They take minutes, and tell more than they test: for docs/nfs.md.
+MEASUREMENTS = [costs.requests_while_waiting, costs.mount_options]
+# Needs a guest of its own.
+APART = [clock_skew]
+
+
+def run(scenario, settings):
+    name = name_of(scenario)
+    print(f"{settings['version']}: {name}: {scenario.__doc__}", flush=True)
+    started = time.monotonic()
+    try:
+        with World(name, settings) as world:
+            scenario(world)
+            for arena in world.arenas:
+                arena.check_one_holder()
+        return True
+    except Exception as e:
+        what = e if isinstance(e, (AssertionError, Refused)) else repr(e)
+        print(f"  FAILED: {what} ({say_where(e)})", flush=True)
+        return False
+    finally:
+        print(f"  ({time.monotonic() - started:.0f} s)", flush=True)
+
+
+def name_of(scenario):
+    return scenario.__name__.replace("_", "-")
+
+
+def main():
+    with open(sys.argv[1]) as f:
+        settings = json.load(f)
+    names = sys.argv[2:]
+    named = {name_of(scenario): scenario for scenario in [*SCENARIOS, *MEASUREMENTS, *APART]}
+    unknown = [name for name in names if name not in named]
+    if unknown:
+        sys.exit(f"no such scenario: {', '.join(unknown)}; there are: {', '.join(named)}")
+    chosen = [named[name] for name in names] or SCENARIOS
+    results = [run(scenario, settings) for scenario in chosen]
+    print(f"NFS {settings['version']}: {results.count(True)} passed, {results.count(False)} failed", flush=True)
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""What the scenarios are made of: lock paths on real NFS, contenders on its clients, faults, and what everybody believed.
+
+All clients are one kernel, so they share one clock: who believed what, and when, can be compared. The server's files are
+seen at NFSVM_EXPORT, beside NFS.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import traceback
+from pathlib import Path
+
+from peers import Peer
+
+EXPORT = Path(os.environ.get("NFSVM_EXPORT", "/srv/nfs"))
+# A safety net for what must happen; nothing is measured by it.
+PATIENCE_S = 120
+NS = 10**9
+# The third takes the part of the first for `dir` where one fault cannot hit two clients' requests at one moment.
+CLIENTS = (1, 2, 3)
+
+
+def nfsvm(*words):
+    subprocess.run(["nfsvm", *map(str, words)], check=True)
+
+
+def on_client(k, *command):
+    """The command that runs another in client K's namespaces, in the same process."""
+    return ["nsenter", f"--net=/run/netns/c{k}", f"--uts=/run/uts/c{k}", "--", *map(str, command)]
+
+
+def until(true, what, patience_s=PATIENCE_S):
+    """Waits for what must come true, and gives what it gave."""
+    give_up = time.monotonic() + patience_s
+    while time.monotonic() < give_up:
+        if found := true():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"it did not happen within {patience_s} s: {what}")
+
+
+def shown(text):
+    print(f"  shown: {text}", flush=True)
+
+
+class Arena:
+    """A lock of one protocol, in a directory of its own, and its contenders."""
+
+    def __init__(self, protocol, name, programs):
+        self.protocol = protocol
+        self.name = f"{name}-{protocol}"
+        self.programs = programs
+        self.own_client = {"link": 1, "dir": 3}[protocol]
+        self.diary = Path(f"/run/diary-{self.name}")
+        self.diary.unlink(missing_ok=True)
+        self.peers = []
+        os.mkdir(f"/mnt/c1/{self.name}")
+
+    def path(self, client, lock="lock"):
+        return f"/mnt/c{client}/{self.name}/{lock}"
+
+    def peer(self, client, lifetime_s=60, grace_s=2, lock="lock", mount=None):
+        """A contender of linklock on that client, by its usual mount or by another."""
+        path = f"{mount}/{self.name}/{lock}" if mount else self.path(client, lock)
+        times = [round(lifetime_s * 1000), round(grace_s * 1000)]
+        command = [self.programs["contend"], path, *times, self.protocol, self.diary]
+        return self._started(f"{self.protocol} on c{client}", client, command)
+
+    def flufl_peer(self, client, lifetime_s):
+        """A contender that is flufl.lock, with the slop and the pauses that it has by itself."""
+        script = Path(__file__).parents[1] / "interop/flufl_peer.py"
+        command = [self.programs["flufl"], script, self.path(client), round(lifetime_s * 1000)]
+        return self._started(f"flufl on c{client}", client, command)
+
+    def _started(self, kind, client, command):
+        peer = Peer(kind, *on_client(client, *command))
+        self.peers.append(peer)
+        return peer
+
+    # --- The steps at which faults are aimed ---
+
+    def takes_the_lock(self):
+        """The call that makes the claim the lock."""
+        return {"link": "link", "dir": "rename"}[self.protocol], lambda _, to: to.endswith("/lock")
+
+    def is_what_tells_the_holder(self, path):
+        """Whether the path is the lock's shared name, or of the entry below it, whose name nobody else has."""
+        return path.endswith("/lock") if self.protocol == "link" else "/lock/" in path
+
+    def gives_it_back(self):
+        return "unlink", self.is_what_tells_the_holder
+
+    def breaks_it(self):
+        """The call by which a breaker removes another's lock."""
+        if self.protocol == "link":
+            return "rename", lambda path, _: path.endswith("/lock")
+        return self.gives_it_back()
+
+    def moves_the_expiry_on(self):
+        return "utimensat", lambda _: True
+
+    # --- What is on the server ---
+
+    def directory(self):
+        return EXPORT / self.name
+
+    def holder(self, lock="lock"):
+        """The token of the claim at the lock path, as the server has it; None if there is none."""
+        path = self.directory() / lock
+        try:
+            if self.protocol == "link":
+                return os.path.basename(path.read_text())
+            return next(iter(os.listdir(path)), None)
+        except FileNotFoundError:
+            return None
+
+    def expiry_ns(self, lock="lock"):
+        path = self.directory() / lock
+        return os.stat(path if self.protocol == "link" else path / self.holder(lock)).st_mtime_ns
+
+    def check_nothing_is_left(self, *but):
+        left = sorted(set(os.listdir(self.directory())) - set(but))
+        assert not left, f"{self.protocol}: left over on the server: {left}"
+
+    def clear(self):
+        for peer in self.peers:
+            peer.kill()
+        shutil.rmtree(f"/mnt/c1/{self.name}")
+
+    # --- What everybody believed ---
+
+    def beliefs(self):
+        """Who trusted the lock, from when to when: [(since, until, token, asked)], by since."""
+        since, till = {}, {}
+        for line in self.diary.read_text().splitlines() if self.diary.exists() else []:
+            what, token, when, *asked = line.split(" ")
+            if what == "since":
+                since[token] = (int(when), int(asked[0]))
+            else:
+                till[token] = min(int(when), till.get(token, int(when)))
+        now = time.time_ns()
+        return sorted((at, till.get(token, now), token, asked) for token, (at, asked) in since.items())
+
+    def overlaps(self):
+        """Pairs of beliefs in one lock, at once."""
+        held = self.beliefs()
+        return [
+            (first, second)
+            for i, first in enumerate(held)
+            for second in held[i + 1 :]
+            if second[0] < first[1] and first[2].split("|")[0] == second[2].split("|")[0]
+        ]
+
+    def check_one_holder(self):
+        for first, second in self.overlaps():
+            raise AssertionError(
+                f"{self.protocol}: two holders for {(first[1] - second[0]) / NS:.3f} s: {first[2]} and {second[2]}"
+            )
+
+
+class World:
+    """One scenario's arenas, and the faults that hit them all."""
+
+    def __init__(self, name, settings):
+        self.name = name
+        self.settings = settings
+        self.version = settings["version"]
+        self.arenas = []
+        for protocol in ("link", "dir"):
+            self.add_arena(protocol, name)
+
+    def add_arena(self, protocol, name):
+        self.arenas.append(Arena(protocol, name, self.settings["programs"]))
+        return self.arenas[-1]
+
+    def note(self, what, rows):
+        """Leaves what was measured for `run`."""
+        Path(self.settings["notes"], f"{what}-{self.version}.json").write_text(json.dumps(rows))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.heal(*CLIENTS)
+        for arena in self.arenas:
+            arena.clear()
+
+    def heal(self, *clients):
+        """Mends the network, and lets the clients know at once: TCP would find out only with its next attempt."""
+        for k in clients:
+            nfsvm("heal", k)
+            nfsvm("reconnect", k)
+
+
+def say_where(error):
+    where = [frame for frame in traceback.extract_tb(error.__traceback__) if "tests/nfs" in frame.filename]
+    return ", ".join(f"{Path(frame.filename).name} line {frame.lineno}" for frame in where[-2:])
