@@ -31,7 +31,12 @@ impl SimEnv {
     }
 
     pub(crate) fn call(&self, request: &Request) -> io::Result<Answer> {
-        self.sim.call(self.number, request).map_err(error)
+        let answer = self.sim.call(self.number, request).map_err(error)?;
+        if let Some((file, attr)) = answer.file {
+            let host = self.host();
+            self.sim.with(|world| world.hosts[host].attrs.insert(file, attr));
+        }
+        Ok(answer)
     }
 
     fn tell<T>(&self, what: &str, result: io::Result<T>) -> io::Result<T> {
@@ -225,6 +230,12 @@ impl Env for SimEnv {
         let stat = self.ask(path, |file| Request::GetAttr { file }).map(|(attr, _)| attr);
         let links = stat.as_ref().map_or(0, |attr| attr.nlink);
         self.tell(&format!("stat {} ({links} links)", Self::show(path)), stat)
+    }
+
+    fn stat_as_known(&self, path: &Path) -> io::Result<Attr> {
+        let (known, host) = (self.resolve(path)?, self.host());
+        let attr = self.sim.with(|world| world.hosts[host].attrs.get(&known.handle).copied());
+        attr.map_or_else(|| self.stat(path), |attr| self.tell(&format!("stat {} as known", Self::show(path)), Ok(attr)))
     }
 
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {

@@ -17,7 +17,7 @@ use crate::flufl::Flufl;
 use crate::lease::LocalTime;
 use crate::protocol::{OnBehalfOf, Place, Stake};
 use crate::wait::Wait;
-use crate::world::{Hold, Killed, Sim, World, random};
+use crate::world::{Hold, Killed, Sim, random};
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -138,10 +138,13 @@ fn hold(env: &SimEnv, config: &Config, place: &Place, mut stake: Stake) {
         match random(4) {
             0 => env.sleep(config.lifetime / 3),
             1 => env.sleep(config.lifetime * 3 / 2),
-            _ => match refresh(env, config, place, &mut stake) {
-                Err(e) if e.is_lost() => break,
-                _ => believe(env, &stake),
-            },
+            _ => {
+                let limit = stake.lease.deadline;
+                if place.refresh(&mut stake, config.lifetime, limit).is_err_and(|e| e.is_lost()) {
+                    break;
+                }
+                believe(env, &stake);
+            }
         }
     }
     // From here on it does nothing more under the lock.
@@ -150,15 +153,6 @@ fn hold(env: &SimEnv, config: &Config, place: &Place, mut stake: Stake) {
         world.holds.remove(&env.number)
     });
     let _ = release(place, &stake);
-}
-
-fn refresh(env: &SimEnv, config: &Config, place: &Place, stake: &mut Stake) -> Result<(), Error> {
-    let before = env.sim.with(World::owner);
-    let limit = stake.lease.deadline;
-    place.refresh(stake, config.lifetime, limit)?;
-    let token = stake.claim.token.to_string();
-    env.sim.with(|world| checks::told::on_refresh(world, env.number, &token, before.as_deref()));
-    Ok(())
 }
 
 fn release(place: &Place, stake: &Stake) -> Result<(), Error> {

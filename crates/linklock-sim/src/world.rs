@@ -15,6 +15,7 @@ use shuttle::rand::Rng;
 use crate::cache::{Dentry, Listing};
 use crate::checks;
 use crate::config::{Config, Faults};
+use crate::env::Attr;
 use crate::lease::{LocalTime, ServerTime};
 use crate::server::{Answer, Handle, ROOT, Reply, Request, Server};
 
@@ -45,6 +46,8 @@ pub(crate) struct Host {
     /// Counts the changes that it made, which wake its own waiters.
     pub(crate) changes: u64,
     pub(crate) dentries: BTreeMap<(Handle, OsString), Dentry>,
+    /// What the last reply said of a file.
+    pub(crate) attrs: BTreeMap<Handle, Attr>,
     pub(crate) listings: BTreeMap<Handle, Listing>,
 }
 
@@ -107,6 +110,7 @@ impl World {
             suspended: false,
             changes: 0,
             dentries: BTreeMap::new(),
+            attrs: BTreeMap::new(),
             listings: BTreeMap::new(),
         };
         let process = |host| Process {

@@ -259,6 +259,7 @@ struct Waiter<'a> {
     pid: Option<u32>,
     /// The file that was seen when the wake-ups were armed.
     armed: Option<FileId>,
+    last: Option<SeenLock>,
     told: Option<Token>,
 }
 
@@ -266,7 +267,7 @@ impl<'a> Waiter<'a> {
     fn new(place: &'a Place, wait: &'a Wait) -> Self {
         let started = place.env.now();
         let until = wait.limit.map(|limit| started + limit);
-        Self { place, wait, started, until, watcher: None, pid: None, armed: None, told: None }
+        Self { place, wait, started, until, watcher: None, pid: None, armed: None, last: None, told: None }
     }
 
     fn waited(&self) -> Duration {
@@ -289,8 +290,9 @@ impl<'a> Waiter<'a> {
         let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
         loop {
             watcher.arm(self.place.lock_path(), self.pid);
-            let seen = self.place.look()?;
+            let seen = self.place.look_again(self.last.as_ref())?;
             let Seen::Lock(lock) = &seen else { return Ok(seen) };
+            self.last = Some(lock.clone());
             let (pid, file) = (self.place.holder_pid(lock), Some(lock.attr.id));
             // Another lock than before may have come after the wake-ups were armed.
             if (pid, file) == (self.pid, self.armed) {

@@ -30,7 +30,7 @@ pub(crate) enum FileKind {
 }
 
 /// What a file's attributes say.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attr {
     pub(crate) id: FileId,
     pub(crate) kind: FileKind,
@@ -92,6 +92,9 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn touch(&self, path: &Path) -> io::Result<Attr>;
     /// The attributes, asked of the server and not of a cache.
     fn stat(&self, path: &Path) -> io::Result<Attr>;
+    /// The attributes as this machine knows them: right after a call that has changed the file, those that came with the
+    /// reply. Asks nobody where that can be avoided.
+    fn stat_as_known(&self, path: &Path) -> io::Result<Attr>;
     /// Up to `limit` bytes of a regular file and its attributes, those of the very file that was read.
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)>;
     /// The names in a directory.

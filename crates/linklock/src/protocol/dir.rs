@@ -115,17 +115,19 @@ pub(super) fn clear(place: &Place) {
 }
 
 fn remove_empty(place: &Place) {
-    // Not there, or taken again: both are as well.
     let Err(e) = place.env.rmdir(place.lock_path()) else { return };
-    if e.kind() != io::ErrorKind::DirectoryNotEmpty {
-        return;
-    }
-    // A client that died leaves such a file for ever. To remove one that is still open does no harm: its reader learns that
-    // the lock has changed. The client that has it open refuses, and then it is gone soon.
-    let leftovers = place.env.list(place.lock_path()).unwrap_or_default().into_iter().filter(|name| is_leftover(name));
-    if leftovers.map(|name| place.env.unlink(&place.lock_path().join(name))).filter(Result::is_ok).count() > 0 {
+    if e.kind() == io::ErrorKind::DirectoryNotEmpty && remove_leftovers(place) {
+        // Not there, or taken again: both are as well.
         let _ = place.env.rmdir(place.lock_path());
     }
+}
+
+/// Removes what a client that died leaves there for ever. To remove a file that is still open does no harm: its reader learns
+/// that the lock has changed. The client that has it open refuses, and then it is gone soon. Says whether there was any.
+pub(super) fn remove_leftovers(place: &Place) -> bool {
+    let names = place.env.list(place.lock_path()).unwrap_or_default();
+    let leftovers = names.iter().filter(|name| is_leftover(name));
+    leftovers.map(|name| place.env.unlink(&place.lock_path().join(name))).filter(Result::is_ok).count() > 0
 }
 
 /// For NFS 4, where rmdir may remove a link lock that came after the look. In turn nobody else makes room for one: while it
@@ -176,7 +178,10 @@ impl Steps for Dir {
         }
         // Never by rename's word alone: its reply may have been lost. Our entry's name is ours alone, so if it is under
         // the lock path, the lock is ours.
-        match Self::is_there(place, stake, place.env.stat(&Self::entry(place, &stake.claim))) {
+        // After a rename that went well the name is looked up anew, and the attributes are known.
+        let entry = Self::entry(place, &stake.claim);
+        let entry = if renamed.is_ok() { place.env.stat_as_known(&entry) } else { place.env.stat(&entry) };
+        match Self::is_there(place, stake, entry) {
             Ok(true) if place.env.now() < stake.lease.deadline || !place.keeps(Step::DeadlineOnceWon) => {
                 return Ok(Attempt::Won);
             }

@@ -49,7 +49,11 @@ impl Link {
 
     /// Decides an attempt for which link(2) gave `linked`.
     fn decide(place: &Place, stake: &Stake, linked: &io::Result<()>) -> io::Result<Option<Attempt>> {
-        let attr = match place.env.stat(place.lock_path()) {
+        // The reply to a link that was made has brought the attributes; a link that was not made here is no news to them, and
+        // the server is asked.
+        let known = if linked.is_ok() { place.env.stat_as_known(place.lock_path()).ok() } else { None };
+        let known = known.filter(|attr| attr.id == stake.id && attr.nlink > 1);
+        let attr = match known.map_or_else(|| place.env.stat(place.lock_path()), Ok) {
             Ok(attr) => attr,
             Err(e) if is_gone(&e) => return Ok(None),
             Err(e) => return Err(e),

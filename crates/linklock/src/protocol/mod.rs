@@ -240,10 +240,30 @@ impl Place {
         Ok(Seen::Free)
     }
 
+    /// As [`look`](Self::look), with one question only if nothing has changed since `last`.
+    pub(crate) fn look_again(&self, last: Option<&SeenLock>) -> Result<Seen, Error> {
+        let asked = last.and_then(|last| {
+            let file = match (last.protocol, &last.claim) {
+                (Protocol::Link, _) => self.lock_path().to_owned(),
+                (Protocol::Dir, Some(claim)) => Protocol::Dir.steps().held_file(self, claim),
+                (Protocol::Dir, None) => return None,
+            };
+            Some((last, self.env.stat(&file).ok()?))
+        });
+        // Whatever is done to a file makes its ctime new, and no other file has its number meanwhile. Who acts on it looks
+        // for himself.
+        match asked {
+            Some((last, attr)) if last.attr == attr => Ok(Seen::Lock(last.clone())),
+            _ => self.look(),
+        }
+    }
+
     /// Makes room for an attempt where the lock path is an empty directory of ours.
     pub(crate) fn clear(&self) {
-        // Where rename cannot be told not to replace it, there is no need to.
-        if self.protocol == Protocol::Link || !self.env.removes_by_name_alone(self.path.dir()) {
+        // Where rename cannot be told not to replace it, it need only be empty.
+        if self.protocol == Protocol::Dir && self.env.removes_by_name_alone(self.path.dir()) {
+            dir::remove_leftovers(self);
+        } else {
             dir::clear(self);
         }
     }

@@ -153,6 +153,10 @@ impl Env for OsEnv {
         stat_path(path, AtFlags::STATX_FORCE_SYNC)
     }
 
+    fn stat_as_known(&self, path: &Path) -> io::Result<Attr> {
+        stat_path(path, AtFlags::empty())
+    }
+
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
         // NONBLOCK: a FIFO of that name shall not keep us.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
