@@ -79,8 +79,8 @@ pub(crate) struct World {
     pub(crate) holds: BTreeMap<usize, Hold>,
     /// The tokens that came under the lock path, in order.
     pub(crate) wins: Vec<String>,
-    /// The fencing tokens that were given, by the place of their lock in `wins`.
-    pub(crate) fences: BTreeMap<usize, u64>,
+    /// The fencing tokens that were given, and the places of their locks in `wins`.
+    pub(crate) fences: BTreeMap<String, (usize, u64)>,
     pub(crate) violation: Option<String>,
     pub(crate) story: Vec<String>,
     /// The faults are over.

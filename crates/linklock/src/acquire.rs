@@ -52,7 +52,12 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
                 return Err(Error::not_a_lock(place.lock_path(), "an empty directory"));
             }
             Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what.clone())),
-            Seen::Lock(lock) if place.judge(lock, server_now) != Verdict::Live && lock.claim.is_some() => return Ok(()),
+            Seen::Lock(lock) if place.judge(lock, server_now) != Verdict::Live && lock.claim.is_some() => {
+                if waiter.must_look_again() {
+                    continue;
+                }
+                return Ok(());
+            }
             Seen::Lock(lock) => lock,
         };
         let over_in = (lock.expiry(place.lifetime) + place.grace).since(server_now);
@@ -150,6 +155,9 @@ impl Contender<'_> {
             // Without a claim the server's clock cannot be asked; an attempt makes another.
             let Some(verdict) = self.judge(&lock)? else { return self.give_up_if_late(lock.holder()) };
             if verdict != Verdict::Live {
+                if self.waiter.must_look_again() {
+                    continue;
+                }
                 match self.break_lock(&lock, verdict)? {
                     Break::Done => return Ok(()),
                     Break::Changed => {
@@ -259,7 +267,9 @@ struct Waiter<'a> {
     pid: Option<u32>,
     /// The file that was seen when the wake-ups were armed.
     armed: Option<FileId>,
+    /// What was seen last, and whether it is only known to be still there.
     last: Option<SeenLock>,
+    is_remembered: bool,
     told: Option<Token>,
 }
 
@@ -267,7 +277,18 @@ impl<'a> Waiter<'a> {
     fn new(place: &'a Place, wait: &'a Wait) -> Self {
         let started = place.env.now();
         let until = wait.limit.map(|limit| started + limit);
-        Self { place, wait, started, until, watcher: None, pid: None, armed: None, last: None, told: None }
+        Self {
+            place,
+            wait,
+            started,
+            until,
+            watcher: None,
+            pid: None,
+            armed: None,
+            last: None,
+            is_remembered: false,
+            told: None,
+        }
     }
 
     fn waited(&self) -> Duration {
@@ -290,7 +311,9 @@ impl<'a> Waiter<'a> {
         let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
         loop {
             watcher.arm(self.place.lock_path(), self.pid);
-            let seen = self.place.look_again(self.last.as_ref())?;
+            let remembered = self.last.take().filter(|last| self.place.is_still_there(last));
+            self.is_remembered = remembered.is_some();
+            let seen = remembered.map_or_else(|| self.place.look(), |last| Ok(Seen::Lock(last)))?;
             let Seen::Lock(lock) = &seen else { return Ok(seen) };
             self.last = Some(lock.clone());
             let (pid, file) = (self.place.holder_pid(lock), Some(lock.attr.id));
@@ -300,6 +323,12 @@ impl<'a> Waiter<'a> {
             }
             (self.pid, self.armed) = (pid, file);
         }
+    }
+
+    /// Makes the next look a whole one, if the last was not. To be asked before anything is done about a lock.
+    fn must_look_again(&mut self) -> bool {
+        self.last = None;
+        std::mem::take(&mut self.is_remembered)
     }
 
     /// Pauses until a change, the next poll, or `over`. Breaks if the time was up before.

@@ -5,11 +5,14 @@ use crate::world::{Hold, World};
 /// To be asked whenever somebody begins to believe.
 pub(crate) fn on_belief(world: &mut World, new: &Hold) {
     let Some(fence) = new.fence else { return };
+    if world.fences.contains_key(&new.token) {
+        return;
+    }
     // Of a lock that was moved away and put back, the last time counts.
     let Some(won) = world.wins.iter().rposition(|token| *token == new.token) else { return };
-    let other = world.fences.iter().find(|(other, number)| (**other < won) != (**number < fence)).map(|(_, n)| *n);
-    if let Some(other) = other.filter(|_| !world.fences.contains_key(&won)) {
+    let other = world.fences.values().find(|(other, number)| (*other < won) != (*number < fence)).copied();
+    if let Some((_, other)) = other {
         world.violate(format!("fencing tokens do not grow: {fence} for {}, where {other} was given", new.token));
     }
-    world.fences.insert(won, fence);
+    world.fences.insert(new.token.clone(), (won, fence));
 }

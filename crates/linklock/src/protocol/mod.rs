@@ -240,22 +240,16 @@ impl Place {
         Ok(Seen::Free)
     }
 
-    /// As [`look`](Self::look), with one question only if nothing has changed since `last`.
-    pub(crate) fn look_again(&self, last: Option<&SeenLock>) -> Result<Seen, Error> {
-        let asked = last.and_then(|last| {
-            let file = match (last.protocol, &last.claim) {
-                (Protocol::Link, _) => self.lock_path().to_owned(),
-                (Protocol::Dir, Some(claim)) => Protocol::Dir.steps().held_file(self, claim),
-                (Protocol::Dir, None) => return None,
-            };
-            Some((last, self.env.stat(&file).ok()?))
-        });
-        // Whatever is done to a file makes its ctime new, and no other file has its number meanwhile. Who acts on it looks
-        // for himself.
-        match asked {
-            Some((last, attr)) if last.attr == attr => Ok(Seen::Lock(last.clone())),
-            _ => self.look(),
-        }
+    /// Whether the lock that was seen is there and has not changed, for one question instead of a look. Whatever is done to a
+    /// file makes its ctime new; only a file of the same number that came within one tick of the server's clock may be taken
+    /// for it. So it is for going on waiting: nobody acts on it.
+    pub(crate) fn is_still_there(&self, seen: &SeenLock) -> bool {
+        let file = match (seen.protocol, &seen.claim) {
+            (Protocol::Link, _) => self.lock_path().to_owned(),
+            (Protocol::Dir, Some(claim)) => Protocol::Dir.steps().held_file(self, claim),
+            (Protocol::Dir, None) => return false,
+        };
+        self.env.stat(&file).is_ok_and(|attr| attr == seen.attr)
     }
 
     /// Makes room for an attempt where the lock path is an empty directory of ours.
