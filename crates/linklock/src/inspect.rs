@@ -39,7 +39,7 @@ impl Holder {
 pub struct About {
     /// How long the lock lasts from its last refresh.
     pub lifetime: Duration,
-    /// What it runs: the name of the process, unless [`Builder::command`](crate::Builder::command) was set.
+    /// What it runs: the name of the process, unless `Builder::command` was set.
     pub command: Option<String>,
     /// Who runs it.
     pub user: Option<String>,

@@ -111,9 +111,9 @@ impl Cancel {
 /// often as a newcomer; and it is jittered, so that contenders do not march in step.
 pub(crate) fn poll_delay(env: &dyn Env, reach: Reach) -> Duration {
     let (least_ms, most_ms) = match reach {
-        // A change may come from another machine, or, rarely, be one that the kernel does not report. 1.6 s on average
-        // makes 38 looks a minute, and half of all hand-offs faster than 0.8 s.
-        Reach::All | Reach::ThisMachine | Reach::NoneShared => (1200, 2000),
+        // A change may come from another machine, or, rarely, be one that the kernel does not report. 1.7 s on average
+        // makes 35 looks a minute, and half of all hand-offs faster than 0.9 s.
+        Reach::All | Reach::ThisMachine | Reach::NoneShared => (1450, 1950),
         // A look costs microseconds.
         Reach::NoneLocal => (5, 25),
     };
