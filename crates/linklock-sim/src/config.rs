@@ -135,10 +135,18 @@ impl Config {
         Self { faults: Faults { clock_steps: 12, ..self.faults }, clock_goes_back: true, ..self }
     }
 
-    /// Two processes that try for the lock once and release it, while nothing goes wrong: every order of their steps can
-    /// be gone through.
+    /// Two processes that try for the lock once and release it, while nothing goes wrong, on NFS 3: every order of their
+    /// steps can be gone through.
     pub(crate) fn smallest(protocol: Protocol) -> Self {
-        Self { hosts: vec![0, 1], cycles: 1, faults: Faults::NONE, fence: false, random: false, ..Self::new(protocol) }
+        Self {
+            hosts: vec![0, 1],
+            cycles: 1,
+            faults: Faults::NONE,
+            fence: false,
+            random: false,
+            one_remove: false,
+            ..Self::new(protocol)
+        }
     }
 
     /// The protocol of a process.

@@ -133,14 +133,24 @@ pub(super) fn remove_leftovers(place: &Place) -> bool {
 /// For NFS 4, where rmdir may remove a link lock that came after the look. In turn nobody else makes room for one: while it
 /// is our turn, the lock path stays a directory until we remove it.
 fn clear_in_turn(place: &Place) {
-    // Another's turn: it clears it, or whoever comes next.
-    let Ok(Some(turn)) = Turn::take(place) else { return };
-    // First the directory's attributes: an NFS client may believe in what was there before.
-    let fresh = place.env.stat(place.path.dir());
-    if fresh.is_ok() && matches!(place.look(), Ok(Seen::EmptyDirectory { ours: true })) && turn.is_ours() {
-        remove_empty(place);
+    for _ in 0..3 {
+        // Another's turn: it looks once more when that is over.
+        let Ok(Some(turn)) = Turn::take(place) else { return };
+        // First the directory's attributes: an NFS client may believe in what was there before.
+        let fresh = place.env.stat(place.path.dir());
+        if fresh.is_ok() && is_free_directory(place) && turn.is_ours() {
+            remove_empty(place);
+        }
+        turn.end();
+        // Who released the lock meanwhile has left this to us.
+        if !is_free_directory(place) {
+            return;
+        }
     }
-    turn.end();
+}
+
+fn is_free_directory(place: &Place) -> bool {
+    matches!(place.look(), Ok(Seen::EmptyDirectory { ours: true }))
 }
 
 impl Steps for Dir {
