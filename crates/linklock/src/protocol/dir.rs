@@ -90,6 +90,9 @@ impl Dir {
         let (from, to) = (place.path.beside(&claim.token), place.lock_path());
         match place.env.rename_noreplace(&from, to) {
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
+            // Said of an empty directory of ours too, which may stay there where it can only be removed in turn.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && place.env.removes_by_name_alone(place.path.dir()) => {
+            }
             renamed => return renamed,
         }
         // A file system without renameat2's flags, such as NFS.
