@@ -180,6 +180,28 @@ fn breakers_take_turns() {
     drop(arena.lock(Protocol::Link).try_acquire().unwrap());
 }
 
+/// The bug, found on real NFS 4: the lock path was an empty directory, left by one who found that it was another's turn to
+/// clear it, and "exists" was taken for "held". The consequence: a lock that nobody could take. The mend: it is renamed onto.
+#[test]
+fn a_dir_lock_is_taken_where_an_empty_directory_of_ours_cannot_be_cleared() {
+    let arena = Arena::new();
+    arena.env.removes_by_name_alone.store(true, Ordering::SeqCst);
+    let place = crate::protocol::Place {
+        path: LockPath::new(&arena.path(), '|').unwrap().breakers_guard(),
+        protocol: Protocol::Dir,
+        host: "rival".into(),
+        ..arena.lock(Protocol::Dir).place().clone()
+    };
+    let turn = crate::acquire::acquire(&place, &Wait::not_at_all()).unwrap();
+    OsEnv.mkdir(&arena.path(), 0o755).unwrap();
+    OsEnv.chmod(&arena.path(), 0o1755).unwrap();
+    arena.lock(Protocol::Dir).try_acquire().unwrap().release().unwrap();
+    assert!(arena.names().contains(&"job.lock".to_owned()), "it is another's turn to clear it");
+    place.protocol.steps().release(&place, &turn).unwrap();
+    arena.lock(Protocol::Dir).try_acquire().unwrap().release().unwrap();
+    assert_eq!(arena.names(), [""; 0]);
+}
+
 #[test]
 fn a_breaker_looks_again_once_it_is_its_turn() {
     let arena = Arena::new();
