@@ -108,8 +108,8 @@ impl Dir {
 /// Clears the lock path once it is an empty directory: after a release, after a break, or what a crash left. Whatever
 /// becomes of it, the lock is free.
 pub(super) fn clear(place: &Place) {
-    let one_by_one = place.env.removes_by_name_alone(place.path.dir()) && place.keeps(Step::ClearInTurn);
-    if one_by_one && !place.path.is_guard {
+    let alone = place.path.is_guard || !place.env.removes_by_name_alone(place.path.dir());
+    if !alone && place.keeps(Step::ClearInTurn) {
         return clear_in_turn(place);
     }
     // A held dir lock is not empty, and a link lock is no directory: neither can be hit. At a guard's path there is never a
@@ -190,8 +190,8 @@ impl Steps for Dir {
             return Ok(if renamed.is_ok() { Attempt::Won } else { Attempt::Lost });
         }
         // Never by rename's word alone: its reply may have been lost. Our entry's name is ours alone, so if it is under
-        // the lock path, the lock is ours.
-        // After a rename that went well the name is looked up anew, and the attributes are known.
+        // the lock path, the lock is ours. A rename that went well makes a client look the name up anew; otherwise the
+        // server is asked.
         let entry = Self::entry(place, &stake.claim);
         let entry = if renamed.is_ok() { place.env.stat_as_known(&entry) } else { place.env.stat(&entry) };
         match Self::is_there(place, stake, entry) {
