@@ -199,15 +199,15 @@ impl Env for SimEnv {
         path: &Path,
         content: &[u8],
         mode: u32,
-        expiry: &mut dyn FnMut(&Attr) -> ServerTime,
+        expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
     ) -> io::Result<()> {
         let verifier = self.sim.with(|world| world.next_serial()).into();
         let made = self.make(path, |dir, name| Request::Create { dir, name, mode, verifier });
         let made = self.tell(&format!("create {}", Self::show(path)), made)?;
         let (file, attr) = made.file.ok_or(error(ErrorKind::NotFound))?;
-        let mtime = Some(expiry(&attr));
+        let mtime = expiry(&attr);
         self.call(&Request::Write { file, content: content.to_vec() })?;
-        self.call(&Request::SetMtime { file, mtime }).map(drop)
+        mtime.map_or(Ok(()), |_| self.call(&Request::SetMtime { file, mtime }).map(drop))
     }
 
     fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr> {

@@ -34,7 +34,7 @@ impl<'a> Flufl<'a> {
     pub(crate) fn lock(&self, patience: Duration) -> io::Result<Option<LocalTime>> {
         let started = self.env.now();
         let content = self.claim.to_string_lossy().into_owned();
-        let mut expiry = |_: &_| self.server_now() + self.lifetime;
+        let mut expiry = |_: &_| Some(self.server_now() + self.lifetime);
         self.env.create(&self.claim, content.as_bytes(), 0o644, &mut expiry)?;
         loop {
             if self.env.link(&self.claim, &self.lock).is_ok() {

@@ -173,8 +173,9 @@ fn a_hold_without_one_of_its_steps_is_caught() {
         // The bug: a request that was carried out once more, much later, set a dir lock's expiry back. The consequence: it
         // was broken under a live holder. The mend: it lasts from its last change.
         (dir(), &[Step::ExpiryFromChange] as &[Step], 10_000),
+        // In the refresh, which is the same for both protocols.
         (
-            Config { faults: Faults { pauses: 12, cuts: 4, ..Faults::NONE }, ..dir() },
+            Config { faults: Faults { pauses: 12, cuts: 4, ..Faults::NONE }, ..link() },
             &[Step::DeadlineOfRefresh],
             10_000,
         ),

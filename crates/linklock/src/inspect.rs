@@ -63,7 +63,8 @@ impl About {
     pub(crate) fn to_json(&self) -> String {
         let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
         let since = self.since.and_then(since_epoch).map(|since| since.as_millis() as u64);
-        let lifetime = self.lifetime.as_millis() as u64;
+        // Never too short.
+        let lifetime = self.lifetime.as_micros().div_ceil(1000) as u64;
         json!({
             "version": 1, "lifetime_ms": lifetime, "command": self.command, "user": self.user, "since_unix_ms": since,
         })

@@ -95,8 +95,10 @@ impl ServerTime {
         u64::try_from(self.0 / 1_000).unwrap_or(0)
     }
 
-    fn has_no_fraction(self) -> bool {
-        self.0 % 1_000_000_000 == 0
+    /// How much later it may have been, if this is a ctime. It is rounded down: to the kernel's tick (10 ms at most), or to
+    /// as much as two seconds by file systems that store whole ones.
+    pub(crate) fn rounding(self) -> Duration {
+        if self.0 % 1_000_000_000 == 0 { Duration::from_secs(2) } else { Duration::from_millis(10) }
     }
 }
 
@@ -149,11 +151,9 @@ impl Anchor {
         self.ctime + now.since(self.after)
     }
 
-    /// The latest that the server's clock can say at `now`. A ctime is rounded down: to the kernel's tick (10 ms at
-    /// most), or to as much as two seconds by file systems that store whole ones.
+    /// The latest that the server's clock can say at `now`.
     pub(crate) fn latest(&self, now: LocalTime) -> ServerTime {
-        let rounding = if self.ctime.has_no_fraction() { Duration::from_secs(2) } else { Duration::from_millis(10) };
-        self.ctime + rounding + now.since(self.before)
+        self.ctime + self.ctime.rounding() + now.since(self.before)
     }
 
     /// How much later the server's clock may be than an older anchor told; zero if it is not.

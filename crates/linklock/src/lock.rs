@@ -11,7 +11,7 @@ use crate::env::os::OsEnv;
 use crate::error::{Error, Lost};
 use crate::guard::Guard;
 use crate::inspect::{self, Status};
-use crate::lease::{LIFETIME_MOST, Lease};
+use crate::lease::{Anchor, LIFETIME_MOST, Lease};
 use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone};
 use crate::wait::Wait;
 
@@ -113,22 +113,20 @@ impl Lock {
         }
         let place = Arc::new(Place { protocol: lock.protocol, ..Place::clone(place) });
         let file = place.protocol.steps().held_file(&place, &claim);
-        let read = place.ask_clock(&file).and_then(|anchor| Ok((anchor, env.now(), env.stat(&file)?)));
-        let (anchor, before, attr) = match read {
-            Ok((Some(anchor), before, attr)) => (anchor, before, attr),
-            Ok((None, ..)) => {
-                let no_ctime = std::io::Error::from(std::io::ErrorKind::Unsupported);
-                return Err(Error::io(self.path(), "learn the time from this file system", no_ctime));
-            }
+        let attr = match env.stat(&file) {
+            Ok(attr) => attr,
             Err(e) if is_gone(&e) => return Err(Error::lost(self.path(), Lost::Broken)),
             Err(e) => return Err(Error::io(self.path(), "look at the claim", e)),
         };
+        // Not of the held file: each change of that makes a dir lock last longer, and one that is over would come to life.
+        let anchor = self.ask_server()?;
         // By the latest that the server's clock can say: what is left is never overrated.
-        let left = attr.mtime.since(anchor.latest(before));
+        let (before, expiry) = (env.now(), lock.expiry(place.lifetime));
+        let left = expiry.since(anchor.latest(before));
         if left.is_zero() {
             return Err(Error::lost(self.path(), Lost::Overdue));
         }
-        let lease = Lease { deadline: before + left, expiry: attr.mtime, lifetime: place.lifetime };
+        let lease = Lease { deadline: before + left, expiry, lifetime: place.lifetime };
         let stake = Stake { claim, id: attr.id, anchor, lease, fresh: false, fence: None };
         Ok(Guard::new(place, stake, self.keep_alive))
     }
@@ -204,13 +202,17 @@ impl Lock {
         &self.place
     }
 
-    /// Judges with the server's clock, which only a change can tell: a claim that contends for nothing.
     fn judge_by_server(&self, lock: &crate::protocol::SeenLock) -> Result<Verdict, Error> {
+        let anchor = self.ask_server()?;
+        Ok(self.place.judge(lock, anchor.earliest(self.place.env.now())))
+    }
+
+    /// Learns what the server's clock says, which only a change can tell: by a claim that contends for nothing.
+    fn ask_server(&self) -> Result<Anchor, Error> {
         let steps = self.place.protocol.steps();
         let stake = steps.stage(&self.place)?;
-        let verdict = self.place.judge(lock, stake.anchor.earliest(self.place.env.now()));
         steps.withdraw(&self.place, &stake.claim);
-        Ok(verdict)
+        Ok(stake.anchor)
     }
 
     fn parse(&self, token: &Token) -> Result<crate::claim::Claim, Error> {

@@ -76,14 +76,14 @@ pub(crate) trait Env: Debug + Send + Sync {
     /// Who runs this process, for people to read.
     fn user(&self) -> Option<String>;
 
-    /// Makes a new file with this content. `expiry` is asked for the mtime to give it, and told the attributes right
+    /// Makes a new file with this content. `expiry` is asked for the mtime to give it, if any, and told the attributes right
     /// after the file came to be: their ctime is the server's now. If anything fails, no file is left.
     fn create(
         &self,
         path: &Path,
         content: &[u8],
         mode: u32,
-        expiry: &mut dyn FnMut(&Attr) -> ServerTime,
+        expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
     ) -> io::Result<()>;
     /// Sets the mtime. Of the attributes it gives, only the ctime is sure to be the server's.
     fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr>;

@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::turn::Turn;
 use super::{
@@ -16,6 +17,7 @@ use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, FileKind, Step};
 use crate::error::{Error, Lost};
 use crate::inspect::About;
+use crate::lease::ServerTime;
 
 pub(super) const STICKY: u32 = 0o1000;
 
@@ -45,6 +47,12 @@ pub(super) fn look(place: &Place, ours: bool) -> io::Result<Option<Seen>> {
         attr,
         about: About::from_json(&content).map(Box::new),
     })))
+}
+
+/// When the lifetime ends of a lock whose entry has these attributes: the lifetime after its last change, or what the mtime
+/// says, whichever is later.
+pub(super) fn expiry(attr: &Attr, lifetime: Duration) -> ServerTime {
+    attr.mtime.max(attr.ctime + attr.ctime.rounding() + lifetime)
 }
 
 /// Whether a name is an NFS client's own: a file that was removed while a process of that client had it open, as a contender

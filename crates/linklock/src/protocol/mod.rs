@@ -173,10 +173,7 @@ impl SeenLock {
     pub(crate) fn expiry(&self, usual: Duration) -> ServerTime {
         match self.protocol {
             Protocol::Link => self.attr.mtime,
-            Protocol::Dir => {
-                let lifetime = self.about.as_ref().map_or(usual, |about| about.lifetime);
-                self.attr.mtime.max(self.attr.ctime + lifetime)
-            }
+            Protocol::Dir => dir::expiry(&self.attr, self.about.as_ref().map_or(usual, |about| about.lifetime)),
         }
     }
 
@@ -347,7 +344,11 @@ impl Place {
 
     /// Learns from a file of ours whether the file system keeps the times that it is given.
     pub(crate) fn note_times(&self, stake: &Stake, attr: &Attr) {
-        let (asked, kept) = (stake.lease.expiry, attr.mtime);
+        let asked = stake.lease.expiry;
+        let kept = match self.protocol {
+            Protocol::Link => attr.mtime,
+            Protocol::Dir => dir::expiry(attr, stake.lease.lifetime),
+        };
         if (asked.since(kept) > ROUNDING || kept.since(asked) > ROUNDING)
             && !self.times_unreliable.swap(true, Ordering::Relaxed)
         {
@@ -395,7 +396,8 @@ impl Place {
             }
             let lease = Lease::starting(env.now(), &anchor, self.lifetime);
             made = Some((attr.id, anchor, lease));
-            lease.expiry
+            // A dir lock lasts from its last change: to set the mtime too would be a request for nothing.
+            (self.protocol == Protocol::Link).then_some(lease.expiry)
         })?;
         let (id, anchor, lease) = made.ok_or_else(|| io::Error::other("the new file has no attributes"))?;
         Ok(Stake { claim, id, anchor, lease, fresh: true, fence: None })

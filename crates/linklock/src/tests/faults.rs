@@ -244,9 +244,10 @@ impl Env for FaultyEnv {
         path: &Path,
         content: &[u8],
         mode: u32,
-        expiry: &mut dyn FnMut(&Attr) -> ServerTime,
+        expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
     ) -> io::Result<()> {
-        let mut in_kernels_time = |attr: &Attr| self.to_kernel(expiry(&self.as_server_says(*attr)));
+        let mut in_kernels_time =
+            |attr: &Attr| expiry(&self.as_server_says(*attr)).map(|expiry| self.to_kernel(expiry));
         self.interfere(Call::Create, path, || OsEnv.create(path, content, mode, &mut in_kernels_time), no_answer)
     }
 

@@ -36,7 +36,7 @@ fn a_lock_that_was_left_stays_held_and_is_not_kept_alive() {
         let ground = Ground::new();
         let settings = Settings::new(&ground.lock(), protocol).lifetime(Duration::from_millis(100)).keep_alive(true);
         let guard = settings.lock().acquire().unwrap();
-        let expiry = guard.expires_at();
+        let expiry = settings.lock().inspect().unwrap().expires_at;
         let loss = guard.loss();
         guard.leave();
         assert!(!loss.wait(), "{protocol}: who leaves a lock does not lose it");
@@ -53,9 +53,11 @@ fn an_overdue_lock_cannot_be_taken_over() {
         let lock = Settings::new(&ground.lock(), protocol).lock();
         let token = plant(protocol, &ground.lock(), long_ago());
         let names = ground.names();
-        let error = lock.adopt(&token).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Lost, "{protocol}: {error}");
-        assert_eq!(ground.names(), names, "{protocol}: it is left to be broken");
+        for attempt in ["at first", "once more"] {
+            let error = lock.adopt(&token).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Lost, "{protocol}, {attempt}: {error}");
+            assert_eq!(ground.names(), names, "{protocol}, {attempt}: it is left to be broken");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ mod watcher;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -127,11 +127,11 @@ impl Env for OsEnv {
         path: &Path,
         content: &[u8],
         mode: u32,
-        expiry: &mut dyn FnMut(&Attr) -> ServerTime,
+        expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
     ) -> io::Result<()> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
         let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::from_raw_mode(mode)))?;
-        fill(&file, content, expiry).inspect_err(|_| {
+        fill(file, content, expiry).inspect_err(|_| {
             // The error that is told is the one that stopped us; this one would only follow from it.
             let _ = rustix::fs::unlink(path);
         })
@@ -224,17 +224,29 @@ impl Env for OsEnv {
     }
 }
 
-fn fill(file: &OwnedFd, content: &[u8], expiry: &mut dyn FnMut(&Attr) -> ServerTime) -> io::Result<()> {
-    let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ };
-    let expiry = expiry(&stat_open(file)?);
+fn fill(file: OwnedFd, content: &[u8], expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>) -> io::Result<()> {
+    let expiry = expiry(&stat_open(&file)?);
     let mut rest = content;
     while !rest.is_empty() {
-        let written = retry_on_intr(|| rustix::io::write(file, rest))?;
+        let written = retry_on_intr(|| rustix::io::write(&file, rest))?;
         rest = &rest[written..];
     }
-    // After the write, which would set the mtime to now.
-    let times = Timestamps { last_access: omit, last_modification: to_timespec(expiry) };
-    Ok(retry_on_intr(|| rustix::fs::futimens(file, &times))?)
+    if let Some(expiry) = expiry {
+        // After the write, which would set the mtime to now.
+        let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ };
+        let times = Timestamps { last_access: omit, last_modification: to_timespec(expiry) };
+        retry_on_intr(|| rustix::fs::futimens(&file, &times))?;
+    }
+    close(file)
+}
+
+/// NFS writes when a file is closed, and tells then that there was no room.
+fn close(file: OwnedFd) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "to close a file and learn how that went has no safe function")]
+    // SAFETY: the descriptor was ours alone, and nobody has it any more.
+    unsafe {
+        Ok(rustix::io::try_close(file.into_raw_fd())?)
+    }
 }
 
 fn set_times(path: &Path, access: Timespec, modification: Timespec) -> io::Result<Attr> {

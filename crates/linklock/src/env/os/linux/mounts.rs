@@ -1,8 +1,9 @@
 //! What can be known of the file system that a path is on.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{major, minor};
+use rustix::fs::{AtFlags, CWD, StatxFlags, major, makedev, minor};
 
 use super::fs_read;
 
@@ -14,14 +15,26 @@ pub(super) fn is_shared(dir: &Path) -> Option<bool> {
 }
 
 /// NFS 4 has one request for the removal of files and of directories, NFS 3 has two.
+///
+/// Each release of a dir lock asks, so it must cost little: elsewhere than on NFS two calls, and on NFS no request to the
+/// server but the first time.
 pub(super) fn removes_by_name_alone(dir: &Path) -> bool {
-    // Each release of a dir lock asks: elsewhere than on NFS one call must do.
-    if magic(dir).is_some_and(|magic| magic != NFS) {
-        return false;
+    // Its number was NFS's when it was last seen; the list of mounts then says what it is now.
+    static LAST_NFS: AtomicU64 = AtomicU64::new(u64::MAX);
+    let Some(device) = device(dir) else { return true };
+    if LAST_NFS.load(Ordering::Relaxed) != device {
+        match magic(dir) {
+            Some(NFS) => LAST_NFS.store(device, Ordering::Relaxed),
+            magic => return magic.is_none(),
+        }
     }
-    let Ok(stat) = rustix::fs::stat(dir) else { return true };
-    let device = format!("{}:{}", major(stat.st_dev), minor(stat.st_dev));
-    !fs_read("/proc/self/mountinfo").is_some_and(|mounts| is_nfs3(&mounts, &device))
+    fs_read("/proc/self/mountinfo").is_none_or(|mounts| may_be_nfs4(&mounts, device))
+}
+
+/// The number of its file system, from what this machine knows: it does not change.
+fn device(dir: &Path) -> Option<u64> {
+    let stat = rustix::fs::statx(CWD, dir, AtFlags::STATX_DONT_SYNC, StatxFlags::empty()).ok()?;
+    Some(makedev(stat.stx_dev_major, stat.stx_dev_minor))
 }
 
 fn magic(dir: &Path) -> Option<u64> {
@@ -29,13 +42,16 @@ fn magic(dir: &Path) -> Option<u64> {
 }
 
 /// Finds a device in the list of mounts, see proc_pid_mountinfo(5).
-fn is_nfs3(mounts: &[u8], device: &str) -> bool {
-    String::from_utf8_lossy(mounts).lines().any(|mount| {
-        let of_device = mount.split(' ').nth(2) == Some(device);
-        // Behind the lone hyphen: type, source, options of the file system.
-        let options = mount.split_once(" - ").and_then(|(_, rest)| rest.split(' ').nth(2)).unwrap_or_default();
-        of_device && options.split(',').any(|option| option == "vers=3")
-    })
+fn may_be_nfs4(mounts: &[u8], device: u64) -> bool {
+    let device = format!("{}:{}", major(device), minor(device));
+    let mounts = String::from_utf8_lossy(mounts);
+    let Some(mount) = mounts.lines().find(|mount| mount.split(' ').nth(2) == Some(&device)) else { return true };
+    // Behind the lone hyphen: type, source, options of the file system.
+    let mut words = mount.split_once(" - ").map(|(_, rest)| rest.split(' ')).into_iter().flatten();
+    match (words.next(), words.nth(1)) {
+        (Some("nfs"), Some(options)) => !options.split(',').any(|option| option == "vers=3"),
+        (kind, _) => kind.is_none_or(|kind| kind.starts_with("nfs")),
+    }
 }
 
 /// File systems that other machines change too, by the magic numbers of statfs(2) and of their own sources. One that is
@@ -63,8 +79,10 @@ mod tests {
         let mounts = b"22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
             30 22 0:53 / /mnt/a rw,relatime shared:7 - nfs srv:/a rw,vers=3,rsize=1048576,hard\n\
             31 22 0:54 / /mnt/b rw,relatime - nfs4 srv:/b rw,vers=4.2,rsize=1048576,hard\n";
-        assert!(is_nfs3(mounts, "0:53"));
-        assert!(!is_nfs3(mounts, "0:54") && !is_nfs3(mounts, "0:55") && !is_nfs3(mounts, "8:1"));
+        assert!(!may_be_nfs4(mounts, makedev(0, 53)));
+        assert!(may_be_nfs4(mounts, makedev(0, 54)));
+        assert!(!may_be_nfs4(mounts, makedev(8, 1)), "its number was NFS's before");
+        assert!(may_be_nfs4(mounts, makedev(0, 55)), "not known: the careful answer");
     }
 
     #[test]
