@@ -78,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) beyond_limit: bool,
     /// Whether every acquisition draws a fencing token.
     pub(crate) fence: bool,
+    /// Whether contenders queue up.
+    pub(crate) queue: bool,
     /// Whether a client may remember the names in a directory when it opens it, as with the mount option `nocto`.
     pub(crate) stale_lists: bool,
     /// Whether the server's clock is stepped back and not ahead.
@@ -110,6 +112,7 @@ impl Config {
             longest_pause: (protocol == Protocol::Link).then_some(grace * 3 / 4),
             beyond_limit: false,
             fence: true,
+            queue: false,
             stale_lists: false,
             clock_goes_back: false,
             clocks_fail: false,

@@ -93,6 +93,7 @@ pub(crate) fn place(env: &SimEnv, config: &Config) -> Option<Place> {
         on_behalf_of: OnBehalfOf::ThisProcess,
         command: None,
         fence: config.fence,
+        queue: config.queue,
         times_unreliable: Arc::default(),
     })
 }

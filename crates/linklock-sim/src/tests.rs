@@ -70,6 +70,14 @@ fn both_protocols_hold_where_lists_of_names_are_remembered() {
 }
 
 #[test]
+fn both_protocols_hold_where_contenders_queue_up() {
+    for protocol in BOTH {
+        let config = Config { queue: true, ..Config::new(protocol) };
+        assert_holds(&format!("{protocol}, queue"), &random(&config, 0, runs() / 20));
+    }
+}
+
+#[test]
 fn both_protocols_hold_where_the_servers_clock_is_set_back_again_and_again() {
     for protocol in BOTH {
         let config = Config::new(protocol).with_clock_set_back();
@@ -94,7 +102,7 @@ fn each_fault_alone_is_borne() {
     for protocol in BOTH {
         for faults in alone {
             let config = Config { faults, ..Config::new(protocol) };
-            assert_holds(&format!("{protocol}, {faults:?}"), &random(&config, 0, runs() / 20));
+            assert_holds(&format!("{protocol}, {faults:?}"), &random(&config, 0, runs() / 50));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::claim::Token;
@@ -9,8 +10,8 @@ use crate::env::{FileId, Step, Watcher};
 use crate::error::Error;
 use crate::inspect::Holder;
 use crate::lease::{LocalTime, ServerTime};
-use crate::protocol::fence;
-use crate::protocol::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, is_gone};
+use crate::protocol::queue::{self, Ticket};
+use crate::protocol::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, fence, is_gone};
 use crate::wait::{Wait, Waiting, poll_delay};
 
 /// Takes the lock, however long `wait` lets it try.
@@ -32,6 +33,9 @@ pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
             Ok(contender.stake)
         }
         Err(e) => {
+            if let Some(ticket) = contender.waiter.ticket.take() {
+                ticket.leave(place);
+            }
             place.protocol.steps().withdraw(place, &contender.stake.claim);
             Err(e)
         }
@@ -88,6 +92,9 @@ impl Contender<'_> {
     fn contend(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
         let steps = place.protocol.steps();
+        if place.queue && !self.waiter.is_single_try() && !queue::is_empty(place)? {
+            self.wait_in_queue()?;
+        }
         loop {
             self.attempts += 1;
             match self.attempt()? {
@@ -102,19 +109,55 @@ impl Contender<'_> {
                     if self.attempts == 1 {
                         self.learn_of_times();
                     }
+                    if place.queue && !self.waiter.is_single_try() {
+                        self.wait_in_queue()?;
+                    }
                     self.until_worth_trying()?;
                 }
             }
         }
     }
 
-    /// Tries once, fencing token included.
+    /// Waits until nobody is before us.
+    fn wait_in_queue(&mut self) -> Result<(), Error> {
+        let place = self.waiter.place;
+        if self.waiter.ticket.is_none() {
+            self.waiter.ticket = Some(Ticket::draw(place, &self.stake)?);
+        }
+        loop {
+            let Some(ticket) = &self.waiter.ticket else { return Ok(()) };
+            let Some(ahead) = ticket.ahead(place, &self.stake.anchor)? else { return Ok(()) };
+            // Before the last look at it, so that no change falls in between.
+            self.waiter.arm(&ahead.ticket, ahead.pid);
+            if place.env.stat(&ahead.ticket).is_err() {
+                continue;
+            }
+            // For those who are told whom they wait for.
+            let seen = place.look()?;
+            let lock = if let Seen::Lock(lock) = &seen { Some(lock) } else { None };
+            if self.waiter.pause(lock, None)?.is_break() {
+                let holder = lock.and_then(SeenLock::holder);
+                return Err(Error::timeout(place.lock_path(), self.waiter.waited(), holder));
+            }
+        }
+    }
+
+    /// Tries once; with the lock goes the place in the queue, and comes the fencing token.
     fn attempt(&mut self) -> Result<Attempt, Error> {
         let place = self.waiter.place;
         let steps = place.protocol.steps();
         let attempt = steps.attempt(place, &mut self.stake)?;
-        if attempt != Attempt::Won || !place.fence {
+        if attempt != Attempt::Won {
             return Ok(attempt);
+        }
+        let queued = self.waiter.ticket.take().map(|ticket| ticket.leave(place)).is_some();
+        if !place.fence {
+            // To leave may have taken too long to trust the lock any more.
+            if queued && place.env.now() >= self.stake.lease.deadline {
+                let _ = steps.release(place, &self.stake);
+                return Ok(Attempt::Void);
+            }
+            return Ok(Attempt::Won);
         }
         let drawn = fence::draw(place, &self.stake);
         if let Ok(Some(number)) = drawn {
@@ -271,6 +314,8 @@ struct Waiter<'a> {
     last: Option<SeenLock>,
     is_remembered: bool,
     told: Option<Token>,
+    /// Our place in the queue, if there is one.
+    ticket: Option<Ticket>,
 }
 
 impl<'a> Waiter<'a> {
@@ -288,11 +333,17 @@ impl<'a> Waiter<'a> {
             last: None,
             is_remembered: false,
             told: None,
+            ticket: None,
         }
     }
 
     fn waited(&self) -> Duration {
         self.place.env.now().since(self.started)
+    }
+
+    /// Whether it is not to be waited at all.
+    fn is_single_try(&self) -> bool {
+        self.wait.limit == Some(Duration::ZERO)
     }
 
     fn is_late(&self) -> bool {
@@ -304,6 +355,14 @@ impl<'a> Waiter<'a> {
             return Err(Error::cancelled(self.place.lock_path(), holder.cloned()));
         }
         Ok(())
+    }
+
+    /// Wakes on a change at `path`, and on the end of process `pid`.
+    fn arm(&mut self, path: &Path, pid: Option<u32>) {
+        let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
+        watcher.arm(path, pid);
+        // What the next look finds is to be armed for again.
+        self.armed = None;
     }
 
     /// Looks at the lock path, with the wake-ups for what is there armed before the look: no change falls in between.
@@ -338,6 +397,9 @@ impl<'a> Waiter<'a> {
         self.check_cancelled(holder.as_ref())?;
         if self.is_late() {
             return Ok(ControlFlow::Break(()));
+        }
+        if let Some(ticket) = &mut self.ticket {
+            ticket.refresh(self.place)?;
         }
         self.tell(holder.as_ref());
         let watcher = self.watcher.get_or_insert_with(|| env.watcher());

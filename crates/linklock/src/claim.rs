@@ -18,6 +18,7 @@ const BOOT_BITS: u32 = 24;
 const NONCE_DIGITS: usize = 20;
 const GUARD: &str = "break";
 const FENCE: &str = "fence";
+const QUEUE: &str = "queue";
 /// How long a name may be on the file systems that there are, in bytes (NAME_MAX).
 const NAME_MOST: usize = 255;
 
@@ -153,6 +154,11 @@ impl LockPath {
     /// The path of the directory that fencing tokens are counted in.
     pub(crate) fn fence(&self) -> PathBuf {
         self.dir.join(self.name_for(FENCE))
+    }
+
+    /// The path of the directory that contenders queue up in.
+    pub(crate) fn queue(&self) -> PathBuf {
+        self.dir.join(self.name_for(QUEUE))
     }
 
     fn name_for(&self, use_of_it: &str) -> OsString {

@@ -60,6 +60,7 @@ impl Lock {
             on_behalf_of: OnBehalfOf::ThisProcess,
             command: None,
             fence: false,
+            queue: false,
         }
     }
 
@@ -254,6 +255,7 @@ pub struct Builder {
     on_behalf_of: OnBehalfOf,
     command: Option<String>,
     fence: bool,
+    queue: bool,
 }
 
 impl Builder {
@@ -341,6 +343,17 @@ impl Builder {
         self
     }
 
+    /// Whether contenders take the lock in the order in which they came, by the file server's clock. Off unless set; it is
+    /// kept among those that have it on. A newcomer then looks for a queue before it tries: one call more. Whoever has to
+    /// wait has a ticket in the directory `LOCKPATH|queue`, and a release wakes one contender instead of all of its machine.
+    /// But the lock stays free until the next in the queue has noticed, on another machine about a second; and one that is
+    /// stopped, or dies on another machine, while it is next holds up the others for a minute. One try without waiting,
+    /// [`Lock::try_acquire`], does not queue up.
+    pub fn queue(mut self, queue: bool) -> Self {
+        self.queue = queue;
+        self
+    }
+
     /// Checks the settings. Touches nothing on disk.
     ///
     /// # Errors
@@ -381,6 +394,7 @@ impl Builder {
             on_behalf_of: self.on_behalf_of,
             command: self.command,
             fence: self.fence,
+            queue: self.queue,
             times_unreliable: Arc::default(),
         };
         Ok(Lock { place: Arc::new(place), wait: self.timeout, keep_alive: self.keep_alive })

@@ -42,7 +42,7 @@ pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
             Ok(()) => true,
             Err(e) if e.kind() == ErrorKind::AlreadyExists => false,
             Err(e) if is_gone(&e) => {
-                make_counter(place, &dir).map_err(failed)?;
+                make_directory(place, &dir).map_err(failed)?;
                 false
             }
             Err(e) => return Err(failed(e)),
@@ -88,8 +88,8 @@ fn remove_smaller(place: &Place, dir: &Path, number: u64, there: &[u64]) {
     }
 }
 
-/// Makes the counter's directory, open to whom the lock's own is open, with all its permissions at once.
-fn make_counter(place: &Place, dir: &Path) -> io::Result<()> {
+/// Makes a directory beside the lock path, open to whom the lock's own is open, with all its permissions at once.
+pub(super) fn make_directory(place: &Place, dir: &Path) -> io::Result<()> {
     let env = place.env.as_ref();
     let mode = env.stat(place.path.dir())?.mode & 0o1777 | 0o700;
     // A name that is used once, as a claim's.
@@ -101,6 +101,8 @@ fn make_counter(place: &Place, dir: &Path) -> io::Result<()> {
         let _ = env.rmdir(&staged);
         // Somebody else was first, or it was moved and the reply was lost. Whether it is of use, the next call there
         // tells. First the directory's attributes: an NFS client may believe that it is not there.
-        env.stat(place.path.dir()).and_then(|_| env.stat(dir)).map(drop).map_err(|_| e)
+        let there = env.stat(place.path.dir()).and_then(|_| env.stat(dir));
+        // Not empty: it was there, and is gone again.
+        if there.is_ok() || e.kind() == ErrorKind::DirectoryNotEmpty { Ok(()) } else { Err(e) }
     })
 }

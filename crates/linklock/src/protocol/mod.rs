@@ -3,6 +3,7 @@
 mod dir;
 pub(crate) mod fence;
 mod link;
+pub(crate) mod queue;
 mod turn;
 
 use std::fmt;
@@ -77,6 +78,8 @@ pub(crate) struct Place {
     pub(crate) command: Option<String>,
     /// Whether every acquisition gets a number.
     pub(crate) fence: bool,
+    /// Whether contenders take the lock in the order in which they came.
+    pub(crate) queue: bool,
     /// Set once the file system was seen to keep another mtime than it was given.
     pub(crate) times_unreliable: Arc<AtomicBool>,
 }
@@ -293,19 +296,25 @@ impl Place {
     }
 
     fn holder_is_dead(&self, seen: &SeenLock) -> bool {
-        self.recover_dead
-            && self.local_process(seen).is_some_and(|(pid, print)| self.env.liveness(pid, print) == Liveness::Dead)
+        seen.claim.as_ref().is_some_and(|claim| self.liveness(claim) == Liveness::Dead)
     }
 
     /// The holder's pid, if it is of this machine and its end can be seen.
     pub(crate) fn holder_pid(&self, seen: &SeenLock) -> Option<u32> {
-        let (pid, print) = self.local_process(seen)?;
-        (self.recover_dead && self.env.liveness(pid, print) == Liveness::Alive).then_some(pid)
+        seen.claim.as_ref().and_then(|claim| self.living_process(claim))
     }
 
-    fn local_process(&self, seen: &SeenLock) -> Option<(u32, crate::claim::Fingerprint)> {
-        let claim = seen.claim.as_ref().filter(|claim| claim.host == self.host)?;
-        Some((claim.pid, claim.fingerprint?))
+    /// The pid of a claim's process, if it is of this machine and its end can be seen.
+    fn living_process(&self, claim: &Claim) -> Option<u32> {
+        (self.liveness(claim) == Liveness::Alive).then_some(claim.pid)
+    }
+
+    /// Whether a claim's process is still there, as far as that is to be known and can be.
+    fn liveness(&self, claim: &Claim) -> Liveness {
+        match claim.fingerprint {
+            Some(print) if self.recover_dead && claim.host == self.host => self.env.liveness(claim.pid, print),
+            _ => Liveness::Unknown,
+        }
     }
 
     pub(crate) fn break_lock(&self, seen: &SeenLock) -> Result<Break, Error> {
@@ -330,9 +339,8 @@ impl Place {
         for name in env.list(self.path.dir()).unwrap_or_default() {
             let name = crate::claim::bytes_of(name.as_ref());
             let Some(claim) = self.path.parse(name).or_else(|| guard.parse(name)) else { continue };
-            let local = claim.fingerprint.filter(|_| claim.host == self.host);
             // A dead process makes no more use of its names, whether it waited, held or broke.
-            if local.is_some_and(|print| env.liveness(claim.pid, print) == Liveness::Dead) {
+            if self.liveness(&claim) == Liveness::Dead {
                 let path = self.path.beside(&claim.token);
                 let swept = env.unlink(&path).or_else(|_| {
                     gone_is_ok(env.unlink(&path.join(claim.token.as_os_str()))).and_then(|()| env.rmdir(&path))

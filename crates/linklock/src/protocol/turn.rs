@@ -27,6 +27,7 @@ impl Turn {
             protocol: Protocol::Dir,
             lifetime: LIFETIME,
             fence: false,
+            queue: false,
             ..place.clone()
         };
         match acquire::acquire(&guard, &Wait::not_at_all()) {

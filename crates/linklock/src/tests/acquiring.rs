@@ -300,3 +300,24 @@ fn a_lock_that_is_over_is_broken_whatever_its_protocol() {
         assert_eq!(arena.names(), [""; 0]);
     }
 }
+
+#[test]
+fn a_ticket_is_good_for_a_minute_and_who_waits_renews_it() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let queue = arena.dir.path().join("job.lock|queue");
+        // Another machine's contender draws a ticket, and is heard of no more.
+        let rival = arena.builder(protocol).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
+        let stake = protocol.steps().stage(rival.place()).unwrap();
+        crate::protocol::queue::Ticket::draw(rival.place(), &stake).unwrap();
+        let lock = arena.builder(protocol).queue(true).build_in(arena.env.clone()).unwrap();
+        let started = arena.env.now();
+        let guard = lock.acquire_with(&Wait::up_to(Duration::from_secs(600))).unwrap();
+        let waited = arena.env.now().since(started);
+        assert!((59..90).contains(&waited.as_secs()), "{protocol}: {waited:?}");
+        let renewed = arena.env.calls(Call::Touch).iter().filter(|path| path.starts_with(&queue)).count();
+        assert!((2..=3).contains(&renewed), "{protocol}: its own, every 20 s: {renewed}");
+        assert!(!queue.exists(), "{protocol}: nobody waits any more");
+        guard.release().unwrap();
+    }
+}

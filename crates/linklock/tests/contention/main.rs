@@ -17,6 +17,7 @@ mod every_call;
 mod fork;
 mod keep_alive;
 mod puppet;
+mod queue;
 mod settings;
 mod threads;
 mod tokens;

@@ -1,0 +1,147 @@
+//! The queue: contenders that wait take the lock in the order in which they came.
+//!
+//! Each has a ticket, a file in `LOCKPATH|queue` whose name is the server's time at its arrival and its claim. Whoever has
+//! the first one waits for the lock; each other waits for the ticket before its own. So a release wakes one contender, and so
+//! does an acquisition. The queue gives order and nothing else: who has the lock is for the lock path alone to say, and
+//! whatever is wrong with a ticket costs somebody a place at most.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Place, Stake, fence, gone_is_ok, is_gone};
+use crate::claim::{Claim, bytes_of};
+use crate::env::Liveness;
+use crate::error::Error;
+use crate::lease::{Anchor, LocalTime};
+
+/// How long a ticket is good for after its last change. So long one contender that is stopped, or that died on another
+/// machine, holds up those behind it.
+const LIFETIME: Duration = Duration::from_secs(60);
+const REFRESH_EVERY: Duration = Duration::from_secs(20);
+
+/// As many as 64 bits have.
+const TIME_DIGITS: usize = 20;
+
+/// A contender's place in the queue.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    name: OsString,
+    refreshed: LocalTime,
+}
+
+/// The contender before another one in the queue.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    /// Its ticket.
+    pub(crate) ticket: PathBuf,
+    /// Its process, if it is of this machine and its end can be seen.
+    pub(crate) pid: Option<u32>,
+}
+
+/// Whether anybody waits in the queue.
+pub(crate) fn is_empty(place: &Place) -> Result<bool, Error> {
+    names(place).map(|names| names.is_empty()).map_err(|e| failed(place, e))
+}
+
+impl Ticket {
+    /// Joins the queue at its end.
+    pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Self, Error> {
+        let now = place.env.now();
+        let arrived = stake.anchor.earliest(now).as_micros();
+        let mut name = OsString::from(format!("{arrived:0TIME_DIGITS$}"));
+        name.push(stake.claim.token.as_os_str());
+        let ticket = Self { name, refreshed: now };
+        ticket.put(place).map_err(|e| failed(place, e))?;
+        Ok(ticket)
+    }
+
+    fn path(&self, place: &Place) -> PathBuf {
+        place.path.queue().join(&self.name)
+    }
+
+    fn put(&self, place: &Place) -> io::Result<()> {
+        let queue = place.path.queue();
+        // Whoever leaves as the last takes the directory with him.
+        for _ in 0..64 {
+            match place.env.create(&self.path(place), b"", 0o644, &mut |_| None) {
+                // So made, and gone again by now.
+                Err(e) if is_gone(&e) => fence::make_directory(place, &queue).or_else(|e| gone_is_ok(Err(e)))?,
+                // The name is ours alone: it was made, and the reply was lost.
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
+                made => return made,
+            }
+        }
+        Err(ErrorKind::NotFound.into())
+    }
+
+    /// Tells the others that we still wait, now and then.
+    pub(crate) fn refresh(&mut self, place: &Place) -> Result<(), Error> {
+        let now = place.env.now();
+        if now.since(self.refreshed) < REFRESH_EVERY {
+            return Ok(());
+        }
+        self.refreshed = now;
+        match place.env.touch(&self.path(place)) {
+            // Taken for one of a contender that is no more.
+            Err(e) if is_gone(&e) => self.put(place),
+            touched => touched.map(drop),
+        }
+        .map_err(|e| failed(place, e))
+    }
+
+    /// Who is the next before us; `None` if it is our turn. Removes the tickets of those who do not wait any more.
+    pub(crate) fn ahead(&self, place: &Place, anchor: &Anchor) -> Result<Option<Ahead>, Error> {
+        let names = names(place).map_err(|e| failed(place, e))?;
+        for (name, claim) in names.iter().rev().filter(|(name, _)| *name < self.name) {
+            let ticket = place.path.queue().join(name);
+            if !is_over(place, &ticket, claim, anchor) {
+                return Ok(Some(Ahead { ticket, pid: place.living_process(claim) }));
+            }
+            tracing::debug!(ticket = %ticket.display(), "removed the ticket of a contender that is gone");
+            gone_is_ok(place.env.unlink(&ticket)).map_err(|e| failed(place, e))?;
+        }
+        Ok(None)
+    }
+
+    /// Leaves the queue.
+    pub(crate) fn leave(self, place: &Place) {
+        let left = gone_is_ok(place.env.unlink(&self.path(place)));
+        if let Err(e) = left {
+            tracing::warn!(ticket = %self.path(place).display(), error = %e, "a ticket is left over");
+        }
+        // Not empty: others wait.
+        let _ = place.env.rmdir(&place.path.queue());
+    }
+}
+
+/// The tickets and whose they are, in order. Other names are not ours.
+fn names(place: &Place) -> io::Result<Vec<(OsString, Claim)>> {
+    let names = match place.env.list(&place.path.queue()) {
+        Err(e) if is_gone(&e) => return Ok(Vec::new()),
+        names => names?,
+    };
+    let mut tickets: Vec<_> = names.into_iter().filter_map(|name| Some((claim(place, &name)?, name))).collect();
+    tickets.sort_unstable_by(|(_, one), (_, other)| one.cmp(other));
+    Ok(tickets.into_iter().map(|(claim, name)| (name, claim)).collect())
+}
+
+fn claim(place: &Place, name: &OsStr) -> Option<Claim> {
+    let (time, token) = bytes_of(name.as_ref()).split_at_checked(TIME_DIGITS)?;
+    time.iter().all(u8::is_ascii_digit).then(|| place.path.parse(token))?
+}
+
+/// Whether a contender is known not to wait any more.
+fn is_over(place: &Place, ticket: &std::path::Path, claim: &Claim, anchor: &Anchor) -> bool {
+    if place.liveness(claim) == Liveness::Dead {
+        return true;
+    }
+    let now = anchor.earliest(place.env.now());
+    // Gone already: whoever looks at the next one before it does no harm.
+    place.env.stat(ticket).map_or(true, |attr| now > attr.ctime + attr.ctime.rounding() + LIFETIME)
+}
+
+fn failed(place: &Place, e: io::Error) -> Error {
+    Error::io(&place.path.queue(), "queue up for the lock", e)
+}
