@@ -221,14 +221,19 @@ impl LockPath {
     fn parse_name(&self, name: &[u8]) -> Option<Claim> {
         let mut sep = [0; 4];
         let sep = self.separator.encode_utf8(&mut sep).as_bytes();
-        let end = name.windows(sep.len()).position(|at| at == sep)?;
-        if !os::is_same_name(&name[..end], bytes_of(self.name.as_ref())) {
+        // From the end: the guard's own name holds a separator.
+        let mut rest = name;
+        let mut last = || {
+            let at = rest.windows(sep.len()).rposition(|at| at == sep)?;
+            let part = std::str::from_utf8(&rest[at + sep.len()..]).ok()?;
+            rest = &rest[..at];
+            Some(part)
+        };
+        let (nonce, pid, host) = (last()?, last()?, last()?);
+        if !os::is_same_name(rest, bytes_of(self.name.as_ref())) {
             return None;
         }
-        let rest = std::str::from_utf8(&name[end + sep.len()..]).ok()?;
-        let mut parts = rest.split(self.separator);
-        let (host, pid, nonce) = (parts.next()?, parts.next()?, parts.next()?);
-        if parts.next().is_some() || host.is_empty() || !all_digits(pid) || !all_digits(nonce) {
+        if host.is_empty() || !all_digits(pid) || !all_digits(nonce) {
             return None;
         }
         let pid = pid.parse().ok()?;
