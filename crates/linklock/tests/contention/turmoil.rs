@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use linklock::{Error, Guard, Protocol, Wait};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use crate::common::{BOTH, Ground, LONG, long_ago, plant, say};
-use crate::diary::{self, Diary, Doing, Hold, now};
+use crate::common::{BOTH, Ground, LONG, long_ago, named, plant, say};
+use crate::diary::{self, Diary, Doing, Hold};
 use crate::settings::{Settings, told};
+use crate::system::{go_on, now, stop};
 
 const CROWD: usize = 12;
 const LASTS: Duration = Duration::from_secs(10);
@@ -148,7 +148,7 @@ impl Crowd {
                 panic!("process {} ended by itself, {status}: see above for what it found", member.child.id());
             }
             if member.stopped_until.is_some_and(|until| now() >= until) {
-                member.signal(Signal::CONT);
+                go_on(&member.child);
                 member.stopped_until = None;
             }
         }
@@ -165,8 +165,8 @@ impl Crowd {
         let pid = member.child.id();
         member.child.kill().unwrap();
         member.child.wait().unwrap();
-        let guard = std::fs::read_dir(self.ground.dir().join("lock|break")).into_iter().flatten().flatten();
-        let of_killed = format!("|{pid}|");
+        let guard = std::fs::read_dir(self.ground.dir().join(named("lock|break"))).into_iter().flatten().flatten();
+        let of_killed = named(&format!("|{pid}|"));
         self.guard_left |= guard.into_iter().any(|entry| entry.file_name().to_string_lossy().contains(&of_killed));
         self.killed.insert(pid);
         self.past.push((member.diary, pid));
@@ -175,9 +175,7 @@ impl Crowd {
 
     fn stop(&mut self, chosen: usize) {
         let member = &mut self.members[chosen];
-        member.signal(Signal::STOP);
-        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        waitid(WaitId::Pid(member.pid()), stopped).unwrap();
+        stop(&member.child);
         let may_be_long = self.settings.protocol == Protocol::Dir || member.doing() != Some(Doing::Releasing);
         let time = if may_be_long && self.rng.bool() {
             self.stops[1] += 1;
@@ -190,7 +188,7 @@ impl Crowd {
         if !may_be_long {
             // Not left to the next round of the driver.
             std::thread::sleep(Duration::from_millis(time));
-            member.signal(Signal::CONT);
+            go_on(&member.child);
             member.stopped_until = None;
         }
     }
@@ -199,7 +197,7 @@ impl Crowd {
     fn disperse(&mut self) {
         std::fs::write(self.stop_sign(), "").unwrap();
         for member in &self.members {
-            member.signal(Signal::CONT);
+            go_on(&member.child);
         }
         for mut member in self.members.drain(..) {
             let status = member.child.wait().unwrap();
@@ -221,8 +219,8 @@ impl Crowd {
         lock.acquire_with(&wait).unwrap().release().unwrap();
         let left = self.ground.names();
         for name in &left {
-            let of_killed = self.killed.iter().any(|pid| name.contains(&format!("|{pid}|")));
-            assert!(of_killed && name.contains("|elsewhere-"), "{name} is left over; {tally}");
+            let of_killed = self.killed.iter().any(|pid| name.contains(&named(&format!("|{pid}|"))));
+            assert!(of_killed && name.contains(&named("|elsewhere-")), "{name} is left over; {tally}");
         }
         say(&format!("turmoil, {tally}; {} claims are left over, all of killed processes of other hosts", left.len()));
     }
@@ -239,14 +237,6 @@ impl Drop for Crowd {
 }
 
 impl Member {
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).unwrap();
-    }
-
     fn doing(&self) -> Option<Doing> {
         diary::doing(&self.diary)
     }
