@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use linklock::{ErrorKind, Lock, Protocol, Wait};
 
-use crate::common::{BOTH, Ground, HOUR, LONG};
+use crate::common::{BOTH, Ground, HOUR, LONG, assert_names_holder, say};
 
 const SHORT: Duration = Duration::from_millis(30);
 const SHARE_READ_AND_WRITE: u32 = 3;
@@ -45,7 +45,7 @@ fn a_path_in_other_case_is_the_same_lock() {
         let at = |name: &str| Lock::builder(ground.dir().join(name)).protocol(protocol).build().unwrap();
         let guard = at("Job.Lock").acquire().unwrap();
         let error = at("jOB.lOCK").try_acquire().unwrap_err();
-        assert_eq!(error.holder().map(|h| &h.token), Some(guard.token()), "{protocol}: {error}");
+        assert_names_holder(&error, &guard);
         guard.release().unwrap();
         at("jOB.lOCK").try_acquire().unwrap().release().unwrap();
         assert_eq!(ground.names(), [""; 0], "{protocol}");
@@ -131,6 +131,7 @@ fn a_lock_whose_files_were_made_read_only_is_released_or_its_error_names_the_pat
         fs::set_permissions(&file, permissions.clone()).unwrap();
         // Wine 8, and Windows before version 1809, refuse to remove such a file.
         if let Err(e) = guard.release() {
+            say(&format!("{protocol}: this system keeps what is read-only: {e}"));
             assert!(e.to_string().contains(ground.lock().to_str().unwrap()), "{protocol}: {e}");
             #[expect(clippy::permissions_set_readonly_false, reason = "here it is no more than an attribute")]
             permissions.set_readonly(false);
