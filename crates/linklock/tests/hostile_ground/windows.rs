@@ -11,8 +11,6 @@ use crate::common::{BOTH, Ground, HOUR, LONG, assert_names_holder, say};
 
 const SHORT: Duration = Duration::from_millis(30);
 const SHARE_READ_AND_WRITE: u32 = 3;
-const DELETE_ON_CLOSE: u32 = 0x0400_0000;
-const DELETE: u32 = 0x0001_0000;
 
 #[test]
 fn a_name_that_windows_would_take_for_something_else_is_refused() {
@@ -103,11 +101,9 @@ fn a_lock_path_that_is_being_deleted_is_waited_for() {
     for protocol in BOTH {
         let ground = Ground::new();
         fs::write(ground.lock(), "").unwrap();
-        let mut options = OpenOptions::new();
-        options.access_mode(DELETE).share_mode(SHARE_READ_AND_WRITE | 4).custom_flags(DELETE_ON_CLOSE);
-        let (marked, kept) = (options.open(ground.lock()).unwrap(), File::open(ground.lock()).unwrap());
+        let kept = File::open(ground.lock()).unwrap();
         // From here on it is being deleted.
-        drop(marked);
+        fs::remove_file(ground.lock()).unwrap();
         let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
         let tried = lock.try_acquire().map(drop);
         // Windows from version 1809 on may remove the name at once.
