@@ -18,16 +18,17 @@ fn keepers() -> usize {
 }
 
 #[test]
-fn a_thousand_locks_are_kept_alive_by_one_thread() {
+fn many_locks_are_kept_alive_by_one_thread() {
     let ground = Ground::new();
-    // Under Wine, a thousand refreshes take their time.
-    let lifetime = Duration::from_secs(if cfg!(windows) { 10 } else { 2 });
+    let lifetime = Duration::from_secs(2);
+    // Under Wine, which looks for names in any case, each takes the longer the more there are.
+    let many = if cfg!(windows) { 50 } else { 1000 };
     let settings = |i: usize| {
         Settings::new(&ground.dir().join(format!("lock{i}")), BOTH[i % 2]).lifetime(lifetime).keep_alive(true)
     };
-    let guards: Vec<Guard> = (0..1000).map(|i| settings(i).lock().acquire().unwrap()).collect();
+    let guards: Vec<Guard> = (0..many).map(|i| settings(i).lock().acquire().unwrap()).collect();
     #[cfg(target_os = "linux")]
-    assert_eq!(keepers(), 1, "threads that keep a thousand locks");
+    assert_eq!(keepers(), 1, "threads that keep them");
     std::thread::sleep(3 * lifetime);
     for (i, guard) in guards.iter().enumerate() {
         guard.check().unwrap_or_else(|e| panic!("lock {i}: {e}"));

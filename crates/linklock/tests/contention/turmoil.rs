@@ -30,8 +30,11 @@ const LIFETIME: Duration = Duration::from_millis(250);
 const GRACE: Duration = Duration::from_millis(250);
 const SHORT_STOP: Duration = Duration::from_millis(50);
 const LONGEST_STOP: Duration = Duration::from_millis(900);
-/// For a slow machine, and for a waiter that is woken by its next poll alone.
-const SLACK: Duration = Duration::from_secs(4);
+/// For a slow machine, and for a waiter that is woken by its next poll alone. On Windows a name that is removed may be there
+/// for as long as somebody has it open, be he stopped.
+const SLACK: Duration = Duration::from_secs(if cfg!(windows) { 20 } else { 4 });
+/// How many holds show that the crowd was at work. Wine is slow.
+const HOLDS_LEAST: usize = if cfg!(windows) { 4 } else { 20 };
 /// How long others wait for a breaker that was killed at it, if they cannot tell that it is dead: the lifetime of the
 /// breakers' guard.
 const GUARD_LIFETIME: Duration = Duration::from_secs(15);
@@ -75,7 +78,7 @@ fn turmoil(protocol: Protocol) {
     }
     let (longest, since) = diary::longest_wait(&holds, start, end);
     assert!(longest < most, "nobody got the lock for {longest:?} since {:?}; {tally}", since - start);
-    assert!(holds.len() > 20, "the crowd was at work: {tally}");
+    assert!(holds.len() > HOLDS_LEAST, "the crowd was at work: {tally}");
     crowd.assert_cleared(&tally);
 }
 

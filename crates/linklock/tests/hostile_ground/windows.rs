@@ -3,11 +3,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use linklock::{ErrorKind, Lock, Protocol, Wait};
 
-use crate::common::{BOTH, Ground, HOUR, LONG, assert_names_holder, say};
+use crate::common::{BOTH, Ground, HOUR, LONG, assert_names_holder, plant, say};
 
 const SHORT: Duration = Duration::from_millis(30);
 const SHARE_READ_AND_WRITE: u32 = 3;
@@ -100,10 +100,11 @@ fn a_release_that_a_reader_is_in_the_way_of_can_be_tried_again() {
 fn a_lock_path_that_is_being_deleted_is_waited_for() {
     for protocol in BOTH {
         let ground = Ground::new();
-        fs::write(ground.lock(), "").unwrap();
-        let kept = File::open(ground.lock()).unwrap();
+        plant(protocol, &ground.lock(), SystemTime::now() + HOUR);
+        let file = held_file(protocol, &ground);
+        let kept = File::open(&file).unwrap();
         // From here on it is being deleted.
-        fs::remove_file(ground.lock()).unwrap();
+        fs::remove_file(&file).unwrap();
         let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
         let tried = lock.try_acquire().map(drop);
         // Windows from version 1809 on may remove the name at once.
@@ -112,7 +113,7 @@ fn a_lock_path_that_is_being_deleted_is_waited_for() {
         std::thread::sleep(SHORT);
         drop(kept);
         waiting.join().unwrap().unwrap_or_else(|e| panic!("{protocol}: {e}")).unwrap();
-        assert_eq!(ground.names(), [""; 0], "{protocol}");
+        assert!(!ground.lock().exists(), "{protocol}");
     }
 }
 

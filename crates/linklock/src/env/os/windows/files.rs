@@ -181,6 +181,13 @@ pub(super) fn rmdir(path: &Path) -> io::Result<()> {
     if attr_of(&dir)?.kind != FileKind::Directory {
         return Err(io::ErrorKind::NotADirectory.into());
     }
+    // The entry that was just removed may still be there, since somebody reads it.
+    for _ in 1..TRIES {
+        match delete(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => thread::sleep(BETWEEN_TRIES),
+            deleted => return deleted,
+        }
+    }
     delete(&dir)
 }
 
