@@ -95,10 +95,10 @@ impl ServerTime {
         u64::try_from(self.0 / 1_000).unwrap_or(0)
     }
 
-    /// How much later it may have been, if this is a ctime. It is rounded down: to the kernel's tick (10 ms at most), or to
-    /// as much as two seconds by file systems that store whole ones.
+    /// How much later it may have been, if this is a ctime. It is rounded down: to the kernel's tick (10 ms at most;
+    /// 15.6 ms on Windows), or to as much as two seconds by file systems that store whole ones.
     pub(crate) fn rounding(self) -> Duration {
-        if self.0 % 1_000_000_000 == 0 { Duration::from_secs(2) } else { Duration::from_millis(10) }
+        if self.0 % 1_000_000_000 == 0 { Duration::from_secs(2) } else { Duration::from_millis(16) }
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
     fn the_servers_clock_is_bounded_from_both_sides() {
         let now = LocalTime::from_nanos(16_000 * MS);
         assert_eq!(anchor().earliest(now), ServerTime::from_parts(1001, 500_000_000));
-        assert_eq!(anchor().latest(now), ServerTime::from_parts(1006, 510_000_000));
+        assert_eq!(anchor().latest(now), ServerTime::from_parts(1006, 516_000_000));
     }
 
     #[test]

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use super::turn::Turn;
 use super::{
-    Attempt, Break, CONTENT_LIMIT, Place, Protocol, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
+    Attempt, Break, CONTENT_LIMIT, Place, Protocol, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone,
+    is_refused,
 };
 use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, FileKind, Step};
@@ -53,6 +54,11 @@ pub(super) fn look(place: &Place, ours: bool) -> io::Result<Option<Seen>> {
 /// says, whichever is later.
 pub(super) fn expiry(attr: &Attr, lifetime: Duration) -> ServerTime {
     attr.mtime.max(attr.ctime + attr.ctime.rounding() + lifetime)
+}
+
+/// Whether the ctime of a file that was just made is one at all: some file systems, or those who serve them, have none.
+pub(super) fn tells_change(attr: &Attr) -> bool {
+    attr.ctime.since(attr.mtime) <= ROUNDING && attr.mtime.since(attr.ctime) <= ROUNDING
 }
 
 /// Whether a name is an NFS client's own: a file that was removed while a process of that client had it open, as a contender

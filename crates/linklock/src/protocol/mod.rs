@@ -405,7 +405,7 @@ impl Place {
             let lease = Lease::starting(env.now(), &anchor, self.lifetime);
             made = Some((attr.id, anchor, lease));
             // A dir lock lasts from its last change: to set the mtime too would be a request for nothing.
-            (self.protocol == Protocol::Link).then_some(lease.expiry)
+            (self.protocol == Protocol::Link || !dir::tells_change(attr)).then_some(lease.expiry)
         })?;
         let (id, anchor, lease) = made.ok_or_else(|| io::Error::other("the new file has no attributes"))?;
         Ok(Stake { claim, id, anchor, lease, fresh: true, fence: None })

@@ -18,7 +18,7 @@ pub(super) fn is_shared(dir: &Path) -> Option<bool> {
 ///
 /// Each release of a dir lock asks, so it must cost little: elsewhere than on NFS two calls, and on NFS no request to the
 /// server but the first time.
-pub(super) fn removes_by_name_alone(dir: &Path) -> bool {
+pub(in super::super) fn removes_by_name_alone(dir: &Path) -> bool {
     // Its number was NFS's when it was last seen; the list of mounts then says what it is now.
     static LAST_NFS: AtomicU64 = AtomicU64::new(u64::MAX);
     let Some(device) = device(dir) else { return true };
