@@ -62,7 +62,7 @@ def calls(section, field, directory):
         traced = [field.strace, "-f", "-qq", "-o", trace, *contestant.command(f"{directory}/{number}")]
         # The first command's answer marks where the cycles that count begin.
         subprocess.run(traced, input=f"cycles\t5\ncycles\t{CYCLES_TRACED}\n", text=True, check=True, capture_output=True)
-        answer = re.compile(r'write\(1, "\d+\\n"')
+        answer = re.compile(r'write\(1, "\d')
         lines = trace.read_text(errors="replace").splitlines()
         begin, end = [n for n, line in enumerate(lines) if answer.search(line)][:2]
         counted = [line for line in lines[begin + 1 : end] if re.search(r"^\d+ +\w+\(", line)]
