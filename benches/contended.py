@@ -7,7 +7,6 @@ import signal
 import statistics
 import subprocess
 import tempfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,7 @@ from measure import Company, Goal, hand_offs, percentile_99
 
 BLOCKS, HAND_OFFS_A_BLOCK = 10, 30
 # Of one that polls slowly, each of several pairs at once.
-HAND_OFFS_OF_A_PAIR = 8
+HAND_OFFS_OF_A_PAIR = 5
 PROGRAM_HAND_OFFS = 40
 GOAL_MEDIAN, GOAL_WORST = Goal(0.5, " ms"), Goal(5, " ms")
 
@@ -24,7 +23,7 @@ PROCESSES, TURNS, ROUNDS = 8, 50, 5
 HOLDS_US = (0, 2000)
 # Who pauses for seconds has one round, all such at once.
 SLOW = ("proper-lockfile", "liblockfile")
-LIMIT_S = 60
+LIMIT_S = 40
 GOAL_TURNS, GOAL_FAIRNESS = Goal(1.0), Goal(0.5, at_least=True)
 
 INTERRUPTS = 50
@@ -43,7 +42,11 @@ def local_hand_offs(table, field, contestants, directory):
     section = table.section("hand-off on one machine: median, 99th percentile", "the slowest of all, in ms")
     millis = {c.name: [] for c in contestants}
     with Company() as company:
-        pairs = [(c, [company.start(c, f"{directory}/{c.name}{n}") for _ in "ab"]) for c in contestants for n in range(c.pairs or 1)]
+        pairs = [
+            (c, [company.start(c, f"{directory}/{c.name}{n}") for _ in "ab"])
+            for c in contestants
+            for n in range(c.pairs or 1)
+        ]
         quick = [(c, pair) for c, pair in pairs if not c.pairs]
         for _ in range(BLOCKS):
             for contestant, pair in quick:
@@ -107,12 +110,10 @@ def turns(table, field, contestants, directory):
         for round_ in range(ROUNDS):
             for contestant in quick:
                 note_turns(contestant, f"{directory}/{hold_us}-{round_}", hold_us, seconds, fairness)
-        slow = [threading.Thread(target=note_turns, args=(c, f"{directory}/{hold_us}-{n}-slow", hold_us, seconds, fairness))
-                for n, c in enumerate(contestants) if c not in quick]
-        for thread in slow:
-            thread.start()
-        for thread in slow:
-            thread.join()
+        with ThreadPoolExecutor(len(SLOW)) as threads:
+            for contestant in contestants:
+                if contestant not in quick:
+                    threads.submit(note_turns, contestant, f"{directory}/{hold_us}", hold_us, seconds, fairness)
         for name in seconds:
             add_turns(section, name, seconds[name], fairness[name], hold_us, seconds.get("fasteners"))
 
