@@ -19,7 +19,7 @@ HAND_OFFS_OF_A_PAIR = 5
 PROGRAM_HAND_OFFS = 40
 GOAL_MEDIAN, GOAL_WORST = Goal(0.5, " ms"), Goal(5, " ms")
 
-PROCESSES, TURNS, ROUNDS = 8, 50, 5
+PROCESSES, TURNS, ROUNDS = 8, 50, 3
 HOLDS_US = (0, 2000)
 # Who pauses for seconds has one round, all such at once.
 SLOW = ("proper-lockfile", "liblockfile")
@@ -159,6 +159,8 @@ def interrupts(table, field, _, directory):
     for contestant in field.chosen("linklock Python"):
         with Company() as company:
             holder, waiter = (company.start(contestant, f"{directory}/lock") for _ in "ab")
+            # Python has begun, and heeds signals as the contestant does.
+            waiter.ask("cycles", 1)
             holder.ask("acquire")
             millis = []
             for _ in range(INTERRUPTS):
