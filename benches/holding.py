@@ -27,19 +27,19 @@ def run(table, field):
         there = [(f"{c.name}, of another machine", c, f"{directory}/far{n}", "elsewhere") for n, c in ours]
         threads = [threading.Thread(target=recover, args=(recoveries, *args)) for args in here + there]
         keepers = table.section(f"{LOCKS} locks kept alive for a minute: threads; processor; memory")
-        for thread in threads:
-            thread.start()
-        keep(keepers, field.chosen(*KEEPERS), directory)
+        keep(keepers, field.chosen(*KEEPERS), directory, threads)
         for thread in threads:
             thread.join()
     add_recoveries(table, recoveries)
 
 
-def keep(section, contestants, directory):
+def keep(section, contestants, directory, meanwhile):
     with Company() as company:
         peers = {c.name: company.start(c, f"{directory}/kept-{c.name}") for c in contestants}
         for peer in peers.values():
             peer.ask("keep", LOCKS)
+        for thread in meanwhile:
+            thread.start()
         before = {name: cpu_s(peer.pid) for name, peer in peers.items()}
         time.sleep(MINUTE_S)
         for name, peer in peers.items():
