@@ -1,4 +1,4 @@
-"""What the benchmarks share: tables of figures, rounds that alternate, and hand-offs."""
+"""What the benchmarks share: the table and its goals, ratios, hand-offs, and what a process has used."""
 
 import random
 import statistics
@@ -7,37 +7,77 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-INTEROP = ROOT / "tests/interop"
-sys.path.insert(0, str(INTEROP))
+sys.path.insert(0, str(ROOT / "tests/interop"))
 from peers import Peer
 
 
-class Table:
-    HEADINGS = ("what", "ours", "peer", "its figure", "ratio", "target", "")
+class Goal:
+    """What a figure, or a ratio, is to reach."""
 
-    def __init__(self):
-        self.rows = [self.HEADINGS]
+    def __init__(self, limit, unit="", at_least=False):
+        self.limit, self.unit, self.at_least = limit, unit, at_least
 
-    def add(self, what, ours, peer="", figure="", ratio=None, target=None, compared=None):
-        """`compared` is what the target is about: the ratio, if nothing else is given."""
+    def __str__(self):
+        return f"{'>=' if self.at_least else '<='} {self.limit:g}{self.unit}"
+
+    def is_met(self, figure):
+        return figure >= self.limit if self.at_least else figure <= self.limit
+
+
+class Row:
+    def __init__(self, name, shown, figure=None, ratio=None, goal=None, compared=None):
+        """`compared` is what the goal is about: the ratio, if nothing else is given."""
+        self.name, self.shown, self.figure, self.ratio, self.goal = name, shown, figure, ratio, goal
         compared = ratio if compared is None else compared
-        verdict = "" if target is None else "met" if compared <= target else "MISSED"
-        ratio = "" if ratio is None else f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
-        self.rows.append((what, ours, peer, figure, ratio, "" if target is None else f"<= {target}", verdict))
+        self.verdict = "" if goal is None else "met" if goal.is_met(compared) else "MISSED"
 
-    def not_measured(self, what, why):
-        self.rows.append((what, f"not measured: {why}", "", "", "", "", ""))
+    def cells(self):
+        ratio = "" if self.ratio is None else f"{self.ratio:.2f}" if self.ratio >= 0.1 else f"{self.ratio:.2g}"
+        return (f"  {self.name}", self.shown, ratio, str(self.goal or ""), self.verdict)
 
-    def print(self):
-        short = [row for row in self.rows if not row[1].startswith("not measured")]
-        widths = [max(len(row[column]) for row in short) for column in range(len(self.HEADINGS))]
-        widths[0] = max(len(row[0]) for row in self.rows)
-        for row in self.rows:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+class Section:
+    """One kind of work, and what each contestant needed for it."""
+
+    def __init__(self, title, against=""):
+        self.title, self.against, self.rows = title, against, []
+
+    def add(self, *args, **options):
+        self.rows.append(Row(*args, **options))
+
+    def not_measured(self, name, why):
+        self.rows.append(Row(name, f"not measured: {why}"))
+
+    def figure_of(self, name):
+        return next((row.figure for row in self.rows if row.name == name), None)
+
+
+class Table:
+    def __init__(self):
+        self.sections = []
+
+    def section(self, title, against=""):
+        self.sections.append(Section(title, against))
+        return self.sections[-1]
+
+    def lines(self):
+        rows = [row.cells() for section in self.sections for row in section.rows]
+        measured = [row for row in rows if not row[1].startswith("not measured")]
+        widths = [max((len(row[column]) for row in measured), default=0) for column in range(5)]
+        for section in self.sections:
+            yield f"{section.title}" + (f"; ratios: {section.against}" if section.against else "")
+            for row in section.rows:
+                cells = row.cells()
+                yield "  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip()
+            yield ""
 
 
 def median_ratio(ours, theirs):
     return statistics.median(a / b for a, b in zip(ours, theirs))
+
+
+def percentile_99(figures):
+    return statistics.quantiles(figures, n=100, method="inclusive")[98]
 
 
 def file_system(directory):
@@ -64,5 +104,33 @@ def hand_offs(pair, number, figures):
     holder.ask("release")
 
 
-def pair_of(kind, *command):
-    return [Peer(kind, *command), Peer(kind, *command)]
+class Company:
+    """Contestants in processes of their own, which end with the block."""
+
+    def __init__(self):
+        self.peers = []
+
+    def start(self, contestant, path, *more):
+        self.peers.append(Peer(contestant.name, *contestant.command(path, *more)))
+        return self.peers[-1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for peer in self.peers:
+            peer.process.kill()
+        for peer in self.peers:
+            peer.process.wait()
+
+
+def cpu_s(pid):
+    """The processor time that all threads of a process have used, to the nanosecond."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
+
+def status_of(pid, field):
+    """A number from /proc/PID/status."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))

@@ -9,7 +9,8 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use linklock::{Builder, Error, Lock};
+use floor::{DirFloor, LinkFloor};
+use linklock::{Builder, Error, Lock, Protocol};
 
 /// Where to measure, and what to call it.
 const PLACES: [(&str, &str); 2] = [("tmpfs", "/dev/shm"), ("disk", env!("CARGO_TARGET_TMPDIR"))];
@@ -29,12 +30,19 @@ fn build(lock: Builder) -> Lock {
 
 fn cycle(c: &mut Criterion) {
     in_all_places(|place, dir| {
-        let lock = build(Lock::builder(format!("{dir}/lock")));
-        let acquire_and_release = || -> Result<(), Error> { Ok(lock.acquire()?.release()?) };
-        let mut floor = floor::Floor::new(dir);
         let mut group = c.benchmark_group(format!("cycle/{place}"));
-        group.bench_function("floor", |b| b.iter(|| floor.cycle().expect("a cycle of the floor")));
-        group.bench_function("linklock", |b| b.iter(|| acquire_and_release().expect("a lock that nobody else wants")));
+        let mut link_floor = LinkFloor::new(&format!("{dir}/floor"));
+        let mut link_floor = || link_floor.claim().and_then(|()| link_floor.give_back());
+        group.bench_function("link floor", |b| b.iter(|| link_floor().expect("a cycle of the floor")));
+        let mut dir_floor = DirFloor::new(&format!("{dir}/floor"));
+        let mut dir_floor = || dir_floor.claim().and_then(|()| dir_floor.give_back());
+        group.bench_function("dir floor", |b| b.iter(|| dir_floor().expect("a cycle of the floor")));
+        for protocol in [Protocol::Link, Protocol::Dir] {
+            let lock = build(Lock::builder(format!("{dir}/lock")).protocol(protocol));
+            let cycle = || -> Result<(), Error> { Ok(lock.acquire()?.release()?) };
+            let name = protocol.to_string();
+            group.bench_function(name, |b| b.iter(|| cycle().expect("a lock that nobody else wants")));
+        }
         group.finish();
     });
 }

@@ -6,7 +6,7 @@
 //! the process's namespaces, 16 of a hash of the process's start time, 23 of a counter with a random start.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::env::{Env, os};
@@ -16,6 +16,7 @@ const COUNTER_BITS: u32 = 23;
 const START_BITS: u32 = 16;
 const BOOT_BITS: u32 = 24;
 const NONCE_DIGITS: usize = 20;
+const PID_DIGITS_MOST: usize = 10;
 const GUARD: &str = "break";
 const FENCE: &str = "fence";
 const QUEUE: &str = "queue";
@@ -187,7 +188,11 @@ impl LockPath {
 
     /// Where a claim, or anything else with a token's name, stands.
     pub(crate) fn beside(&self, token: &Token) -> PathBuf {
-        self.dir.join(&token.0)
+        // In one allocation: every cycle asks several times.
+        let mut path = PathBuf::with_capacity(self.dir.as_os_str().len() + 1 + token.0.len());
+        path.push(&self.dir);
+        path.push(&token.0);
+        path
     }
 
     pub(crate) fn check_host(&self, host: &str) -> Result<(), Error> {
@@ -210,8 +215,12 @@ impl LockPath {
     pub(crate) fn new_claim(&self, env: &dyn Env, host: &str, pid: u32, fingerprint: Option<Fingerprint>) -> Claim {
         let nonce =
             fingerprint.map_or(0, Fingerprint::to_bits) << COUNTER_BITS | u64::from(env.serial() % (1 << COUNTER_BITS));
-        let mut name = self.name.clone();
-        name.push(format!("{s}{host}{s}{pid}{s}{nonce:0NONCE_DIGITS$}", s = self.separator));
+        let s = self.separator;
+        let room = self.name.len() + 3 * s.len_utf8() + host.len() + PID_DIGITS_MOST + NONCE_DIGITS;
+        let mut name = OsString::with_capacity(room);
+        name.push(&self.name);
+        // To write to a string does not fail.
+        let _ = write!(name, "{s}{host}{s}{pid}{s}{nonce:0NONCE_DIGITS$}");
         Claim { token: Token(name), host: host.into(), pid, fingerprint }
     }
 

@@ -1,35 +1,79 @@
-//! The floor: the file-system calls without which nothing can be claimed and linked, and nothing else.
+//! The floors: the file-system calls without which nothing can be claimed and put in place, and nothing else. Names are as
+//! long as those of linklock's claims, and as much used once.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-pub(crate) struct Floor {
+/// Create, write, close, link; unlink, unlink.
+pub(crate) struct LinkFloor {
     lock: PathBuf,
-    claim: String,
+    claim: Name,
+}
+
+impl LinkFloor {
+    pub(crate) fn new(lock: &str) -> Self {
+        Self { lock: lock.into(), claim: Name::new(lock) }
+    }
+
+    pub(crate) fn claim(&mut self) -> io::Result<()> {
+        let claim = self.claim.next()?;
+        let mut file = fs::File::create_new(claim)?;
+        file.write_all(claim.as_bytes())?;
+        drop(file);
+        fs::hard_link(claim, &self.lock)
+    }
+
+    pub(crate) fn give_back(&mut self) -> io::Result<()> {
+        fs::remove_file(&self.lock)?;
+        fs::remove_file(&self.claim.text)
+    }
+}
+
+/// Mkdir, create, close, rename; unlink, rmdir.
+pub(crate) struct DirFloor {
+    lock: PathBuf,
+    claim: Name,
+    entry: PathBuf,
+}
+
+impl DirFloor {
+    pub(crate) fn new(lock: &str) -> Self {
+        Self { lock: lock.into(), claim: Name::new(lock), entry: PathBuf::new() }
+    }
+
+    pub(crate) fn claim(&mut self) -> io::Result<()> {
+        let claim = PathBuf::from(self.claim.next()?);
+        let name = claim.file_name().unwrap_or_default();
+        fs::create_dir(&claim)?;
+        fs::File::create_new(claim.join(name))?;
+        self.entry = self.lock.join(name);
+        fs::rename(&claim, &self.lock)
+    }
+
+    pub(crate) fn give_back(&mut self) -> io::Result<()> {
+        fs::remove_file(&self.entry)?;
+        fs::remove_dir(&self.lock)
+    }
+}
+
+struct Name {
+    text: String,
     stem: usize,
     nonce: u64,
 }
 
-impl Floor {
-    /// In this directory, with names as long as those of linklock's claims, and as much used once.
-    pub(crate) fn new(dir: &str) -> Self {
-        let lock = format!("{dir}/floor");
-        let claim = format!("{lock}|host|{}|", std::process::id());
-        Self { lock: lock.into(), stem: claim.len(), claim, nonce: 0 }
+impl Name {
+    fn new(lock: &str) -> Self {
+        let text = format!("{lock}|host|{}|", std::process::id());
+        Self { stem: text.len(), text, nonce: 0 }
     }
 
-    /// Create, write, close, link, unlink, unlink.
-    pub(crate) fn cycle(&mut self) -> io::Result<()> {
+    fn next(&mut self) -> io::Result<&str> {
         self.nonce += 1;
-        self.claim.truncate(self.stem);
-        write!(self.claim, "{:020}", self.nonce).map_err(io::Error::other)?;
-        let mut file = fs::File::create_new(&self.claim)?;
-        file.write_all(self.claim.as_bytes())?;
-        drop(file);
-        fs::hard_link(&self.claim, &self.lock)?;
-        fs::remove_file(&self.lock)?;
-        fs::remove_file(&self.claim)
+        self.text.truncate(self.stem);
+        write!(self.text, "{:020}", self.nonce).map_err(io::Error::other)?;
+        Ok(&self.text)
     }
 }

@@ -289,5 +289,8 @@ fn to_pid(pid: u32) -> Option<Pid> {
 
 #[expect(clippy::disallowed_methods, reason = "this is the place for it")]
 fn fs_read(path: &str) -> Option<Vec<u8>> {
-    fs::read(path).ok()
+    // Room for all that /proc has to say at once, and no question for a size, which its files do not have.
+    let mut content = Vec::with_capacity(4096);
+    fs::File::open(path).ok()?.take(u64::MAX).read_to_end(&mut content).ok()?;
+    Some(content)
 }

@@ -1,0 +1,136 @@
+"""A contestant in benches/compare that is written in Python: contestant.rs says what it is told and what it answers.
+
+    contestant.py KIND PATH
+
+A wait that Ctrl-C ends is answered with `interrupted`, when.
+"""
+
+import ctypes
+import itertools
+import sys
+import time
+
+
+class Methods:
+    """A lock of which each library calls the two doings by other names."""
+
+    def __init__(self, lock, acquire="acquire", release="release"):
+        self.acquire = getattr(lock, acquire)
+        self.release = getattr(lock, release)
+
+
+class LibLockFile:
+    """liblockfile by its C interface: with the holder's pid, and as many tries as it takes."""
+
+    WITH_PID = 16
+
+    def __init__(self, path):
+        self._library = ctypes.CDLL("liblockfile.so.1")
+        self._path = path.encode()
+
+    def acquire(self):
+        error = self._library.lockfile_create(self._path, 1_000_000, self.WITH_PID)
+        if error:
+            raise OSError(f"lockfile_create: {error}")
+
+    def release(self):
+        error = self._library.lockfile_remove(self._path)
+        if error:
+            raise OSError(f"lockfile_remove: {error}")
+
+
+class Flock:
+    def __init__(self, path):
+        import fcntl
+
+        file = open(path, "w")
+        self.acquire = lambda: fcntl.flock(file, fcntl.LOCK_EX)
+        self.release = lambda: fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def lock_of(kind, path, keep_alive=False):
+    """Each is imported only where it takes part."""
+    match kind:
+        case "linklock" | "linklock-dir":
+            from linklock import Lock
+
+            protocol = "dir" if kind == "linklock-dir" else "link"
+            return Methods(Lock(path, keep_alive=keep_alive, protocol=protocol), "lock", "unlock")
+        case "flufl.lock":
+            from flufl.lock import Lock
+
+            return Methods(Lock(path), "lock", "unlock")
+        case "filelock-soft":
+            from filelock import SoftFileLock
+
+            return Methods(SoftFileLock(path))
+        case "filelock-lease":
+            from filelock import SoftFileLease
+
+            return Methods(SoftFileLease(path))
+        case "filelock-flock":
+            from filelock import FileLock
+
+            return Methods(FileLock(path))
+        case "fasteners":
+            from fasteners import InterProcessLock
+
+            return Methods(InterProcessLock(path))
+        case "liblockfile":
+            return LibLockFile(path)
+        case "flock":
+            return Flock(path)
+    raise SystemExit(f"{kind}: no such kind here")
+
+
+def take_turns(lock, number, hold_us, file):
+    for _ in range(number):
+        lock.acquire()
+        with open(file) as f:
+            count = int(f.read())
+        with open(file, "w") as f:
+            f.write(str(count + 1))
+        if hold_us:
+            time.sleep(hold_us / 1e6)
+        lock.release()
+
+
+def obey(kind, path, lock, kept, command, *args):
+    match command:
+        case "cycles":
+            number = int(args[0])
+            started = time.perf_counter_ns()
+            for _ in itertools.repeat(None, number):
+                lock.acquire()
+                lock.release()
+            return [(time.perf_counter_ns() - started) // number]
+        case "acquire":
+            lock.acquire()
+            return ["acquired", time.time_ns()]
+        case "release":
+            began = time.time_ns()
+            lock.release()
+            return ["released", began]
+        case "turns":
+            take_turns(lock, int(args[0]), int(args[1]), args[2])
+            return ["done", time.time_ns()]
+        case "keep":
+            for n in range(int(args[0])):
+                kept.append(lock_of(kind, f"{path}{n}", keep_alive=True))
+                kept[-1].acquire()
+            return ["kept"]
+    raise SystemExit(f"{command}: not a command")
+
+
+def main():
+    kind, path = sys.argv[1:]
+    lock, kept = lock_of(kind, path), []
+    for line in sys.stdin:
+        try:
+            answer = obey(kind, path, lock, kept, *line.rstrip("\n").split("\t"))
+        except KeyboardInterrupt:
+            answer = ["interrupted", time.time_ns()]
+        print(*answer, sep="\t", flush=True)
+
+
+main()

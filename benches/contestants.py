@@ -1,0 +1,132 @@
+"""Who takes part: linklock in all its forms, the floors, and the peers that this machine has or can install."""
+
+import os
+import platform
+import shutil
+import subprocess
+
+from measure import ROOT
+from peers import CannotRun, cargo, last_line, package_python, pip, target_dir
+
+# psutil is what filelock asks about processes with.
+PYTHON_PEERS = ("flufl.lock", "filelock", "fasteners", "psutil")
+BENCHES = ROOT / "benches"
+
+
+class Contestant:
+    """One that speaks contestant.rs's language. `pairs`: so many at once measure the hand-off of one that polls slowly."""
+
+    def __init__(self, name, *words, pairs=0):
+        self.name, self.words, self.pairs = name, words, pairs
+
+    def command(self, path, *more):
+        return [*self.words, path, *more]
+
+
+class Field:
+    """All contestants by name, the programs, and why others are missing."""
+
+    def __init__(self):
+        self.target = target_dir()
+        self.by_name, self.missing = {}, {}
+        self.programs = build_programs(self.target)
+        self._add_rust()
+        self._add_python()
+        self._add_liblockfile()
+        self._add_node()
+        self.flock, self.strace = self.program("flock"), self.program("strace")
+        self.dotlockfile = self.program("dotlockfile")
+
+    def chosen(self, *names):
+        """Those of these names that are here; all without a name."""
+        return [self.by_name[name] for name in names or self.by_name if name in self.by_name]
+
+    def program(self, name):
+        found = shutil.which(name) or (install_with_apt(name) and shutil.which(name))
+        if not found:
+            self.missing[name] = "not installed, and apt-get could not be asked"
+        return found
+
+    def _add(self, name, *words, **options):
+        self.by_name[name] = Contestant(name, *words, **options)
+
+    def _add_rust(self):
+        cargo("build", "--quiet", "--release", "--package", "linklock", "--example", "contestant")
+        rust = self.target / "release/examples/contestant"
+        for name, kind in {
+            "floor of link": "link-floor",
+            "floor of dir": "dir-floor",
+            "linklock link": "link",
+            "linklock dir": "dir",
+            "File::lock": "flock",
+        }.items():
+            self._add(name, rust, kind)
+
+    def _add_python(self):
+        try:
+            self.python = package_python(self.target)
+            pip(self.python, "install", "--quiet", *PYTHON_PEERS, why="pip could not install the peers in Python")
+        except CannotRun as e:
+            self.python = None
+            self.missing["linklock in Python, flufl.lock, filelock, fasteners"] = str(e)
+            return
+        for name, kind, pairs in (
+            ("linklock Python", "linklock", 0),
+            ("linklock Python dir", "linklock-dir", 0),
+            ("flufl.lock", "flufl.lock", 12),
+            ("filelock soft", "filelock-soft", 4),
+            ("filelock lease", "filelock-lease", 4),
+            ("filelock flock", "filelock-flock", 4),
+            ("fasteners", "fasteners", 4),
+        ):
+            self._add(name, self.python, BENCHES / "contestant.py", kind, pairs=pairs)
+
+    def _add_liblockfile(self):
+        python = self.python or shutil.which("python3")
+        if has_library(python) or install_with_apt("liblockfile1") and has_library(python):
+            self._add("liblockfile", python, BENCHES / "contestant.py", "liblockfile", pairs=8)
+        else:
+            self.missing["liblockfile"] = "not installed, and apt-get could not be asked"
+
+    def _add_node(self):
+        node, npm = shutil.which("node"), shutil.which("npm")
+        if not (node and npm):
+            self.missing["proper-lockfile"] = "no node or no npm"
+            return
+        here = self.target / "node"
+        here.mkdir(parents=True, exist_ok=True)
+        if not (here / "node_modules/proper-lockfile").is_dir():
+            command = [npm, "install", "--silent", "--prefix", here, "proper-lockfile@4"]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            if done.returncode:
+                self.missing["proper-lockfile"] = f"npm could not install it: {last_line(done.stdout + done.stderr)}"
+                return
+        packages = f"NODE_PATH={here / 'node_modules'}"
+        self._add("proper-lockfile", "env", packages, node, BENCHES / "contestant.js", pairs=8)
+
+
+def build_programs(target):
+    """The program, linked statically, as README says to install it, and as cargo builds it by itself."""
+    program = ("build", "--quiet", "--release", "--package", "linklock-cli")
+    cargo(*program)
+    triple = f"{platform.machine()}-unknown-linux-gnu"
+    cargo(*program, "--target", triple, "--config", 'build.rustflags=["-Ctarget-feature=+crt-static"]')
+    return {
+        "linklock run": target / triple / "release/linklock",
+        "linklock run, dynamic": target / "release/linklock",
+    }
+
+
+def has_library(python):
+    asked = "import ctypes; ctypes.CDLL('liblockfile.so.1')"
+    return python and subprocess.run([python, "-c", asked], capture_output=True).returncode == 0
+
+
+def install_with_apt(name):
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return False
+    package = {"flock": "util-linux", "dotlockfile": "liblockfile-bin"}.get(name, name)
+    print(f"installing {package} with apt-get", flush=True)
+    subprocess.run(["apt-get", "update", "--quiet=2"])
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    return subprocess.run(["apt-get", "install", "--quiet=2", "--yes", package], env=quiet).returncode == 0

@@ -1,0 +1,72 @@
+"""Holders: a thousand locks kept alive for a minute, and what comes after a holder that was killed. All at once: it is
+mostly waiting."""
+
+import signal
+import tempfile
+import threading
+import time
+
+from measure import Company, Goal, cpu_s, status_of
+
+LOCKS, MINUTE_S = 1000, 60
+KEEPERS = ("linklock link", "linklock dir", "linklock Python", "filelock lease", "proper-lockfile")
+
+# Who looks for dead holders, or for old locks, within these seconds; the others are not waited for any longer.
+PATIENCE_S = 60
+GOAL_SAME_MACHINE = Goal(100, " ms")
+# The holder is killed this long after it got the lock.
+HELD_S = 1
+LIFETIME_AND_GRACE_S = 25 - HELD_S
+
+
+def run(table, field):
+    with tempfile.TemporaryDirectory(prefix="linklock-compare-") as directory:
+        recoveries = {}
+        here = [(c.name, c, f"{directory}/{n}") for n, c in enumerate(field.chosen()) if not c.name.startswith("floor")]
+        ours = enumerate(field.chosen("linklock link", "linklock dir"))
+        there = [(f"{c.name}, of another machine", c, f"{directory}/far{n}", "elsewhere") for n, c in ours]
+        threads = [threading.Thread(target=recover, args=(recoveries, *args)) for args in here + there]
+        keepers = table.section(f"{LOCKS} locks kept alive for a minute: threads; processor; memory")
+        keep(keepers, field.chosen(*KEEPERS), directory, threads)
+        for thread in threads:
+            thread.join()
+    add_recoveries(table, recoveries)
+
+
+def keep(section, contestants, directory, meanwhile):
+    with Company() as company:
+        peers = {c.name: company.start(c, f"{directory}/kept-{c.name}") for c in contestants}
+        for peer in peers.values():
+            peer.ask("keep", LOCKS)
+        for thread in meanwhile:
+            thread.start()
+        before = {name: cpu_s(peer.pid) for name, peer in peers.items()}
+        time.sleep(MINUTE_S)
+        for name, peer in peers.items():
+            used = (cpu_s(peer.pid) - before[name]) / MINUTE_S * 100
+            threads, memory = status_of(peer.pid, "Threads"), status_of(peer.pid, "VmRSS") / 1024
+            section.add(name, f"{threads}; {used:.2f} %; {memory:.0f} MB", used)
+
+
+def recover(recoveries, name, contestant, path, *host):
+    """How long after the holder was killed a waiter has its lock, in milliseconds; None if it does not get it."""
+    with Company() as company:
+        holder, waiter = company.start(contestant, path), company.start(contestant, path, *host)
+        holder.ask("acquire")
+        waiter.tell("acquire")
+        time.sleep(HELD_S)
+        holder.process.send_signal(signal.SIGKILL)
+        killed = time.time_ns()
+        recoveries[name] = None if waiter.is_silent_for(PATIENCE_S) else (int(waiter.answer()[1]) - killed) / 1e6
+
+
+def add_recoveries(table, recoveries):
+    section = table.section("recovery of a killed holder's lock", f"the {LIFETIME_AND_GRACE_S} s that were left of lifetime and grace")
+    for name, millis in sorted(recoveries.items(), key=lambda item: item[1] or float("inf")):
+        if millis is None:
+            section.add(name, f"not after {PATIENCE_S} s")
+        elif millis < 10_000:
+            goal = GOAL_SAME_MACHINE if name.startswith("linklock") else None
+            section.add(name, f"{millis:.1f} ms", millis, None, goal, compared=millis)
+        else:
+            section.add(name, f"{millis / 1000:.2f} s", millis, millis / 1000 / LIFETIME_AND_GRACE_S)

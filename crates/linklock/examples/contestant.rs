@@ -1,0 +1,180 @@
+//! A contestant in `benches/compare`: it does what its standard input says, as contestant.py and contestant.js do there.
+//!
+//! ```text
+//! contestant KIND PATH [HOST]
+//! ```
+//!
+//! KIND is `link`, `dir`, `flock` (what the standard library's `File::lock` calls), or one of the floors `link-floor` and
+//! `dir-floor`, which only cycle. HOST is another name for this machine: then a holder here is one elsewhere. Each line
+//! holds a command, its words separated by tabs, and gets one line in answer.
+//!
+//! | command | answer |
+//! | --- | --- |
+//! | `cycles`, n | the nanoseconds that one of n cycles of acquire and release took |
+//! | `acquire` | `acquired`, when, in nanoseconds of the wall clock |
+//! | `release` | `released`, when the release began |
+//! | `turns`, n, µs, file | `done`, when, after n turns: acquire, increment the file's number, hold for so long, release |
+//! | `keep`, n | `kept`, once n locks are kept alive, at PATH with a number behind it |
+#![allow(clippy::disallowed_methods, reason = "this is a program, not the library: it asks the system itself")]
+
+#[path = "../benches/support/floor.rs"]
+mod floor;
+
+use std::error::Error;
+use std::io::{self, BufRead, Write};
+use std::time::{Duration, Instant, SystemTime};
+use std::{env, fs, thread};
+
+use floor::{DirFloor, LinkFloor};
+use linklock::{Guard, Lock, Protocol};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let [kind, path, host @ ..] = args.as_slice() else { return Err("usage: contestant KIND PATH [HOST]".into()) };
+    let mut contestant: Box<dyn Contestant> = match kind.as_str() {
+        "link" => Box::new(Linklock::new(Protocol::Link, path, host)?),
+        "dir" => Box::new(Linklock::new(Protocol::Dir, path, host)?),
+        "link-floor" => Box::new(LinkFloor::new(path)),
+        "dir-floor" => Box::new(DirFloor::new(path)),
+        #[cfg(unix)]
+        "flock" => Box::new(Flock::new(path)?),
+        _ => return Err(format!("{kind}: no such kind here").into()),
+    };
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        let words: Vec<&str> = line.split('\t').collect();
+        writeln!(io::stdout(), "{}", obey(contestant.as_mut(), &words)?)?;
+    }
+    Ok(())
+}
+
+fn obey(contestant: &mut dyn Contestant, words: &[&str]) -> Outcome<String> {
+    Ok(match words {
+        ["cycles", number] => {
+            let number: u32 = number.parse()?;
+            let started = Instant::now();
+            for _ in 0..number {
+                contestant.acquire()?;
+                contestant.release()?;
+            }
+            (started.elapsed().as_nanos() / u128::from(number)).to_string()
+        }
+        ["acquire"] => {
+            contestant.acquire()?;
+            format!("acquired\t{}", now_ns()?)
+        }
+        ["release"] => {
+            let began = now_ns()?;
+            contestant.release()?;
+            format!("released\t{began}")
+        }
+        ["turns", number, hold_us, file] => {
+            let hold = Duration::from_micros(hold_us.parse()?);
+            for _ in 0..number.parse()? {
+                contestant.acquire()?;
+                let count: u64 = fs::read_to_string(file)?.parse()?;
+                fs::write(file, (count + 1).to_string())?;
+                if !hold.is_zero() {
+                    thread::sleep(hold);
+                }
+                contestant.release()?;
+            }
+            format!("done\t{}", now_ns()?)
+        }
+        ["keep", number] => {
+            contestant.keep(number.parse()?)?;
+            "kept".into()
+        }
+        _ => return Err(format!("not a command: {words:?}").into()),
+    })
+}
+
+trait Contestant {
+    fn acquire(&mut self) -> Outcome<()>;
+    fn release(&mut self) -> Outcome<()>;
+    fn keep(&mut self, _: u32) -> Outcome<()> {
+        Err("keeps nothing alive".into())
+    }
+}
+
+struct Linklock {
+    lock: Lock,
+    protocol: Protocol,
+    guard: Option<Guard>,
+    kept: Vec<Guard>,
+}
+
+impl Linklock {
+    fn new(protocol: Protocol, path: &str, host: &[String]) -> Outcome<Self> {
+        let builder = Lock::builder(path).protocol(protocol);
+        let lock = host.iter().fold(builder, |builder, host| builder.host(host)).build()?;
+        Ok(Self { lock, protocol, guard: None, kept: Vec::new() })
+    }
+}
+
+impl Contestant for Linklock {
+    fn acquire(&mut self) -> Outcome<()> {
+        self.guard = Some(self.lock.acquire()?);
+        Ok(())
+    }
+
+    fn release(&mut self) -> Outcome<()> {
+        Ok(self.guard.take().ok_or("nothing is held")?.release()?)
+    }
+
+    fn keep(&mut self, number: u32) -> Outcome<()> {
+        for n in 0..number {
+            let path = format!("{}{n}", self.lock.path().display());
+            let lock = Lock::builder(path).protocol(self.protocol).keep_alive(true).build()?;
+            self.kept.push(lock.acquire()?);
+        }
+        Ok(())
+    }
+}
+
+impl Contestant for LinkFloor {
+    fn acquire(&mut self) -> Outcome<()> {
+        Ok(self.claim()?)
+    }
+
+    fn release(&mut self) -> Outcome<()> {
+        Ok(self.give_back()?)
+    }
+}
+
+impl Contestant for DirFloor {
+    fn acquire(&mut self) -> Outcome<()> {
+        Ok(self.claim()?)
+    }
+
+    fn release(&mut self) -> Outcome<()> {
+        Ok(self.give_back()?)
+    }
+}
+
+#[cfg(unix)]
+struct Flock(fs::File);
+
+#[cfg(unix)]
+impl Flock {
+    fn new(path: &str) -> Outcome<Self> {
+        Ok(Self(fs::File::create(path)?))
+    }
+}
+
+#[cfg(unix)]
+impl Contestant for Flock {
+    fn acquire(&mut self) -> Outcome<()> {
+        Ok(rustix::fs::flock(&self.0, rustix::fs::FlockOperation::LockExclusive)?)
+    }
+
+    fn release(&mut self) -> Outcome<()> {
+        Ok(rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock)?)
+    }
+}
+
+fn now_ns() -> Outcome<u128> {
+    Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos())
+}
