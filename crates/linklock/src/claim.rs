@@ -126,12 +126,15 @@ impl LockPath {
                 "separator {separator:?}: must be a printable character, no letter, digit, / \\ or ."
             )));
         }
-        let absolute = std::path::absolute(path).map_err(|e| invalid(&e.to_string()))?;
-        let bytes = bytes_of(&absolute);
-        if bytes.contains(&0) {
-            return Err(invalid("holds a NUL byte"));
+        if os::NOT_IN_NAMES.contains(&separator) {
+            return Err(Error::invalid(format!("separator {separator:?}: no file's name may hold it on this system")));
         }
-        if contains(bytes, separator) {
+        // As it was given: to make it absolute may change a name that cannot be.
+        if let Some(flaw) = os::flaw_of(path) {
+            return Err(invalid(&flaw));
+        }
+        let absolute = std::path::absolute(path).map_err(|e| invalid(&e.to_string()))?;
+        if contains(bytes_of(&absolute), separator) {
             return Err(invalid(&format!(
                 "holds the separator {separator:?}, so the names beside it could not be told apart; choose another path or another separator"
             )));
@@ -182,13 +185,17 @@ impl LockPath {
     }
 
     pub(crate) fn check_host(&self, host: &str) -> Result<(), Error> {
-        if host.is_empty() || host.contains(['/', '\0', '\n', self.separator]) {
+        if host.is_empty() || host.contains(|c| self.is_not_for_hosts(c)) {
             return Err(Error::invalid(format!(
-                "host name {host:?}: must not be empty, nor hold a slash, a line's end or the separator {:?}",
+                "host name {host:?}: must not be empty, nor hold a slash, a line's end, the separator {:?} or what else no file's name may hold",
                 self.separator
             )));
         }
         Ok(())
+    }
+
+    pub(crate) fn is_not_for_hosts(&self, c: char) -> bool {
+        c == '\n' || c == self.separator || os::NOT_IN_NAMES.contains(&c)
     }
 
     /// A claim by `host` for `pid`, under a name that was never used before: the serial number tells apart up to eight
@@ -203,14 +210,22 @@ impl LockPath {
     }
 
     /// The claim that is named by a file's name, or by the last component of a path; `None` if it is no claim of this
-    /// lock path. The directory is not compared: it may be mounted elsewhere on another machine.
+    /// lock path. The directory is not compared: it may be mounted elsewhere on another machine, and that may run Windows.
     pub(crate) fn parse(&self, name: &[u8]) -> Option<Claim> {
-        let name = name.trim_ascii();
-        let name = name.rsplit(|b| std::path::is_separator(char::from(*b))).next()?;
+        let last = |separators: &[u8]| name.trim_ascii().rsplit(|b| separators.contains(b)).next();
+        // Elsewhere than on Windows, a name may hold a backslash.
+        let here: &[u8] = if cfg!(windows) { b"/\\" } else { b"/" };
+        last(here).and_then(|name| self.parse_name(name)).or_else(|| self.parse_name(last(b"/\\")?))
+    }
+
+    fn parse_name(&self, name: &[u8]) -> Option<Claim> {
         let mut sep = [0; 4];
         let sep = self.separator.encode_utf8(&mut sep).as_bytes();
-        let rest = name.strip_prefix(bytes_of(self.name.as_ref()))?.strip_prefix(sep)?;
-        let rest = std::str::from_utf8(rest).ok()?;
+        let end = name.windows(sep.len()).position(|at| at == sep)?;
+        if !os::is_same_name(&name[..end], bytes_of(self.name.as_ref())) {
+            return None;
+        }
+        let rest = std::str::from_utf8(&name[end + sep.len()..]).ok()?;
         let mut parts = rest.split(self.separator);
         let (host, pid, nonce) = (parts.next()?, parts.next()?, parts.next()?);
         if parts.next().is_some() || host.is_empty() || !all_digits(pid) || !all_digits(nonce) {

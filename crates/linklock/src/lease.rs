@@ -150,9 +150,9 @@ impl Anchor {
     }
 
     /// The latest that the server's clock can say at `now`. A ctime is rounded down: to the kernel's tick (10 ms at
-    /// most), or to as much as two seconds by file systems that store whole ones.
+    /// most; 15.6 ms on Windows), or to as much as two seconds by file systems that store whole ones.
     pub(crate) fn latest(&self, now: LocalTime) -> ServerTime {
-        let rounding = if self.ctime.has_no_fraction() { Duration::from_secs(2) } else { Duration::from_millis(10) };
+        let rounding = if self.ctime.has_no_fraction() { Duration::from_secs(2) } else { Duration::from_millis(16) };
         self.ctime + rounding + now.since(self.before)
     }
 
@@ -204,7 +204,7 @@ mod tests {
     fn the_servers_clock_is_bounded_from_both_sides() {
         let now = LocalTime::from_nanos(16_000 * MS);
         assert_eq!(anchor().earliest(now), ServerTime::from_parts(1001, 500_000_000));
-        assert_eq!(anchor().latest(now), ServerTime::from_parts(1006, 510_000_000));
+        assert_eq!(anchor().latest(now), ServerTime::from_parts(1006, 516_000_000));
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::lease::{LIFETIME_MOST, Lease};
 use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone};
 use crate::wait::Wait;
 
-/// The separator in the names of claims, as flufl.lock has it.
-pub const SEPARATOR: char = '|';
+/// The separator in the names of claims, as flufl.lock has it: on Windows, whose names cannot hold a `|`, it is `^`.
+pub const SEPARATOR: char = if cfg!(windows) { '^' } else { '|' };
 /// How long a lock lasts without a refresh, unless the builder says otherwise.
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(15);
 /// How long after its expiry a lock is broken, unless the builder says otherwise: flufl.lock's CLOCK_SLOP.
@@ -275,8 +275,8 @@ impl Builder {
         self
     }
 
-    /// What stands between the parts of a claim's name: `|` unless set. All contenders must agree on it, and the lock path
-    /// must not hold it.
+    /// What stands between the parts of a claim's name: [`SEPARATOR`] unless set. All contenders must agree on it, and the
+    /// lock path must not hold it.
     pub fn separator(mut self, separator: char) -> Self {
         self.separator = separator;
         self
@@ -289,7 +289,7 @@ impl Builder {
     }
 
     /// The permissions of the claim's file, before the umask: 0o644 unless set. Who may not read it cannot see who holds the
-    /// lock, and cannot break it.
+    /// lock, and cannot break it. On Windows the directory's access list says this, and the mode nothing.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
@@ -365,7 +365,7 @@ impl Builder {
                 host
             }
             // What the system has is no user's mistake: make it fit.
-            None => env.host_name().replace(['/', '\n', self.separator], "-"),
+            None => env.host_name().replace(|c| path.is_not_for_hosts(c), "-"),
         };
         let place = Place {
             env,

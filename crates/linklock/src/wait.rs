@@ -85,13 +85,13 @@ impl Cancel {
     /// One that nobody has cancelled yet.
     ///
     /// # Errors
-    /// Where the system has no more file descriptors.
+    /// Where the system has no more file descriptors or handles.
     pub fn new() -> io::Result<Self> {
         Ok(Self(Arc::new(CancelInner { cancelled: AtomicBool::new(false), event: os::Event::new()? })))
     }
 
     /// Ends every wait that was given this or a clone of it, now and from now on. It stores an atomic and writes to a file
-    /// descriptor, so a signal handler may call it.
+    /// descriptor (on Windows it sets an event), so a signal handler may call it.
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Ordering::Release);
         self.0.event.set();

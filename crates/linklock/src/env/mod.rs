@@ -26,6 +26,7 @@ pub(crate) enum FileKind {
     Regular,
     Directory,
     Symlink,
+    #[cfg_attr(windows, allow(dead_code, reason = "there, devices and pipes are not in directories"))]
     Other,
 }
 
@@ -160,6 +161,7 @@ pub(crate) enum Step {
 
 /// Which changes of a watched path wake a waiter at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(any(target_os = "linux", windows)), allow(dead_code, reason = "elsewhere no change wakes a waiter"))]
 pub(crate) enum Reach {
     /// All: nobody but this machine can change the file system.
     All,

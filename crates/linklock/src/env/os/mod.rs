@@ -1,10 +1,25 @@
-//! The operating system as an [`Env`](super::Env). Each platform's file has the same types and functions.
+//! The operating system as an [`Env`](super::Env). Each platform has the same types and functions.
 
-#[cfg(target_os = "linux")]
-#[path = "linux/mod.rs"]
-mod platform;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 
-#[cfg(not(target_os = "linux"))]
-compile_error!("linklock runs on Linux so far: this system needs a file of its own in src/env/os");
+#[cfg(unix)]
+use unix as platform;
+#[cfg(windows)]
+use windows as platform;
 
-pub(crate) use platform::{Event, OsEnv, bytes_of, name_from_bytes};
+#[cfg(not(any(unix, windows)))]
+compile_error!("linklock runs on Unix and Windows: this system needs a module of its own in src/env/os");
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub(crate) use platform::{Event, NOT_IN_NAMES, OsEnv, bytes_of, flaw_of, is_same_name, name_from_bytes};
+
+/// The next of a row of numbers with a random start.
+fn serial() -> u32 {
+    static NEXT: OnceLock<AtomicU32> = OnceLock::new();
+    NEXT.get_or_init(|| AtomicU32::new(fastrand::u32(..))).fetch_add(1, Ordering::Relaxed)
+}

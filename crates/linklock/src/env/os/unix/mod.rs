@@ -1,7 +1,8 @@
-//! Linux.
+//! What all Unix systems share; `system` is what they do not.
 
-mod mounts;
-mod watcher;
+#[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "other.rs")]
+mod system;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -9,22 +10,19 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Statx, StatxFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::Pid;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::claim::Fingerprint;
-use crate::env::{Attr, Env, FileId, FileKind, Liveness, Watcher};
+use crate::env::{Attr, Env, FileKind, Liveness, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 
-pub(crate) use watcher::Event;
-use watcher::OsWatcher;
+pub(crate) use system::Event;
+use system::{OsWatcher, stat_open, stat_path};
 
 /// A file's name from the bytes that a directory or a claim's content has for it.
 #[expect(clippy::unnecessary_wraps, reason = "on other platforms not all bytes are a name")]
@@ -36,13 +34,26 @@ pub(crate) fn bytes_of(name: &OsStr) -> &[u8] {
     name.as_bytes()
 }
 
+/// Whether these are one name to the file system.
+pub(crate) fn is_same_name(one: &[u8], other: &[u8]) -> bool {
+    one == other
+}
+
+/// What is wrong with a path, as it was given, that no file can have.
+pub(crate) fn flaw_of(path: &Path) -> Option<String> {
+    bytes_of(path.as_os_str()).contains(&0).then(|| "holds a NUL byte".into())
+}
+
+/// What a name of a file cannot hold.
+pub(crate) const NOT_IN_NAMES: &[char] = &['/', '\0'];
+
 /// This machine.
 #[derive(Debug)]
 pub(crate) struct OsEnv;
 
 impl Env for OsEnv {
     fn now(&self) -> LocalTime {
-        let now = clock_gettime(ClockId::Boottime);
+        let now = clock_gettime(system::CLOCK);
         LocalTime::from_nanos(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
     }
 
@@ -56,8 +67,7 @@ impl Env for OsEnv {
     }
 
     fn serial(&self) -> u32 {
-        static NEXT: OnceLock<AtomicU32> = OnceLock::new();
-        NEXT.get_or_init(|| AtomicU32::new(fastrand::u32(..))).fetch_add(1, Ordering::Relaxed)
+        super::serial()
     }
 
     fn host_name(&self) -> String {
@@ -78,7 +88,7 @@ impl Env for OsEnv {
         if own && kept >> PRINT_BITS == u64::from(pid) {
             return Fingerprint::from_bits(kept & ((1 << PRINT_BITS) - 1));
         }
-        let print = Fingerprint::new(&boot_and_namespaces()?, ProcessStat::read(pid)?.start);
+        let print = Fingerprint::new(&system::boot_and_namespaces()?, system::ProcessStat::read(pid)?.start);
         if own {
             OWN.store(u64::from(pid) << PRINT_BITS | print.to_bits(), Ordering::Relaxed);
         }
@@ -98,7 +108,7 @@ impl Env for OsEnv {
             Ok(()) | Err(Errno::PERM) => {}
             Err(_) => return Liveness::Unknown,
         }
-        match ProcessStat::read(pid) {
+        match system::ProcessStat::read(pid) {
             Some(stat) if stat.ended || here.with_start(stat.start) != fingerprint => Liveness::Dead,
             Some(_) => Liveness::Alive,
             None => Liveness::Unknown,
@@ -106,8 +116,7 @@ impl Env for OsEnv {
     }
 
     fn command(&self, pid: u32) -> Option<String> {
-        let name = fs_read(&format!("/proc/{pid}/comm"))?;
-        Some(String::from_utf8_lossy(&name).trim_end().to_owned())
+        system::command(pid)
     }
 
     fn user(&self) -> Option<String> {
@@ -130,7 +139,7 @@ impl Env for OsEnv {
         expiry: &mut dyn FnMut(&Attr) -> ServerTime,
     ) -> io::Result<()> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::from_raw_mode(mode)))?;
+        let file = retry_on_intr(|| rustix::fs::open(path, flags, to_mode(mode)))?;
         fill(&file, content, expiry).inspect_err(|_| {
             // The error that is told is the one that stopped us; this one would only follow from it.
             let _ = rustix::fs::unlink(path);
@@ -149,12 +158,11 @@ impl Env for OsEnv {
     }
 
     fn stat(&self, path: &Path) -> io::Result<Attr> {
-        // FORCE_SYNC: an NFS client may otherwise answer from a cache that is up to a minute old.
-        stat_path(path, AtFlags::STATX_FORCE_SYNC)
+        system::stat_afresh(path)
     }
 
     fn stat_as_known(&self, path: &Path) -> io::Result<Attr> {
-        stat_path(path, AtFlags::empty())
+        stat_path(path)
     }
 
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
@@ -196,7 +204,7 @@ impl Env for OsEnv {
     }
 
     fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Ok(rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+        Ok(system::rename_noreplace(from, to)?)
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
@@ -204,11 +212,11 @@ impl Env for OsEnv {
     }
 
     fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()> {
-        Ok(rustix::fs::mkdir(path, Mode::from_raw_mode(mode))?)
+        Ok(rustix::fs::mkdir(path, to_mode(mode))?)
     }
 
     fn chmod(&self, path: &Path, mode: u32) -> io::Result<()> {
-        Ok(rustix::fs::chmod(path, Mode::from_raw_mode(mode))?)
+        Ok(rustix::fs::chmod(path, to_mode(mode))?)
     }
 
     fn rmdir(&self, path: &Path) -> io::Result<()> {
@@ -216,7 +224,7 @@ impl Env for OsEnv {
     }
 
     fn removes_by_name_alone(&self, dir: &Path) -> bool {
-        mounts::removes_by_name_alone(dir)
+        system::removes_by_name_alone(dir)
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {
@@ -241,34 +249,20 @@ fn set_times(path: &Path, access: Timespec, modification: Timespec) -> io::Resul
     let times = Timestamps { last_access: access, last_modification: modification };
     retry_on_intr(|| rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW))?;
     // The reply brought the attributes: the cache has the ctime that the server gave, so it need not be asked again.
-    stat_path(path, AtFlags::empty())
+    stat_path(path)
 }
 
-fn stat_path(path: &Path, sync: AtFlags) -> io::Result<Attr> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | sync;
-    let stat = retry_on_intr(|| rustix::fs::statx(CWD, path, flags, StatxFlags::BASIC_STATS));
-    // A symbolic link to itself among the directories is no directory.
-    Ok(to_attr(&stat.map_err(|e| if e == Errno::LOOP { Errno::NOTDIR } else { e })?))
+/// How wide a mode is differs between systems.
+fn to_mode(bits: u32) -> Mode {
+    Mode::from_raw_mode(bits as _)
 }
 
-fn stat_open(file: &OwnedFd) -> io::Result<Attr> {
-    Ok(to_attr(&rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
-}
-
-fn to_attr(stat: &Statx) -> Attr {
-    Attr {
-        id: FileId { device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino },
-        kind: match FileType::from_raw_mode(stat.stx_mode.into()) {
-            FileType::RegularFile => FileKind::Regular,
-            FileType::Directory => FileKind::Directory,
-            FileType::Symlink => FileKind::Symlink,
-            _ => FileKind::Other,
-        },
-        nlink: stat.stx_nlink.into(),
-        len: stat.stx_size,
-        mtime: ServerTime::from_parts(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
-        ctime: ServerTime::from_parts(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
-        mode: u32::from(stat.stx_mode) & 0o7777,
+fn kind(mode: u32) -> FileKind {
+    match FileType::from_raw_mode(mode as _) {
+        FileType::RegularFile => FileKind::Regular,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        _ => FileKind::Other,
     }
 }
 
@@ -279,39 +273,6 @@ fn to_timespec(time: ServerTime) -> Timespec {
 
 fn to_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
-}
-
-/// The boot, and the namespaces in which a pid and a start time mean what they mean here: a process in another time
-/// namespace reads other start times, see time_namespaces(7).
-fn boot_and_namespaces() -> Option<Vec<u8>> {
-    let mut identity = fs_read("/proc/sys/kernel/random/boot_id")?;
-    for namespace in ["/proc/self/ns/pid", "/proc/self/ns/time"] {
-        // A kernel without time namespaces has no such file, and then every process is in the same one.
-        let inode = rustix::fs::stat(namespace).map_or(0, |s| s.st_ino);
-        identity.extend(inode.to_le_bytes());
-    }
-    Some(identity)
-}
-
-/// What /proc/PID/stat says, see proc_pid_stat(5).
-struct ProcessStat {
-    start: u64,
-    /// It has ended and only waits to be reaped. A leader that ended before its other threads is a zombie too, but counts
-    /// them, and they may still work under the lock.
-    ended: bool,
-}
-
-impl ProcessStat {
-    fn read(pid: u32) -> Option<Self> {
-        let text = fs_read(&format!("/proc/{pid}/stat"))?;
-        // The command's name, in parentheses, may hold anything: start behind the last one.
-        let end = text.iter().rposition(|b| *b == b')')?;
-        let fields: Vec<&str> = std::str::from_utf8(&text[end + 1..]).ok()?.split_ascii_whitespace().collect();
-        // Counted from field 3, the state.
-        let state = *fields.first()?;
-        let threads: u64 = fields.get(17)?.parse().ok()?;
-        Some(Self { start: fields.get(19)?.parse().ok()?, ended: matches!(state, "Z" | "X") && threads <= 1 })
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the place for it")]

@@ -14,7 +14,7 @@ pub(super) fn is_shared(dir: &Path) -> Option<bool> {
 }
 
 /// NFS 4 has one request for the removal of files and of directories, NFS 3 has two.
-pub(super) fn removes_by_name_alone(dir: &Path) -> bool {
+pub(in super::super) fn removes_by_name_alone(dir: &Path) -> bool {
     // Each release of a dir lock asks: elsewhere than on NFS one call must do.
     if magic(dir).is_some_and(|magic| magic != NFS) {
         return false;

@@ -17,7 +17,7 @@ use crate::wait::Cancel;
 
 /// inotify for the lock, a pidfd for its holder.
 #[derive(Debug)]
-pub(super) struct OsWatcher {
+pub(in super::super) struct OsWatcher {
     inotify: Option<OwnedFd>,
     watches: Vec<i32>,
     process: Option<(u32, Option<OwnedFd>)>,
@@ -46,7 +46,7 @@ fn drain(inotify: &OwnedFd) {
 }
 
 impl OsWatcher {
-    pub(super) fn new() -> Self {
+    pub(in super::super) fn new() -> Self {
         // Without inotify (its instances are limited for each user) a waiter polls.
         let inotify = take_idle().or_else(|| inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok());
         Self { inotify, watches: Vec::new(), process: None, shared: None }

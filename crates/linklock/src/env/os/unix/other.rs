@@ -1,0 +1,159 @@
+//! Unix systems other than Linux: what is compiled and not run here, so it keeps to what all of them have. Processes are
+//! not known, so a lock is broken once it has expired; and a waiter polls.
+
+use std::io::{self, PipeReader, PipeWriter, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::time::ClockId;
+
+use super::{OsEnv, kind};
+use crate::env::{Attr, Env, FileId, Reach, Watcher};
+use crate::lease::{LocalTime, ServerTime};
+use crate::wait::Cancel;
+
+/// Of macOS and FreeBSD, the one that is never set and nearest to one that counts in suspend.
+pub(super) const CLOCK: ClockId = ClockId::Monotonic;
+
+/// Without a word from the system, no process is known.
+pub(super) fn boot_and_namespaces() -> Option<Vec<u8>> {
+    None
+}
+
+pub(super) struct ProcessStat {
+    pub(super) start: u64,
+    pub(super) ended: bool,
+}
+
+impl ProcessStat {
+    pub(super) fn read(_: u32) -> Option<Self> {
+        None
+    }
+}
+
+pub(super) fn command(_: u32) -> Option<String> {
+    None
+}
+
+/// Not known: the careful answer.
+pub(super) fn removes_by_name_alone(_: &Path) -> bool {
+    true
+}
+
+pub(super) fn rename_noreplace(from: &Path, to: &Path) -> rustix::io::Result<()> {
+    #[cfg(target_vendor = "apple")]
+    return rustix::fs::renameat_with(CWD, from, CWD, to, rustix::fs::RenameFlags::NOREPLACE);
+    #[cfg(not(target_vendor = "apple"))]
+    {
+        let _ = (from, to);
+        Err(Errno::INVAL)
+    }
+}
+
+pub(super) fn stat_path(path: &Path) -> io::Result<Attr> {
+    let stat = retry_on_intr(|| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW));
+    // A symbolic link to itself among the directories is no directory.
+    Ok(to_attr(&stat.map_err(|e| if e == Errno::LOOP { Errno::NOTDIR } else { e })?))
+}
+
+pub(super) fn stat_afresh(path: &Path) -> io::Result<Attr> {
+    // To open a file makes an NFS client ask the server for its attributes. What may not be opened is taken as known.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
+        Ok(file) => stat_open(&file),
+        Err(_) => stat_path(path),
+    }
+}
+
+pub(super) fn stat_open(file: &OwnedFd) -> io::Result<Attr> {
+    Ok(to_attr(&rustix::fs::fstat(file)?))
+}
+
+#[allow(clippy::unnecessary_cast, reason = "these fields' types differ between systems")]
+fn to_attr(stat: &Stat) -> Attr {
+    Attr {
+        id: FileId { device: stat.st_dev as u64, inode: stat.st_ino as u64 },
+        kind: kind(stat.st_mode as u32),
+        nlink: stat.st_nlink as u64,
+        len: stat.st_size as u64,
+        mtime: ServerTime::from_parts(stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+        ctime: ServerTime::from_parts(stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+        mode: stat.st_mode as u32 & 0o7777,
+    }
+}
+
+/// Whether other machines change it too; `None` if that cannot be known.
+fn is_shared(dir: &Path) -> Option<bool> {
+    #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+    {
+        const MNT_LOCAL: u64 = 0x1000;
+        let stat = rustix::fs::statfs(dir).ok()?;
+        #[allow(clippy::unnecessary_cast, reason = "the field's width differs between systems")]
+        Some(stat.f_flags as u64 & MNT_LOCAL == 0)
+    }
+    #[cfg(not(any(target_vendor = "apple", target_os = "freebsd")))]
+    {
+        let _ = dir;
+        None
+    }
+}
+
+/// Nothing but a poll and a cancellation wakes it.
+#[derive(Debug)]
+pub(super) struct OsWatcher {
+    /// Whether other machines can change the file system; `None` until a path is known.
+    shared: Option<bool>,
+}
+
+impl OsWatcher {
+    pub(super) fn new() -> Self {
+        Self { shared: None }
+    }
+}
+
+impl Watcher for OsWatcher {
+    fn arm(&mut self, path: &Path, _: Option<u32>) {
+        if self.shared.is_none() {
+            self.shared = is_shared(path.parent().unwrap_or(path));
+        }
+    }
+
+    fn reach(&self) -> Reach {
+        if self.shared == Some(false) { Reach::NoneLocal } else { Reach::NoneShared }
+    }
+
+    fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
+        let mut fds: Vec<PollFd<'_>> =
+            cancel.into_iter().map(|c| PollFd::from_borrowed_fd(c.event().read.as_fd(), PollFlags::IN)).collect();
+        let left = until.since(OsEnv.now());
+        let timeout = Timeout { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
+        // Interrupted or failed: a wake-up for nothing.
+        let _ = poll(&mut fds, Some(&timeout));
+    }
+}
+
+/// Once set, it stays set and wakes whoever waits on it.
+#[derive(Debug)]
+pub(crate) struct Event {
+    read: PipeReader,
+    write: PipeWriter,
+    is_set: AtomicBool,
+}
+
+impl Event {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (read, write) = io::pipe()?;
+        Ok(Self { read, write, is_set: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn set(&self) {
+        // One byte, which nobody reads: a pipe that is full would keep us.
+        if !self.is_set.swap(true, Ordering::AcqRel) {
+            let _ = (&self.write).write(&[1]);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Files and directories. All are opened so that nobody is kept from deleting or renaming them, and none by following a
+//! symbolic link in the last component.
+//!
+//! What another process has open is in the way for a moment: a name that is being deleted is there until its last handle
+//! is closed, and a scanner or a peer may not share what it reads. So every call is tried for a while.
+#![expect(clippy::disallowed_methods, reason = "this is the place for it")]
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::windows::fs::OpenOptionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use windows_sys::Win32::Foundation::{
+    ERROR_CALL_NOT_IMPLEMENTED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER, ERROR_LOCK_VIOLATION,
+    ERROR_NOT_SUPPORTED, ERROR_SHARING_VIOLATION, GENERIC_READ, GENERIC_WRITE, STATUS_DELETE_PENDING,
+};
+use windows_sys::Win32::Storage::FileSystem::{
+    DELETE, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO, FILE_DISPOSITION_FLAG_DELETE,
+    FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE, FILE_DISPOSITION_FLAG_POSIX_SEMANTICS, FILE_DISPOSITION_INFO,
+    FILE_DISPOSITION_INFO_EX, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_OVERLAPPED,
+    FILE_ID_INFO, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+    FILE_STANDARD_INFO, FILE_WRITE_ATTRIBUTES, MoveFileExW,
+};
+
+use super::handles::{get, last_status, set, succeeded};
+use super::names::to_wide;
+use crate::env::{Attr, FileId, FileKind};
+use crate::lease::ServerTime;
+
+const SHARE_ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+
+/// Together a tenth of a second, which any grace must cover: a removal that is tried again is one that comes late.
+const TRIES: u32 = 50;
+const BETWEEN_TRIES: Duration = Duration::from_millis(2);
+
+/// A time that a file is given.
+pub(super) enum Times {
+    Modified(ServerTime),
+    /// Of no meaning to us; but any change makes the change time new.
+    Accessed(ServerTime),
+}
+
+/// Does it again for a while, as long as somebody else is in the way.
+fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..TRIES {
+        match act() {
+            Err(e) if is_being_deleted(&e) || is_in_use(&e) => thread::sleep(BETWEEN_TRIES),
+            done => return done,
+        }
+    }
+    act()
+}
+
+/// To be asked right after the call.
+fn is_being_deleted(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::PermissionDenied && last_status() == STATUS_DELETE_PENDING
+}
+
+fn is_in_use(e: &io::Error) -> bool {
+    let code = e.raw_os_error().unwrap_or(0) as u32;
+    matches!(code, ERROR_SHARING_VIOLATION | ERROR_LOCK_VIOLATION)
+}
+
+/// A name that stays "being deleted" is for who looks as good as gone; for who wants to have it, it is taken.
+fn open(path: &Path, access: u32, flags: u32) -> io::Result<File> {
+    patiently(|| {
+        let flags = flags | FILE_FLAG_OPEN_REPARSE_POINT;
+        OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(flags).open(path)
+    })
+    .map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::NotFound, e) } else { e })
+}
+
+/// Whatever it is: without backup semantics no directory can be opened.
+fn open_any(path: &Path, access: u32) -> io::Result<File> {
+    open(path, access, FILE_FLAG_BACKUP_SEMANTICS)
+}
+
+/// To be told of its changes, in the background.
+pub(super) fn open_to_watch(dir: &Path) -> io::Result<File> {
+    let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OVERLAPPED;
+    OpenOptions::new().access_mode(FILE_LIST_DIRECTORY).share_mode(SHARE_ALL).custom_flags(flags).open(dir)
+}
+
+pub(super) fn create(path: &Path, content: &[u8], expiry: &mut dyn FnMut(&Attr) -> ServerTime) -> io::Result<()> {
+    let mut new = OpenOptions::new();
+    new.access_mode(GENERIC_READ | GENERIC_WRITE).write(true).share_mode(SHARE_ALL).create_new(true);
+    let mut file = patiently(|| new.open(path))?;
+    let mut fill = || {
+        let expiry = expiry(&attr_of(&file)?);
+        file.write_all(content)?;
+        // After the write, which sets the time to now.
+        set(&file, &basic_info(Times::Modified(expiry)))
+    };
+    let filled = fill();
+    drop(file);
+    filled.inspect_err(|_| {
+        // The error that is told is the one that stopped us; this one would only follow from it.
+        let _ = unlink(path);
+    })
+}
+
+pub(super) fn set_times(path: &Path, times: Times) -> io::Result<Attr> {
+    let file = open_any(path, FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES)?;
+    set(&file, &basic_info(times))?;
+    attr_of(&file)
+}
+
+/// By opening it, which asks the server where there is one.
+pub(super) fn stat(path: &Path) -> io::Result<Attr> {
+    attr_of(&open_any(path, FILE_READ_ATTRIBUTES)?)
+}
+
+pub(super) fn read(path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+    let file = open_any(path, GENERIC_READ)?;
+    let attr = attr_of(&file)?;
+    let mut content = Vec::new();
+    if attr.kind == FileKind::Regular {
+        file.take(limit as u64).read_to_end(&mut content)?;
+    }
+    Ok((attr, content))
+}
+
+pub(super) fn list(path: &Path) -> io::Result<Vec<OsString>> {
+    if stat(path)?.kind != FileKind::Directory {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect()
+}
+
+pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
+    taken_if_being_deleted(patiently(|| fs::hard_link(from, to))).map_err(|e| {
+        match e.raw_os_error().map(|e| e as u32) {
+            // So file systems without hard links say it.
+            Some(ERROR_NOT_SUPPORTED | ERROR_INVALID_FUNCTION | ERROR_CALL_NOT_IMPLEMENTED) => {
+                io::Error::new(io::ErrorKind::Unsupported, e)
+            }
+            _ => e,
+        }
+    })
+}
+
+/// Fails if `to` exists.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (to_wide(from), to_wide(to));
+    taken_if_being_deleted(patiently(|| {
+        // SAFETY: both are wide strings that end in a zero, and live until the call returns. No flags: it replaces nothing.
+        #[expect(unsafe_code, reason = "the safe form of this call replaces what is there")]
+        let done = unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), 0) };
+        succeeded(done)
+    }))
+}
+
+fn taken_if_being_deleted(done: io::Result<()>) -> io::Result<()> {
+    done.map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::AlreadyExists, e) } else { e })
+}
+
+/// No directory: without backup semantics none can be opened.
+pub(super) fn unlink(path: &Path) -> io::Result<()> {
+    delete(&open(path, DELETE, 0)?)
+}
+
+pub(super) fn rmdir(path: &Path) -> io::Result<()> {
+    let dir = open_any(path, DELETE | FILE_READ_ATTRIBUTES)?;
+    // What it is was asked of the very thing that is removed then.
+    if attr_of(&dir)?.kind != FileKind::Directory {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    delete(&dir)
+}
+
+/// Removes the name by which it was opened: at once where the file system can, or else when its last handle is closed. A
+/// directory that is not empty is not removed.
+fn delete(file: &File) -> io::Result<()> {
+    let flags = FILE_DISPOSITION_FLAG_DELETE
+        | FILE_DISPOSITION_FLAG_POSIX_SEMANTICS
+        | FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE;
+    match set(file, &FILE_DISPOSITION_INFO_EX { Flags: flags }) {
+        Err(e) if is_unknown(&e) => set(file, &FILE_DISPOSITION_INFO { DeleteFile: true }),
+        deleted => deleted,
+    }
+}
+
+/// So file systems say, and systems, that they do not know what they are asked for.
+fn is_unknown(e: &io::Error) -> bool {
+    let code = e.raw_os_error().unwrap_or(0) as u32;
+    matches!(code, ERROR_INVALID_PARAMETER | ERROR_NOT_SUPPORTED | ERROR_INVALID_FUNCTION | ERROR_CALL_NOT_IMPLEMENTED)
+}
+
+fn attr_of(file: &File) -> io::Result<Attr> {
+    let basic: FILE_BASIC_INFO = get(file)?;
+    let standard: FILE_STANDARD_INFO = get(file)?;
+    let id: FILE_ID_INFO = get(file)?;
+    let is = |attribute: u32| basic.FileAttributes & attribute != 0;
+    let kind = match (is(FILE_ATTRIBUTE_REPARSE_POINT), is(FILE_ATTRIBUTE_DIRECTORY)) {
+        // Links of all kinds; and what a cloud or an archive has in place of a file is none of ours either.
+        (true, _) => FileKind::Symlink,
+        (false, true) => FileKind::Directory,
+        (false, false) => FileKind::Regular,
+    };
+    let mtime = from_ticks(basic.LastWriteTime);
+    Ok(Attr {
+        id: to_id(&id),
+        kind,
+        nlink: standard.NumberOfLinks.into(),
+        len: standard.EndOfFile as u64,
+        mtime,
+        // FAT keeps no change time.
+        ctime: if basic.ChangeTime == 0 { mtime } else { from_ticks(basic.ChangeTime) },
+        // There is no sticky bit to tell our directories by, so every one is taken for ours once it is empty.
+        mode: if kind == FileKind::Directory { 0o1755 } else { 0o644 },
+    })
+}
+
+fn to_id(id: &FILE_ID_INFO) -> FileId {
+    // 128 bits, of which NTFS uses the lower half.
+    let number = u128::from_le_bytes(id.FileId.Identifier);
+    let high = ((number >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    FileId { device: id.VolumeSerialNumber, inode: number as u64 ^ high }
+}
+
+/// What is zero stays as it is.
+fn basic_info(times: Times) -> FILE_BASIC_INFO {
+    let mut info = FILE_BASIC_INFO::default();
+    match times {
+        Times::Modified(time) => info.LastWriteTime = to_ticks(time),
+        Times::Accessed(time) => info.LastAccessTime = to_ticks(time),
+    }
+    info
+}
+
+/// Windows counts tenths of microseconds from the year 1601.
+const TICK_NANOS: u32 = 100;
+const TICKS_PER_SEC: i64 = 10_000_000;
+const EPOCH_SECS: i64 = 11_644_473_600;
+
+fn from_ticks(ticks: i64) -> ServerTime {
+    let nanos = ticks.rem_euclid(TICKS_PER_SEC) as u32 * TICK_NANOS;
+    ServerTime::from_parts(ticks.div_euclid(TICKS_PER_SEC) - EPOCH_SECS, nanos)
+}
+
+/// Never earlier than asked for: a lock must not be over before its holder's deadline.
+fn to_ticks(time: ServerTime) -> i64 {
+    let (secs, nanos) = time.to_parts();
+    let whole = secs.saturating_add(EPOCH_SECS).saturating_mul(TICKS_PER_SEC);
+    whole.saturating_add(i64::from(nanos.div_ceil(TICK_NANOS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_exact_to_a_tick_and_never_rounded_down() {
+        let time = ServerTime::from_parts(2_000_000_000, 123_456_700);
+        assert_eq!(from_ticks(to_ticks(time)), time);
+        let between = ServerTime::from_parts(2_000_000_000, 123_456_701);
+        assert_eq!(from_ticks(to_ticks(between)), ServerTime::from_parts(2_000_000_000, 123_456_800));
+        assert_eq!(from_ticks(0), ServerTime::from_parts(-EPOCH_SECS, 0));
+    }
+}

@@ -1,0 +1,153 @@
+//! Windows 10 and later.
+
+mod files;
+mod handles;
+mod identity;
+mod names;
+mod processes;
+mod watcher;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+use crate::claim::Fingerprint;
+use crate::env::{Attr, Env, Liveness, Watcher};
+use crate::lease::{LocalTime, ServerTime};
+
+pub(crate) use names::{NOT_IN_NAMES, bytes_of, flaw_of, is_same_name, name_from_bytes};
+pub(crate) use watcher::Event;
+
+/// This machine.
+#[derive(Debug)]
+pub(crate) struct OsEnv;
+
+#[expect(clippy::disallowed_methods, reason = "this is the place for it")]
+impl Env for OsEnv {
+    fn now(&self) -> LocalTime {
+        LocalTime::from_nanos(identity::uptime_nanos())
+    }
+
+    fn wall_clock(&self) -> ServerTime {
+        SystemTime::now().into()
+    }
+
+    fn random(&self) -> u64 {
+        fastrand::u64(..)
+    }
+
+    fn serial(&self) -> u32 {
+        super::serial()
+    }
+
+    fn host_name(&self) -> String {
+        identity::host_name().unwrap_or_else(|| "localhost".into())
+    }
+
+    fn process_id(&self) -> u32 {
+        std::process::id()
+    }
+
+    fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {
+        // One's own is asked for with every claim.
+        static OWN: OnceLock<Option<Fingerprint>> = OnceLock::new();
+        let ask = || Some(Fingerprint::new(identity::boot()?, processes::start_of(pid)?));
+        if pid == self.process_id() { *OWN.get_or_init(ask) } else { ask() }
+    }
+
+    fn liveness(&self, pid: u32, fingerprint: Fingerprint) -> Liveness {
+        let Some(here) = self.fingerprint(self.process_id()) else { return Liveness::Unknown };
+        // Another boot or machine, or not Windows at all: its pids mean nothing here.
+        if !here.comparable(fingerprint) {
+            return Liveness::Unknown;
+        }
+        match processes::look(pid) {
+            processes::Look::Runs { start } if here.with_start(start) == fingerprint => Liveness::Alive,
+            processes::Look::Runs { .. } | processes::Look::Ended => Liveness::Dead,
+            processes::Look::Refused => Liveness::Unknown,
+        }
+    }
+
+    fn command(&self, pid: u32) -> Option<String> {
+        processes::name_of(pid)
+    }
+
+    fn user(&self) -> Option<String> {
+        identity::user()
+    }
+
+    /// What the mode is for, the directory's access list says.
+    fn create(
+        &self,
+        path: &Path,
+        content: &[u8],
+        _mode: u32,
+        expiry: &mut dyn FnMut(&Attr) -> ServerTime,
+    ) -> io::Result<()> {
+        files::create(path, content, expiry)
+    }
+
+    fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr> {
+        files::set_times(path, files::Times::Modified(expiry))
+    }
+
+    fn touch(&self, path: &Path) -> io::Result<Attr> {
+        files::set_times(path, files::Times::Accessed(self.wall_clock()))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Attr> {
+        files::stat(path)
+    }
+
+    fn stat_as_known(&self, path: &Path) -> io::Result<Attr> {
+        files::stat(path)
+    }
+
+    fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        files::read(path, limit)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        files::list(path)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        files::link(from, to)
+    }
+
+    /// Never onto anything: to replace an empty directory, as other systems' rename does, is not to be had everywhere.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        files::rename(from, to)
+    }
+
+    fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        files::rename(from, to)
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        files::unlink(path)
+    }
+
+    fn mkdir(&self, path: &Path, _mode: u32) -> io::Result<()> {
+        std::fs::create_dir(path)
+    }
+
+    fn chmod(&self, _path: &Path, _mode: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn rmdir(&self, path: &Path) -> io::Result<()> {
+        files::rmdir(path)
+    }
+
+    /// What is removed is what was opened and seen to be an empty directory, not what has its name by then.
+    fn removes_by_name_alone(&self, _dir: &Path) -> bool {
+        false
+    }
+
+    fn watcher(&self) -> Box<dyn Watcher> {
+        Box::new(watcher::OsWatcher::new())
+    }
+}

@@ -1,0 +1,282 @@
+//! Waking up: for changes of a lock, for the end of its holder, and for a cancellation.
+
+use std::cell::UnsafeCell;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::windows::ffi::OsStringExt;
+use std::os::windows::io::{AsRawHandle, OwnedHandle};
+use std::path::Path;
+use std::rc::Rc;
+
+use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, HANDLE, WAIT_OBJECT_0};
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_NOTIFY_CHANGE_DIR_NAME, FILE_NOTIFY_CHANGE_FILE_NAME, FILE_REMOTE_PROTOCOL_INFO, ReadDirectoryChangesW,
+};
+use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, OVERLAPPED};
+use windows_sys::Win32::System::Threading::{CreateEventW, SetEvent, WaitForMultipleObjects};
+
+use super::handles::{get, owned, succeeded};
+use super::names::{bytes_of, is_same_name};
+use super::{OsEnv, files, processes};
+use crate::env::{Env, Reach, Watcher};
+use crate::lease::LocalTime;
+use crate::wait::Cancel;
+
+/// The lock's directory, and a handle of its holder.
+#[derive(Debug)]
+pub(super) struct OsWatcher {
+    changes: Option<Changes>,
+    process: Option<(u32, Option<OwnedHandle>)>,
+    /// Whether other machines can change the file system; `None` until a path is known.
+    shared: Option<bool>,
+}
+
+impl OsWatcher {
+    pub(super) fn new() -> Self {
+        Self { changes: None, process: None, shared: None }
+    }
+}
+
+impl Watcher for OsWatcher {
+    fn arm(&mut self, path: &Path, pid: Option<u32>) {
+        // Once, for the same path all along: from then on the system keeps what changes between two waits.
+        if self.shared.is_none() {
+            let dir = files::open_to_watch(path.parent().unwrap_or(path));
+            self.shared = Some(dir.as_ref().map_or(true, is_shared));
+            let name = path.file_name().unwrap_or_default().to_owned();
+            // Where a directory cannot be watched, a waiter polls.
+            self.changes = dir.and_then(|dir| Changes::watch(dir, name)).ok();
+        }
+        if self.process.as_ref().map(|p| p.0) != pid {
+            self.process = pid.map(|pid| (pid, processes::open_for_wait(pid)));
+        }
+    }
+
+    fn reach(&self) -> Reach {
+        match (self.changes.is_some(), self.shared.unwrap_or(true)) {
+            (true, false) => Reach::All,
+            (true, true) => Reach::ThisMachine,
+            (false, false) => Reach::NoneLocal,
+            (false, true) => Reach::NoneShared,
+        }
+    }
+
+    fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
+        loop {
+            let left = until.since(OsEnv.now());
+            let process = self.process.as_ref().and_then(|(_, handle)| handle.as_ref());
+            let changed = self.changes.as_ref().map(|changes| &changes.event.0);
+            let cancelled = cancel.map(|cancel| &cancel.event().0);
+            // Rounded up, so that the last round does not wait for nothing again and again.
+            let woken = wait_for([process, changed, cancelled], left.as_nanos().div_ceil(1_000_000));
+            match woken {
+                // Told once; a process that has ended would wake us again and again.
+                Some(Woken::First) => {
+                    if let Some((_, handle)) = &mut self.process {
+                        *handle = None;
+                    }
+                    return;
+                }
+                Some(Woken::Second) => match self.changes.as_mut().map_or(Ok(true), Changes::take) {
+                    Ok(false) => {}
+                    Ok(true) => return,
+                    Err(_) => {
+                        self.changes = None;
+                        return;
+                    }
+                },
+                Some(Woken::Third) | None => return,
+            }
+        }
+    }
+}
+
+enum Woken {
+    First,
+    Second,
+    Third,
+}
+
+/// Waits for the first of those that are there; `None` after `most_ms`, or if it failed.
+fn wait_for(handles: [Option<&OwnedHandle>; 3], most_ms: u128) -> Option<Woken> {
+    let (mut raw, mut which): (Vec<HANDLE>, Vec<Woken>) = (Vec::new(), Vec::new());
+    for (handle, woken) in handles.into_iter().zip([Woken::First, Woken::Second, Woken::Third]) {
+        if let Some(handle) = handle {
+            raw.push(handle.as_raw_handle());
+            which.push(woken);
+        }
+    }
+    // One less than what means: for ever.
+    let most_ms = most_ms.min(u128::from(u32::MAX - 1)) as u32;
+    if raw.is_empty() {
+        sleep(most_ms);
+        return None;
+    }
+    // SAFETY: the handles are open while they are borrowed, and there are as many as is said.
+    #[expect(unsafe_code, reason = "no safe form of this call exists")]
+    let woken = unsafe { WaitForMultipleObjects(raw.len() as u32, raw.as_ptr(), 0, most_ms) };
+    let index = woken.wrapping_sub(WAIT_OBJECT_0) as usize;
+    if index < which.len() {
+        return Some(which.swap_remove(index));
+    }
+    None
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the place for it")]
+fn sleep(ms: u32) {
+    std::thread::sleep(std::time::Duration::from_millis(ms.into()));
+}
+
+/// A file system of this machine's own knows no protocol by which to reach it; what cannot be told counts as shared.
+fn is_shared(dir: &File) -> bool {
+    let own = get::<FILE_REMOTE_PROTOCOL_INFO>(dir).err().and_then(|e| e.raw_os_error());
+    own != Some(ERROR_INVALID_PARAMETER as i32)
+}
+
+/// The changes of names in a directory, as the system writes them down.
+struct Changes {
+    dir: File,
+    name: OsString,
+    event: Event,
+    request: Rc<Request>,
+    is_pending: bool,
+}
+
+/// The system writes to it as long as it is pending: it stays where it is, and is dropped only then; see `Drop`.
+struct Request {
+    overlapped: UnsafeCell<OVERLAPPED>,
+    notes: UnsafeCell<[u32; 1024]>,
+}
+
+impl Changes {
+    fn watch(dir: File, name: OsString) -> io::Result<Self> {
+        let request = Request { overlapped: UnsafeCell::default(), notes: UnsafeCell::new([0; 1024]) };
+        let mut changes = Self { dir, name, event: Event::new()?, request: Rc::new(request), is_pending: false };
+        changes.request()?;
+        Ok(changes)
+    }
+
+    /// Asks for the next changes; the request must not be pending.
+    fn request(&mut self) -> io::Result<()> {
+        let overlapped = OVERLAPPED { hEvent: self.event.0.as_raw_handle(), ..OVERLAPPED::default() };
+        assert!(!self.is_pending, "the system may be writing to it");
+        // SAFETY: it is not pending, so nobody else uses either of the two cells; both stay where they are until `drop` has
+        // waited for the end of this request. The buffer is as long as is said.
+        #[expect(unsafe_code, reason = "no safe form of this call exists")]
+        let done = unsafe {
+            *self.request.overlapped.get() = overlapped;
+            ReadDirectoryChangesW(
+                self.dir.as_raw_handle(),
+                self.request.notes.get().cast(),
+                size_of::<[u32; 1024]>() as u32,
+                0,
+                FILE_NOTIFY_CHANGE_FILE_NAME | FILE_NOTIFY_CHANGE_DIR_NAME,
+                std::ptr::null_mut(),
+                self.request.overlapped.get(),
+                None,
+            )
+        };
+        self.is_pending = done != 0;
+        succeeded(done)
+    }
+
+    /// Takes note of what has come, and asks for more. Says whether the lock's name was concerned.
+    fn take(&mut self) -> io::Result<bool> {
+        let len = self.finished()?;
+        // SAFETY: the request has ended, so the system does not use the buffer any more, and `self` is ours alone.
+        #[expect(unsafe_code, reason = "the system has written it")]
+        let notes = unsafe { &*self.request.notes.get() };
+        let notes: Vec<u16> = notes.iter().flat_map(|word| [*word as u16, (word >> 16) as u16]).collect();
+        // None at all: there were too many.
+        let concerned = len == 0 || names(&notes).any(|name| is_same_name(bytes_of(&name), bytes_of(&self.name)));
+        self.request()?;
+        Ok(concerned)
+    }
+
+    /// Waits for the end of the request; how many bytes were written.
+    fn finished(&mut self) -> io::Result<u32> {
+        let mut len = 0;
+        // SAFETY: the directory is open, and this is the request that was made with it, where it was then.
+        #[expect(unsafe_code, reason = "no safe form of this call exists")]
+        let done =
+            unsafe { GetOverlappedResult(self.dir.as_raw_handle(), self.request.overlapped.get(), &raw mut len, 1) };
+        self.is_pending = false;
+        succeeded(done).map(|()| len)
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        if !self.is_pending {
+            return;
+        }
+        // SAFETY: the directory is open, and the request is the one made with it. If it has ended, nothing is cancelled.
+        #[expect(unsafe_code, reason = "no safe form of this call exists")]
+        unsafe {
+            CancelIoEx(self.dir.as_raw_handle(), self.request.overlapped.get());
+        }
+        // Only then may it go.
+        let _ = self.finished();
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes").field("dir", &self.dir).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The names in notes of FILE_NOTIFY_INFORMATION: where the next begins (0: there is none), what happened, how long the name
+/// is, all 32 bits wide and counted in bytes; then the name.
+fn names(notes: &[u16]) -> impl Iterator<Item = OsString> {
+    const HEAD: usize = 6;
+    let word = |at: usize| Some(usize::from(*notes.get(at)?) | usize::from(*notes.get(at + 1)?) << 16);
+    let mut next = Some(0);
+    std::iter::from_fn(move || {
+        let at = next.take()?;
+        let step = word(at)? / 2;
+        next = (step > 0).then_some(at + step);
+        let name = at + HEAD..at + HEAD + word(at + 4)? / 2;
+        notes.get(name).map(OsString::from_wide)
+    })
+}
+
+/// Once set, it stays set and wakes whoever waits on it.
+#[derive(Debug)]
+pub(crate) struct Event(OwnedHandle);
+
+impl Event {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no attributes and no name; to be unset by hand, and not set. The handle is ours alone.
+        #[expect(unsafe_code, reason = "no safe form of this call exists")]
+        let event = unsafe { owned(CreateEventW(std::ptr::null(), 1, 0, std::ptr::null())) };
+        event.map(Self)
+    }
+
+    pub(crate) fn set(&self) {
+        // SAFETY: the handle is an event's, and open. Nothing can go wrong then.
+        #[expect(unsafe_code, reason = "no safe form of this call exists")]
+        unsafe {
+            SetEvent(self.0.as_raw_handle());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_in_the_systems_notes_are_found() {
+        let note = |next: u16, name: &str| {
+            let mut note = vec![next, 0, 1, 0, name.len() as u16 * 2, 0];
+            note.extend(name.encode_utf16());
+            note
+        };
+        let notes = [note(20, "lock"), note(0, "other"), vec![9; 7]].concat();
+        assert_eq!(names(&notes).collect::<Vec<_>>(), ["lock", "other"]);
+        assert_eq!(names(&note(0, "lock")[..8]).count(), 0, "cut off");
+    }
+}
