@@ -81,12 +81,3 @@ fn each_shell_has_a_completion_script() {
         }
     }
 }
-
-#[test]
-fn the_bash_completion_script_is_accepted_by_bash() {
-    let mut command = std::process::Command::new("bash");
-    command.args(["-c", "set -e; eval \"$1\"; complete -p linklock", "bash", &said(&["completions", "bash"])]);
-    let output = command.output().unwrap();
-    assert_exit(&output, 0);
-    assert!(stdout(&output).contains("_linklock"), "{}", stdout(&output));
-}

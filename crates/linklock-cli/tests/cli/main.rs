@@ -1,12 +1,20 @@
 //! The program, run as its users run it.
 
+mod deaths;
 mod disk;
 mod documentation;
 mod exit_statuses;
 mod losses;
 mod running;
 mod scripts;
-mod signals;
 mod status;
 mod support;
-mod terminal;
+mod waiting;
+
+// Signals, pseudo-terminals, modes, users and sh are a Unix's own.
+#[cfg(unix)]
+mod unix;
+
+// Job objects and a console's events are Windows' own.
+#[cfg(windows)]
+mod windows;
