@@ -37,7 +37,8 @@ fn start(args: &RunArgs, guard: &Guard) -> Result<Process, Failure> {
         None => command.env_remove("LINKLOCK_FENCE"),
     };
     Process::start(command).map_err(|e| {
-        let exit = if e.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::NotExecutable };
+        let is_missing = e.kind() == io::ErrorKind::NotFound || program.is_empty();
+        let exit = if is_missing { Exit::NotFound } else { Exit::NotExecutable };
         Failure::Said(exit, format!("{}: cannot be run: {e}", program.display()))
     })
 }

@@ -133,11 +133,10 @@ pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_str().expect("UTF-8").into()
 }
 
-/// Of the name that Windows itself gives to processes, which is in capitals, and 15 letters long at most.
+/// Wine's hostname tells an older form of it, in capitals: so only the letters count.
 #[cfg(windows)]
 pub(crate) fn host() -> String {
-    let output = end(Command::new("hostname"));
-    stdout(&output).trim_end().into()
+    stdout(&end(Command::new("hostname"))).trim_end().into()
 }
 
 /// Who runs this.

@@ -12,7 +12,7 @@ use windows_sys::Win32::System::JobObjects::{
     JobObjectExtendedLimitInformation, QueryInformationJobObject, SetInformationJobObject,
 };
 use windows_sys::Win32::System::Threading::{
-    GetCurrentProcess, OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_TERMINATE, TerminateProcess,
+    GetCurrentProcess, OpenProcess, PROCESS_QUERY_INFORMATION, PROCESS_TERMINATE, TerminateProcess,
 };
 
 use super::{owned, raw, succeeded};
@@ -68,7 +68,7 @@ impl Job {
     fn end(&self, pid: u32, status: u32) {
         #[expect(unsafe_code, reason = "a system call")]
         // SAFETY: it takes numbers alone.
-        let opened = unsafe { OpenProcess(PROCESS_TERMINATE | PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid) };
+        let opened = unsafe { OpenProcess(PROCESS_TERMINATE | PROCESS_QUERY_INFORMATION, FALSE, pid) };
         let Ok(process) = owned(opened) else { return };
         let mut is_in_job = FALSE;
         #[expect(unsafe_code, reason = "system calls")]

@@ -49,10 +49,9 @@ impl Process {
     }
 
     fn end(&mut self, status: u32) {
-        if self.job.end_others(status).is_err() {
-            // COMMAND alone, then. It fails if that has ended.
-            let _ = self.child.kill();
-        }
+        // Should the job not tell who is in it, there is still COMMAND itself. The second fails if the first has not.
+        let _ = self.job.end_others(status);
+        let _ = self.child.kill();
     }
 
     /// Until an event comes, COMMAND ends, the alarm rings, or `limit` is over.
