@@ -221,14 +221,19 @@ impl LockPath {
     fn parse_name(&self, name: &[u8]) -> Option<Claim> {
         let mut sep = [0; 4];
         let sep = self.separator.encode_utf8(&mut sep).as_bytes();
-        let end = name.windows(sep.len()).position(|at| at == sep)?;
-        if !os::is_same_name(&name[..end], bytes_of(self.name.as_ref())) {
+        // From the end: the guard's own name holds a separator.
+        let mut rest = name;
+        let mut last = || {
+            let at = rest.windows(sep.len()).rposition(|at| at == sep)?;
+            let part = std::str::from_utf8(&rest[at + sep.len()..]).ok()?;
+            rest = &rest[..at];
+            Some(part)
+        };
+        let (nonce, pid, host) = (last()?, last()?, last()?);
+        if !os::is_same_name(rest, bytes_of(self.name.as_ref())) {
             return None;
         }
-        let rest = std::str::from_utf8(&name[end + sep.len()..]).ok()?;
-        let mut parts = rest.split(self.separator);
-        let (host, pid, nonce) = (parts.next()?, parts.next()?, parts.next()?);
-        if parts.next().is_some() || host.is_empty() || !all_digits(pid) || !all_digits(nonce) {
+        if host.is_empty() || !all_digits(pid) || !all_digits(nonce) {
             return None;
         }
         let pid = pid.parse().ok()?;
@@ -257,10 +262,11 @@ pub(crate) fn bytes_of(path: &Path) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::Liveness;
     use crate::env::os::OsEnv;
 
     fn lock() -> LockPath {
-        LockPath::new(Path::new("/var/lock/job"), '|').unwrap()
+        LockPath::new(Path::new("/var/lock/job"), '^').unwrap()
     }
 
     #[test]
@@ -280,9 +286,40 @@ mod tests {
 
     #[test]
     fn a_flufl_claim_is_read_wherever_its_directory_is_mounted() {
-        let claim = lock().parse(b"/mnt/elsewhere/job|h.example|12|9223372036854775807\n").unwrap();
+        let claim = lock().parse(b"/mnt/elsewhere/job^h.example^12^9223372036854775807\n").unwrap();
         assert_eq!((claim.host.as_str(), claim.pid, claim.fingerprint), ("h.example", 12, None));
-        assert_eq!(claim.token, Token::new("job|h.example|12|9223372036854775807"));
+        assert_eq!(claim.token, Token::new("job^h.example^12^9223372036854775807"));
+    }
+
+    /// The bug: the two systems write other paths. The consequence: each took the other's lock for an ordinary file.
+    #[test]
+    fn a_claim_is_read_whether_a_peer_on_windows_or_elsewhere_wrote_its_path() {
+        for path in [r"Z:\shared\job^h^12^3", r"\\server\share\job^h^12^3", "/mnt/shared/job^h^12^3"] {
+            let claim = lock().parse(path.as_bytes()).unwrap_or_else(|| panic!("{path}"));
+            assert_eq!((claim.token, claim.pid), (Token::new("job^h^12^3"), 12));
+        }
+    }
+
+    #[cfg(not(windows))] // There a backslash stands between names.
+    #[test]
+    fn a_name_may_hold_a_backslash() {
+        let lock = LockPath::new(Path::new(r"/var/lock/a\job"), '^').unwrap();
+        let claim = lock.new_claim(&OsEnv, "h", 1, None);
+        assert_eq!(lock.parse(os::bytes_of(claim.token.as_os_str())), Some(claim));
+        assert_eq!(lock.parse(b"/var/lock/job^h^12^3"), None);
+    }
+
+    /// Two holders are at stake: pids mean nothing to a peer in another world, of which Wine beside Linux is one.
+    #[cfg(any(target_os = "linux", windows))] // Elsewhere no process is known.
+    #[test]
+    fn a_fingerprint_from_another_world_tells_nothing_of_a_process() {
+        let here = OsEnv.fingerprint(OsEnv.process_id()).unwrap();
+        assert_eq!(OsEnv.liveness(OsEnv.process_id(), here), Liveness::Alive);
+        let elsewhere = Fingerprint::new(b"another boot", 77);
+        for pid in [OsEnv.process_id(), 4_000_000] {
+            assert_eq!(OsEnv.liveness(pid, elsewhere), Liveness::Unknown, "process {pid}");
+            assert_eq!(OsEnv.liveness(pid, here.with_start(77)), Liveness::Dead, "process {pid}, another start");
+        }
     }
 
     #[test]
@@ -291,15 +328,15 @@ mod tests {
             b"",
             b"job",
             b"/var/lock/job",
-            b"job|h|1",
-            b"job|h|1|2|3",
-            b"other|h|1|2",
-            b"job||1|2",
-            b"job|h|x|2",
-            b"job|h|1|+2",
-            b"job|h|1|9223372036854775808",
-            b"job|h|4294967296|1",
-            b"job|h|1|2/x",
+            b"job^h^1",
+            b"job^h^1^2^3",
+            b"other^h^1^2",
+            b"job^^1^2",
+            b"job^h^x^2",
+            b"job^h^1^+2",
+            b"job^h^1^9223372036854775808",
+            b"job^h^4294967296^1",
+            b"job^h^1^2/x",
         ];
         for name in refused {
             assert_eq!(lock().parse(name), None, "{}", name.escape_ascii());
@@ -308,9 +345,10 @@ mod tests {
 
     #[test]
     fn a_separator_that_confuses_is_refused() {
-        assert!(LockPath::new(Path::new("/var/a|b/job"), '|').is_err());
-        assert!(LockPath::new(Path::new("/var/a|b/job"), '^').is_ok());
-        for bad in ['/', '7', 'x', '\n', '.'] {
+        assert!(LockPath::new(Path::new("/var/a^b/job"), '^').is_err());
+        assert!(LockPath::new(Path::new("/var/a^b/job"), '~').is_ok());
+        assert_eq!(LockPath::new(Path::new("/var/job"), '|').is_err(), cfg!(windows), "no name there holds a |");
+        for bad in ['/', '\\', '7', 'x', '\n', '.', '\0'] {
             assert!(LockPath::new(Path::new("/var/job"), bad).is_err(), "{bad:?}");
         }
     }
@@ -318,7 +356,7 @@ mod tests {
     #[test]
     fn a_path_without_a_files_name_is_refused() {
         for bad in ["", "/", "/var/..", "a\0b"] {
-            assert!(LockPath::new(Path::new(bad), '|').is_err(), "{bad:?}");
+            assert!(LockPath::new(Path::new(bad), '^').is_err(), "{bad:?}");
         }
     }
 

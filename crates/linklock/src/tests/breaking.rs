@@ -1,6 +1,7 @@
 //! Locks that are over, and rivals while they are broken.
 
 use std::io;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use crate::claim::LockPath;
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
-use crate::{ErrorKind, Lock, OnBehalfOf, State, Wait, Which};
+use crate::{ErrorKind, Lock, OnBehalfOf, SEPARATOR, State, Wait, Which};
 
 const MOMENT: Duration = Duration::from_secs(3);
 
@@ -164,7 +165,7 @@ fn breakers_take_turns() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
-    let guard_path = LockPath::new(&arena.path(), '|').unwrap().breakers_guard();
+    let guard_path = LockPath::new(&arena.path(), SEPARATOR).unwrap().breakers_guard();
     // Its name holds the separator, as nobody's lock path may: another one stands in.
     let place = crate::protocol::Place {
         path: guard_path,
@@ -182,12 +183,13 @@ fn breakers_take_turns() {
 
 /// The bug, found on real NFS 4: the lock path was an empty directory, left by one who found that it was another's turn to
 /// clear it, and "exists" was taken for "held". The consequence: a lock that nobody could take. The mend: it is renamed onto.
+#[cfg(unix)] // It takes a rename that replaces an empty directory.
 #[test]
 fn a_dir_lock_is_taken_where_an_empty_directory_of_ours_cannot_be_cleared() {
     let arena = Arena::new();
     arena.env.removes_by_name_alone.store(true, Ordering::SeqCst);
     let place = crate::protocol::Place {
-        path: LockPath::new(&arena.path(), '|').unwrap().breakers_guard(),
+        path: LockPath::new(&arena.path(), SEPARATOR).unwrap().breakers_guard(),
         protocol: Protocol::Dir,
         host: "rival".into(),
         ..arena.lock(Protocol::Dir).place().clone()
@@ -227,7 +229,7 @@ fn a_breaker_whose_turn_is_over_does_not_move_the_lock() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
-    let guard = LockPath::new(&arena.path(), '|').unwrap().breakers_guard().as_path().to_owned();
+    let guard = LockPath::new(&arena.path(), SEPARATOR).unwrap().breakers_guard().as_path().to_owned();
     let path = arena.path();
     arena.env.on_call(move |env, call, when, at| {
         // Paused after it looked again, for longer than its guard lasts.
@@ -245,7 +247,7 @@ fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
-    let guard = LockPath::new(&arena.path(), '|').unwrap().breakers_guard().as_path().to_owned();
+    let guard = LockPath::new(&arena.path(), SEPARATOR).unwrap().breakers_guard().as_path().to_owned();
     let path = arena.path();
     arena.env.on_call(move |_, call, when, at| {
         if (call, when) == (Call::Stat, When::Before) && at == path {
@@ -259,6 +261,7 @@ fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
     assert_eq!(arena.holder(), Some(token.to_string()));
 }
 
+#[cfg(unix)] // Windows has access lists, which are inherited, in place of modes.
 #[test]
 fn the_guard_can_be_removed_by_whoever_may_remove_files_in_its_directory() {
     for (directory, expected) in [(0o755, 0), (0o777, 0o022), (0o1777, 0)] {
@@ -269,7 +272,9 @@ fn the_guard_can_be_removed_by_whoever_may_remove_files_in_its_directory() {
         let modes = Arc::new(Mutex::new(Vec::new()));
         let seen = modes.clone();
         arena.env.on_call(move |_, call, when, from| {
-            if (call, when) == (Call::Rename, When::Before) && from.to_string_lossy().contains("|break|") {
+            if (call, when) == (Call::Rename, When::Before)
+                && from.to_string_lossy().contains(&format!("{SEPARATOR}break{SEPARATOR}"))
+            {
                 seen.lock().unwrap().push(OsEnv.stat(from).unwrap().mode & 0o022);
             }
             Fate::GoOn
@@ -283,7 +288,7 @@ fn the_guard_can_be_removed_by_whoever_may_remove_files_in_its_directory() {
 fn the_end_of_a_process_is_not_seen_from_another_machine() {
     for protocol in BOTH {
         let arena = Arena::new();
-        let ended = ended_process();
+        let ended = other_process();
         let lock = arena.builder(protocol).host("rival").on_behalf_of(OnBehalfOf::Process(ended.id()));
         lock.build_in(arena.env.clone()).unwrap().acquire().unwrap().leave();
         end(ended);
@@ -295,7 +300,7 @@ fn the_end_of_a_process_is_not_seen_from_another_machine() {
 fn a_lock_whose_process_has_ended_is_broken_at_once_unless_that_is_switched_off() {
     for protocol in BOTH {
         let arena = Arena::new();
-        let ended = ended_process();
+        let ended = other_process();
         let lock = arena.builder(protocol).on_behalf_of(OnBehalfOf::Process(ended.id()));
         lock.build_in(arena.env.clone()).unwrap().acquire().unwrap().leave();
         assert!(arena.lock(protocol).try_acquire().unwrap_err().is_timeout(), "{protocol}: it lives");
@@ -308,11 +313,15 @@ fn a_lock_whose_process_has_ended_is_broken_at_once_unless_that_is_switched_off(
     }
 }
 
-fn ended_process() -> std::process::Child {
-    std::process::Command::new("sleep").arg("1000").spawn().unwrap()
+/// One that waits until it is killed.
+fn other_process() -> Child {
+    let mut command = if cfg!(windows) { Command::new("cmd") } else { Command::new("cat") };
+    // Otherwise it would begin to talk to the terminal.
+    command.args(if cfg!(windows) { &["/c", "pause"][..] } else { &[] });
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
 }
 
-fn end(mut process: std::process::Child) {
+fn end(mut process: Child) {
     process.kill().unwrap();
     process.wait().unwrap();
 }
@@ -320,7 +329,7 @@ fn end(mut process: std::process::Child) {
 #[test]
 fn no_lock_is_taken_for_a_process_that_is_not_there() {
     let arena = Arena::new();
-    let ended = ended_process();
+    let ended = other_process();
     let pid = ended.id();
     end(ended);
     let lock = Lock::builder(arena.path()).on_behalf_of(OnBehalfOf::Process(pid)).build().unwrap();

@@ -11,8 +11,11 @@ use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
 use crate::{ErrorKind, Which};
 
+/// Its name.
+const COUNTER: &str = if cfg!(windows) { "job.lock^fence" } else { "job.lock|fence" };
+
 fn counter(arena: &Arena) -> PathBuf {
-    arena.dir.path().join("job.lock|fence")
+    arena.dir.path().join(COUNTER)
 }
 
 /// The numbers, or whatever else is in the counter.
@@ -37,7 +40,7 @@ fn numbers_grow_from_one_acquisition_to_the_next_whatever_the_protocol() {
     let drawn: Vec<_> = (0..20).map(|n| draw(&arena, BOTH[n % 2])).collect();
     assert!(drawn.is_sorted_by(|a, b| a < b), "{drawn:?}");
     assert_eq!(numbers(&arena), [drawn[19].to_string()], "only the greatest stays");
-    assert_eq!(arena.names(), ["job.lock|fence"], "only the counter stays");
+    assert_eq!(arena.names(), [COUNTER], "only the counter stays");
 }
 
 #[test]
@@ -89,7 +92,7 @@ fn beyond_the_greatest_number_there_is_none() {
     OsEnv.mkdir(&counter(&arena).join(i64::MAX.to_string()), 0o755).unwrap();
     let error = arena.builder(Protocol::Dir).fence(true).build().unwrap().acquire().unwrap_err();
     assert!(error.to_string().contains("no greater number"), "{error}");
-    assert_eq!(arena.names(), ["job.lock|fence"], "the lock is free");
+    assert_eq!(arena.names(), [COUNTER], "the lock is free");
 }
 
 #[test]
@@ -118,7 +121,7 @@ fn a_lock_that_is_broken_before_its_number_was_seen_gets_none() {
             theirs.release().unwrap();
             arena.env.on_call(|_, _, _, _| Fate::GoOn);
             assert!(draw(&arena, protocol) > first);
-            assert_eq!(arena.names(), ["job.lock|fence"], "{protocol}, {when:?}");
+            assert_eq!(arena.names(), [COUNTER], "{protocol}, {when:?}");
         }
     }
 }
@@ -168,7 +171,7 @@ fn a_counter_is_used_even_if_the_reply_to_its_making_was_lost() {
         });
         let number = draw(&arena, Protocol::Link);
         assert_eq!(numbers(&arena), [number.to_string()], "{lost:?}");
-        assert_eq!(arena.names(), ["job.lock|fence"], "{lost:?}");
+        assert_eq!(arena.names(), [COUNTER], "{lost:?}");
     }
 }
 
@@ -183,8 +186,8 @@ fn without_a_number_the_lock_is_given_back() {
         });
         let error = arena.builder(protocol).fence(true).build_in(arena.env.clone()).unwrap().acquire().unwrap_err();
         let said = error.to_string();
-        assert!(said.contains("job.lock|fence") && said.contains("number the acquisition"), "{said}");
-        assert_eq!(arena.names(), ["job.lock|fence"], "{protocol}: the lock is free");
+        assert!(said.contains(COUNTER) && said.contains("number the acquisition"), "{said}");
+        assert_eq!(arena.names(), [COUNTER], "{protocol}: the lock is free");
     }
 }
 
@@ -195,9 +198,10 @@ fn what_is_no_directory_is_not_taken_for_the_counter() {
     let error = arena.builder(Protocol::Dir).fence(true).build().unwrap().acquire().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Io), "{error}");
     assert_eq!(OsEnv.read(&counter(&arena), 100).unwrap().1, b"a letter");
-    assert_eq!(arena.names(), ["job.lock|fence"]);
+    assert_eq!(arena.names(), [COUNTER]);
 }
 
+#[cfg(unix)] // Windows has access lists, which are inherited, in place of modes.
 #[test]
 fn the_counter_is_open_to_whom_the_directory_is_open() {
     for mode in [0o700, 0o775, 0o1777] {
@@ -224,5 +228,5 @@ fn contenders_that_make_the_counter_at_once_share_one() {
     });
     let ours = draw(&arena, Protocol::Link);
     assert!(theirs.lock().unwrap().is_some_and(|theirs| theirs < ours));
-    assert_eq!(arena.names(), ["job.lock|fence"]);
+    assert_eq!(arena.names(), [COUNTER]);
 }

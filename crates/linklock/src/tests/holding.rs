@@ -10,7 +10,7 @@ use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
-use crate::{ErrorKind, Which};
+use crate::{ErrorKind, SEPARATOR, Which};
 
 const MOMENT: Duration = Duration::from_secs(3);
 
@@ -198,7 +198,7 @@ fn a_successor_with_the_same_inode_number_is_told_apart() {
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
     // A cleaner removes the claim, an operator the lock: the number is free, and here the very file comes back as another's.
     let (claim, lock) = (arena.dir.path().join(guard.token().as_os_str()), arena.path());
-    let other = arena.dir.path().join("job.lock|rival|1|5");
+    let other = arena.dir.path().join(["job.lock", "rival", "1", "5"].join(&SEPARATOR.to_string()));
     OsEnv.rename(&claim, &other).unwrap();
     write(&lock, other.to_str().unwrap());
     assert!(guard.check().unwrap_err().is_lost());
