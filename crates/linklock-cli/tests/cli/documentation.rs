@@ -53,7 +53,11 @@ fn the_man_page_has_every_option_and_what_a_killed_linklock_cannot_do() {
     ] {
         assert!(page.contains(&format!("\\fB{option}\\fR")), "{option} is missing");
     }
-    for limit in ["does not reach processes that COMMAND has started", "Other systems have nothing like it"] {
+    for limit in [
+        "does not reach processes that COMMAND has started",
+        "Other Unixes have nothing like it",
+        "the system ends them all at once",
+    ] {
         assert!(page.contains(limit), "{limit:?} is missing");
     }
 }
