@@ -1,6 +1,5 @@
 //! The program, run as its users run it.
 
-mod deaths;
 mod disk;
 mod documentation;
 mod exit_statuses;
@@ -10,6 +9,10 @@ mod scripts;
 mod status;
 mod support;
 mod waiting;
+
+// Other systems have nothing that would end COMMAND.
+#[cfg(any(target_os = "linux", windows))]
+mod deaths;
 
 // Signals, pseudo-terminals, modes, users and sh are a Unix's own.
 #[cfg(unix)]

@@ -222,6 +222,7 @@ impl Running {
     }
 
     /// Kills linklock, which is not asked.
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it is our own");
     }

@@ -16,22 +16,22 @@ use crate::exit::Exit;
 
 /// COMMAND, which on Linux does not outlive us.
 pub(crate) struct Process {
-    child: Child,
+    child: Tied,
     /// Readable when it has ended.
-    end: Option<OwnedFd>,
+    end: OwnedFd,
 }
 
 impl Process {
     pub(crate) fn start(mut command: Command) -> io::Result<Self> {
         keep_statuses_of_children();
         die_with_parent(&mut command);
-        let mut process = Self { child: command.spawn()?, end: None };
-        process.end = Some(end_of(Pid::from_child(&process.child))?);
-        Ok(process)
+        let child = Tied(command.spawn()?);
+        let end = end_of(Pid::from_child(&child.0))?;
+        Ok(Self { child, end })
     }
 
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        self.child.try_wait()
+        self.child.0.try_wait()
     }
 
     /// Passes on what has come since the last call; before COMMAND was `started` none of it has reached it.
@@ -57,13 +57,13 @@ impl Process {
     fn send(&self, signal: Option<Signal>) {
         if let Some(signal) = signal {
             // It may have ended meanwhile, or have changed its user: then there is nothing that we could do.
-            let _ = kill_process(Pid::from_child(&self.child), signal);
+            let _ = kill_process(Pid::from_child(&self.child.0), signal);
         }
     }
 
     /// Until a signal comes, COMMAND ends, the alarm rings, or `limit` is over.
     pub(crate) fn sleep(&self, signals: &Signals, alarm: Option<&Alarm>, limit: Option<Duration>) -> io::Result<()> {
-        let fds = [Some(signals.as_fd()), self.end.as_ref().map(AsFd::as_fd), alarm.map(|alarm| alarm.0.as_fd())];
+        let fds = [Some(signals.as_fd()), Some(self.end.as_fd()), alarm.map(|alarm| alarm.0.as_fd())];
         let mut fds: Vec<PollFd<'_>> =
             fds.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
         let left = limit.map(|left| Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() });
@@ -75,11 +75,13 @@ impl Process {
 }
 
 /// Without us COMMAND must not go on.
-impl Drop for Process {
+struct Tied(Child);
+
+impl Drop for Tied {
     fn drop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            self.kill();
-            let _ = self.child.wait();
+        if !matches!(self.0.try_wait(), Ok(Some(_))) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
         }
     }
 }
