@@ -11,6 +11,8 @@
 //! lock (it asked for it at ASKED), a line `until TOKEN WHEN` when it ceases to, for whatever reason. It must not be on the
 //! file system that is tested.
 //!
+//! CONTEND_SEPARATOR in the environment is the separator in claims' names.
+//!
 //! | command | answer |
 //! | --- | --- |
 //! | `acquire`; `acquire`, time-out in ms | `acquired`, when, token |
@@ -44,6 +46,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if args.next().is_some_and(|protocol| protocol == "dir") {
         lock = lock.protocol(Protocol::Dir);
+    }
+    if let Some(separator) = env::var("CONTEND_SEPARATOR").ok().and_then(|s| s.chars().next()) {
+        lock = lock.separator(separator);
     }
     let diary = Diary(args.next().map(PathBuf::from));
     let mut contender = Contender { lock: lock.build()?, guard: None, diary };

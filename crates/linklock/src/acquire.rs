@@ -49,7 +49,8 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
         let lock = match &seen {
             Seen::Free | Seen::EmptyDirectory { ours: true } => return Ok(()),
             Seen::EmptyDirectory { ours: false } => {
-                return Err(Error::not_a_lock(place.lock_path(), "an empty directory"));
+                waiter.doubt_directory()?;
+                continue;
             }
             Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what.clone())),
             Seen::Lock(lock) if place.judge(lock, server_now) != Verdict::Live && lock.claim.is_some() => {
@@ -137,7 +138,8 @@ impl Contender<'_> {
                     return self.seen_free();
                 }
                 Seen::EmptyDirectory { ours: false } => {
-                    return Err(Error::not_a_lock(place.lock_path(), "an empty directory"));
+                    self.waiter.doubt_directory()?;
+                    continue;
                 }
                 Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what)),
                 Seen::Lock(lock) => lock,
@@ -271,7 +273,12 @@ struct Waiter<'a> {
     last: Option<SeenLock>,
     is_remembered: bool,
     told: Option<Token>,
+    /// How many looks in a row have found an empty directory that nothing tells for ours.
+    doubts: u32,
 }
+
+/// So many looks an empty directory gets before it is somebody else's.
+const DOUBTS: u32 = 3;
 
 impl<'a> Waiter<'a> {
     fn new(place: &'a Place, wait: &'a Wait) -> Self {
@@ -288,6 +295,7 @@ impl<'a> Waiter<'a> {
             last: None,
             is_remembered: false,
             told: None,
+            doubts: 0,
         }
     }
 
@@ -314,6 +322,9 @@ impl<'a> Waiter<'a> {
             let remembered = self.last.take().filter(|last| self.place.is_still_there(last));
             self.is_remembered = remembered.is_some();
             let seen = remembered.map_or_else(|| self.place.look(), |last| Ok(Seen::Lock(last)))?;
+            if !matches!(seen, Seen::EmptyDirectory { ours: false }) {
+                self.doubts = 0;
+            }
             let Seen::Lock(lock) = &seen else { return Ok(seen) };
             self.last = Some(lock.clone());
             let (pid, file) = (self.place.holder_pid(lock), Some(lock.attr.id));
@@ -329,6 +340,16 @@ impl<'a> Waiter<'a> {
     fn must_look_again(&mut self) -> bool {
         self.last = None;
         std::mem::take(&mut self.is_remembered)
+    }
+
+    /// Pauses, since an empty directory without our mark may be one that a holder on Windows, which knows no such mark, is
+    /// about to remove. One that stays is somebody else's.
+    fn doubt_directory(&mut self) -> Result<(), Error> {
+        self.doubts += 1;
+        if self.doubts >= DOUBTS || self.pause(None, None)?.is_break() {
+            return Err(Error::not_a_lock(self.place.lock_path(), "an empty directory"));
+        }
+        Ok(())
     }
 
     /// Pauses until a change, the next poll, or `over`. Breaks if the time was up before.

@@ -80,6 +80,7 @@ impl fmt::Debug for FaultyEnv {
 }
 
 thread_local! {
+    #[allow(clippy::missing_const_for_thread_local, reason = "it is const, which clippy does not see on Windows")]
     static IN_HOOK: Cell<bool> = const { Cell::new(false) };
 }
 

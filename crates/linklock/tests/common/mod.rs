@@ -2,11 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use linklock::{Error, Guard, Protocol, Token};
+use linklock::{Error, Guard, Protocol, SEPARATOR, Token};
 use tempfile::TempDir;
 
 /// Whatever holds for one protocol must hold for the other.
@@ -48,7 +47,7 @@ impl Ground {
 /// Puts a lock of another machine there, by either protocol, and gives its claim's token. If its expiry is over, a
 /// contender without a grace may break it.
 pub(crate) fn plant(protocol: Protocol, lock: &Path, expiry: SystemTime) -> Token {
-    let claim = format!("{}|elsewhere.example|4711|815", lock.display());
+    let claim = format!("{}{}", lock.display(), named("|elsewhere.example|4711|815"));
     let token = Token::new(&claim);
     let left = expiry.duration_since(SystemTime::now()).unwrap_or_default();
     let (file, content) = match protocol {
@@ -70,10 +69,16 @@ pub(crate) fn plant(protocol: Protocol, lock: &Path, expiry: SystemTime) -> Toke
     token
 }
 
-/// What the dir protocol has at the lock path: the sticky bit tells it from other directories.
+/// With this system's separator in the place of each `|`.
+pub(crate) fn named(name: &str) -> String {
+    name.replace('|', &SEPARATOR.to_string())
+}
+
+/// What the dir protocol has at the lock path: the sticky bit tells it from other directories, where there is one.
 pub(crate) fn make_lock_directory(path: &Path) {
     fs::create_dir(path).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o1755)).unwrap();
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o1755)).unwrap();
 }
 
 /// An expiry that is over.

@@ -1,7 +1,7 @@
 //! The plainest property: who counts under the lock loses no count.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 
 use crate::common::{BOTH, Ground};
@@ -31,15 +31,17 @@ fn eight_processes_that_count_under_the_lock_lose_no_count() {
 /// A worker process: reads, adds one and writes, in three steps that nothing but the lock keeps together.
 pub(crate) fn count() {
     // In place: to truncate and write anew would make ext4 go to the disk each time.
-    let counter = File::options().read(true).write(true).open(told::<PathBuf>("WORKER_COUNTER")).unwrap();
+    let mut counter = File::options().read(true).write(true).open(told::<PathBuf>("WORKER_COUNTER")).unwrap();
     let lock = Settings::from_env().lock();
     for _ in 0..SHARE {
         let guard = lock.acquire().unwrap();
         let mut count = [0; 8];
-        counter.read_exact_at(&mut count, 0).unwrap();
+        counter.rewind().unwrap();
+        counter.read_exact(&mut count).unwrap();
         std::thread::yield_now();
         let next = u64::from_ne_bytes(count) + 1;
-        counter.write_all_at(&next.to_ne_bytes(), 0).unwrap();
+        counter.rewind().unwrap();
+        counter.write_all(&next.to_ne_bytes()).unwrap();
         guard.release().unwrap();
     }
 }

@@ -1,21 +1,16 @@
 //! What each process believed to hold, when, and the checker that finds two who believed it at once.
 //!
-//! A record is written by one pwrite(2) of 32 bytes that lie in one page, so a process that is killed leaves it whole.
+//! A record is written by one call of 32 bytes that lie in one page, so a process that is killed leaves it whole.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use linklock::Guard;
 
-const RECORD: usize = 32;
+use crate::system::{now, write_at};
 
-/// Now, on the clock by which guards trust their locks; it is the same for all processes.
-pub(crate) fn now() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-}
+const RECORD: usize = 32;
 
 /// What a process is at, for whoever stops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +45,7 @@ impl Diary {
     }
 
     pub(crate) fn doing(&self, what: Doing) {
-        self.file.write_all_at(&(what as u64).to_ne_bytes(), 0).unwrap();
+        write_at(&self.file, &(what as u64).to_ne_bytes(), 0);
     }
 
     /// A new hold begins. It is no hold yet until something is noted.
@@ -83,7 +78,7 @@ impl Diary {
         for (place, word) in record.chunks_exact_mut(8).zip(words) {
             place.copy_from_slice(&word.to_ne_bytes());
         }
-        self.file.write_all_at(&record, u64::from(self.holds) * RECORD as u64).unwrap();
+        write_at(&self.file, &record, u64::from(self.holds) * RECORD as u64);
     }
 }
 

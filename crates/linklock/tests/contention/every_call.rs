@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use linklock::{Guard, Lock, Protocol, State, Token, Wait};
 
 use crate::common::{BOTH, Ground, HOUR, LONG, long_ago, plant, say};
-use crate::diary::now;
 use crate::puppet::Puppet;
 use crate::settings::Settings;
+use crate::system::now;
 use crate::trace::{Call, Trace};
 
 const CYCLE: [&str; 3] = ["acquire 0", "refresh", "release"];

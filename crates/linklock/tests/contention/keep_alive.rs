@@ -9,6 +9,7 @@ use crate::common::{BOTH, Ground};
 use crate::settings::Settings;
 
 /// The threads of this process that keep locks.
+#[cfg(target_os = "linux")] // Elsewhere threads are not listed in /proc.
 fn keepers() -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     // A thread of another test may have ended meanwhile.
@@ -17,19 +18,23 @@ fn keepers() -> usize {
 }
 
 #[test]
-fn a_thousand_locks_are_kept_alive_by_one_thread() {
+fn many_locks_are_kept_alive_by_one_thread() {
     let ground = Ground::new();
     let lifetime = Duration::from_secs(2);
+    // Under Wine, which looks for names in any case, each takes the longer the more there are.
+    let many = if cfg!(windows) { 50 } else { 1000 };
     let settings = |i: usize| {
         Settings::new(&ground.dir().join(format!("lock{i}")), BOTH[i % 2]).lifetime(lifetime).keep_alive(true)
     };
-    let guards: Vec<Guard> = (0..1000).map(|i| settings(i).lock().acquire().unwrap()).collect();
-    assert_eq!(keepers(), 1, "threads that keep a thousand locks");
+    let guards: Vec<Guard> = (0..many).map(|i| settings(i).lock().acquire().unwrap()).collect();
+    #[cfg(target_os = "linux")]
+    assert_eq!(keepers(), 1, "threads that keep them");
     std::thread::sleep(3 * lifetime);
     for (i, guard) in guards.iter().enumerate() {
         guard.check().unwrap_or_else(|e| panic!("lock {i}: {e}"));
         assert_eq!(settings(i).lock().inspect().unwrap().state, State::Held, "lock {i}, as others see it");
     }
+    #[cfg(target_os = "linux")]
     assert_eq!(keepers(), 1, "after three lifetimes");
     for guard in guards {
         guard.release().unwrap();

@@ -13,13 +13,17 @@ mod common;
 mod counter;
 mod deaths;
 mod diary;
+#[cfg(target_os = "linux")] // It takes ptrace(2).
 mod every_call;
+#[cfg(unix)] // Windows has no fork.
 mod fork;
 mod keep_alive;
 mod puppet;
 mod settings;
+mod system;
 mod threads;
 mod tokens;
+#[cfg(target_os = "linux")] // ptrace(2) as Linux has it.
 mod trace;
 mod turmoil;
 mod waiting;

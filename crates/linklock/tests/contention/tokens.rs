@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use linklock::{ErrorKind, State, Token, Which};
 
-use crate::common::{BOTH, Ground, HOUR, assert_names_holder, long_ago, plant};
+use crate::common::{BOTH, Ground, HOUR, assert_names_holder, long_ago, named, plant};
 use crate::puppet::Puppet;
 use crate::settings::Settings;
 
@@ -66,14 +66,14 @@ fn only_the_token_that_holds_the_lock_takes_it_over() {
         let lock = Settings::new(&ground.lock(), protocol).lock();
         let past = lock.acquire().unwrap();
         let past_token = past.token().clone();
-        let free = lock.adopt(&Token::new("lock|host|1|2")).map(drop);
+        let free = lock.adopt(&Token::new(named("lock|host|1|2"))).map(drop);
         past.release().unwrap();
         let held = lock.acquire().unwrap();
         for (token, expected) in [
             (past_token, ErrorKind::NotHeld),
-            (Token::new("lock|host.example|1|2"), ErrorKind::NotHeld),
-            (Token::new("lock|host.example|1"), ErrorKind::Invalid),
-            (Token::new("other|host.example|1|2"), ErrorKind::Invalid),
+            (Token::new(named("lock|host.example|1|2")), ErrorKind::NotHeld),
+            (Token::new(named("lock|host.example|1")), ErrorKind::Invalid),
+            (Token::new(named("other|host.example|1|2")), ErrorKind::Invalid),
             (Token::new("lock"), ErrorKind::Invalid),
             (Token::new(""), ErrorKind::Invalid),
         ] {
@@ -84,7 +84,11 @@ fn only_the_token_that_holds_the_lock_takes_it_over() {
         assert_eq!(free.unwrap_err().kind(), ErrorKind::NotHeld, "{protocol}: held by another");
         held.check().unwrap();
         held.release().unwrap();
-        assert_eq!(lock.adopt(&Token::new("lock|h|1|2")).unwrap_err().kind(), ErrorKind::NotHeld, "{protocol}: free");
+        assert_eq!(
+            lock.adopt(&Token::new(named("lock|h|1|2"))).unwrap_err().kind(),
+            ErrorKind::NotHeld,
+            "{protocol}: free"
+        );
     }
 }
 
@@ -107,7 +111,7 @@ fn an_operator_breaks_the_claim_that_he_names_and_no_other() {
         let ground = Ground::new();
         let lock = Settings::new(&ground.lock(), protocol).lock();
         let held = lock.acquire().unwrap();
-        let error = lock.break_lock(&Which::Claim(Token::new("lock|host.example|1|2"))).unwrap_err();
+        let error = lock.break_lock(&Which::Claim(Token::new(named("lock|host.example|1|2")))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotHeld, "{protocol}: {error}");
         assert_names_holder(&error, &held);
         let error = lock.break_lock(&Which::Claim(Token::new("lock"))).unwrap_err();

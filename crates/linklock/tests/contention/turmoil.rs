@@ -18,11 +18,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use linklock::{Error, Guard, Protocol, Wait};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use crate::common::{BOTH, Ground, LONG, long_ago, plant, say};
-use crate::diary::{self, Diary, Doing, Hold, now};
+use crate::common::{BOTH, Ground, LONG, long_ago, named, plant, say};
+use crate::diary::{self, Diary, Doing, Hold};
 use crate::settings::{Settings, told};
+use crate::system::{go_on, now, stop};
 
 const CROWD: usize = 12;
 const LASTS: Duration = Duration::from_secs(10);
@@ -30,8 +30,11 @@ const LIFETIME: Duration = Duration::from_millis(250);
 const GRACE: Duration = Duration::from_millis(250);
 const SHORT_STOP: Duration = Duration::from_millis(50);
 const LONGEST_STOP: Duration = Duration::from_millis(900);
-/// For a slow machine, and for a waiter that is woken by its next poll alone.
-const SLACK: Duration = Duration::from_secs(4);
+/// For a slow machine, and for a waiter that is woken by its next poll alone. On Windows a name that is removed may be there
+/// for as long as somebody has it open, be he stopped.
+const SLACK: Duration = Duration::from_secs(if cfg!(windows) { 20 } else { 4 });
+/// How many holds show that the crowd was at work. Wine is slow.
+const HOLDS_LEAST: usize = if cfg!(windows) { 4 } else { 20 };
 /// How long others wait for a breaker that was killed at it, if they cannot tell that it is dead: the lifetime of the
 /// breakers' guard.
 const GUARD_LIFETIME: Duration = Duration::from_secs(15);
@@ -75,7 +78,7 @@ fn turmoil(protocol: Protocol) {
     }
     let (longest, since) = diary::longest_wait(&holds, start, end);
     assert!(longest < most, "nobody got the lock for {longest:?} since {:?}; {tally}", since - start);
-    assert!(holds.len() > 20, "the crowd was at work: {tally}");
+    assert!(holds.len() > HOLDS_LEAST, "the crowd was at work: {tally}");
     crowd.assert_cleared(&tally);
 }
 
@@ -148,7 +151,7 @@ impl Crowd {
                 panic!("process {} ended by itself, {status}: see above for what it found", member.child.id());
             }
             if member.stopped_until.is_some_and(|until| now() >= until) {
-                member.signal(Signal::CONT);
+                go_on(&member.child);
                 member.stopped_until = None;
             }
         }
@@ -165,8 +168,8 @@ impl Crowd {
         let pid = member.child.id();
         member.child.kill().unwrap();
         member.child.wait().unwrap();
-        let guard = std::fs::read_dir(self.ground.dir().join("lock|break")).into_iter().flatten().flatten();
-        let of_killed = format!("|{pid}|");
+        let guard = std::fs::read_dir(self.ground.dir().join(named("lock|break"))).into_iter().flatten().flatten();
+        let of_killed = named(&format!("|{pid}|"));
         self.guard_left |= guard.into_iter().any(|entry| entry.file_name().to_string_lossy().contains(&of_killed));
         self.killed.insert(pid);
         self.past.push((member.diary, pid));
@@ -175,9 +178,7 @@ impl Crowd {
 
     fn stop(&mut self, chosen: usize) {
         let member = &mut self.members[chosen];
-        member.signal(Signal::STOP);
-        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        waitid(WaitId::Pid(member.pid()), stopped).unwrap();
+        stop(&member.child);
         let may_be_long = self.settings.protocol == Protocol::Dir || member.doing() != Some(Doing::Releasing);
         let time = if may_be_long && self.rng.bool() {
             self.stops[1] += 1;
@@ -190,7 +191,7 @@ impl Crowd {
         if !may_be_long {
             // Not left to the next round of the driver.
             std::thread::sleep(Duration::from_millis(time));
-            member.signal(Signal::CONT);
+            go_on(&member.child);
             member.stopped_until = None;
         }
     }
@@ -199,7 +200,7 @@ impl Crowd {
     fn disperse(&mut self) {
         std::fs::write(self.stop_sign(), "").unwrap();
         for member in &self.members {
-            member.signal(Signal::CONT);
+            go_on(&member.child);
         }
         for mut member in self.members.drain(..) {
             let status = member.child.wait().unwrap();
@@ -221,8 +222,8 @@ impl Crowd {
         lock.acquire_with(&wait).unwrap().release().unwrap();
         let left = self.ground.names();
         for name in &left {
-            let of_killed = self.killed.iter().any(|pid| name.contains(&format!("|{pid}|")));
-            assert!(of_killed && name.contains("|elsewhere-"), "{name} is left over; {tally}");
+            let of_killed = self.killed.iter().any(|pid| name.contains(&named(&format!("|{pid}|"))));
+            assert!(of_killed && name.contains(&named("|elsewhere-")), "{name} is left over; {tally}");
         }
         say(&format!("turmoil, {tally}; {} claims are left over, all of killed processes of other hosts", left.len()));
     }
@@ -239,14 +240,6 @@ impl Drop for Crowd {
 }
 
 impl Member {
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).unwrap();
-    }
-
     fn doing(&self) -> Option<Doing> {
         diary::doing(&self.diary)
     }

@@ -2,50 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 
-use linklock::{Error, ErrorKind, Lock, Protocol};
+use linklock::{ErrorKind, Lock, Protocol};
 
 use crate::common::{BOTH, Ground, long_ago, plant, say};
 use crate::kernel::{LINKS, RENAMES, as_nobody, is_root, with_failing};
+use crate::no_directory::{assert_clear, try_acquire};
 use crate::snapshot;
-
-fn try_acquire(protocol: Protocol, path: &Path) -> Result<(), Error> {
-    Lock::builder(path).protocol(protocol).build().unwrap().try_acquire().map(drop)
-}
-
-fn assert_clear(error: &Error, kind: ErrorKind, path: &Path, hint: &str) {
-    assert_eq!(error.kind(), kind, "{error}");
-    assert_eq!(error.path(), Some(path), "{error}");
-    for part in [path.to_str().unwrap(), hint] {
-        assert!(error.to_string().contains(part), "no {part:?} in: {error}");
-    }
-}
-
-#[test]
-fn a_missing_directory_is_named_and_not_made() {
-    for protocol in BOTH {
-        let ground = Ground::new();
-        let path = ground.dir().join("missing/lock");
-        let error = try_acquire(protocol, &path).unwrap_err();
-        assert_clear(&error, ErrorKind::CannotCreate, &path, "make the directory first");
-        assert_eq!(ground.names(), [""; 0], "{protocol}");
-    }
-}
-
-#[test]
-fn a_file_where_the_directory_should_be_is_named_and_left_alone() {
-    for protocol in BOTH {
-        let ground = Ground::new();
-        fs::write(ground.dir().join("file"), "precious").unwrap();
-        let before = snapshot::of(ground.dir());
-        let path = ground.dir().join("file/lock");
-        let error = try_acquire(protocol, &path).unwrap_err();
-        assert_clear(&error, ErrorKind::CannotCreate, &path, "make a claim");
-        assert_eq!(snapshot::of(ground.dir()), before, "{protocol}");
-    }
-}
 
 #[test]
 fn a_directory_without_write_permission_is_named() {

@@ -9,10 +9,21 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(target_os = "linux")] // Modes, mounts, and calls that seccomp(2) makes fail.
 mod directories;
+#[cfg(target_os = "linux")] // Credentials and seccomp(2).
 mod kernel;
 mod names;
+mod no_directory;
+#[cfg(target_os = "linux")] // Calls that seccomp(2) makes fail.
 mod no_hard_links;
+#[cfg(target_os = "linux")] // Symbolic links, the sticky bit, mknod(2).
+mod not_a_file;
 mod not_a_lock;
+#[cfg(target_os = "linux")] // Credentials of threads.
 mod other_users;
+#[cfg(target_os = "linux")] // Names in any bytes, symbolic links, a working directory for a thread.
+mod paths;
 mod snapshot;
+#[cfg(windows)]
+mod windows;

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{
     ERROR_CALL_NOT_IMPLEMENTED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER, ERROR_LOCK_VIOLATION,
-    ERROR_NOT_SUPPORTED, ERROR_SHARING_VIOLATION, GENERIC_READ, GENERIC_WRITE, STATUS_DELETE_PENDING,
+    ERROR_NO_MORE_FILES, ERROR_NOT_SUPPORTED, ERROR_SHARING_VIOLATION, GENERIC_READ, GENERIC_WRITE,
+    STATUS_DELETE_PENDING,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO, FILE_DISPOSITION_FLAG_DELETE,
@@ -25,8 +26,9 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_STANDARD_INFO, FILE_WRITE_ATTRIBUTES, MoveFileExW,
 };
 
-use super::handles::{get, last_status, set, succeeded};
+use super::handles::{get, last_status, next_entries, set, succeeded};
 use super::names::to_wide;
+use super::records;
 use crate::env::{Attr, FileId, FileKind};
 use crate::lease::ServerTime;
 
@@ -124,10 +126,21 @@ pub(super) fn read(path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
 }
 
 pub(super) fn list(path: &Path) -> io::Result<Vec<OsString>> {
-    if stat(path)?.kind != FileKind::Directory {
+    // By a handle that shares all: std's own does not share deletion everywhere, and would be in a release's way.
+    let dir = open_any(path, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?;
+    if attr_of(&dir)?.kind != FileKind::Directory {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect()
+    let (mut names, mut buffer) = (Vec::new(), Box::new(records::EMPTY));
+    loop {
+        match next_entries(&dir, &mut buffer) {
+            Ok(()) => names.extend(records::names(&buffer[..], records::ENTRIES)),
+            Err(e) if e.raw_os_error() == Some(ERROR_NO_MORE_FILES as i32) => break,
+            Err(e) => return Err(e),
+        }
+    }
+    names.retain(|name| name != "." && name != "..");
+    Ok(names)
 }
 
 pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
@@ -168,6 +181,13 @@ pub(super) fn rmdir(path: &Path) -> io::Result<()> {
     if attr_of(&dir)?.kind != FileKind::Directory {
         return Err(io::ErrorKind::NotADirectory.into());
     }
+    // The entry that was just removed may still be there, since somebody reads it.
+    for _ in 1..TRIES {
+        match delete(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => thread::sleep(BETWEEN_TRIES),
+            deleted => return deleted,
+        }
+    }
     delete(&dir)
 }
 
@@ -192,6 +212,10 @@ fn is_unknown(e: &io::Error) -> bool {
 fn attr_of(file: &File) -> io::Result<Attr> {
     let basic: FILE_BASIC_INFO = get(file)?;
     let standard: FILE_STANDARD_INFO = get(file)?;
+    // It was opened just before.
+    if standard.DeletePending {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     let id: FILE_ID_INFO = get(file)?;
     let is = |attribute: u32| basic.FileAttributes & attribute != 0;
     let kind = match (is(FILE_ATTRIBUTE_REPARSE_POINT), is(FILE_ATTRIBUTE_DIRECTORY)) {

@@ -9,8 +9,11 @@ use windows_sys::Win32::Foundation::{HANDLE, NTSTATUS};
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_BASIC_INFO, FILE_DISPOSITION_INFO, FILE_DISPOSITION_INFO_EX, FILE_ID_INFO, FILE_INFO_BY_HANDLE_CLASS,
     FILE_REMOTE_PROTOCOL_INFO, FILE_STANDARD_INFO, FileBasicInfo, FileDispositionInfo, FileDispositionInfoEx,
-    FileIdInfo, FileRemoteProtocolInfo, FileStandardInfo, GetFileInformationByHandleEx, SetFileInformationByHandle,
+    FileIdBothDirectoryInfo, FileIdInfo, FileRemoteProtocolInfo, FileStandardInfo, GetFileInformationByHandleEx,
+    SetFileInformationByHandle,
 };
+
+use super::records;
 
 /// A structure that the system fills in, or reads, for its class.
 ///
@@ -53,6 +56,23 @@ pub(super) fn get<I: Info>(file: &File) -> io::Result<I> {
     // SAFETY: it was filled in, and `Info` promises that whatever that was is a value.
     #[expect(unsafe_code, reason = "the system has filled it in")]
     Ok(unsafe { info.assume_init() })
+}
+
+/// The next of a directory's entries, as they fit into the buffer; an error once there are none.
+pub(super) fn next_entries(dir: &File, buffer: &mut records::Buffer) -> io::Result<()> {
+    *buffer = records::EMPTY;
+    // SAFETY: the handle is open for as long as `dir` is borrowed; the buffer is as long as is said, and is aligned for these
+    // records.
+    #[expect(unsafe_code, reason = "no safe form of this call exists")]
+    let done = unsafe {
+        GetFileInformationByHandleEx(
+            dir.as_raw_handle(),
+            FileIdBothDirectoryInfo,
+            buffer.as_mut_ptr().cast(),
+            size_of::<records::Buffer>() as u32,
+        )
+    };
+    succeeded(done)
 }
 
 pub(super) fn set<I: Info>(file: &File, info: &I) -> io::Result<()> {

@@ -5,6 +5,7 @@ mod handles;
 mod identity;
 mod names;
 mod processes;
+mod records;
 mod watcher;
 
 use std::ffi::OsString;

@@ -31,6 +31,9 @@ pub(crate) fn flaw_of(path: &Path) -> Option<String> {
     if path.to_str().is_none() {
         return Some("is no Unicode text".into());
     }
+    if path.file_name().is_none() {
+        return Some("does not end in a file's name".into());
+    }
     path.components().find_map(|component| match component {
         Component::Prefix(prefix) if matches!(prefix.kind(), Prefix::DeviceNS(_)) => Some("names a device".into()),
         Component::Normal(name) => flaw_of_name(name.to_str()?),
@@ -82,6 +85,7 @@ mod tests {
     fn names_that_no_file_can_have_are_known_with_what_is_wrong() {
         for (path, flaw) in [
             (r"C:\locks\NUL", "device"),
+            (r"C:\locks\..", "file's name"),
             (r"C:\locks\com1.lock", "device"),
             (r"C:\con\job", "device"),
             (r"lpt² .x", "device"),

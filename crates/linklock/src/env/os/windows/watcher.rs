@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::windows::ffi::OsStringExt;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::path::Path;
 use std::rc::Rc;
@@ -19,7 +18,7 @@ use windows_sys::Win32::System::Threading::{CreateEventW, SetEvent, WaitForMulti
 
 use super::handles::{get, owned, succeeded};
 use super::names::{bytes_of, is_same_name};
-use super::{OsEnv, files, processes};
+use super::{OsEnv, files, processes, records};
 use crate::env::{Env, Reach, Watcher};
 use crate::lease::LocalTime;
 use crate::wait::Cancel;
@@ -147,12 +146,12 @@ struct Changes {
 /// The system writes to it as long as it is pending: it stays where it is, and is dropped only then; see `Drop`.
 struct Request {
     overlapped: UnsafeCell<OVERLAPPED>,
-    notes: UnsafeCell<[u32; 1024]>,
+    notes: UnsafeCell<records::Buffer>,
 }
 
 impl Changes {
     fn watch(dir: File, name: OsString) -> io::Result<Self> {
-        let request = Request { overlapped: UnsafeCell::default(), notes: UnsafeCell::new([0; 1024]) };
+        let request = Request { overlapped: UnsafeCell::default(), notes: UnsafeCell::new(records::EMPTY) };
         let mut changes = Self { dir, name, event: Event::new()?, request: Rc::new(request), is_pending: false };
         changes.request()?;
         Ok(changes)
@@ -170,7 +169,7 @@ impl Changes {
             ReadDirectoryChangesW(
                 self.dir.as_raw_handle(),
                 self.request.notes.get().cast(),
-                size_of::<[u32; 1024]>() as u32,
+                size_of::<records::Buffer>() as u32,
                 0,
                 FILE_NOTIFY_CHANGE_FILE_NAME | FILE_NOTIFY_CHANGE_DIR_NAME,
                 std::ptr::null_mut(),
@@ -188,9 +187,11 @@ impl Changes {
         // SAFETY: the request has ended, so the system does not use the buffer any more, and `self` is ours alone.
         #[expect(unsafe_code, reason = "the system has written it")]
         let notes = unsafe { &*self.request.notes.get() };
-        let notes: Vec<u16> = notes.iter().flat_map(|word| [*word as u16, (word >> 16) as u16]).collect();
         // None at all: there were too many.
-        let concerned = len == 0 || names(&notes).any(|name| is_same_name(bytes_of(&name), bytes_of(&self.name)));
+        let concerned = len == 0
+            || records::names(notes, records::CHANGES)
+                .iter()
+                .any(|name| is_same_name(bytes_of(name), bytes_of(&self.name)));
         self.request()?;
         Ok(concerned)
     }
@@ -228,21 +229,6 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// The names in notes of FILE_NOTIFY_INFORMATION: where the next begins (0: there is none), what happened, how long the name
-/// is, all 32 bits wide and counted in bytes; then the name.
-fn names(notes: &[u16]) -> impl Iterator<Item = OsString> {
-    const HEAD: usize = 6;
-    let word = |at: usize| Some(usize::from(*notes.get(at)?) | usize::from(*notes.get(at + 1)?) << 16);
-    let mut next = Some(0);
-    std::iter::from_fn(move || {
-        let at = next.take()?;
-        let step = word(at)? / 2;
-        next = (step > 0).then_some(at + step);
-        let name = at + HEAD..at + HEAD + word(at + 4)? / 2;
-        notes.get(name).map(OsString::from_wide)
-    })
-}
-
 /// Once set, it stays set and wakes whoever waits on it.
 #[derive(Debug)]
 pub(crate) struct Event(OwnedHandle);
@@ -261,22 +247,5 @@ impl Event {
         unsafe {
             SetEvent(self.0.as_raw_handle());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_names_in_the_systems_notes_are_found() {
-        let note = |next: u16, name: &str| {
-            let mut note = vec![next, 0, 1, 0, name.len() as u16 * 2, 0];
-            note.extend(name.encode_utf16());
-            note
-        };
-        let notes = [note(20, "lock"), note(0, "other"), vec![9; 7]].concat();
-        assert_eq!(names(&notes).collect::<Vec<_>>(), ["lock", "other"]);
-        assert_eq!(names(&note(0, "lock")[..8]).count(), 0, "cut off");
     }
 }

@@ -1,0 +1,81 @@
+//! Symbolic links, pipes, sockets and directories of others at the lock path.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use linklock::{ErrorKind, Lock};
+
+use crate::common::{BOTH, Ground};
+use crate::not_a_lock::{left_alone, not_a_lock};
+use crate::snapshot;
+
+#[test]
+fn a_symbolic_link_at_the_lock_path_is_left_alone_and_so_is_what_it_points_to() {
+    not_a_lock("a dangling symbolic link", |path| symlink(path.with_extension("nowhere"), path).unwrap());
+    not_a_lock("a symbolic link to a file", |path| {
+        fs::write(path.with_extension("file"), "precious").unwrap();
+        symlink(path.with_extension("file"), path).unwrap();
+    });
+    not_a_lock("a symbolic link to an empty directory", |path| {
+        fs::create_dir(path.with_extension("directory")).unwrap();
+        symlink(path.with_extension("directory"), path).unwrap();
+    });
+    not_a_lock("a symbolic link to a directory", |path| {
+        fs::create_dir(path.with_extension("directory")).unwrap();
+        fs::write(path.with_extension("directory").join("file"), "precious").unwrap();
+        symlink(path.with_extension("directory"), path).unwrap();
+    });
+}
+
+#[test]
+fn a_symbolic_link_to_itself_at_the_lock_path_is_left_alone() {
+    not_a_lock("a symbolic link to itself", |path| symlink(path, path).unwrap());
+}
+
+/// As rename(2) would have it, the dir protocol could take its place.
+#[test]
+fn an_empty_directory_that_no_dir_lock_left_is_left_alone() {
+    let empty = |path: &Path| fs::create_dir(path).unwrap();
+    left_alone("an empty directory", empty, &[ErrorKind::NotALock, ErrorKind::NotHeld]);
+}
+
+#[test]
+fn a_directory_of_somebody_elses_with_such_a_file_is_left_alone() {
+    not_a_lock("a directory with a file of an NFS client's", |path| {
+        fs::create_dir(path).unwrap();
+        fs::write(path.join(".nfs000000000004a1f00000000b"), "").unwrap();
+    });
+}
+
+#[test]
+fn a_pipe_or_a_socket_at_the_lock_path_is_left_alone_and_nobody_hangs() {
+    not_a_lock("a pipe", |path| {
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
+    });
+    not_a_lock("a socket", |path| drop(UnixListener::bind(path).unwrap()));
+}
+
+/// A claim's name cannot be guessed by others; here it can, since a process counts its claims.
+#[test]
+fn a_symbolic_link_at_a_claims_name_is_not_followed() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
+        let guard = lock.acquire().unwrap();
+        let token = guard.token().to_string();
+        guard.release().unwrap();
+        let (others, nonce) = token.rsplit_once('|').unwrap();
+        let target = ground.dir().join("target");
+        fs::write(&target, "precious").unwrap();
+        let nonce: u64 = nonce.parse().unwrap();
+        // Other tests of this process count on meanwhile.
+        for next in 1..=10 {
+            symlink(&target, ground.dir().join(format!("{others}|{:020}", nonce + next))).unwrap();
+        }
+        let before = snapshot::of(ground.dir());
+        lock.acquire().unwrap().release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+        assert_eq!(snapshot::of(ground.dir()), before, "{protocol}");
+    }
+}

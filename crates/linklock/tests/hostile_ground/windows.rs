@@ -1,0 +1,140 @@
+//! What only Windows has: names that mean something else, files that are not shared, and names that are being deleted.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::windows::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use linklock::{ErrorKind, Lock, Protocol, Wait};
+
+use crate::common::{BOTH, Ground, HOUR, LONG, assert_names_holder, plant, say};
+
+const SHORT: Duration = Duration::from_millis(30);
+const SHARE_READ_AND_WRITE: u32 = 3;
+
+#[test]
+fn a_name_that_windows_would_take_for_something_else_is_refused() {
+    for protocol in BOTH {
+        for (name, why) in [
+            ("NUL", "device"),
+            ("com1.lock", "device"),
+            ("Aux .lock", "device"),
+            ("job:lock", "stream"),
+            ("job.", "dot or a space"),
+            ("job ", "dot or a space"),
+            ("a*b", "'*'"),
+            ("NUL/lock", "device"),
+        ] {
+            let ground = Ground::new();
+            let path = ground.dir().join(name);
+            let error = Lock::builder(&path).protocol(protocol).build().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{name:?}: {error}");
+            assert!(error.to_string().contains(path.to_str().unwrap()), "names the path: {error}");
+            assert!(error.to_string().contains(why), "{name:?}: {error}");
+            assert_eq!(ground.names(), [""; 0], "{name:?}");
+        }
+    }
+}
+
+#[test]
+fn a_path_in_other_case_is_the_same_lock() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let at = |name: &str| Lock::builder(ground.dir().join(name)).protocol(protocol).build().unwrap();
+        let guard = at("Job.Lock").acquire().unwrap();
+        let error = at("jOB.lOCK").try_acquire().unwrap_err();
+        assert_names_holder(&error, &guard);
+        guard.release().unwrap();
+        at("jOB.lOCK").try_acquire().unwrap().release().unwrap();
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}
+
+/// The file that carries the claim, as its holder has it at the lock path.
+fn held_file(protocol: Protocol, ground: &Ground) -> std::path::PathBuf {
+    match protocol {
+        Protocol::Dir => fs::read_dir(ground.lock()).unwrap().next().unwrap().unwrap().path(),
+        _ => ground.lock(),
+    }
+}
+
+/// As a scanner does, or a peer that is written in Python.
+fn open_without_sharing_deletion(path: &Path) -> File {
+    OpenOptions::new().read(true).share_mode(SHARE_READ_AND_WRITE).open(path).unwrap()
+}
+
+#[test]
+fn a_release_waits_a_moment_for_a_reader_that_does_not_share() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let guard = Lock::builder(ground.lock()).protocol(protocol).lifetime(HOUR).build().unwrap().acquire().unwrap();
+        let reader = open_without_sharing_deletion(&held_file(protocol, &ground));
+        let closing = std::thread::spawn(move || {
+            std::thread::sleep(SHORT);
+            drop(reader);
+        });
+        guard.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+        closing.join().unwrap();
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}
+
+#[test]
+fn a_release_that_a_reader_is_in_the_way_of_can_be_tried_again() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let guard = Lock::builder(ground.lock()).protocol(protocol).lifetime(HOUR).build().unwrap().acquire().unwrap();
+        let reader = open_without_sharing_deletion(&held_file(protocol, &ground));
+        let failed = guard.release().unwrap_err();
+        assert_eq!(failed.error.kind(), ErrorKind::Io, "{protocol}: {failed}");
+        assert!(failed.to_string().contains(ground.lock().to_str().unwrap()), "{protocol}: names the path: {failed}");
+        drop(reader);
+        failed.guard.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}
+
+/// A name that is being deleted is there until its last handle is closed: nobody can have it until then, and nobody is told
+/// an error of it.
+#[test]
+fn a_lock_path_that_is_being_deleted_is_waited_for() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        plant(protocol, &ground.lock(), SystemTime::now() + HOUR);
+        let file = held_file(protocol, &ground);
+        let kept = File::open(&file).unwrap();
+        // From here on it is being deleted.
+        fs::remove_file(&file).unwrap();
+        let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
+        let tried = lock.try_acquire().map(drop);
+        // Windows from version 1809 on may remove the name at once.
+        assert!(tried.as_ref().map_or_else(linklock::Error::is_timeout, |()| true), "{protocol}: {tried:?}");
+        let waiting = std::thread::spawn(move || lock.acquire_with(&Wait::up_to(LONG)).map(|guard| guard.release()));
+        std::thread::sleep(SHORT);
+        drop(kept);
+        waiting.join().unwrap().unwrap_or_else(|e| panic!("{protocol}: {e}")).unwrap();
+        assert!(!ground.lock().exists(), "{protocol}");
+    }
+}
+
+#[test]
+fn a_lock_whose_files_were_made_read_only_is_released_or_its_error_names_the_path() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let guard = Lock::builder(ground.lock()).protocol(protocol).lifetime(HOUR).build().unwrap().acquire().unwrap();
+        let file = held_file(protocol, &ground);
+        let mut permissions = fs::metadata(&file).unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&file, permissions.clone()).unwrap();
+        // Wine 8, and Windows before version 1809, refuse to remove such a file.
+        if let Err(e) = guard.release() {
+            say(&format!("{protocol}: this system keeps what is read-only: {e}"));
+            assert!(e.to_string().contains(ground.lock().to_str().unwrap()), "{protocol}: {e}");
+            #[expect(clippy::permissions_set_readonly_false, reason = "here it is no more than an attribute")]
+            permissions.set_readonly(false);
+            fs::set_permissions(&file, permissions).unwrap();
+            e.guard.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+        }
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}

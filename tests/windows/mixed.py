@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Linux and Windows processes contend for one lock path: the latter run by Wine, which shows this machine's disk as Z:.
+
+Usage: mixed.py   (WINBUILD in the environment is the script that builds for Windows, else it is the one beside this)
+
+The two have one host name and know nothing of each other's processes: whoever took that for "dead" would make two holders.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROJECT = HERE.parent.parent
+WINBUILD = os.environ.get("WINBUILD", str(HERE / "winbuild"))
+WINDOWS = "x86_64-pc-windows-gnu"
+# Names on Windows cannot hold the separator that Linux has.
+SEPARATOR = "^"
+ROUNDS = 100
+HOUR_MS = 3_600_000
+
+
+class Contender:
+    """One process of examples/contend.rs, on either system."""
+
+    def __init__(self, system, lock, protocol, lifetime_ms=15_000, grace_ms=10_000):
+        self.system = system
+        program = target() / ("debug/examples/contend" if system == "linux" else f"{WINDOWS}/debug/examples/contend.exe")
+        run = [] if system == "linux" else [WINBUILD, "run"]
+        self.process = subprocess.Popen(
+            [*run, program, self.path(lock), str(lifetime_ms), str(grace_ms), protocol],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "CONTEND_SEPARATOR": SEPARATOR},
+        )
+
+    def path(self, path):
+        return str(path) if self.system == "linux" else "Z:" + str(path).replace("/", "\\")
+
+    def tell(self, *words):
+        print(*words, sep="\t", file=self.process.stdin, flush=True)
+
+    def answer(self):
+        line = self.process.stdout.readline().rstrip("\r\n")
+        expect(line, f"{self.system}: the contender died")
+        return line.split("\t")
+
+    def ask(self, *words):
+        self.tell(*words)
+        return self.answer()
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def target():
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", PROJECT / "target"))
+
+
+def expect(true, message):
+    if not true:
+        sys.exit(f"mixed.py: FAILED: {message}")
+
+
+def count(protocol, how):
+    """Two processes of each system count together. Says how many counts there were, and what is left in the directory."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        counter = folder / "counter"
+        counter.write_text("0 0 nobody")
+        systems = ["linux", "windows"] * 2
+        contenders = [Contender(system, folder / "lock", protocol) for system in systems]
+        for contender in contenders:
+            # Started, and built its lock: so all begin at once.
+            contender.ask("details")
+        for contender in contenders:
+            contender.tell(how, contender.path(counter), ROUNDS)
+        for contender in contenders:
+            answer = contender.answer()
+            expect(answer == ["counted"], f"{protocol}: a {contender.system} process: {answer}")
+        for contender in contenders:
+            contender.end()
+        counted = int(counter.read_text().split()[0])
+        return counted, sorted(path.name for path in folder.iterdir() if path != counter)
+
+
+def no_update_is_lost(protocol):
+    counted, left = count(protocol, "count")
+    expect(counted == 4 * ROUNDS, f"{protocol}: {counted} of {4 * ROUNDS} updates")
+    expect(not left, f"{protocol}: left over: {left}")
+    print(f"{protocol}: 2 Linux and 2 Windows processes, {counted} updates, none lost")
+
+
+def without_the_lock_updates_are_lost():
+    counted, _ = count("link", "count-unlocked")
+    expect(counted < 4 * ROUNDS, "without the lock no update was lost: the counter shows nothing")
+    print(f"without the lock: {counted} of {4 * ROUNDS} updates, as it should be")
+
+
+def a_live_holder_of_the_other_system_is_not_taken_for_dead(protocol, holder, other):
+    with tempfile.TemporaryDirectory() as folder:
+        lock = pathlib.Path(folder, "lock")
+        holder, other = (Contender(system, lock, protocol, HOUR_MS, 0) for system in (holder, other))
+        held = holder.ask("acquire")
+        expect(held[0] == "acquired", held)
+        what = f"{protocol}: a {holder.system} lock, looked at by {other.system}"
+        mine, theirs = holder.ask("details"), other.ask("details")
+        # By the host's name alone, it could be one of its own. The times differ: Windows reads them in steps of 100 ns.
+        expect(mine[:-1] == theirs[:-1] and theirs[1] == "held", f"{what}: {mine}, {theirs}")
+        refused = other.ask("acquire", 100)
+        expect(refused[:2] == ["error", "Timeout"], f"{what}: {refused}")
+        expect(holder.ask("release")[0] == "released", what)
+        expect(other.ask("acquire", 5000)[0] == "acquired", f"{what}: once it is released")
+        # Ended without a release: not known to the other system either, and over with its lifetime alone.
+        other.process.kill()
+        other.process.wait()
+        expect(holder.ask("details")[1] == "held", f"{what}: killed")
+        holder.end()
+    print(f"{what}: held, and not dead")
+
+
+def an_expired_lock_is_broken_by_the_other_system(protocol, holder, other):
+    with tempfile.TemporaryDirectory() as folder:
+        lock = pathlib.Path(folder, "lock")
+        holder, other = (Contender(system, lock, protocol, 100, 0) for system in (holder, other))
+        expect(holder.ask("acquire")[0] == "acquired", holder.system)
+        taken = other.ask("acquire", 10_000)
+        expect(taken[0] == "acquired", f"{protocol}: an expired {holder.system} lock: {taken}")
+        lost = holder.ask("release")
+        expect(lost[:2] == ["error", "Lost"], f"{protocol}: its {holder.system} holder: {lost}")
+        holder.end()
+        other.end()
+    print(f"{protocol}: an expired {holder.system} lock is broken by {other.system}, and its holder told")
+
+
+def main():
+    example = ["-q", "-p", "linklock", "--example", "contend"]
+    subprocess.run(["cargo", "build", *example], cwd=PROJECT, check=True)
+    subprocess.run([WINBUILD, "cargo", "build", *example, "--target", WINDOWS], cwd=PROJECT, check=True)
+    without_the_lock_updates_are_lost()
+    for protocol in ("link", "dir"):
+        for pair in (("linux", "windows"), ("windows", "linux")):
+            a_live_holder_of_the_other_system_is_not_taken_for_dead(protocol, *pair)
+            an_expired_lock_is_broken_by_the_other_system(protocol, *pair)
+        no_update_is_lost(protocol)
+
+
+if __name__ == "__main__":
+    main()
