@@ -124,7 +124,7 @@ pub(crate) struct RunArgs {
     /// How long the lock outlives linklock if another machine has to find out. It is refreshed at a third of this
     #[arg(short, long, value_name = "D", value_parser = duration, default_value = "60s")]
     pub(crate) lifetime: Duration,
-    /// If the lock is lost, COMMAND gets TERM, and KILL after so long
+    /// If the lock is lost, COMMAND gets TERM, and KILL after so long. On Windows it is ended at once
     #[arg(long, value_name = "D", value_parser = duration, default_value = "10s")]
     pub(crate) kill_after: Duration,
     #[command(flatten)]
@@ -134,7 +134,7 @@ pub(crate) struct RunArgs {
     /// How the lock is kept on disk: link is compatible with flufl.lock, dir needs no hard links
     #[arg(long, value_name = "PROTOCOL", default_value = "link")]
     pub(crate) protocol: ProtocolArg,
-    /// Give COMMAND in LINKLOCK_FENCE a number that grows with every acquisition. The counter, LOCKPATH|fence, stays
+    /// Give COMMAND in LINKLOCK_FENCE a number that grows with every acquisition. The counter, LOCKPATH|fence (^ for | on Windows), stays
     #[arg(long)]
     pub(crate) fence: bool,
 }
@@ -157,7 +157,7 @@ pub(crate) struct AcquireArgs {
     /// How the lock is kept on disk: link is compatible with flufl.lock, dir needs no hard links
     #[arg(long, value_name = "PROTOCOL", default_value = "link")]
     pub(crate) protocol: ProtocolArg,
-    /// Print in a second line a number that grows with every acquisition. The counter, LOCKPATH|fence, stays
+    /// Print in a second line a number that grows with every acquisition. The counter, LOCKPATH|fence (^ for | on Windows), stays
     #[arg(long)]
     pub(crate) fence: bool,
 }

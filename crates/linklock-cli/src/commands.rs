@@ -2,16 +2,14 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 
 use linklock::{Error, ErrorKind, Lock, OnBehalfOf, Token, Wait, Which};
 
 use crate::args::{AcquireArgs, BreakArgs, Patience, RefreshArgs, ReleaseArgs, WaitArgs};
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
-use crate::os;
+use crate::os::{self, Signals};
 use crate::progress::Line;
-use crate::signals::Signals;
 use crate::status;
 
 pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Failure> {
@@ -29,7 +27,7 @@ pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Fail
 }
 
 fn print_token(token: &Token, fence: Option<u64>) -> io::Result<()> {
-    let mut lines = token.as_os_str().as_bytes().to_vec();
+    let mut lines = token.as_os_str().as_encoded_bytes().to_vec();
     lines.push(b'\n');
     lines.extend(fence.map(|number| format!("{number}\n")).unwrap_or_default().into_bytes());
     let mut stdout = io::stdout().lock();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use crate::args::{ColorWhen, ConsoleArgs};
+use crate::os::terminal;
 
 /// How much is said on stderr, and whether in colour.
 #[derive(Clone, Copy, Debug)]
@@ -24,11 +25,7 @@ impl Console {
         match self.color {
             ColorWhen::Always => true,
             ColorWhen::Never => false,
-            ColorWhen::Auto => {
-                stream.is_terminal()
-                    && !is_set("NO_COLOR")
-                    && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-            }
+            ColorWhen::Auto => stream.is_terminal() && !is_set("NO_COLOR") && terminal::understands_escapes(),
         }
     }
 

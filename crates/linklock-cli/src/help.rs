@@ -19,7 +19,10 @@ EXIT STATUS
   77     permission denied
   126    run: COMMAND cannot be executed
   127    run: COMMAND was not found
-  128+N  run: signal N killed COMMAND; run, acquire, wait: signal N ended the wait";
+  128+N  run: signal N killed COMMAND; run, acquire, wait: signal N ended the wait
+
+  On Windows there are no signals, and COMMAND's status has 32 bits. There
+  3221225786 (0xC000013A) says that Ctrl-C ended the wait.";
 
 pub(crate) const RUN_USAGE: &str = "linklock run [OPTIONS] LOCKPATH [--] COMMAND [ARG...]";
 
@@ -45,8 +48,14 @@ late it finds the lock lost.
 If linklock itself is killed (SIGKILL), the kernel kills COMMAND at once, on Linux, and waiting contenders on this \
 machine take the lock. This does not reach processes that COMMAND has started, nor a COMMAND that is set-user-ID, \
 set-group-ID or has file capabilities, and a COMMAND that hangs in a file system ends only when that answers. Other \
-systems have nothing like it: there COMMAND goes on. Where work must not overlap even then, let all contenders use \
---no-recover-dead, and a lifetime that covers the rest of the work.";
+Unixes have nothing like it: there COMMAND goes on. Where work must not overlap even then, let all contenders use \
+--no-recover-dead, and a lifetime that covers the rest of the work.
+
+On Windows COMMAND and all that it starts are in a job with linklock. If linklock is killed, or the lock is lost, the \
+system ends them all at once: there is no TERM to ask with, and --kill-after has no effect. What COMMAND has left \
+running when it ends by itself stays. Ctrl-C and Ctrl-Break reach COMMAND from the console, which they share; linklock \
+waits for it. If the console is closed, COMMAND has the few seconds that Windows gives. A COMMAND without an extension \
+is looked for as .exe alone: a batch file is named with its .cmd or .bat.";
 
 pub(crate) const RUN: &str = "\
 EXAMPLES
@@ -68,7 +77,7 @@ Take the lock for a script, and print its token
 
 The token names the claim; refresh and release want it. The lock lasts for the lifetime and is not kept alive: choose one \
 that is long enough, or refresh it in time. If the script ends without releasing it, the lock is dead, and contenders on \
-this machine take it at once.";
+this machine take it at once. On Windows a token has ^ for |, which cmd takes for its own unless it is in double quotes.";
 
 pub(crate) const ACQUIRE: &str = "\
 EXAMPLES
@@ -82,7 +91,11 @@ EXAMPLES
 
   With a fencing token:
     linklock acquire --fence /srv/shared/data.lock > held || exit
-    { read -r token; read -r fence; } < held";
+    { read -r token; read -r fence; } < held
+
+  In a batch file of Windows:
+    for /f \"delims=\" %%t in ('linklock acquire C:\\data.lock') do set token=%%t
+    linklock release C:\\data.lock \"%token%\"";
 
 pub(crate) const STATUS: &str = "\
 EXAMPLES

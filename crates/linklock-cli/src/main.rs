@@ -10,7 +10,6 @@ mod man;
 mod os;
 mod progress;
 mod run;
-mod signals;
 mod status;
 
 use std::io::{self, Write};

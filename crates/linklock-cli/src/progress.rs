@@ -11,6 +11,7 @@ use linklock::Waiting;
 
 use crate::console::{Console, printable};
 use crate::duration::spoken;
+use crate::os::terminal;
 
 /// One line of stderr, drawn anew at each report and taken away in the end.
 pub(crate) struct Line {
@@ -22,7 +23,8 @@ const CLEAR: &str = "\r\x1b[K";
 impl Line {
     /// `None` where nobody would see it, or where it would get into the way of other output.
     pub(crate) fn new(console: Console) -> Option<Self> {
-        let seen = !console.quiet && !console.verbose && io::stderr().is_terminal();
+        let silent = console.quiet || console.verbose;
+        let seen = !silent && io::stderr().is_terminal() && terminal::understands_escapes();
         seen.then(|| Self { drawn: Arc::default() })
     }
 
@@ -31,11 +33,10 @@ impl Line {
         let drawn = Arc::clone(&self.drawn);
         move |waiting| {
             let stderr = io::stderr().lock();
-            // In the background the terminal is another's: somebody may be typing, and it could stop us for writing.
-            if rustix::termios::tcgetpgrp(&stderr).is_ok_and(|group| group != rustix::process::getpgrp()) {
+            if !terminal::is_ours(&stderr) {
                 return;
             }
-            let columns = rustix::termios::tcgetwinsize(&stderr).map_or(0, |size| size.ws_col);
+            let columns = terminal::columns(&stderr);
             let mut text = String::from("waiting for ");
             if let Some(holder) = waiting.holder {
                 // A String takes whatever is written.
@@ -43,7 +44,7 @@ impl Line {
             }
             let waited = spoken(Duration::from_secs(waiting.waited.as_secs()));
             let _ = write!(text, "for {waited}: {}", path.display());
-            show(stderr, &format!("{CLEAR}{}", fit(&printable(&text), columns.into())));
+            show(stderr, &format!("{CLEAR}{}", fit(&printable(&text), columns)));
             drawn.store(true, Ordering::Relaxed);
         }
     }
@@ -64,9 +65,9 @@ fn show(mut stderr: io::StderrLock<'_>, text: &str) {
 }
 
 /// As much as a line takes: on the next one it could not be drawn over.
-fn fit(text: &str, columns: usize) -> String {
-    // A terminal that does not know its width has 80; the last column may wrap.
-    let room = if columns == 0 { 80 } else { columns } - 1;
+fn fit(text: &str, columns: Option<usize>) -> String {
+    // The last column may wrap.
+    let room = columns.unwrap_or(80) - 1;
     if text.chars().count() <= room {
         return text.into();
     }
@@ -79,9 +80,9 @@ mod tests {
 
     #[test]
     fn a_line_never_reaches_the_last_column() {
-        assert_eq!(fit("abc", 4), "abc");
-        assert_eq!(fit("abcd", 4), "ab…");
-        assert_eq!(fit("ab", 1), "…");
-        assert_eq!(fit(&"x".repeat(100), 0).chars().count(), 79);
+        assert_eq!(fit("abc", Some(4)), "abc");
+        assert_eq!(fit("abcd", Some(4)), "ab…");
+        assert_eq!(fit("ab", Some(1)), "…");
+        assert_eq!(fit(&"x".repeat(100), None).chars().count(), 79);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Scene, end};
+use crate::support::{Scene, end, here};
 
 #[test]
 fn a_bad_command_line_changes_nothing_on_disk() {
@@ -19,7 +19,7 @@ fn a_bad_command_line_changes_nothing_on_disk() {
         ("acquire", &["--unknown"]),
         ("refresh", &[]),
         ("refresh", &["bystander"]),
-        ("refresh", &["job.lock|h|1|2", "--lifetime", "0"]),
+        ("refresh", &[&here("job.lock|h|1|2"), "--lifetime", "0"]),
         ("release", &["../bystander"]),
         ("break", &["--token", "bystander"]),
         ("break", &[]),
@@ -42,9 +42,9 @@ fn a_lock_is_not_harmed_by_those_who_did_not_get_it() {
         ("acquire", &["-n"]),
         ("wait", &["-n"]),
         ("break", &["--expired"]),
-        ("break", &["--token", "job.lock|h|1|2"]),
-        ("refresh", &["job.lock|h|1|2"]),
-        ("release", &["job.lock|h|1|2"]),
+        ("break", &["--token", &here("job.lock|h|1|2")]),
+        ("refresh", &[&here("job.lock|h|1|2")]),
+        ("release", &[&here("job.lock|h|1|2")]),
     ] {
         assert_ne!(end(scene.linklock(subcommand, arguments)).status.code(), Some(0), "{subcommand} {arguments:?}");
     }

@@ -6,7 +6,18 @@ mod exit_statuses;
 mod losses;
 mod running;
 mod scripts;
-mod signals;
 mod status;
 mod support;
-mod terminal;
+mod waiting;
+
+// Other systems have nothing that would end COMMAND.
+#[cfg(any(target_os = "linux", windows))]
+mod deaths;
+
+// Signals, pseudo-terminals, modes, users and sh are a Unix's own.
+#[cfg(unix)]
+mod unix;
+
+// Job objects and a console's events are Windows' own.
+#[cfg(windows)]
+mod windows;

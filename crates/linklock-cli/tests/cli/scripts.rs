@@ -1,19 +1,15 @@
 //! acquire, refresh, release, break and wait, as scripts use them.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::{Scene, assert_exit, end, ended_process, eventually, is_running, outcome, stderr, stdout};
+use crate::support::{Scene, assert_exit, end, ended_process, here, outcome, stderr, stdout};
 
 /// The one line of `status --json`.
-fn status(scene: &Scene) -> Value {
+pub(crate) fn status(scene: &Scene) -> Value {
     let output = end(scene.linklock("status", ["--json"]));
     assert_exit(&output, 0);
     serde_json::from_slice(&output.stdout).expect("a JSON object")
@@ -48,7 +44,7 @@ fn a_fencing_token_comes_in_a_second_line() {
         number.parse::<u64>().expect("a number")
     });
     assert!(numbers[0] < numbers[1], "{numbers:?}");
-    assert_eq!(scene.names(), ["job.lock|fence"], "only the counter stays");
+    assert_eq!(scene.names(), [here("job.lock|fence").as_str()], "only the counter stays");
 }
 
 #[test]
@@ -81,7 +77,7 @@ fn the_lock_of_a_script_that_has_ended_is_taken_at_once() {
         assert_exit(&end(scene.linklock("acquire", ["-n"])), 75);
     });
     // One try, without waiting: nothing but the holder's death makes it possible.
-    assert_exit(&end(scene.run(&["-n"], "true")), 0);
+    assert_exit(&end(scene.work(&["-n"], &[])), 0);
     scene.assert_free();
 }
 
@@ -101,30 +97,6 @@ fn a_lock_for_nobody_outlives_every_process() {
     scene.acquire_for("none", "1h");
     assert_exit(&end(scene.linklock("acquire", ["-n"])), 75);
     assert_eq!(status(&scene)["state"], "held");
-}
-
-#[test]
-fn a_lock_is_taken_for_the_shell_of_the_script_and_not_for_a_subshell() {
-    for acquire in [
-        "token=$(linklock acquire \"$1\")",
-        "token=$(linklock acquire \"$1\" 2>/dev/null)",
-        "token=$(linklock acquire \"$1\" || exit 1)",
-        "token=$(linklock acquire \"$1\" | cat)",
-        "token=$( (linklock acquire \"$1\"; exit) )",
-    ] {
-        let scene = Scene::new();
-        let script = format!("{acquire}; echo $$; linklock status --json \"$1\"; linklock release \"$1\" \"$token\"");
-        let program = Path::new(env!("CARGO_BIN_EXE_linklock")).parent().unwrap();
-        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
-        let output =
-            Command::new("sh").args(["-euc", &script, "sh"]).arg(&scene.lock).env("PATH", path).output().unwrap();
-        assert_exit(&output, 0);
-        let said = stdout(&output);
-        let (shell, json) = said.split_once('\n').unwrap();
-        let status: Value = serde_json::from_str(json).unwrap();
-        assert_eq!(status["pid"].to_string(), shell, "{acquire}");
-        assert_eq!(status["state"], "held", "{acquire}");
-    }
 }
 
 #[test]
@@ -181,41 +153,10 @@ fn wait_returns_when_the_lock_is_released_and_takes_nothing() {
 }
 
 #[test]
-fn a_signal_ends_the_wait_of_acquire_without_a_trace() {
-    let scene = Scene::new();
-    scene.acquire_for("none", "1h");
-    let waiting = scene.linklock("acquire", ["-w", "20s"]).stdout(Stdio::piped()).spawn().unwrap();
-    eventually("a claim of the one that waits", || scene.names().len() == 3);
-    kill_process(Pid::from_child(&waiting), Signal::INT).unwrap();
-    let output = outcome(waiting);
-    assert_exit(&output, 130);
-    assert_eq!(stdout(&output), "");
-    assert_eq!(scene.names().len(), 2, "{:?}", scene.names());
-}
-
-#[test]
-fn a_lock_path_that_is_not_utf8_is_as_good_as_any() {
-    let scene = Scene::with_lock(OsString::from_vec(b"job\xff.lock".into()));
-    let token = scene.acquire_for("none", "1h");
-    assert!(token.as_bytes().starts_with(b"job\xff.lock|"), "the token keeps its bytes: {token:?}");
-    assert!(status(&scene)["path"].as_str().unwrap().ends_with("job\u{fffd}.lock"));
-    assert!(stdout(&end(scene.linklock("status", ["--color=never"]))).contains("job\u{fffd}.lock: held by"));
-    assert_exit(&end(scene.linklock("run", ["-n", "true"])), 75);
-    assert_exit(&end(scene.linklock("refresh", [&token])), 0);
-    assert_exit(&end(scene.linklock("release", [&token])), 0);
-
-    let output = end(scene.run(&[], "printf '%s\\n' \"$LINKLOCK_PATH\" \"$LINKLOCK_TOKEN\""));
-    assert_exit(&output, 0);
-    assert!(output.stdout.starts_with(scene.lock.as_os_str().as_bytes()), "{}", output.stdout.escape_ascii());
-    scene.assert_free();
-}
-
-#[test]
 fn a_pid_that_is_not_there_holds_no_lock() {
     let scene = Scene::new();
     let mut ended = String::new();
     ended_process(|pid| ended.push_str(pid));
-    assert!(!is_running(&ended));
     assert_exit(&end(scene.linklock("acquire", ["--pid", &ended])), 64);
     scene.assert_free();
 }

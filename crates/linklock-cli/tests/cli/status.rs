@@ -2,27 +2,21 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::process::Command;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 
-use crate::support::{Running, Scene, assert_exit, end, ended_process, linklock, stderr, stdout};
+use crate::support::{
+    Running, Scene, assert_exit, end, ended_process, here, host, linklock, stderr, stdout, user, worker,
+};
 
 const FIELDS: [&str; 11] =
     ["path", "protocol", "state", "host", "pid", "token", "command", "user", "since", "expires_at", "expires_in_ms"];
 
 /// What only a dir lock tells.
 const ABOUT: [&str; 3] = ["command", "user", "since"];
-
-/// Who runs this.
-fn user() -> String {
-    let mut id = Command::new("id");
-    id.arg("-un");
-    stdout(&end(id)).trim_end().into()
-}
 
 /// The one line of `status --json`, with its fields in their order.
 fn fields<I: AsRef<OsStr>>(scene: &Scene, options: impl IntoIterator<Item = I>) -> Map<String, Value> {
@@ -59,28 +53,27 @@ fn a_free_lock() {
     let scene = Scene::new();
     assert_nothing_but(&fields(&scene, ["-q"]), &scene, "free");
     assert_eq!(words(&scene), "free");
-    let missing = Scene::with_lock("missing/job.lock");
+    let missing = Scene::with_lock(Path::new("missing").join("job.lock"));
     assert_nothing_but(&fields(&missing, ["-q"]), &missing, "free");
 }
-
-const SCRIPT: &str = "echo ready; echo $PPID; echo $LINKLOCK_TOKEN; exec sleep 60";
-const COMMAND: &str = "sh -c echo ready; echo $PPID; echo $LINKLOCK_TOKEN; exec sleep 60";
 
 #[test]
 fn a_held_lock() {
     for protocol in ["link", "dir"] {
         let scene = Scene::new();
-        let mut running = Running::start(scene.run(&["--protocol", protocol, "-l", "90s"], SCRIPT));
-        let (pid, token) = (running.line(), running.line());
+        let script = ["say:ready", "tell:LINKLOCK_TOKEN", "repeat"];
+        let mut running = Running::start(scene.work(&["--protocol", protocol, "-l", "90s"], &script));
+        let (pid, token) = (running.pid().to_string(), running.line());
         let now = SystemTime::now();
         let fields = fields(&scene, ["-q"]);
         let words = words(&scene);
-        running.signal(Signal::TERM);
-        assert_eq!(running.end().0, Some(143));
+        running.let_end();
 
-        let host = rustix::system::uname().nodename().to_str().unwrap().to_owned();
-        let told = [&fields["protocol"], &fields["state"], &fields["host"], &fields["token"]];
-        assert_eq!(told, [&json!(protocol), &json!("held"), &json!(host), &json!(token)]);
+        let command = format!("{} {}", worker().display(), script.join(" "));
+        let told = [&fields["protocol"], &fields["state"], &fields["token"]];
+        assert_eq!(told, [&json!(protocol), &json!("held"), &json!(token)]);
+        let own = fields["host"].as_str().unwrap();
+        assert!(own.eq_ignore_ascii_case(&host()), "{own} is {}", host());
         assert_eq!(fields["pid"].to_string(), pid);
         let left = fields["expires_in_ms"].as_i64().unwrap();
         assert!((80_000..91_000).contains(&left), "{left} ms of 90 s are left");
@@ -90,7 +83,7 @@ fn a_held_lock() {
         assert!(at.abs_diff(Duration::from_millis(left as u64)) < Duration::from_secs(5), "{text}, {left} ms");
 
         if protocol == "dir" {
-            assert_eq!(fields["command"], COMMAND);
+            assert_eq!(fields["command"], command.as_str());
             assert_eq!(fields["user"], json!(user()));
             let since = humantime::parse_rfc3339(fields["since"].as_str().unwrap()).unwrap();
             assert!(since <= now && now.duration_since(since).unwrap() < Duration::from_secs(60), "{fields:?}");
@@ -98,8 +91,8 @@ fn a_held_lock() {
             assert!(ABOUT.iter().all(|field| fields[*field].is_null()), "{fields:?}");
         }
         // A link lock's holder has no room to say more.
-        let about = if protocol == "dir" { format!(" ({COMMAND}, user ") } else { ", refreshed ".into() };
-        assert!(words.starts_with(&format!("held by process {pid} on {host}{about}")), "{words}");
+        let about = if protocol == "dir" { format!(" ({command}, user ") } else { ", refreshed ".into() };
+        assert!(words.starts_with(&format!("held by process {pid} on {own}{about}")), "{words}");
         assert!(words.contains(" ago, expires in 1 min "), "{words}");
     }
 }
@@ -137,7 +130,8 @@ fn what_is_not_a_lock() {
     assert_eq!(words(&scene), "not a lock: an ordinary file");
     fs::remove_file(&scene.lock).unwrap();
     fs::create_dir(&scene.lock).unwrap();
-    assert_eq!(words(&scene), "not a lock: an empty directory");
+    // Windows has no mode by which a user's directory could be told from what a crash left of a lock.
+    assert_eq!(words(&scene), if cfg!(windows) { "free" } else { "not a lock: an empty directory" });
 }
 
 #[test]
@@ -145,13 +139,13 @@ fn several_paths_are_looked_at_whatever_becomes_of_one() {
     let scene = Scene::new();
     let token = scene.acquire_for("none", "1h");
     let mut command = linklock(["status"]);
-    command.args([scene.dir.path().join("a|b"), scene.lock.clone(), scene.dir.path().join("other")]);
+    command.args([scene.dir.path().join(here("a|b")), scene.lock.clone(), scene.dir.path().join("other")]);
     let output = end(command);
     assert_exit(&output, 64);
     let text = stdout(&output);
     let lines: Vec<_> = text.lines().collect();
     assert!(lines.len() == 2 && lines[0].contains("held by") && lines[1].ends_with("other: free"), "{text}");
-    assert!(stderr(&output).contains("a|b"), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&here("a|b")), "{}", stderr(&output));
     assert_exit(&end(scene.linklock("release", [&token])), 0);
 }
 
@@ -171,25 +165,11 @@ fn a_look_touches_nothing() {
 fn a_reader_that_has_seen_enough_is_no_error() {
     let scene = Scene::new();
     let mut command = linklock(["status"]);
-    command.args(vec![&scene.lock; 2000]);
+    // More than a pipe holds, or as many as a command line of Windows.
+    command.args(vec![&scene.lock; if cfg!(windows) { 400 } else { 2000 }]);
     let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = crate::support::outcome(child);
     assert_exit(&output, 0);
     assert_eq!(stderr(&output), "");
-}
-
-#[test]
-fn a_host_name_cannot_command_the_terminal() {
-    let scene = Scene::new();
-    let claim = scene.dir.path().join("job.lock|evil\x1b[2Jhost|1|1");
-    fs::write(&claim, claim.to_str().unwrap()).unwrap();
-    fs::hard_link(&claim, &scene.lock).unwrap();
-    let output = end(scene.linklock("status", [] as [&str; 0]));
-    assert!(stdout(&output).contains("evil\\u{1b}[2Jhost"), "{}", stdout(&output));
-    let later = SystemTime::now() + Duration::from_secs(60);
-    fs::File::options().write(true).open(&claim).unwrap().set_modified(later).unwrap();
-    let output = end(scene.linklock("acquire", ["-n"]));
-    assert_exit(&output, 75);
-    assert!(!output.stderr.contains(&0x1b), "{}", output.stderr.escape_ascii());
 }

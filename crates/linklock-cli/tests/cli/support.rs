@@ -3,22 +3,17 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use linklock::SEPARATOR;
 use tempfile::TempDir;
 
 /// Nothing in these tests takes that long: it only keeps a failure from hanging.
 const SAFETY_NET: Duration = Duration::from_secs(30);
-
-/// What a shell does until a signal ends it; its traps run soon.
-pub(crate) const BUSY: &str = "while :; do sleep 0.05; done";
 
 /// A directory with a lock path in it.
 pub(crate) struct Scene {
@@ -48,10 +43,10 @@ impl Scene {
         command
     }
 
-    /// `linklock run OPTION... LOCKPATH sh -c SCRIPT`, with a pipe for what it says.
-    pub(crate) fn run(&self, options: &[&str], script: &str) -> Command {
+    /// `linklock run OPTION... LOCKPATH worker WORD...`, with a pipe for what it says.
+    pub(crate) fn work(&self, options: &[&str], words: &[&str]) -> Command {
         let mut command = linklock(["run"]);
-        command.args(options).arg(&self.lock).args(["sh", "-c", script]).stdout(Stdio::piped());
+        command.args(options).arg(&self.lock).arg(worker()).args(words).stdout(Stdio::piped());
         command
     }
 
@@ -59,9 +54,9 @@ impl Scene {
     pub(crate) fn acquire_for(&self, pid: &str, lifetime: &str) -> OsString {
         let output = end(self.linklock("acquire", ["--pid", pid, "--lifetime", lifetime]));
         assert_exit(&output, 0);
-        let mut token = output.stdout;
-        assert_eq!(token.pop(), Some(b'\n'), "the token is a line");
-        OsString::from_vec(token)
+        let (line, end) = output.stdout.split_at(output.stdout.len() - 1);
+        assert_eq!(end, b"\n", "the token is a line");
+        name(line)
     }
 
     /// The names in the directory, sorted.
@@ -86,7 +81,9 @@ pub(crate) fn linklock<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) 
 }
 
 /// The tests may run under nohup(1) or in the background of a script; what is ignored there would be inherited.
+#[cfg(unix)]
 pub(crate) fn heed_signals(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
     let heed = || {
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
             #[expect(unsafe_code, reason = "signal(2) has no safe wrapper")]
@@ -102,6 +99,54 @@ pub(crate) fn heed_signals(command: &mut Command) {
     unsafe {
         command.pre_exec(heed);
     }
+}
+
+/// There are no signals.
+#[cfg(windows)]
+pub(crate) fn heed_signals(_command: &mut Command) {}
+
+/// COMMAND in the tests: examples/worker.rs, which cargo has built with them.
+pub(crate) fn worker() -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_linklock")).parent().expect("a directory");
+    built.join("examples").join(format!("worker{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// A name as this system has it: with its own separator.
+pub(crate) fn here(name: &str) -> String {
+    name.replace('|', &SEPARATOR.to_string())
+}
+
+/// What linklock has printed of a name.
+#[cfg(unix)]
+fn name(printed: &[u8]) -> OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(printed.into())
+}
+
+#[cfg(windows)]
+fn name(printed: &[u8]) -> OsString {
+    String::from_utf8(printed.into()).expect("UTF-8").into()
+}
+
+/// This machine's name.
+#[cfg(unix)]
+pub(crate) fn host() -> String {
+    rustix::system::uname().nodename().to_str().expect("UTF-8").into()
+}
+
+/// Wine's hostname tells an older form of it, in capitals: so only the letters count.
+#[cfg(windows)]
+pub(crate) fn host() -> String {
+    stdout(&end(Command::new("hostname"))).trim_end().into()
+}
+
+/// Who runs this.
+pub(crate) fn user() -> String {
+    if cfg!(windows) {
+        return std::env::var("USERNAME").expect("a user has a name");
+    }
+    let mut id = Command::new("id");
+    id.arg("-un");
+    stdout(&end(id)).trim_end().into()
 }
 
 /// Runs it to its end, with what it says.
@@ -123,21 +168,33 @@ struct SafetyNet {
 
 impl SafetyNet {
     fn under(child: &Child) -> Self {
-        let pid = Pid::from_child(child);
+        let pid = child.id();
         let (held, gone) = channel();
         thread::spawn(move || {
             if gone.recv_timeout(SAFETY_NET) == Err(RecvTimeoutError::Timeout) {
                 // The net is held for as long as the child is not waited for: the pid is its own.
-                let _ = kill_process(pid, Signal::KILL);
+                kill(pid);
             }
         });
         Self { _while_held: held }
     }
 }
 
+#[cfg(unix)]
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid as i32).expect("a process");
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+#[cfg(windows)]
+fn kill(pid: u32) {
+    let _ = Command::new("taskkill").args(["/f", "/pid", &pid.to_string()]).output();
+}
+
 /// A `linklock run` whose COMMAND has said "ready".
 pub(crate) struct Running {
     child: Child,
+    keyboard: Option<ChildStdin>,
     said: BufReader<ChildStdout>,
     net: SafetyNet,
 }
@@ -145,10 +202,11 @@ pub(crate) struct Running {
 impl Running {
     /// Starts it, and waits for the line "ready".
     pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("linklock starts");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("linklock starts");
         let said = BufReader::new(child.stdout.take().expect("a pipe"));
-        let net = SafetyNet::under(&child);
-        let mut running = Self { child, said, net };
+        let (keyboard, net) = (child.stdin.take(), SafetyNet::under(&child));
+        let mut running = Self { child, keyboard, said, net };
         assert_eq!(running.line(), "ready", "COMMAND begins");
         running
     }
@@ -159,12 +217,20 @@ impl Running {
         line.trim_end().into()
     }
 
-    pub(crate) fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).expect("linklock is there");
+    /// Kills linklock, which is not asked.
+    #[cfg(any(target_os = "linux", windows))]
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it is our own");
+    }
+
+    /// Lets a COMMAND end that reads its input, and linklock with it.
+    pub(crate) fn let_end(mut self) {
+        self.keyboard = None;
+        assert_eq!(self.end().0, Some(0));
     }
 
     /// Its exit status, and what COMMAND still said.
@@ -192,15 +258,9 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Whether the process has not ended; one that only waits to be reaped has.
-pub(crate) fn is_running(pid: &str) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z") && !rest.starts_with(" X"))
-}
-
 /// The pid of a process that has ended, after `during` was called with it.
 pub(crate) fn ended_process(during: impl FnOnce(&str)) {
-    let mut child = Command::new("sleep").arg("60").spawn().expect("sleep starts");
+    let mut child = Command::new(worker()).arg("sleep:60000").spawn().expect("a worker starts");
     during(&child.id().to_string());
     child.kill().expect("it can be killed");
     child.wait().expect("it can be waited for");

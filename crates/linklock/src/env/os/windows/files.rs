@@ -180,17 +180,22 @@ pub(super) fn unlink(path: &Path) -> io::Result<()> {
 }
 
 pub(super) fn rmdir(path: &Path) -> io::Result<()> {
+    // The entry that was just removed may still be there, since somebody reads it.
+    for _ in 1..TRIES {
+        match rmdir_once(path) {
+            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => thread::sleep(BETWEEN_TRIES),
+            removed => return removed,
+        }
+    }
+    rmdir_once(path)
+}
+
+/// With a handle of its own: asked by the same one once more, Wine 8 takes every directory for empty.
+fn rmdir_once(path: &Path) -> io::Result<()> {
     let dir = open_any(path, DELETE | FILE_READ_ATTRIBUTES)?;
     // What it is was asked of the very thing that is removed then.
     if attr_of(&dir)?.kind != FileKind::Directory {
         return Err(io::ErrorKind::NotADirectory.into());
-    }
-    // The entry that was just removed may still be there, since somebody reads it.
-    for _ in 1..TRIES {
-        match delete(&dir) {
-            Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => thread::sleep(BETWEEN_TRIES),
-            deleted => return deleted,
-        }
     }
     delete(&dir)
 }

@@ -12,7 +12,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{BUSY, Scene, assert_exit, end, eventually, outcome, stderr, stdout};
+use super::{BUSY, run};
+use crate::support::{Scene, assert_exit, end, eventually, outcome, stdout};
 
 /// A terminal; what is shown on it is gathered by a thread.
 struct Terminal {
@@ -86,7 +87,7 @@ fn a_terminal_shows_for_whom_we_wait_and_for_how_long_on_one_line() {
     let scene = Scene::new();
     let token = scene.acquire_for("none", "1h");
     let terminal = Terminal::open();
-    let child = on_terminal(&terminal, scene.run(&["-w", "20s"], "true"));
+    let child = on_terminal(&terminal, run(&scene, &["-w", "20s"], "true"));
     thread::sleep(Duration::from_millis(1500));
     assert_exit(&end(scene.linklock("release", [&token])), 0);
     assert_exit(&outcome(child), 0);
@@ -103,9 +104,9 @@ fn a_terminal_shows_for_whom_we_wait_and_for_how_long_on_one_line() {
 fn a_terminal_shows_nothing_where_there_is_no_wait_or_no_wish() {
     let scene = Scene::new();
     let terminal = Terminal::open();
-    assert_exit(&outcome(on_terminal(&terminal, scene.run(&[], "true"))), 0);
+    assert_exit(&outcome(on_terminal(&terminal, run(&scene, &[], "true"))), 0);
     scene.acquire_for("none", "1h");
-    assert_exit(&outcome(on_terminal(&terminal, scene.run(&["-q", "-w", "50ms"], "true"))), 75);
+    assert_exit(&outcome(on_terminal(&terminal, run(&scene, &["-q", "-w", "50ms"], "true"))), 75);
     assert_eq!(terminal.shown(), "");
 }
 
@@ -127,19 +128,6 @@ fn a_background_job_leaves_the_terminal_alone() {
 }
 
 #[test]
-fn without_a_terminal_no_waiting_line_is_shown() {
-    let scene = Scene::new();
-    scene.acquire_for("none", "1h");
-    for subcommand in ["acquire", "wait"] {
-        let output = end(scene.linklock(subcommand, ["-w", "50ms"]));
-        assert_exit(&output, 75);
-        let said = stderr(&output);
-        assert!(said.starts_with("linklock: ") && said.lines().count() == 1, "the error alone: {said:?}");
-        assert_eq!(stderr(&end(scene.linklock(subcommand, ["-q", "-w", "50ms"]))), "");
-    }
-}
-
-#[test]
 fn colours_are_for_terminals_and_for_who_wants_them() {
     let scene = Scene::new();
     scene.acquire_for("none", "1h");
@@ -149,7 +137,7 @@ fn colours_are_for_terminals_and_for_who_wants_them() {
         terminal.shown().contains("\x1b[1;31mlinklock:\x1b[0m ")
     };
     let refused = |options: &[&str]| {
-        let mut command = scene.run(options, "true");
+        let mut command = run(&scene, options, "true");
         command.env("TERM", "xterm");
         command
     };
@@ -196,7 +184,7 @@ fn a_key_ends_the_wait_and_the_line() {
     let scene = Scene::new();
     scene.acquire_for("none", "1h");
     let terminal = Terminal::open();
-    let mut command = scene.run(&[], "true");
+    let mut command = run(&scene, &[], "true");
     terminal.control(&mut command);
     let child = command.spawn().unwrap();
     drop(command);

@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{BUSY, Running, Scene, assert_exit, end, eventually, heed_signals, is_running, outcome, stdout};
+use super::{BUSY, run, send};
+use crate::support::{Running, Scene, assert_exit, end, eventually, heed_signals, outcome, stdout};
 
 const PASSED_ON: [(&str, Signal, i32); 6] = [
     ("TERM", Signal::TERM, 143),
@@ -20,8 +21,8 @@ fn a_signal_is_passed_on_to_the_command() {
     for (name, signal, _) in PASSED_ON {
         let scene = Scene::new();
         let script = format!("trap 'echo got {name}; exit 7' {name}; echo ready; {BUSY}");
-        let running = Running::start(scene.run(&[], &script));
-        running.signal(signal);
+        let running = Running::start(run(&scene, &[], &script));
+        send(&running, signal);
         assert_eq!(running.end(), (Some(7), format!("got {name}\n")));
         scene.assert_free();
     }
@@ -30,8 +31,8 @@ fn a_signal_is_passed_on_to_the_command() {
 #[test]
 fn a_command_that_a_signal_kills_is_told_as_such() {
     let scene = Scene::new();
-    let running = Running::start(scene.run(&[], "echo ready; exec sleep 60"));
-    running.signal(Signal::TERM);
+    let running = Running::start(run(&scene, &[], "echo ready; exec sleep 60"));
+    send(&running, Signal::TERM);
     assert_eq!(running.end().0, Some(143));
     scene.assert_free();
 }
@@ -41,7 +42,7 @@ fn a_signal_ends_the_wait_and_leaves_no_claim() {
     let scene = Scene::new();
     scene.acquire_for("none", "1h");
     for (_, signal, status) in PASSED_ON {
-        let waiting = scene.run(&["-w", "20s"], "echo it ran").spawn().unwrap();
+        let waiting = run(&scene, &["-w", "20s"], "echo it ran").spawn().unwrap();
         eventually("a claim of the one that waits", || scene.names().len() == 3);
         kill_process(Pid::from_child(&waiting), signal).unwrap();
         let output = outcome(waiting);
@@ -65,28 +66,31 @@ fn what_the_caller_ignores_stays_ignored() {
 }
 
 #[test]
-fn the_command_dies_with_linklock() {
+fn run_tells_by_which_signal_its_command_was_killed() {
     let scene = Scene::new();
-    let mut running = Running::start(scene.run(&[], "echo ready; echo $$; exec sleep 60"));
-    let command = running.line();
-    assert!(is_running(&command));
-    running.signal(Signal::KILL);
-    eventually("the end of COMMAND", || !is_running(&command));
-    assert_eq!(running.end().0, None, "linklock was killed");
-    // Known to be dead: one try is enough.
-    assert_exit(&end(scene.run(&["-n"], "true")), 0);
-    scene.assert_free();
+    for (name, status) in [("KILL", 137), ("TERM", 143), ("SEGV", 139)] {
+        assert_exit(&end(run(&scene, &[], &format!("kill -{name} $$"))), status);
+        scene.assert_free();
+    }
 }
 
 #[test]
-fn a_killed_contender_leaves_a_claim_that_the_next_break_sweeps_away() {
+fn ignored_ends_of_children_do_not_hide_the_commands_status() {
     let scene = Scene::new();
-    let token = scene.acquire_for("none", "1h");
-    let waiting = scene.run(&[], "true").stderr(Stdio::null()).spawn().unwrap();
+    let script = format!("trap '' CHLD; exec {} run \"$1\" sh -c 'exit 7'", env!("CARGO_BIN_EXE_linklock"));
+    let output = std::process::Command::new("bash").args(["-c", &script, "bash"]).arg(&scene.lock).output().unwrap();
+    assert_exit(&output, 7);
+}
+
+#[test]
+fn a_signal_ends_the_wait_of_acquire_without_a_trace() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "1h");
+    let waiting = scene.linklock("acquire", ["-w", "20s"]).stdout(Stdio::piped()).spawn().unwrap();
     eventually("a claim of the one that waits", || scene.names().len() == 3);
-    kill_process(Pid::from_child(&waiting), Signal::KILL).unwrap();
-    outcome(waiting);
-    assert_eq!(scene.names().len(), 3, "SIGKILL leaves the claim");
-    assert_exit(&end(scene.linklock("break", ["--token", token.to_str().unwrap()])), 0);
-    scene.assert_free();
+    kill_process(Pid::from_child(&waiting), Signal::INT).unwrap();
+    let output = outcome(waiting);
+    assert_exit(&output, 130);
+    assert_eq!(stdout(&output), "");
+    assert_eq!(scene.names().len(), 2, "{:?}", scene.names());
 }

@@ -1,0 +1,187 @@
+//! COMMAND as a child process.
+
+use std::io::{self, PipeReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+use super::signals::{Signals, is_ignored};
+use crate::exit::Exit;
+
+/// COMMAND, which on Linux does not outlive us.
+pub(crate) struct Process {
+    child: Tied,
+    /// Readable when it has ended.
+    end: OwnedFd,
+}
+
+impl Process {
+    pub(crate) fn start(mut command: Command) -> io::Result<Self> {
+        keep_statuses_of_children();
+        die_with_parent(&mut command);
+        let child = Tied(command.spawn()?);
+        let end = end_of(Pid::from_child(&child.0))?;
+        Ok(Self { child, end })
+    }
+
+    pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.0.try_wait()
+    }
+
+    /// Passes on what has come since the last call; before COMMAND was `started` none of it has reached it.
+    pub(crate) fn pass_on(&mut self, signals: &Signals, started: bool) {
+        for signal in signals.take(started) {
+            self.send(Signal::from_named_raw(signal));
+        }
+    }
+
+    /// Asks it to end; whether it could be asked.
+    pub(crate) fn ask_to_end(&self) -> bool {
+        self.send(Some(Signal::TERM));
+        // Stopped, it could not heed it.
+        self.send(Some(Signal::CONT));
+        true
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.send(Some(Signal::KILL));
+    }
+
+    /// It was not waited for yet: so the pid is still its own.
+    fn send(&self, signal: Option<Signal>) {
+        if let Some(signal) = signal {
+            // It may have ended meanwhile, or have changed its user: then there is nothing that we could do.
+            let _ = kill_process(Pid::from_child(&self.child.0), signal);
+        }
+    }
+
+    /// Until a signal comes, COMMAND ends, the alarm rings, or `limit` is over.
+    pub(crate) fn sleep(&self, signals: &Signals, alarm: Option<&Alarm>, limit: Option<Duration>) -> io::Result<()> {
+        let fds = [Some(signals.as_fd()), Some(self.end.as_fd()), alarm.map(|alarm| alarm.0.as_fd())];
+        let mut fds: Vec<PollFd<'_>> =
+            fds.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        let left = limit.map(|left| Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() });
+        match poll(&mut fds, left.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+/// Without us COMMAND must not go on.
+struct Tied(Child);
+
+impl Drop for Tied {
+    fn drop(&mut self) {
+        if !matches!(self.0.try_wait(), Ok(Some(_))) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// A pipe that ends when something has happened that a thread can wait for: what waits for signals can wait for that too.
+pub(crate) struct Alarm(PipeReader);
+
+impl Alarm {
+    /// Rings when `happens` returns.
+    pub(crate) fn when(name: &str, happens: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
+        thread::Builder::new().name(name.into()).spawn(move || {
+            happens();
+            drop(writer);
+        })?;
+        Ok(Self(reader))
+    }
+}
+
+/// How linklock ends after a COMMAND that has ended so.
+pub(crate) fn exit_of(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Command(code as u32),
+        (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+    }
+}
+
+/// Has the statuses of children kept, whatever our caller wanted: SIGCHLD ignored is inherited, and throws them away.
+fn keep_statuses_of_children() {
+    if is_ignored(libc::SIGCHLD) {
+        #[expect(unsafe_code, reason = "signal(2) has no safe wrapper")]
+        // SAFETY: no handler is installed, and nothing in this process relies on the former disposition.
+        unsafe {
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        }
+    }
+}
+
+/// Becomes readable when a child has ended, and leaves it to be waited for.
+fn end_of(child: Pid) -> io::Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    if let Ok(fd) = rustix::process::pidfd_open(child, rustix::process::PidfdFlags::empty()) {
+        return Ok(fd);
+    }
+    end_by_thread(child)
+}
+
+/// For systems without pidfds, and kernels before 5.3.
+fn end_by_thread(child: Pid) -> io::Result<OwnedFd> {
+    let alarm = Alarm::when("linklock-end", move || {
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while waitid(WaitId::Pid(child), ended).is_err_and(|e| e == Errno::INTR) {}
+    })?;
+    Ok(alarm.0.into())
+}
+
+/// Has COMMAND killed if this process ends without having waited for it.
+///
+/// The kernel sends the signal when the *thread* ends that started COMMAND, so it must be the main thread, which lasts as
+/// long as the process.
+#[cfg(target_os = "linux")]
+fn die_with_parent(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+
+    use rustix::process::{getpid, getppid, set_parent_process_death_signal};
+    let parent = getpid();
+    let in_child = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // A parent that ended before the call above sends nothing any more.
+        if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    };
+    #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
+    // SAFETY: after a fork of a process with other threads only async-signal-safe calls may be made. These are two system
+    // calls, and the errors are made without an allocation.
+    unsafe {
+        command.pre_exec(in_child);
+    }
+}
+
+/// Other Unixes have nothing like it.
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent(_command: &mut Command) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_readable(fd: &OwnedFd, secs: i64) -> bool {
+        poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&Timespec { tv_sec: secs, tv_nsec: 0 })).unwrap() == 1
+    }
+
+    #[test]
+    fn the_end_of_a_child_is_seen_with_a_pidfd_and_without() {
+        for end_of in [end_of, end_by_thread] {
+            let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+            let end = end_of(Pid::from_child(&child)).unwrap();
+            assert!(!is_readable(&end, 0), "it still runs");
+            child.kill().unwrap();
+            assert!(is_readable(&end, 30), "it has ended");
+            assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL), "its status was left for us");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Who called us.
+
+/// The process that runs the script which called us.
+///
+/// That is our parent, unless it is a subshell: in `$(linklock acquire ... || exit)` the parent ends as soon as we do, and
+/// the lock would be a dead process's. A subshell is forked without an exec, which the kernel tells; the shell itself was
+/// executed. Where that is wrong, and a subshell is the script, the lock names a process that lasts longer: then it is not
+/// recovered before its expiry, but never taken from a script that is at work.
+pub(crate) fn calling_shell() -> Option<u32> {
+    let mut pid = rustix::process::getppid()?.as_raw_nonzero().get() as u32;
+    while let Some(Ancestry { parent, forked_without_exec: true }) = Ancestry::read(pid) {
+        if parent == 0 {
+            break;
+        }
+        pid = parent;
+    }
+    Some(pid)
+}
+
+struct Ancestry {
+    parent: u32,
+    forked_without_exec: bool,
+}
+
+impl Ancestry {
+    /// From proc_pid_stat(5); `None` on systems that have no such file.
+    fn read(pid: u32) -> Option<Self> {
+        /// The kernel's own flag of a task, PF_FORKNOEXEC.
+        const FORKED_WITHOUT_EXEC: u32 = 0x40;
+        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        // The command's name, in parentheses, may hold anything: start behind the last one.
+        let end = text.iter().rposition(|b| *b == b')')?;
+        let fields: Vec<&str> = std::str::from_utf8(&text[end + 1..]).ok()?.split_ascii_whitespace().collect();
+        let flags: u32 = fields.get(6)?.parse().ok()?;
+        Some(Self { parent: fields.get(1)?.parse().ok()?, forked_without_exec: flags & FORKED_WITHOUT_EXEC != 0 })
+    }
+}

@@ -1,0 +1,156 @@
+//! Signals: they end a wait, and are passed on to COMMAND.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use linklock::Cancel;
+
+const CAUGHT: [i32; 6] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
+
+/// From here on signals that would have ended linklock are kept for it to act upon, but for those that were ignored: the
+/// user does not want them to have an effect, and COMMAND inherits that.
+pub(crate) struct Signals {
+    inbox: Arc<Inbox>,
+    wake: OwnedFd,
+}
+
+impl Signals {
+    pub(crate) fn catch() -> io::Result<Self> {
+        let (wake, waker) = wake_pipe()?;
+        let inbox =
+            Arc::new(Inbox { sent: AtomicU64::new(0), typed: AtomicU64::new(0), cancel: Cancel::new()?, waker });
+        for signal in CAUGHT.into_iter().filter(|signal| !is_ignored(*signal)) {
+            catch(signal, Arc::clone(&inbox))?;
+        }
+        Ok(Self { inbox, wake })
+    }
+
+    /// Cancelled by the first signal.
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.inbox.cancel
+    }
+
+    /// A signal that has come, if one has.
+    pub(crate) fn any(&self) -> Option<i32> {
+        let come = self.inbox.sent.load(Ordering::Acquire) | self.inbox.typed.load(Ordering::Acquire);
+        CAUGHT.into_iter().find(|signal| come & bit(*signal) != 0)
+    }
+
+    /// What has come since the last call and is to be passed on to COMMAND.
+    ///
+    /// What was typed is not: the kernel itself sends it to all of the terminal's foreground process group, and COMMAND,
+    /// which is in ours, would get it twice. Only before COMMAND was `started` could it get nothing.
+    pub(super) fn take(&self, started: bool) -> impl Iterator<Item = i32> + use<> {
+        let mut drained = [0; 64];
+        while rustix::io::read(&self.wake, &mut drained).is_ok_and(|n| n > 0) {}
+        let sent = self.inbox.sent.swap(0, Ordering::AcqRel);
+        let typed = self.inbox.typed.swap(0, Ordering::AcqRel);
+        let come = if started { sent } else { sent | typed };
+        CAUGHT.into_iter().filter(move |signal| come & bit(*signal) != 0)
+    }
+}
+
+impl AsFd for Signals {
+    /// Readable when a signal has come.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}
+
+/// The exit status by which a shell tells that this signal ended a process.
+pub(crate) fn number_of(signal: i32) -> u32 {
+    128 + signal as u32
+}
+
+/// Where a signal handler leaves what has come: one bit for each signal.
+struct Inbox {
+    sent: AtomicU64,
+    /// By a key of the terminal.
+    typed: AtomicU64,
+    cancel: Cancel,
+    waker: OwnedFd,
+}
+
+impl Inbox {
+    /// May be called from a signal handler: it stores atomics and makes system calls, and neither locks nor allocates.
+    fn put(&self, signal: i32, by_kernel: bool) {
+        // A hang-up is of the kernel too, but may reach the leader of a session alone.
+        let typed = by_kernel && matches!(signal, libc::SIGINT | libc::SIGQUIT);
+        let inbox = if typed { &self.typed } else { &self.sent };
+        inbox.fetch_or(bit(signal), Ordering::AcqRel);
+        self.cancel.cancel();
+        // Fails only when the pipe is full: then its reader is woken anyway.
+        let _ = rustix::io::write(&self.waker, &[0]);
+    }
+}
+
+fn bit(signal: i32) -> u64 {
+    1 << signal
+}
+
+/// Neither end blocks, and COMMAND inherits neither.
+#[cfg(not(target_vendor = "apple"))]
+fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::pipe::{PipeFlags, pipe_with};
+    Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
+}
+
+/// There is no pipe2(2).
+#[cfg(target_vendor = "apple")]
+fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    let (reader, writer) = (OwnedFd::from(reader), OwnedFd::from(writer));
+    rustix::io::ioctl_fionbio(&reader, true)?;
+    rustix::io::ioctl_fionbio(&writer, true)?;
+    Ok((reader, writer))
+}
+
+/// Whether a signal was ignored when this process began, as nohup(1) and background jobs of a script have it.
+pub(super) fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    #[expect(unsafe_code, reason = "sigaction(2) has no safe wrapper")]
+    // SAFETY: with a null new action sigaction(2) only writes the present one to `action`, which has room for it. All of
+    // its fields may be zero, so it is initialised even if the call fails.
+    let handler = unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init().sa_sigaction
+    };
+    handler == libc::SIG_IGN
+}
+
+/// Has a signal put into the inbox from here on.
+fn catch(signal: i32, inbox: Arc<Inbox>) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "what a signal handler may do cannot be checked")]
+    // SAFETY: the action must be async-signal-safe and must not panic. Reading the siginfo is no more than that, and put()
+    // stores atomics and writes to an eventfd and a pipe by bare system calls: it neither locks nor allocates. The action
+    // owns the inbox and is never unregistered, so a handler cannot be the one to free it.
+    unsafe {
+        signal_hook_registry::register_sigaction(signal, move |info| inbox.put(signal, is_by_kernel(info)))?;
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn is_by_kernel(info: &libc::siginfo_t) -> bool {
+    info.si_code == libc::SI_KERNEL
+}
+
+/// Other systems do not tell: what was typed may then reach COMMAND twice.
+#[cfg(not(target_os = "linux"))]
+fn is_by_kernel(_info: &libc::siginfo_t) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_told_as_the_shell_tells_it() {
+        assert_eq!(number_of(15), 143);
+        // Real-time signals go up to 64.
+        assert_eq!(number_of(64), 192);
+    }
+}

@@ -1,0 +1,95 @@
+//! COMMAND as a child process.
+
+use std::io;
+use std::process::{Child, Command, ExitStatus};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use windows_sys::Win32::Foundation::{FALSE, HANDLE, STATUS_CONTROL_C_EXIT, WAIT_FAILED};
+use windows_sys::Win32::System::Threading::{INFINITE, WaitForMultipleObjects};
+
+use super::job::Job;
+use super::raw;
+use super::signals::Signals;
+use crate::exit::Exit;
+
+/// COMMAND, which does not outlive us, nor does what it has started.
+pub(crate) struct Process {
+    child: Child,
+    job: Job,
+}
+
+impl Process {
+    pub(crate) fn start(mut command: Command) -> io::Result<Self> {
+        let job = Job::enter()?;
+        let child = command.spawn()?;
+        Ok(Self { child, job })
+    }
+
+    pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// The console itself tells COMMAND of its events; it may only have missed those before it was `started`.
+    pub(crate) fn pass_on(&mut self, signals: &Signals, started: bool) {
+        if !started && signals.any().is_some() {
+            self.end(STATUS_CONTROL_C_EXIT as u32);
+        }
+    }
+
+    /// Asks it to end; whether it could be asked. Ctrl-Break would reach all of the console, the caller too, unless COMMAND
+    /// were a process group of its own, which then would not get the user's Ctrl-C.
+    pub(crate) fn ask_to_end(&self) -> bool {
+        false
+    }
+
+    /// With all that it has started.
+    pub(crate) fn kill(&mut self) {
+        self.end(1);
+    }
+
+    fn end(&mut self, status: u32) {
+        // Should the job not tell who is in it, there is still COMMAND itself. The second fails if the first has not.
+        let _ = self.job.end_others(status);
+        let _ = self.child.kill();
+    }
+
+    /// Until an event comes, COMMAND ends, the alarm rings, or `limit` is over.
+    pub(crate) fn sleep(&self, signals: &Signals, alarm: Option<&Alarm>, limit: Option<Duration>) -> io::Result<()> {
+        let mut handles: Vec<HANDLE> = vec![raw(signals), raw(&self.child)];
+        handles.extend(alarm.map(|alarm| raw(&alarm.0)));
+        // A part of a millisecond is waited out, and what is too long is looked at sooner.
+        let ms = limit.map_or(INFINITE, |limit| {
+            u32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(INFINITE - 1).min(INFINITE - 1)
+        });
+        #[expect(unsafe_code, reason = "a system call")]
+        // SAFETY: the handles are as many as is said, and their owners are borrowed meanwhile.
+        let woken = unsafe { WaitForMultipleObjects(handles.len() as u32, handles.as_ptr(), FALSE, ms) };
+        if woken == WAIT_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
+/// Without us COMMAND must not go on. What it has left behind when it ended by itself may.
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            self.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A thread that ends when something has happened that a thread can wait for: what waits for events can wait for that too.
+pub(crate) struct Alarm(JoinHandle<()>);
+
+impl Alarm {
+    /// Rings when `happens` returns.
+    pub(crate) fn when(name: &str, happens: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        Ok(Self(Builder::new().name(name.into()).spawn(happens)?))
+    }
+}
+
+/// How linklock ends after a COMMAND that has ended so.
+pub(crate) fn exit_of(status: ExitStatus) -> Exit {
+    Exit::Command(status.code().unwrap_or_default() as u32)
+}

@@ -1,0 +1,82 @@
+//! Who called us.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::windows::io::OwnedHandle;
+
+use windows_sys::Win32::Foundation::{FALSE, FILETIME, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::System::Diagnostics::ToolHelp::{
+    CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
+};
+use windows_sys::Win32::System::Threading::{GetProcessTimes, OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION};
+
+use super::{owned, raw};
+
+/// The process that runs the script which called us.
+///
+/// That is our parent, unless it is one that the script's shell has started to run us: cmd does it for
+/// `for /f ... in ('linklock acquire ...')`, and the shells of MSYS and Cygwin for `$(linklock acquire ...)`. It ends as
+/// soon as we do, and the lock would be a dead process's. So shells of one name that have started each other are taken for
+/// one, and the outermost is the script's. Where that is wrong the lock names a process that lasts longer: then it is not
+/// recovered before its expiry, but never taken from a script that is at work.
+pub(crate) fn calling_shell() -> Option<u32> {
+    let processes = snapshot().ok()?;
+    let mut shell = parent(&processes, std::process::id())?;
+    while let Some(outer) = parent(&processes, shell)
+        && processes[&outer].name == processes[&shell].name
+    {
+        shell = outer;
+    }
+    Some(shell)
+}
+
+struct Entry {
+    parent: u32,
+    /// The program's file.
+    name: Vec<u16>,
+}
+
+/// The parent, if it is still there: its number may be another's by now, which then started later.
+fn parent(processes: &HashMap<u32, Entry>, pid: u32) -> Option<u32> {
+    let parent = processes.get(&pid)?.parent;
+    (processes.contains_key(&parent) && parent != pid && started(parent)? <= started(pid)?).then_some(parent)
+}
+
+/// All processes, by their numbers.
+fn snapshot() -> io::Result<HashMap<u32, Entry>> {
+    #[expect(unsafe_code, reason = "a system call")]
+    // SAFETY: it takes numbers alone.
+    let made = unsafe { CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0) };
+    if made == INVALID_HANDLE_VALUE {
+        return Err(io::Error::last_os_error());
+    }
+    let snapshot: OwnedHandle = owned(made)?;
+    let mut entry = PROCESSENTRY32W { dwSize: size_of::<PROCESSENTRY32W>() as u32, ..Default::default() };
+    let mut processes = HashMap::new();
+    #[expect(unsafe_code, reason = "a system call")]
+    // SAFETY: the handle is a snapshot's, and the entry says its size.
+    let mut more = unsafe { Process32FirstW(raw(&snapshot), &raw mut entry) };
+    while more != FALSE {
+        let name = entry.szExeFile.iter().copied().take_while(|unit| *unit != 0).collect();
+        processes.insert(entry.th32ProcessID, Entry { parent: entry.th32ParentProcessID, name });
+        #[expect(unsafe_code, reason = "a system call")]
+        // SAFETY: as above.
+        let next = unsafe { Process32NextW(raw(&snapshot), &raw mut entry) };
+        more = next;
+    }
+    Ok(processes)
+}
+
+/// When the process started; `None` if it has ended, or may not be asked.
+fn started(pid: u32) -> Option<u64> {
+    #[expect(unsafe_code, reason = "a system call")]
+    // SAFETY: it takes numbers alone.
+    let opened = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, pid) };
+    let process = owned(opened).ok()?;
+    let mut times = [FILETIME::default(); 4];
+    let [start, exit, kernel, user] = &mut times;
+    #[expect(unsafe_code, reason = "a system call")]
+    // SAFETY: the handle is valid, and there is room for all answers.
+    let known = unsafe { GetProcessTimes(raw(&process), start, exit, kernel, user) } != FALSE;
+    known.then(|| u64::from(start.dwHighDateTime) << 32 | u64::from(start.dwLowDateTime))
+}

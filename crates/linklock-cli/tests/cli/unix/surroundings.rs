@@ -1,0 +1,125 @@
+//! What only a Unix has: users and modes, names that are no text, sh.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use super::run;
+use crate::scripts::status;
+use crate::support::{Scene, assert_exit, end, linklock, stdout};
+
+#[test]
+fn a_token_that_cannot_be_printed_is_74_and_leaves_no_lock() {
+    let scene = Scene::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = scene.linklock("acquire", ["--pid", "none"]);
+    let output = command.stdout(Stdio::from(full)).stderr(Stdio::piped()).output().unwrap();
+    assert_exit(&output, 74);
+    scene.assert_free();
+}
+
+#[test]
+fn a_directory_that_the_user_may_not_write_is_77() {
+    let scene = Scene::new();
+    fs::set_permissions(scene.dir.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let elsewhere = Scene::new();
+    let output = end(as_ordinary_user(run(&scene, &[], "echo it ran"), elsewhere.dir.path()));
+    fs::set_permissions(scene.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_exit(&output, 77);
+    assert_eq!(stdout(&output), "");
+    scene.assert_free();
+}
+
+/// Permissions do not bind root, so for root the program is run as nobody, and from a place that nobody can reach.
+fn as_ordinary_user(command: Command, place: &Path) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return command;
+    }
+    const NOBODY: u32 = 65534;
+    let program = place.join("linklock");
+    fs::set_permissions(place, fs::Permissions::from_mode(0o755)).expect("root may");
+    // By another process: a descriptor of ours that is open for writing would be inherited by what other tests start, and
+    // then the copy could not be executed (ETXTBSY).
+    let copied = Command::new("cp").arg(command.get_program()).arg(&program).status();
+    assert!(copied.is_ok_and(|status| status.success()), "the program can be copied");
+    let mut as_nobody = Command::new(program);
+    as_nobody.args(command.get_args()).uid(NOBODY).gid(NOBODY);
+    as_nobody
+}
+
+#[test]
+fn a_lock_is_taken_for_the_shell_of_the_script_and_not_for_a_subshell() {
+    for acquire in [
+        "token=$(linklock acquire \"$1\")",
+        "token=$(linklock acquire \"$1\" 2>/dev/null)",
+        "token=$(linklock acquire \"$1\" || exit 1)",
+        "token=$(linklock acquire \"$1\" | cat)",
+        "token=$( (linklock acquire \"$1\"; exit) )",
+    ] {
+        let scene = Scene::new();
+        let script = format!("{acquire}; echo $$; linklock status --json \"$1\"; linklock release \"$1\" \"$token\"");
+        let program = Path::new(env!("CARGO_BIN_EXE_linklock")).parent().unwrap();
+        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        let output =
+            Command::new("sh").args(["-euc", &script, "sh"]).arg(&scene.lock).env("PATH", path).output().unwrap();
+        assert_exit(&output, 0);
+        let said = stdout(&output);
+        let (shell, json) = said.split_once('\n').unwrap();
+        let status: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(status["pid"].to_string(), shell, "{acquire}");
+        assert_eq!(status["state"], "held", "{acquire}");
+    }
+}
+
+#[test]
+fn a_lock_path_that_is_not_utf8_is_as_good_as_any() {
+    let scene = Scene::with_lock(OsString::from_vec(b"job\xff.lock".into()));
+    let token = scene.acquire_for("none", "1h");
+    assert!(token.as_bytes().starts_with(b"job\xff.lock|"), "the token keeps its bytes: {token:?}");
+    assert!(status(&scene)["path"].as_str().unwrap().ends_with("job\u{fffd}.lock"));
+    assert!(stdout(&end(scene.linklock("status", ["--color=never"]))).contains("job\u{fffd}.lock: held by"));
+    assert_exit(&end(scene.linklock("run", ["-n", "true"])), 75);
+    assert_exit(&end(scene.linklock("refresh", [&token])), 0);
+    assert_exit(&end(scene.linklock("release", [&token])), 0);
+
+    let output = end(run(&scene, &[], "printf '%s\\n' \"$LINKLOCK_PATH\" \"$LINKLOCK_TOKEN\""));
+    assert_exit(&output, 0);
+    assert!(output.stdout.starts_with(scene.lock.as_os_str().as_bytes()), "{}", output.stdout.escape_ascii());
+    scene.assert_free();
+}
+
+#[test]
+fn a_host_name_cannot_command_the_terminal() {
+    let scene = Scene::new();
+    let claim = scene.dir.path().join("job.lock|evil\x1b[2Jhost|1|1");
+    fs::write(&claim, claim.to_str().unwrap()).unwrap();
+    fs::hard_link(&claim, &scene.lock).unwrap();
+    let output = end(scene.linklock("status", [] as [&str; 0]));
+    assert!(stdout(&output).contains("evil\\u{1b}[2Jhost"), "{}", stdout(&output));
+    let later = SystemTime::now() + Duration::from_secs(60);
+    fs::File::options().write(true).open(&claim).unwrap().set_modified(later).unwrap();
+    let output = end(scene.linklock("acquire", ["-n"]));
+    assert_exit(&output, 75);
+    assert!(!output.stderr.contains(&0x1b), "{}", output.stderr.escape_ascii());
+}
+
+#[test]
+fn the_bash_completion_script_is_accepted_by_bash() {
+    let mut command = std::process::Command::new("bash");
+    command.args([
+        "-c",
+        "set -e; eval \"$1\"; complete -p linklock",
+        "bash",
+        &stdout(&end(linklock(["completions", "bash"]))),
+    ]);
+    let output = command.output().unwrap();
+    assert_exit(&output, 0);
+    assert!(stdout(&output).contains("_linklock"), "{}", stdout(&output));
+}
