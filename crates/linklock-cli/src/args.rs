@@ -137,6 +137,10 @@ pub(crate) struct RunArgs {
     /// Give COMMAND in LINKLOCK_FENCE a number that grows with every acquisition. The counter, LOCKPATH|fence (^ for | on Windows), stays
     #[arg(long)]
     pub(crate) fence: bool,
+    /// Take the lock in the order of arrival. All contenders should: who does not, overtakes. An entry of LOCKPATH|queue (^
+    /// for | on Windows) is each one's ticket while it waits
+    #[arg(long)]
+    pub(crate) queue: bool,
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +164,10 @@ pub(crate) struct AcquireArgs {
     /// Print in a second line a number that grows with every acquisition. The counter, LOCKPATH|fence (^ for | on Windows), stays
     #[arg(long)]
     pub(crate) fence: bool,
+    /// Take the lock in the order of arrival. All contenders should: who does not, overtakes. An entry of LOCKPATH|queue (^
+    /// for | on Windows) is each one's ticket while it waits
+    #[arg(long)]
+    pub(crate) queue: bool,
 }
 
 #[derive(Debug, Args)]

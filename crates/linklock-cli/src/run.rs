@@ -16,7 +16,7 @@ use crate::os::{Alarm, Process, Signals, exit_of};
 pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
     let builder = args.judgement.apply(args.at.builder()).lifetime(args.lifetime).protocol(args.protocol.into());
     let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
-    let lock = builder.command(words.join(" ")).fence(args.fence).build()?;
+    let lock = builder.command(words.join(" ")).fence(args.fence).queue(args.queue).build()?;
     let signals = Signals::catch()?;
     let guard = wait_for(&lock, &args.patience, &signals, console, |wait| lock.acquire_with(wait))?;
     // Whatever fails from here on drops the guard, which releases the lock.

@@ -24,7 +24,7 @@ pub(crate) struct Contender {
 #[pymethods]
 impl Contender {
     #[new]
-    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence))]
+    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue))]
     #[expect(clippy::too_many_arguments, reason = "in Python each is given by its name")]
     fn new(
         path: PathBuf,
@@ -35,6 +35,7 @@ impl Contender {
         protocol: &str,
         keep_alive: bool,
         fence: bool,
+        queue: bool,
     ) -> PyResult<Self> {
         let protocol = match protocol {
             "link" => Protocol::Link,
@@ -48,7 +49,8 @@ impl Contender {
             .host(host)
             .protocol(protocol)
             .keep_alive(keep_alive)
-            .fence(fence);
+            .fence(fence)
+            .queue(queue);
         Ok(Self { lock: Arc::new(builder.build().map_err(|e| to_python(&e))?) })
     }
 

@@ -114,3 +114,29 @@ def test_an_interpreter_ends_in_order_while_daemon_threads_wait(path, holder, ch
         other = child(AT_EXIT, path)
         assert other.line() == "ends"
         assert other.end() == (0, "")
+
+
+def test_with_a_queue_the_lock_goes_to_who_came_first(path, names, holder):
+    order = []
+
+    def contend(number):
+        with Lock(path, default_timeout=PATIENCE_S, queue=True):
+            order.append(number)
+
+    contenders = [threading.Thread(target=contend, args=(number,)) for number in range(4)]
+    for number, contender in enumerate(contenders, 1):
+        contender.start()
+        wait_for_tickets(path, number)
+    holder.tell()
+    for contender in contenders:
+        contender.join()
+    assert order == [0, 1, 2, 3]
+    assert names() == []
+
+
+def wait_for_tickets(path, number):
+    for _ in range(PATIENCE_S * 100):
+        if os.path.isdir(f"{path}|queue") and len(os.listdir(f"{path}|queue")) == number:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("no ticket: it does not queue up")

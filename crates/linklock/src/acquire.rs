@@ -238,7 +238,10 @@ impl Contender<'_> {
         if place.times_unreliable.load(std::sync::atomic::Ordering::Relaxed) {
             return Ok(Some(self.judge_without_clock(lock)));
         }
-        let verdict = place.judge(lock, self.stake.anchor.earliest(env.now()));
+        let server_now = self.stake.anchor.earliest(env.now());
+        // The look that found it has just seen its holder alive, and its end would wake us.
+        let lives = self.waiter.pid.is_some();
+        let verdict = if lives { place.judge_living(lock, server_now) } else { place.judge(lock, server_now) };
         if verdict != Verdict::Over || env.leaves_out(Step::AskClock) {
             return Ok(Some(verdict));
         }

@@ -111,11 +111,14 @@ impl Cancel {
 /// often as a newcomer; and it is jittered, so that contenders do not march in step.
 pub(crate) fn poll_delay(env: &dyn Env, reach: Reach) -> Duration {
     let (least_ms, most_ms) = match reach {
-        // A change may come from another machine, or, rarely, be one that the kernel does not report. 1.7 s on average
-        // makes 35 looks a minute, and half of all hand-offs faster than 0.9 s.
-        Reach::All | Reach::ThisMachine | Reach::NoneShared => (1450, 1950),
-        // A look costs microseconds.
-        Reach::NoneLocal => (5, 25),
+        // A change may, rarely, be one that the kernel does not report, or the file system one that others share although
+        // nothing tells it.
+        Reach::All => (4000, 6000),
+        // A change may come from another machine. 1.7 s on average makes 35 looks a minute, and half of all hand-offs
+        // faster than 0.9 s.
+        Reach::ThisMachine | Reach::NoneShared => (1450, 1950),
+        // A look costs some 50 microseconds. So wait all but a user's first 128 waiters (fs.inotify.max_user_instances).
+        Reach::NoneLocal => (50, 150),
     };
     Duration::from_millis(least_ms + env.random() % (most_ms - least_ms))
 }

@@ -41,6 +41,18 @@ fn the_command_is_given_a_fencing_token_that_grows() {
 }
 
 #[test]
+fn a_queue_is_joined_behind_those_who_are_in_it() {
+    let scene = Scene::new();
+    // A ticket of a contender on another machine.
+    let queue = scene.dir.path().join(here("job.lock|queue"));
+    fs::create_dir(&queue).unwrap();
+    fs::write(queue.join(format!("{:020}{}", 1, here("job.lock|elsewhere|1|1"))), "").unwrap();
+    let queued = end(scene.work(&["--queue", "--timeout", "100ms"], &[]));
+    assert_exit(&queued, 75);
+    assert_exit(&end(scene.work(&["--timeout", "100ms"], &[])), 0);
+}
+
+#[test]
 fn a_fencing_token_of_an_outer_lock_is_not_passed_on() {
     let scene = Scene::new();
     let mut command = scene.work(&[], &["tell:LINKLOCK_FENCE"]);

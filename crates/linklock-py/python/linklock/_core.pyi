@@ -38,6 +38,7 @@ class Contender:
         protocol: str,
         keep_alive: bool,
         fence: bool,
+        queue: bool,
     ) -> Contender: ...
     @property
     def path(self) -> str: ...

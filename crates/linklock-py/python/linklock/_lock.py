@@ -73,6 +73,7 @@ class Lock:
         that others use.
     :param grace: How long after its lifetime a lock is broken: seconds or a timedelta; 10 seconds by default.
     :param fence: Whether every acquisition draws a `fencing_token`.
+    :param queue: Whether the lock is taken in the order of arrival, among those that have this on.
 
     An object holds the lock or not, whichever thread asks. Threads that are to exclude each other use an object each.
     """
@@ -89,6 +90,7 @@ class Lock:
         protocol: Literal['link', 'dir'] = 'link',
         grace: Interval | None = None,
         fence: bool = False,
+        queue: bool = False,
     ):
         self._lockfile = os.fsdecode(lockfile)
         # A later chdir changes nothing. Not abspath(), to which `..` after a symbolic link means another directory.
@@ -100,6 +102,7 @@ class Lock:
         self._default_timeout = default_timeout
         self._keep_alive = keep_alive
         self._fence = fence
+        self._queue = queue
         self._on_lost = on_lost
         self._protocol = protocol
         self._retry_errnos: list[int] = []
@@ -116,6 +119,7 @@ class Lock:
             protocol=self._protocol,
             keep_alive=self._keep_alive,
             fence=self._fence,
+            queue=self._queue,
         )
 
     def _forget(self) -> None:

@@ -273,13 +273,12 @@ impl Place {
 
     /// Judges a lock by the earliest that the server's clock may say.
     pub(crate) fn judge(&self, seen: &SeenLock, server_now: ServerTime) -> Verdict {
-        if self.holder_is_dead(seen) {
-            Verdict::Dead
-        } else if server_now > self.expiry(seen) + self.grace() {
-            Verdict::Over
-        } else {
-            Verdict::Live
-        }
+        if self.holder_is_dead(seen) { Verdict::Dead } else { self.judge_living(seen, server_now) }
+    }
+
+    /// As `judge`, of a lock whose holder is not dead.
+    pub(crate) fn judge_living(&self, seen: &SeenLock, server_now: ServerTime) -> Verdict {
+        if server_now > self.expiry(seen) + self.grace() { Verdict::Over } else { Verdict::Live }
     }
 
     /// Whether a safety step is taken: always, but in a simulation.

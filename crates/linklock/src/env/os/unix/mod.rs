@@ -4,6 +4,7 @@
 #[cfg_attr(not(target_os = "linux"), path = "other.rs")]
 mod system;
 
+use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
@@ -11,6 +12,7 @@ use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::LocalKey;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::{Errno, retry_on_intr};
@@ -116,19 +118,14 @@ impl Env for OsEnv {
     }
 
     fn command(&self, pid: u32) -> Option<String> {
-        system::command(pid)
+        thread_local!(static OWN: Known = const { Known::new(None) });
+        if pid == self.process_id() { known(&OWN, pid, || system::command(pid)) } else { system::command(pid) }
     }
 
     fn user(&self) -> Option<String> {
-        let id = rustix::process::geteuid().as_raw().to_string();
-        let users = fs_read("/etc/passwd").unwrap_or_default();
-        let users = String::from_utf8_lossy(&users);
-        // name:password:id:...
-        let name = users.lines().find_map(|user| {
-            let mut fields = user.split(':');
-            fields.next().filter(|_| fields.nth(1) == Some(&id))
-        });
-        Some(name.unwrap_or(&id).to_owned())
+        thread_local!(static USER: Known = const { Known::new(None) });
+        let id = rustix::process::geteuid().as_raw();
+        known(&USER, id, || Some(name_of_user(&id.to_string())))
     }
 
     fn create(
@@ -230,6 +227,33 @@ impl Env for OsEnv {
     fn watcher(&self) -> Box<dyn Watcher> {
         Box::new(OsWatcher::new())
     }
+}
+
+/// What a thread has read of a number, so that it is not read for every claim. Of a thread, since a lock could be left locked
+/// by a fork.
+type Known = RefCell<Option<(u32, String)>>;
+
+fn known(slot: &'static LocalKey<Known>, of: u32, read: impl FnOnce() -> Option<String>) -> Option<String> {
+    // A thread that is ending has none any more.
+    let kept = slot.try_with(|slot| slot.borrow().clone()).ok().flatten();
+    if let Some((_, text)) = kept.filter(|(number, _)| *number == of) {
+        return Some(text);
+    }
+    let text = read()?;
+    let _ = slot.try_with(|slot| slot.replace(Some((of, text.clone()))));
+    Some(text)
+}
+
+/// A number that has no name stands for itself.
+fn name_of_user(id: &str) -> String {
+    let users = fs_read("/etc/passwd").unwrap_or_default();
+    let users = String::from_utf8_lossy(&users);
+    // name:password:id:...
+    let name = users.lines().find_map(|user| {
+        let mut fields = user.split(':');
+        fields.next().filter(|_| fields.nth(1) == Some(id))
+    });
+    name.unwrap_or(id).to_owned()
 }
 
 fn fill(file: OwnedFd, content: &[u8], expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>) -> io::Result<()> {

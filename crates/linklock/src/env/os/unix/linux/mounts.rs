@@ -16,12 +16,16 @@ pub(super) fn is_shared(dir: &Path) -> Option<bool> {
 
 /// NFS 4 has one request for the removal of files and of directories, NFS 3 has two.
 ///
-/// Each release of a dir lock asks, so it must cost little: elsewhere than on NFS two calls, and on NFS no request to the
-/// server but the first time.
+/// Each release of a dir lock asks, so it must cost little: one call on a disk, and on NFS no request to the server but the
+/// first time.
 pub(in super::super) fn removes_by_name_alone(dir: &Path) -> bool {
     // Its number was NFS's when it was last seen; the list of mounts then says what it is now.
     static LAST_NFS: AtomicU64 = AtomicU64::new(u64::MAX);
     let Some(device) = device(dir) else { return true };
+    // A block device's.
+    if major(device) != 0 {
+        return false;
+    }
     if LAST_NFS.load(Ordering::Relaxed) != device {
         match magic(dir) {
             Some(NFS) => LAST_NFS.store(device, Ordering::Relaxed),
