@@ -262,7 +262,6 @@ pub(crate) fn bytes_of(path: &Path) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::Liveness;
     use crate::env::os::OsEnv;
 
     fn lock() -> LockPath {
@@ -313,6 +312,7 @@ mod tests {
     #[cfg(any(target_os = "linux", windows))] // Elsewhere no process is known.
     #[test]
     fn a_fingerprint_from_another_world_tells_nothing_of_a_process() {
+        use crate::env::Liveness;
         let here = OsEnv.fingerprint(OsEnv.process_id()).unwrap();
         assert_eq!(OsEnv.liveness(OsEnv.process_id(), here), Liveness::Alive);
         let elsewhere = Fingerprint::new(b"another boot", 77);

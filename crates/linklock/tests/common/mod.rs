@@ -88,12 +88,14 @@ pub(crate) fn long_ago() -> SystemTime {
 
 /// Says past the test harness's capture what has to be seen: why a part cannot run here, or by which seed it can be
 /// repeated.
+#[cfg_attr(not(any(target_os = "linux", windows)), allow(dead_code, reason = "fewer tests are for other systems"))]
 pub(crate) fn say(what: &str) {
     // Nobody listens: nothing to do about it.
     let _ = writeln!(io::stderr(), "{what}");
 }
 
 /// The error says whose the lock is.
+#[cfg_attr(not(any(target_os = "linux", windows)), allow(dead_code, reason = "fewer tests are for other systems"))]
 pub(crate) fn assert_names_holder(error: &Error, holder: &Guard) {
     assert_eq!(error.holder().map(|h| &h.token), Some(holder.token()), "the holder is named: {error}");
     assert!(error.to_string().contains(&std::process::id().to_string()), "by its pid: {error}");
