@@ -126,6 +126,8 @@ impl Contender<'_> {
             self.waiter.ticket = Some(Ticket::draw(place, &self.stake)?);
         }
         loop {
+            // Another path than before is to wake us, whatever comes next.
+            self.waiter.disarm();
             let Some(ticket) = &self.waiter.ticket else { return Ok(()) };
             let Some(ahead) = ticket.ahead(place, &self.stake.anchor)? else { return Ok(()) };
             // Before the last look at it, so that no change falls in between.
@@ -372,8 +374,11 @@ impl<'a> Waiter<'a> {
     fn arm(&mut self, path: &Path, pid: Option<u32>) {
         let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
         watcher.arm(path, pid);
-        // What the next look finds is to be armed for again.
-        self.armed = None;
+    }
+
+    /// What the next look finds is to be armed for again.
+    fn disarm(&mut self) {
+        (self.watcher, self.armed, self.pid) = (None, None, None);
     }
 
     /// Looks at the lock path, with the wake-ups for what is there armed before the look: no change falls in between.

@@ -173,7 +173,7 @@ pub(crate) enum Reach {
     NoneShared,
 }
 
-/// What a contender waits with.
+/// What a contender waits with, for changes at one path.
 pub(crate) trait Watcher: Debug {
     /// Wakes on a change of what is at `path` now, and on the end of process `pid`. To be called before looking: a change
     /// between the look and the wait is then not missed.
