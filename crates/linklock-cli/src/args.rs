@@ -128,19 +128,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "D", value_parser = duration, default_value = "10s")]
     pub(crate) kill_after: Duration,
     #[command(flatten)]
-    pub(crate) patience: Patience,
-    #[command(flatten)]
-    pub(crate) judgement: Judgement,
-    /// How the lock is kept on disk: link is compatible with flufl.lock, dir needs no hard links
-    #[arg(long, value_name = "PROTOCOL", default_value = "link")]
-    pub(crate) protocol: ProtocolArg,
+    pub(crate) contest: Contest,
     /// Give COMMAND in LINKLOCK_FENCE a number that grows with every acquisition. The counter, LOCKPATH|fence (^ for | on Windows), stays
     #[arg(long)]
     pub(crate) fence: bool,
-    /// Take the lock in the order of arrival. All contenders should: who does not, overtakes. An entry of LOCKPATH|queue (^
-    /// for | on Windows) is each one's ticket while it waits
-    #[arg(long)]
-    pub(crate) queue: bool,
 }
 
 #[derive(Debug, Args)]
@@ -155,17 +146,24 @@ pub(crate) struct AcquireArgs {
     #[arg(long, value_name = "PID|none", value_parser = on_behalf_of)]
     pub(crate) pid: Option<OnBehalfOf>,
     #[command(flatten)]
+    pub(crate) contest: Contest,
+    /// Print in a second line a number that grows with every acquisition. The counter, LOCKPATH|fence (^ for | on Windows), stays
+    #[arg(long)]
+    pub(crate) fence: bool,
+}
+
+// How the lock is contended for.
+#[derive(Debug, Args)]
+pub(crate) struct Contest {
+    #[command(flatten)]
     pub(crate) patience: Patience,
     #[command(flatten)]
     pub(crate) judgement: Judgement,
     /// How the lock is kept on disk: link is compatible with flufl.lock, dir needs no hard links
     #[arg(long, value_name = "PROTOCOL", default_value = "link")]
     pub(crate) protocol: ProtocolArg,
-    /// Print in a second line a number that grows with every acquisition. The counter, LOCKPATH|fence (^ for | on Windows), stays
-    #[arg(long)]
-    pub(crate) fence: bool,
-    /// Take the lock in the order of arrival. All contenders should: who does not, overtakes. An entry of LOCKPATH|queue (^
-    /// for | on Windows) is each one's ticket while it waits
+    /// Take the lock in the order of arrival. All contenders should: who does not, overtakes. While one waits, it has a
+    /// ticket in LOCKPATH|queue (^ for | on Windows)
     #[arg(long)]
     pub(crate) queue: bool,
 }
@@ -290,6 +288,12 @@ impl From<ProtocolArg> for Protocol {
 impl Place {
     pub(crate) fn builder(&self) -> Builder {
         Lock::builder(&self.path).separator(self.separator)
+    }
+}
+
+impl Contest {
+    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+        self.judgement.apply(builder).protocol(self.protocol.into()).queue(self.queue)
     }
 }
 

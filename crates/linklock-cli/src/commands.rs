@@ -14,10 +14,10 @@ use crate::status;
 
 pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Failure> {
     let whom = args.pid.unwrap_or_else(|| os::calling_shell().map_or(OnBehalfOf::Nobody, OnBehalfOf::Process));
-    let builder = args.judgement.apply(args.at.builder()).lifetime(args.lifetime).protocol(args.protocol.into());
-    let lock = builder.on_behalf_of(whom).fence(args.fence).queue(args.queue).build()?;
+    let builder = args.contest.apply(args.at.builder()).lifetime(args.lifetime).fence(args.fence);
+    let lock = builder.on_behalf_of(whom).build()?;
     let signals = Signals::catch()?;
-    let guard = wait_for(&lock, &args.patience, &signals, console, |wait| lock.acquire_with(wait))?;
+    let guard = wait_for(&lock, &args.contest.patience, &signals, console, |wait| lock.acquire_with(wait))?;
     // A token that reached nobody is of no use: dropping the guard releases the lock.
     print_token(guard.token(), guard.fencing_token()).map_err(|e| {
         Failure::Said(Exit::Io, format!("{}: not acquired: the token cannot be printed: {e}", lock.path().display()))

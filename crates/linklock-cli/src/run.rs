@@ -14,11 +14,11 @@ use crate::exit::{Exit, Failure};
 use crate::os::{Alarm, Process, Signals, exit_of};
 
 pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
-    let builder = args.judgement.apply(args.at.builder()).lifetime(args.lifetime).protocol(args.protocol.into());
+    let builder = args.contest.apply(args.at.builder()).lifetime(args.lifetime).fence(args.fence);
     let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
-    let lock = builder.command(words.join(" ")).fence(args.fence).queue(args.queue).build()?;
+    let lock = builder.command(words.join(" ")).build()?;
     let signals = Signals::catch()?;
-    let guard = wait_for(&lock, &args.patience, &signals, console, |wait| lock.acquire_with(wait))?;
+    let guard = wait_for(&lock, &args.contest.patience, &signals, console, |wait| lock.acquire_with(wait))?;
     // Whatever fails from here on drops the guard, which releases the lock.
     let process = start(args, &guard)?;
     let (status, lost) = Attendance::new(process, &guard, &signals, args.kill_after, console).until_end()?;
