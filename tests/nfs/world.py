@@ -118,7 +118,12 @@ class Arena:
 
     def expiry_ns(self, lock="lock"):
         path = self.directory() / lock
-        return os.stat(path if self.protocol == "link" else path / self.holder(lock)).st_mtime_ns
+        if self.protocol == "link":
+            return os.stat(path).st_mtime_ns
+        entry = path / self.holder(lock)
+        told = os.stat(entry)
+        lifetime_ns = json.loads(entry.read_text())["lifetime_ms"] * NS // 1000
+        return max(told.st_mtime_ns, told.st_ctime_ns + lifetime_ns)
 
     def check_nothing_is_left(self, *but):
         left = sorted(set(os.listdir(self.directory())) - set(but))
