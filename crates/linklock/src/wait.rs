@@ -111,8 +111,7 @@ impl Cancel {
 /// often as a newcomer; and it is jittered, so that contenders do not march in step.
 pub(crate) fn poll_delay(env: &dyn Env, reach: Reach) -> Duration {
     let (least_ms, most_ms) = match reach {
-        // A change may, rarely, be one that the kernel does not report, or the file system one that others share although
-        // nothing tells it.
+        // A change may, rarely, be one that the kernel does not report.
         Reach::All => (4000, 6000),
         // A change may come from another machine. 1.7 s on average makes 35 looks a minute, and half of all hand-offs
         // faster than 0.9 s.

@@ -11,7 +11,7 @@ const NFS: u64 = 0x6969;
 
 /// Whether other machines change it too; `None` if that cannot be known.
 pub(super) fn is_shared(dir: &Path) -> Option<bool> {
-    Some(is_shared_magic(magic(dir)?))
+    Some(!is_local_magic(magic(dir)?))
 }
 
 /// NFS 4 has one request for the removal of files and of directories, NFS 3 has two.
@@ -58,20 +58,21 @@ fn may_be_nfs4(mounts: &[u8], device: u64) -> bool {
     }
 }
 
-/// File systems that other machines change too, by the magic numbers of statfs(2) and of their own sources. One that is
-/// not named here counts as this machine's own; the only consequence is how a waiter without inotify polls.
-fn is_shared_magic(magic: u64) -> bool {
-    const SMB: [u64; 3] = [0x517b, 0xff53_4d42, 0xfe53_4d42];
-    const CEPH: u64 = 0x00c3_6400;
-    const AFS: u64 = 0x5346_414f;
-    const LUSTRE: u64 = 0x0bd0_0bd0;
-    const GPFS: u64 = 0x4750_4653;
-    const BEEGFS: u64 = 0x1983_0326;
-    const FUSE: u64 = 0x6573_5546;
-    const V9FS: u64 = 0x0102_1997;
-    const OCFS2: u64 = 0x7461_636f;
-    const GFS2: u64 = 0x0116_1970;
-    SMB.contains(&magic) || [NFS, CEPH, AFS, LUSTRE, GPFS, BEEGFS, FUSE, V9FS, OCFS2, GFS2].contains(&magic)
+/// File systems that only this machine changes, by the magic numbers of statfs(2) and of their own sources. One that is not
+/// named here counts as shared: its waiters poll more often.
+fn is_local_magic(magic: u64) -> bool {
+    const EXT: u64 = 0xef53;
+    const XFS: u64 = 0x5846_5342;
+    const BTRFS: u64 = 0x9123_683e;
+    const ZFS: u64 = 0x2fc1_2fc1;
+    const F2FS: u64 = 0xf2f5_2010;
+    const BCACHEFS: u64 = 0xca45_1a4e;
+    const TMPFS: u64 = 0x0102_1994;
+    const RAMFS: u64 = 0x8584_58f6;
+    const OVERLAYFS: u64 = 0x794c_7630;
+    const FAT: u64 = 0x4d44;
+    const EXFAT: u64 = 0x2011_bab0;
+    [EXT, XFS, BTRFS, ZFS, F2FS, BCACHEFS, TMPFS, RAMFS, OVERLAYFS, FAT, EXFAT].contains(&magic)
 }
 
 #[cfg(test)]
@@ -87,6 +88,12 @@ mod tests {
         assert!(may_be_nfs4(mounts, makedev(0, 54)));
         assert!(!may_be_nfs4(mounts, makedev(8, 1)), "its number was NFS's before");
         assert!(may_be_nfs4(mounts, makedev(0, 55)), "not known: the careful answer");
+    }
+
+    #[test]
+    fn memory_is_this_machines_own_and_what_has_no_name_here_is_shared() {
+        assert_eq!(is_shared(Path::new("/dev/shm")), Some(false));
+        assert_eq!(is_shared(Path::new("/proc")), Some(true), "not named: the careful answer");
     }
 
     #[test]
