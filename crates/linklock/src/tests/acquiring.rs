@@ -305,7 +305,7 @@ fn a_lock_that_is_over_is_broken_whatever_its_protocol() {
 fn a_ticket_is_good_for_a_minute_and_who_waits_renews_it() {
     for protocol in BOTH {
         let arena = Arena::new();
-        let queue = arena.dir.path().join("job.lock|queue");
+        let queue = arena.dir.path().join(format!("job.lock{}queue", crate::SEPARATOR));
         // Another machine's contender draws a ticket, and is heard of no more.
         let rival = arena.builder(protocol).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
         let stake = protocol.steps().stage(rival.place()).unwrap();

@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use linklock::{Builder, ErrorKind, Lock, OnBehalfOf, Protocol, Wait};
+use linklock::{Builder, ErrorKind, Lock, OnBehalfOf, Protocol, SEPARATOR, Wait};
 
 use crate::common::{BOTH, Ground, LONG};
+use crate::puppet::Puppet;
+use crate::settings::Settings;
 
 fn queue_of(ground: &Ground) -> PathBuf {
-    ground.dir().join("lock|queue")
+    ground.dir().join(format!("lock{SEPARATOR}queue"))
 }
 
 fn queuing(ground: &Ground, protocol: Protocol) -> Builder {
@@ -87,9 +89,9 @@ fn the_dead_lose_their_place_in_the_queue() {
     for protocol in BOTH {
         let ground = Ground::new();
         let held = queuing(&ground, protocol).build().unwrap().acquire().unwrap();
-        let mut process = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut process = Puppet::start(&Settings::new(&ground.lock(), protocol));
         let cancel = linklock::Cancel::new().unwrap();
-        let dying = queuing(&ground, protocol).on_behalf_of(OnBehalfOf::Process(process.id())).build().unwrap();
+        let dying = queuing(&ground, protocol).on_behalf_of(OnBehalfOf::Process(process.pid())).build().unwrap();
         let first = {
             let cancel = cancel.clone();
             thread::spawn(move || dying.acquire_with(&Wait::forever().cancelled_by(&cancel)).map(drop))
@@ -99,8 +101,7 @@ fn the_dead_lose_their_place_in_the_queue() {
         let second = thread::spawn(move || lock.acquire_with(&Wait::up_to(LONG)).unwrap().release());
         until_queued(&ground, 2);
         let ticket = fs::read_dir(queue_of(&ground)).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
-        process.kill().unwrap();
-        process.wait().unwrap();
+        process.kill();
         let started = Instant::now();
         while ticket.exists() {
             // Far less than a ticket lasts by itself.
