@@ -116,8 +116,10 @@ pub(crate) fn poll_delay(env: &dyn Env, reach: Reach) -> Duration {
         // A change may come from another machine. 1.7 s on average makes 35 looks a minute, and half of all hand-offs
         // faster than 0.9 s.
         Reach::ThisMachine | Reach::NoneShared => (1450, 1950),
-        // A look costs some 50 microseconds. So wait all but a user's first 128 waiters (fs.inotify.max_user_instances).
+        // A look costs some 50 to 100 microseconds.
         Reach::NoneLocal => (50, 150),
+        // Hundreds of these at the pace of one by himself would keep a processor busy; whoever releases wakes the others.
+        Reach::Crowded => (1000, 2000),
     };
     Duration::from_millis(least_ms + env.random() % (most_ms - least_ms))
 }

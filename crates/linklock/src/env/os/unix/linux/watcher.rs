@@ -94,7 +94,8 @@ impl Watcher for OsWatcher {
         match (self.inotify.is_some(), self.shared.unwrap_or(true)) {
             (true, false) => Reach::All,
             (true, true) => Reach::ThisMachine,
-            (false, false) => Reach::NoneLocal,
+            // Linux has inotify, but no more instances for a user than 128 by default.
+            (false, false) => Reach::Crowded,
             (false, true) => Reach::NoneShared,
         }
     }
