@@ -373,7 +373,8 @@ impl<'a> Waiter<'a> {
     /// Wakes on a change at `path`, and on the end of process `pid`.
     fn arm(&mut self, path: &Path, pid: Option<u32>) {
         let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
-        watcher.arm(path, pid);
+        // Whether it is there is asked by whoever waits for it.
+        let _ = watcher.arm(path, pid);
     }
 
     /// What the next look finds is to be armed for again.
@@ -385,7 +386,10 @@ impl<'a> Waiter<'a> {
     fn look(&mut self) -> Result<Seen, Error> {
         let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
         loop {
-            watcher.arm(self.place.lock_path(), self.pid);
+            // The next lock there may have the number of the one before, which is free again: it is to be armed for.
+            if !watcher.arm(self.place.lock_path(), self.pid) {
+                self.armed = None;
+            }
             let remembered = self.last.take().filter(|last| self.place.is_still_there(last));
             self.is_remembered = remembered.is_some();
             let seen = remembered.map_or_else(|| self.place.look(), |last| Ok(Seen::Lock(last)))?;

@@ -259,6 +259,35 @@ fn a_waiting_contender_makes_no_change_on_disk() {
 }
 
 #[test]
+fn a_lock_that_comes_between_arming_and_look_is_armed_for_though_it_has_the_number_of_the_last() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let rival = arena.rival(protocol).acquire();
+        let (path, aside) = (arena.path(), arena.dir.path().join("aside"));
+        let unarmed = Arc::new(AtomicU32::new(0));
+        let seen_unarmed = Arc::clone(&unarmed);
+        arena.env.on_call(move |env, call, when, _| {
+            match (call, when) {
+                // Not there when the next wake-ups are armed,
+                (Call::Wait, When::Before) => {
+                    seen_unarmed.fetch_add(u32::from(!env.is_armed.load(Ordering::SeqCst)), Ordering::SeqCst);
+                    OsEnv.rename(&path, &aside).unwrap();
+                }
+                // and back for the look.
+                (Call::Stat, When::Before) if OsEnv.stat(&aside).is_ok() => OsEnv.rename(&aside, &path).unwrap(),
+                _ => {}
+            }
+            Fate::GoOn
+        });
+        let e = arena.lock(protocol).acquire_with(&Wait::up_to(GRACE)).unwrap_err();
+        assert!(e.is_timeout(), "{e}");
+        assert!(arena.env.calls(Call::Wait).len() > 2, "{protocol}: it waited in earnest");
+        assert_eq!(unarmed.load(Ordering::SeqCst), 0, "{protocol}: waits in which nothing could wake it");
+        drop(rival);
+    }
+}
+
+#[test]
 fn a_cancelled_wait_leaves_no_claim() {
     for protocol in BOTH {
         let arena = Arena::new();

@@ -70,6 +70,8 @@ pub(super) struct FaultyEnv {
     pub(super) loses_content: AtomicBool,
     /// As on NFS 4.
     pub(super) removes_by_name_alone: AtomicBool,
+    /// Whether there was something to watch when the wake-ups were armed last.
+    pub(super) is_armed: AtomicBool,
     calls: Mutex<Vec<(Call, PathBuf)>>,
 }
 
@@ -95,6 +97,7 @@ impl FaultyEnv {
             ignores_times: AtomicBool::new(false),
             loses_content: AtomicBool::new(false),
             removes_by_name_alone: AtomicBool::new(false),
+            is_armed: AtomicBool::new(false),
             calls: Mutex::default(),
         })
     }
@@ -323,7 +326,11 @@ impl Env for FaultyEnv {
 struct FaultyWatcher(Arc<FaultyEnv>);
 
 impl Watcher for FaultyWatcher {
-    fn arm(&mut self, _: &Path, _: Option<u32>) {}
+    fn arm(&mut self, path: &Path, _: Option<u32>) -> bool {
+        let is_there = OsEnv.stat(path).is_ok();
+        self.0.is_armed.store(is_there, Ordering::SeqCst);
+        is_there
+    }
 
     fn reach(&self) -> Reach {
         Reach::ThisMachine

@@ -66,14 +66,14 @@ impl Drop for OsWatcher {
 }
 
 impl Watcher for OsWatcher {
-    fn arm(&mut self, path: &Path, pid: Option<u32>) {
+    fn arm(&mut self, path: &Path, pid: Option<u32>) -> bool {
+        let mut is_there = true;
         if let Some(inotify) = &self.inotify {
             // On the file itself, not on the directory, where every other contender's claim would wake us. A link
             // removed or a new mtime is ATTRIB; below a directory, an entry's are meant too.
             let events = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF | WatchFlags::DELETE;
             match inotify::add_watch(inotify, path, events | WatchFlags::DONT_FOLLOW) {
-                // Nothing there: whoever looks next will see that it is free.
-                Err(Errno::NOENT) => {}
+                Err(Errno::NOENT) => is_there = false,
                 Ok(watch) if self.watches.contains(&watch) => {}
                 Ok(watch) => self.watches.push(watch),
                 Err(_) => self.inotify = None,
@@ -88,6 +88,7 @@ impl Watcher for OsWatcher {
                 (pid, fd)
             });
         }
+        is_there
     }
 
     fn reach(&self) -> Reach {
