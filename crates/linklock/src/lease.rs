@@ -12,6 +12,9 @@ use crate::env::Attr;
 /// The longest lifetime and the longest grace: ten years.
 pub(crate) const LIFETIME_MOST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
+/// The part of its lifetime that a holder can spare.
+const SPARE: u32 = 8;
+
 /// A moment on this machine's clock that is never set and keeps counting in suspend (CLOCK_BOOTTIME on Linux).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LocalTime(u64);
@@ -96,7 +99,8 @@ impl ServerTime {
     }
 
     /// How much later it may have been, if this is a ctime. It is rounded down: to the kernel's tick (10 ms at most;
-    /// 15.6 ms on Windows), or to as much as two seconds by file systems that store whole ones.
+    /// 15.6 ms on Windows), or to as much as two seconds by file systems that store whole ones. A virtual machine that gets
+    /// no processor misses ticks; so much the grace has to bear, as it has whatever else a server's clock does.
     pub(crate) fn rounding(self) -> Duration {
         if self.0 % 1_000_000_000 == 0 { Duration::from_secs(2) } else { Duration::from_millis(16) }
     }
@@ -120,8 +124,8 @@ impl From<SystemTime> for ServerTime {
 
 /// What one change told of the server's clock: it said `ctime` at some moment between `before` and `after`.
 ///
-/// The bounds are conservative both ways: who writes an expiry takes the latest that the server's clock can say, who
-/// judges one takes the earliest. So a slow reply lengthens a lock for others and never for its holder.
+/// Both bounds are used on the safe side: who judges an expiry takes the earliest that the server's clock can say, and how far
+/// they are apart comes between a holder's deadline and what it writes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Anchor {
     ctime: ServerTime,
@@ -141,7 +145,7 @@ impl Anchor {
         (attr.ctime != attr.mtime).then(|| Self::new(attr.ctime, before, after))
     }
 
-    /// How far apart the earliest and the latest are: what the network took.
+    /// What the network took.
     pub(crate) fn width(&self) -> Duration {
         self.after.since(self.before)
     }
@@ -154,6 +158,11 @@ impl Anchor {
     /// The latest that the server's clock can say at `now`.
     pub(crate) fn latest(&self, now: LocalTime) -> ServerTime {
         self.ctime + self.ctime.rounding() + now.since(self.before)
+    }
+
+    /// How far apart the earliest and the latest are.
+    fn doubt(&self) -> Duration {
+        self.width() + self.ctime.rounding()
     }
 
     /// How much later the server's clock may be than an older anchor told; zero if it is not.
@@ -181,7 +190,12 @@ pub(crate) struct Lease {
 impl Lease {
     /// The lease that a call gives which sets the expiry and starts at `now`.
     pub(crate) fn starting(now: LocalTime, anchor: &Anchor, lifetime: Duration) -> Self {
-        Self { deadline: now + lifetime, expiry: anchor.latest(now) + lifetime, lifetime }
+        let doubt = anchor.doubt();
+        // The holder gives up what is in doubt, so that for others the lock lasts for its lifetime and no longer; where that
+        // is more than the holder can spare, they wait longer. Either way `expiry` is that much later than `deadline`.
+        let (given_up, added) =
+            if doubt <= lifetime / SPARE { (doubt, Duration::ZERO) } else { (Duration::ZERO, doubt) };
+        Self { deadline: now + lifetime - given_up, expiry: anchor.earliest(now) + lifetime + added, lifetime }
     }
 }
 
@@ -210,9 +224,26 @@ mod tests {
     #[test]
     fn an_expiry_is_never_over_for_others_before_the_holders_deadline() {
         let set = LocalTime::from_nanos(16_000 * MS);
-        let lease = Lease::starting(set, &anchor(), Duration::from_secs(3));
-        let seen_over = anchor().surely_past(lease.expiry);
-        assert!(seen_over >= lease.deadline, "{seen_over:?} is before {:?}", lease.deadline);
+        for lifetime in [3, 40, 41, 600].map(Duration::from_secs) {
+            let lease = Lease::starting(set, &anchor(), lifetime);
+            // Somebody else may know the server's clock better than we do.
+            let latest = anchor().latest(lease.deadline);
+            assert!(
+                latest <= lease.expiry,
+                "{lifetime:?}: at the deadline it may be {latest:?}, after {:?}",
+                lease.expiry
+            );
+        }
+    }
+
+    #[test]
+    fn for_others_a_lock_lasts_for_its_lifetime_unless_its_holder_cannot_spare_what_is_in_doubt() {
+        let set = LocalTime::from_nanos(16_000 * MS);
+        let starting = |secs| Lease::starting(set, &anchor(), Duration::from_secs(secs));
+        assert_eq!(starting(600).expiry, anchor().earliest(set) + Duration::from_secs(600));
+        assert_eq!(starting(600).deadline, LocalTime::from_nanos((16_000 + 600_000 - 5_016) * MS));
+        assert_eq!(starting(3).expiry, anchor().latest(set) + Duration::from_secs(3));
+        assert_eq!(starting(3).deadline, LocalTime::from_nanos((16_000 + 3_000) * MS));
     }
 
     #[test]
