@@ -312,10 +312,9 @@ struct SimWatcher {
 }
 
 impl Watcher for SimWatcher {
-    fn arm(&mut self, _: &Path, _: Option<u32>) -> bool {
+    fn arm(&mut self, _: &Path, _: Option<u32>) {
         let host = self.env.host();
         self.changes = Some(self.env.sim.with(|world| world.hosts[host].changes));
-        true
     }
 
     fn reach(&self) -> Reach {

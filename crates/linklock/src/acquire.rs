@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::claim::Token;
-use crate::env::{FileId, Step, Watcher};
+use crate::env::{FileId, Reach, Step, Watcher};
 use crate::error::Error;
 use crate::inspect::Holder;
 use crate::lease::{LocalTime, ServerTime};
@@ -74,6 +74,9 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
 
 /// A contender whose time is up goes on only this often, however often the lock is seen free or changes hands.
 const LAST_ROUNDS: u32 = 3;
+
+/// So many attempts in a row may fail on a lock that is then seen free before each of them waits a little.
+const IN_VAIN_MOST: u32 = 32;
 
 struct Contender<'a> {
     stake: Stake,
@@ -227,8 +230,13 @@ impl Contender<'_> {
     /// "not there" shall not keep a processor busy.
     fn seen_free(&mut self) -> Result<(), Error> {
         self.in_vain += 1;
-        if self.in_vain > 32 && self.waiter.pause(None, None)?.is_break() {
-            return Err(Error::timeout(self.waiter.place.lock_path(), self.waiter.waited(), None));
+        if self.in_vain > IN_VAIN_MOST {
+            // Not for long: nothing is there that could wake us.
+            let env = &self.waiter.place.env;
+            let soon = env.now() + poll_delay(env.as_ref(), Reach::NoneLocal);
+            if self.waiter.pause(None, Some(soon))?.is_break() {
+                return Err(Error::timeout(self.waiter.place.lock_path(), self.waiter.waited(), None));
+            }
         }
         self.give_up_if_late(None)
     }
@@ -315,8 +323,8 @@ struct Waiter<'a> {
     until: Option<LocalTime>,
     watcher: Option<Box<dyn Watcher>>,
     pid: Option<u32>,
-    /// The file that was seen when the wake-ups were armed.
-    armed: Option<FileId>,
+    /// The lock that was seen when the wake-ups were armed.
+    armed: Option<(FileId, Option<Token>)>,
     /// What was seen last, and whether it is only known to be still there.
     last: Option<SeenLock>,
     is_remembered: bool,
@@ -373,8 +381,7 @@ impl<'a> Waiter<'a> {
     /// Wakes on a change at `path`, and on the end of process `pid`.
     fn arm(&mut self, path: &Path, pid: Option<u32>) {
         let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
-        // Whether it is there is asked by whoever waits for it.
-        let _ = watcher.arm(path, pid);
+        watcher.arm(path, pid);
     }
 
     /// What the next look finds is to be armed for again.
@@ -386,10 +393,7 @@ impl<'a> Waiter<'a> {
     fn look(&mut self) -> Result<Seen, Error> {
         let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
         loop {
-            // The next lock there may have the number of the one before, which is free again: it is to be armed for.
-            if !watcher.arm(self.place.lock_path(), self.pid) {
-                self.armed = None;
-            }
+            watcher.arm(self.place.lock_path(), self.pid);
             let remembered = self.last.take().filter(|last| self.place.is_still_there(last));
             self.is_remembered = remembered.is_some();
             let seen = remembered.map_or_else(|| self.place.look(), |last| Ok(Seen::Lock(last)))?;
@@ -398,12 +402,12 @@ impl<'a> Waiter<'a> {
             }
             let Seen::Lock(lock) = &seen else { return Ok(seen) };
             self.last = Some(lock.clone());
-            let (pid, file) = (self.place.holder_pid(lock), Some(lock.attr.id));
-            // Another lock than before may have come after the wake-ups were armed.
-            if (pid, file) == (self.pid, self.armed) {
+            let (pid, armed) = (self.place.holder_pid(lock), Some((lock.attr.id, lock.token().cloned())));
+            // Another lock than before may have come after the wake-ups were armed; it can have the number of that one's file.
+            if (pid, &armed) == (self.pid, &self.armed) {
                 return Ok(seen);
             }
-            (self.pid, self.armed) = (pid, file);
+            (self.pid, self.armed) = (pid, armed);
         }
     }
 

@@ -178,8 +178,8 @@ pub(crate) enum Reach {
 /// What a contender waits with, for changes at one path.
 pub(crate) trait Watcher: Debug {
     /// Wakes on a change of what is at `path` now, and on the end of process `pid`. To be called before looking: a change
-    /// between the look and the wait is then not missed. False: nothing is there, and what comes there wakes nobody.
-    fn arm(&mut self, path: &Path, pid: Option<u32>) -> bool;
+    /// between the look and the wait is then not missed.
+    fn arm(&mut self, path: &Path, pid: Option<u32>);
     fn reach(&self) -> Reach;
     /// Waits for a change, a cancellation, or `until`, whatever comes first; may wake for nothing.
     fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>);

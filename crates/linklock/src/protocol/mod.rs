@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::claim::{Claim, LockPath};
+use crate::claim::{Claim, LockPath, Token};
 use crate::env::{Attr, Env, FileId, FileKind, Liveness, Step};
 use crate::error::{Error, Lost};
 use crate::inspect::{About, Holder};
@@ -167,6 +167,10 @@ impl SeenLock {
         // Without a word of the lifetime, the mtime alone tells.
         let expiry = self.expiry(Duration::ZERO);
         self.claim.as_ref().map(|claim| Holder::new(claim, expiry, self.about.as_deref().cloned()))
+    }
+
+    pub(crate) fn token(&self) -> Option<&Token> {
+        self.claim.as_ref().map(|claim| &claim.token)
     }
 
     /// When the lifetime ends. `usual` is the lifetime of a holder that says none.

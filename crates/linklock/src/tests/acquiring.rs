@@ -262,19 +262,25 @@ fn a_waiting_contender_makes_no_change_on_disk() {
 fn a_lock_that_comes_between_arming_and_look_is_armed_for_though_it_has_the_number_of_the_last() {
     for protocol in BOTH {
         let arena = Arena::new();
-        let rival = arena.rival(protocol).acquire();
-        let (path, aside) = (arena.path(), arena.dir.path().join("aside"));
+        arena.env.has_one_number.store(true, Ordering::SeqCst);
+        let rival = arena.rival(protocol);
+        let mut held = Some(rival.acquire());
+        // How many locks there were, how many when the wake-ups were armed last, and how often what was there was not armed for.
+        let (mut locks, mut armed_for, mut is_due) = (1, 0, false);
         let unarmed = Arc::new(AtomicU32::new(0));
         let seen_unarmed = Arc::clone(&unarmed);
-        arena.env.on_call(move |env, call, when, _| {
+        arena.env.on_call(move |_, call, when, _| {
             match (call, when) {
-                // Not there when the next wake-ups are armed,
-                (Call::Wait, When::Before) => {
-                    seen_unarmed.fetch_add(u32::from(!env.is_armed.load(Ordering::SeqCst)), Ordering::SeqCst);
-                    OsEnv.rename(&path, &aside).unwrap();
+                (Call::Arm, When::Before) => armed_for = locks,
+                (Call::Stat, When::Before) if std::mem::take(&mut is_due) => {
+                    held.take().unwrap().release().unwrap();
+                    held = Some(rival.acquire());
+                    locks += 1;
                 }
-                // and back for the look.
-                (Call::Stat, When::Before) if OsEnv.stat(&aside).is_ok() => OsEnv.rename(&aside, &path).unwrap(),
+                (Call::Wait, When::Before) => {
+                    seen_unarmed.fetch_add(u32::from(armed_for != locks), Ordering::SeqCst);
+                    is_due = true;
+                }
                 _ => {}
             }
             Fate::GoOn
@@ -283,7 +289,21 @@ fn a_lock_that_comes_between_arming_and_look_is_armed_for_though_it_has_the_numb
         assert!(e.is_timeout(), "{e}");
         assert!(arena.env.calls(Call::Wait).len() > 2, "{protocol}: it waited in earnest");
         assert_eq!(unarmed.load(Ordering::SeqCst), 0, "{protocol}: waits in which nothing could wake it");
-        drop(rival);
+    }
+}
+
+#[test]
+fn who_fails_again_and_again_on_a_lock_that_is_seen_free_tries_a_few_times_a_second() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.env.on_call(move |_, call, when, _| match (call, when) == (taking(protocol), When::Before) {
+            true => Fate::Fail(io::ErrorKind::AlreadyExists),
+            false => Fate::GoOn,
+        });
+        let e = arena.lock(protocol).acquire_with(&Wait::up_to(Duration::from_secs(1))).unwrap_err();
+        assert!(e.is_timeout(), "{e}");
+        let waits = arena.env.calls(Call::Wait).len();
+        assert!((6..=20).contains(&waits), "{protocol}: {waits} pauses in a second");
     }
 }
 

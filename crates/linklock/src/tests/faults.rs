@@ -31,6 +31,8 @@ pub(super) enum Call {
     Unlink,
     MkDir,
     RmDir,
+    /// The wake-ups, which has no answer.
+    Arm,
     Wait,
 }
 
@@ -70,8 +72,8 @@ pub(super) struct FaultyEnv {
     pub(super) loses_content: AtomicBool,
     /// As on NFS 4.
     pub(super) removes_by_name_alone: AtomicBool,
-    /// Whether there was something to watch when the wake-ups were armed last.
-    pub(super) is_armed: AtomicBool,
+    /// All files are shown with one number.
+    pub(super) has_one_number: AtomicBool,
     calls: Mutex<Vec<(Call, PathBuf)>>,
 }
 
@@ -97,7 +99,7 @@ impl FaultyEnv {
             ignores_times: AtomicBool::new(false),
             loses_content: AtomicBool::new(false),
             removes_by_name_alone: AtomicBool::new(false),
-            is_armed: AtomicBool::new(false),
+            has_one_number: AtomicBool::new(false),
             calls: Mutex::default(),
         })
     }
@@ -117,13 +119,15 @@ impl FaultyEnv {
 
     /// Lets time pass, for this machine and for the server.
     pub(super) fn sleep(&self, time: Duration) {
-        // The kernel stamps files to the tick: what was changed before shall be told from what comes after.
-        let tick = Duration::from_millis(12);
-        pause(tick);
         let mut slept = self.slept.lock().unwrap();
         let total = slept.last().map_or(Duration::ZERO, |(_, total)| *total) + time;
-        slept.push((OsEnv.wall_clock(), total));
-        pause(tick);
+        let since = OsEnv.wall_clock();
+        slept.push((since, total));
+        // The kernel stamps files to the tick, which is late where a virtual machine's processor is another's for a while:
+        // what was changed before shall be told from what comes after.
+        while ServerTime::from(tempfile::tempfile().unwrap().metadata().unwrap().modified().unwrap()) <= since {
+            pause(Duration::from_millis(1));
+        }
     }
 
     /// How often a call was made, with the paths.
@@ -178,6 +182,9 @@ impl FaultyEnv {
         attr.ctime = attr.ctime + (self.slept_by(attr.ctime) + self.ahead() - back);
         // Set by us, and so already in the server's time but for the offset.
         attr.mtime = attr.mtime + self.ahead();
+        if self.has_one_number.load(Ordering::SeqCst) {
+            attr.id.inode = 1;
+        }
         if self.loses_content.load(Ordering::SeqCst) {
             attr.len = 0;
         }
@@ -326,10 +333,8 @@ impl Env for FaultyEnv {
 struct FaultyWatcher(Arc<FaultyEnv>);
 
 impl Watcher for FaultyWatcher {
-    fn arm(&mut self, path: &Path, _: Option<u32>) -> bool {
-        let is_there = OsEnv.stat(path).is_ok();
-        self.0.is_armed.store(is_there, Ordering::SeqCst);
-        is_there
+    fn arm(&mut self, path: &Path, _: Option<u32>) {
+        let _ = self.0.interfere(Call::Arm, path, || Ok(()), || ());
     }
 
     fn reach(&self) -> Reach {

@@ -116,11 +116,10 @@ impl OsWatcher {
 }
 
 impl Watcher for OsWatcher {
-    fn arm(&mut self, path: &Path, _: Option<u32>) -> bool {
+    fn arm(&mut self, path: &Path, _: Option<u32>) {
         if self.shared.is_none() {
             self.shared = is_shared(path.parent().unwrap_or(path));
         }
-        true
     }
 
     fn reach(&self) -> Reach {

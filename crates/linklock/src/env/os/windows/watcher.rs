@@ -39,7 +39,7 @@ impl OsWatcher {
 }
 
 impl Watcher for OsWatcher {
-    fn arm(&mut self, path: &Path, pid: Option<u32>) -> bool {
+    fn arm(&mut self, path: &Path, pid: Option<u32>) {
         // Once, for the same path all along: from then on the system keeps what changes between two waits.
         if self.shared.is_none() {
             let dir = files::open_to_watch(path.parent().unwrap_or(path));
@@ -51,7 +51,6 @@ impl Watcher for OsWatcher {
         if self.process.as_ref().map(|p| p.0) != pid {
             self.process = pid.map(|pid| (pid, processes::open_for_wait(pid)));
         }
-        true
     }
 
     fn reach(&self) -> Reach {

@@ -19,7 +19,7 @@ use crate::wait::Cancel;
 #[derive(Debug)]
 pub(in super::super) struct OsWatcher {
     inotify: Option<OwnedFd>,
-    watches: Vec<i32>,
+    watch: Option<i32>,
     process: Option<(u32, Option<OwnedFd>)>,
     /// Whether other machines can change the file system; `None` until a path is known.
     shared: Option<bool>,
@@ -45,20 +45,24 @@ fn drain(inotify: &OwnedFd) {
     while rustix::io::read(inotify, &mut events).is_ok_and(|n| n > 0) {}
 }
 
+fn remove(inotify: &OwnedFd, watch: i32) {
+    // One whose file is gone is gone already.
+    let _ = inotify::remove_watch(inotify, watch);
+}
+
 impl OsWatcher {
     pub(in super::super) fn new() -> Self {
         // Without inotify (its instances are limited for each user) a waiter polls.
         let inotify = take_idle().or_else(|| inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok());
-        Self { inotify, watches: Vec::new(), process: None, shared: None }
+        Self { inotify, watch: None, process: None, shared: None }
     }
 }
 
 impl Drop for OsWatcher {
     fn drop(&mut self) {
         let Some(inotify) = self.inotify.take() else { return };
-        for watch in &self.watches {
-            // One whose file is gone is gone already.
-            let _ = inotify::remove_watch(&inotify, *watch);
+        if let Some(watch) = self.watch {
+            remove(&inotify, watch);
         }
         // A thread that is ending has no place for it any more: then it is closed.
         let _ = IDLE.try_with(|idle| idle.set(Some((OsEnv.process_id(), inotify))));
@@ -66,16 +70,20 @@ impl Drop for OsWatcher {
 }
 
 impl Watcher for OsWatcher {
-    fn arm(&mut self, path: &Path, pid: Option<u32>) -> bool {
-        let mut is_there = true;
+    fn arm(&mut self, path: &Path, pid: Option<u32>) {
         if let Some(inotify) = &self.inotify {
             // On the file itself, not on the directory, where every other contender's claim would wake us. A link
             // removed or a new mtime is ATTRIB; below a directory, an entry's are meant too.
             let events = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF | WatchFlags::DELETE;
             match inotify::add_watch(inotify, path, events | WatchFlags::DONT_FOLLOW) {
-                Err(Errno::NOENT) => is_there = false,
-                Ok(watch) if self.watches.contains(&watch) => {}
-                Ok(watch) => self.watches.push(watch),
+                Ok(watch) => {
+                    // One at a time, however many holders a long wait sees.
+                    if let Some(last) = self.watch.replace(watch).filter(|last| *last != watch) {
+                        remove(inotify, last);
+                    }
+                }
+                // Nothing there: whoever looks next will see that it is free.
+                Err(Errno::NOENT) => {}
                 Err(_) => self.inotify = None,
             }
         }
@@ -88,7 +96,6 @@ impl Watcher for OsWatcher {
                 (pid, fd)
             });
         }
-        is_there
     }
 
     fn reach(&self) -> Reach {
