@@ -323,8 +323,9 @@ struct Waiter<'a> {
     until: Option<LocalTime>,
     watcher: Option<Box<dyn Watcher>>,
     pid: Option<u32>,
-    /// The lock that was seen when the wake-ups were armed.
+    /// The lock that was seen when the wake-ups were armed, and whether it was seen again since, with its holder alive.
     armed: Option<(FileId, Option<Token>)>,
+    is_armed: bool,
     /// What was seen last, and whether it is only known to be still there.
     last: Option<SeenLock>,
     is_remembered: bool,
@@ -350,6 +351,7 @@ impl<'a> Waiter<'a> {
             watcher: None,
             pid: None,
             armed: None,
+            is_armed: false,
             last: None,
             is_remembered: false,
             told: None,
@@ -386,14 +388,18 @@ impl<'a> Waiter<'a> {
 
     /// What the next look finds is to be armed for again.
     fn disarm(&mut self) {
-        (self.watcher, self.armed, self.pid) = (None, None, None);
+        (self.watcher, self.armed, self.pid, self.is_armed) = (None, None, None, false);
     }
 
     /// Looks at the lock path, with the wake-ups for what is there armed before the look: no change falls in between.
     fn look(&mut self) -> Result<Seen, Error> {
         let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
         loop {
-            watcher.arm(self.place.lock_path(), self.pid);
+            // What is still there is still armed for; and to ask for a process costs as much as to wake up.
+            let is_armed = self.is_armed && watcher.sees_end();
+            if !is_armed {
+                watcher.arm(self.place.lock_path(), self.pid);
+            }
             let remembered = self.last.take().filter(|last| self.place.is_still_there(last));
             self.is_remembered = remembered.is_some();
             let seen = remembered.map_or_else(|| self.place.look(), |last| Ok(Seen::Lock(last)))?;
@@ -402,9 +408,13 @@ impl<'a> Waiter<'a> {
             }
             let Seen::Lock(lock) = &seen else { return Ok(seen) };
             self.last = Some(lock.clone());
+            if is_armed && self.is_remembered {
+                return Ok(seen);
+            }
             let (pid, armed) = (self.place.holder_pid(lock), Some((lock.attr.id, lock.token().cloned())));
             // Another lock than before may have come after the wake-ups were armed; it can have the number of that one's file.
-            if (pid, &armed) == (self.pid, &self.armed) {
+            self.is_armed = (pid, &armed) == (self.pid, &self.armed);
+            if self.is_armed {
                 return Ok(seen);
             }
             (self.pid, self.armed) = (pid, armed);

@@ -181,6 +181,10 @@ pub(crate) trait Watcher: Debug {
     /// between the look and the wait is then not missed.
     fn arm(&mut self, path: &Path, pid: Option<u32>);
     fn reach(&self) -> Reach;
+    /// Whether the process that it is armed for is still there as far as the last wait told, and its end would wake.
+    fn sees_end(&self) -> bool {
+        false
+    }
     /// Waits for a change, a cancellation, or `until`, whatever comes first; may wake for nothing.
     fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>);
 }

@@ -260,9 +260,10 @@ fn a_waiting_contender_makes_no_change_on_disk() {
 
 #[test]
 fn a_lock_that_comes_between_arming_and_look_is_armed_for_though_it_has_the_number_of_the_last() {
-    for protocol in BOTH {
+    for (protocol, sees_end) in BOTH.into_iter().flat_map(|protocol| [(protocol, false), (protocol, true)]) {
         let arena = Arena::new();
         arena.env.has_one_number.store(true, Ordering::SeqCst);
+        arena.env.sees_end.store(sees_end, Ordering::SeqCst);
         let rival = arena.rival(protocol);
         let mut held = Some(rival.acquire());
         // How many locks there were, how many when the wake-ups were armed last, and how often what was there was not armed for.

@@ -72,6 +72,8 @@ pub(super) struct FaultyEnv {
     pub(super) loses_content: AtomicBool,
     /// As on NFS 4.
     pub(super) removes_by_name_alone: AtomicBool,
+    /// A waiter knows of a holder's end without asking.
+    pub(super) sees_end: AtomicBool,
     /// All files are shown with one number.
     pub(super) has_one_number: AtomicBool,
     calls: Mutex<Vec<(Call, PathBuf)>>,
@@ -99,6 +101,7 @@ impl FaultyEnv {
             ignores_times: AtomicBool::new(false),
             loses_content: AtomicBool::new(false),
             removes_by_name_alone: AtomicBool::new(false),
+            sees_end: AtomicBool::new(false),
             has_one_number: AtomicBool::new(false),
             calls: Mutex::default(),
         })
@@ -339,6 +342,10 @@ impl Watcher for FaultyWatcher {
 
     fn reach(&self) -> Reach {
         Reach::ThisMachine
+    }
+
+    fn sees_end(&self) -> bool {
+        self.0.sees_end.load(Ordering::SeqCst)
     }
 
     fn wait(&mut self, until: LocalTime, _: Option<&Cancel>) {

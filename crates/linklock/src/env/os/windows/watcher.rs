@@ -62,6 +62,10 @@ impl Watcher for OsWatcher {
         }
     }
 
+    fn sees_end(&self) -> bool {
+        matches!(self.process, Some((_, Some(_))))
+    }
+
     fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
         loop {
             let left = until.since(OsEnv.now());

@@ -108,6 +108,10 @@ impl Watcher for OsWatcher {
         }
     }
 
+    fn sees_end(&self) -> bool {
+        matches!(self.process, Some((_, Some(_))))
+    }
+
     fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
         let process = self.process.as_ref().and_then(|(_, fd)| fd.as_ref());
         let cancel = cancel.map(|c| c.event().0.as_fd());
