@@ -286,3 +286,34 @@ impl Steps for Dir {
         Ok(Break::Done)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::FileId;
+
+    const LIFETIME: Duration = Duration::from_secs(60);
+
+    fn entry(mtime: ServerTime, ctime: ServerTime) -> Attr {
+        let id = FileId { device: 1, inode: 1 };
+        Attr { id, kind: FileKind::Regular, nlink: 1, len: 1, mtime, ctime, mode: 0o644 }
+    }
+
+    #[test]
+    fn an_entry_lasts_from_its_last_change_by_the_latest_that_the_clock_may_have_said() {
+        let fine = ServerTime::from_parts(1000, 500_000_000);
+        assert_eq!(expiry(&entry(fine, fine), LIFETIME), ServerTime::from_parts(1060, 516_000_000));
+        let coarse = ServerTime::from_parts(1000, 0);
+        assert_eq!(expiry(&entry(coarse, coarse), LIFETIME), ServerTime::from_parts(1062, 0));
+        let later = ServerTime::from_parts(2000, 0);
+        assert_eq!(expiry(&entry(later, fine), LIFETIME), later);
+    }
+
+    #[test]
+    fn what_a_new_file_does_not_have_for_a_ctime_tells_of_no_change() {
+        let now = ServerTime::from_parts(1_000_000, 5);
+        assert!(tells_change(&entry(now, now)));
+        assert!(!tells_change(&entry(now, ServerTime::from_parts(0, 0))));
+        assert!(!tells_change(&entry(ServerTime::from_parts(0, 0), now)));
+    }
+}

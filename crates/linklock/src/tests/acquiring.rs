@@ -1,14 +1,16 @@
 //! Faults while a lock is acquired.
 
 use std::io;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
+use crate::protocol::queue::Ticket;
 use crate::{Cancel, ErrorKind, State, Wait};
 
 /// The call that brings a claim under the lock path.
@@ -359,7 +361,7 @@ fn a_ticket_is_good_for_a_minute_and_who_waits_renews_it() {
         // Another machine's contender draws a ticket, and is heard of no more.
         let rival = arena.builder(protocol).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
         let stake = protocol.steps().stage(rival.place()).unwrap();
-        crate::protocol::queue::Ticket::draw(rival.place(), &stake).unwrap();
+        Ticket::draw(rival.place(), &stake).unwrap();
         let lock = arena.builder(protocol).queue(true).build_in(arena.env.clone()).unwrap();
         let started = arena.env.now();
         let guard = lock.acquire_with(&Wait::up_to(Duration::from_secs(600))).unwrap();
@@ -370,4 +372,47 @@ fn a_ticket_is_good_for_a_minute_and_who_waits_renews_it() {
         assert!(!queue.exists(), "{protocol}: nobody waits any more");
         guard.release().unwrap();
     }
+}
+
+#[test]
+fn who_comes_back_from_the_queue_to_the_same_lock_is_armed_for_it_again() {
+    let arena = Arena::new();
+    arena.env.sees_end.store(true, Ordering::SeqCst);
+    let held = arena.rival(Protocol::Link).acquire();
+    // Without its claim the lock has one link, and who looks at it makes one attempt more; then it is in the queue again.
+    OsEnv.unlink(&arena.dir.path().join(held.token().as_os_str())).unwrap();
+    let rival = arena.builder(Protocol::Link).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
+    let stake = Protocol::Link.steps().stage(rival.place()).unwrap();
+    Ticket::draw(rival.place(), &stake).unwrap();
+    let queue = rival.place().path.queue();
+    let ticket = queue.join(&OsEnv.list(&queue).unwrap()[0]);
+    let (path, aside) = (arena.path(), arena.dir.path().join("aside"));
+    OsEnv.rename(&ticket, &aside).unwrap();
+    let (mut links, mut armed) = (0, PathBuf::new());
+    let waits = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&waits);
+    arena.env.on_call(move |_, call, when, at| {
+        match (call, when) {
+            (Call::Arm, When::Before) => armed = at.to_owned(),
+            // The ticket of one who came earlier is seen only now, just before that attempt,
+            (Call::Link, When::Before) => {
+                links += 1;
+                if links == 2 {
+                    OsEnv.rename(&aside, &ticket).unwrap();
+                }
+            }
+            // and gone when it was waited for.
+            (Call::Wait, When::Before) => {
+                seen.lock().unwrap().push(armed == path);
+                let _ = OsEnv.unlink(&ticket);
+            }
+            _ => {}
+        }
+        Fate::GoOn
+    });
+    let lock = arena.builder(Protocol::Link).queue(true).build_in(arena.env.clone()).unwrap();
+    let e = lock.acquire_with(&Wait::up_to(GRACE)).unwrap_err();
+    assert!(e.is_timeout(), "{e}");
+    let waits = waits.lock().unwrap();
+    assert!(!waits[0] && waits.len() > 1 && waits[1..].iter().all(|for_the_lock| *for_the_lock), "{waits:?}");
 }
