@@ -10,8 +10,10 @@ from conftest import PATIENCE_S
 from linklock import Lock, TimeOutError
 
 INTERRUPTED = """
-    import os, sys
+    import os, signal, sys
     from linklock import Lock
+    # Where the tests run in the background it is ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     lock = Lock(sys.argv[1])
     print("waiting", flush=True)
     try:
