@@ -11,14 +11,14 @@ SHARE = 2
 STARVED_S = 300
 
 
-def contend(world):
+def contend(world, queue=False):
     """All increment one number on NFS, under the lock, and go on until the last of them has had its share."""
     crowds = []
     for arena in world.arenas:
         (arena.directory() / "counter").write_text("0 0 nobody")
         tally = Path(f"/run/tally-{arena.name}")
         tally.write_text("")
-        crowd = [(client, peer) for client in (1, 2) for peer in peers_of(arena, client)]
+        crowd = [(client, peer) for client in (1, 2) for peer in peers_of(arena, client, queue)]
         for _, peer in crowd:
             peer.ask("details")  # It has started.
         for client, peer in crowd:
@@ -45,10 +45,10 @@ def contend(world):
         )
 
 
-def peers_of(arena, client):
-    of_linklock = [arena.peer(client) for _ in range(PROCESSES_OF_EACH_CLIENT - 1)]
-    if arena.protocol == "dir":
-        return [*of_linklock, arena.peer(client)]
+def peers_of(arena, client, queue):
+    of_linklock = [arena.peer(client, queue=queue) for _ in range(PROCESSES_OF_EACH_CLIENT - 1)]
+    if arena.protocol == "dir" or queue:
+        return [*of_linklock, arena.peer(client, queue=queue)]
     # One that waited for longer than its lifetime and its slop would run into a race of its own.
     return [*of_linklock, arena.flufl_peer(client, lifetime_s=3600)]
 
@@ -69,4 +69,9 @@ def contention_with_loss_and_delay(world):
     contend(world)
 
 
-SCENARIOS = [contention, contention_with_loss_and_delay]
+def contention_in_a_queue(world):
+    """The same, but all of linklock's and served in the order in which they came."""
+    contend(world, queue=True)
+
+
+SCENARIOS = [contention, contention_with_loss_and_delay, contention_in_a_queue]

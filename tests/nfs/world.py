@@ -61,11 +61,12 @@ class Arena:
     def path(self, client, lock="lock"):
         return f"/mnt/c{client}/{self.name}/{lock}"
 
-    def peer(self, client, lifetime_s=60, grace_s=2, lock="lock", mount=None):
-        """A contender of linklock on that client, by its usual mount or by another."""
+    def peer(self, client, lifetime_s=60, grace_s=2, lock="lock", mount=None, queue=False):
+        """A contender of linklock on that client, by its usual mount or by another, in the queue or not."""
         path = f"{mount}/{self.name}/{lock}" if mount else self.path(client, lock)
         times = [round(lifetime_s * 1000), round(grace_s * 1000)]
-        command = [self.programs["contend"], path, *times, self.protocol, self.diary]
+        environment = ["env", "CONTEND_QUEUE=1"] if queue else []
+        command = [*environment, self.programs["contend"], path, *times, self.protocol, self.diary]
         return self._started(f"{self.protocol} on c{client}", client, command)
 
     def flufl_peer(self, client, lifetime_s):

@@ -11,7 +11,7 @@
 //! lock (it asked for it at ASKED), a line `until TOKEN WHEN` when it ceases to, for whatever reason. It must not be on the
 //! file system that is tested.
 //!
-//! CONTEND_SEPARATOR in the environment is the separator in claims' names.
+//! CONTEND_SEPARATOR in the environment is the separator in claims' names; with CONTEND_QUEUE it waits in the queue.
 //!
 //! | command | answer |
 //! | --- | --- |
@@ -50,6 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(separator) = env::var("CONTEND_SEPARATOR").ok().and_then(|s| s.chars().next()) {
         lock = lock.separator(separator);
     }
+    lock = lock.queue(env::var_os("CONTEND_QUEUE").is_some());
     let diary = Diary(args.next().map(PathBuf::from));
     let mut contender = Contender { lock: lock.build()?, guard: None, diary };
     for line in io::stdin().lock().lines() {
