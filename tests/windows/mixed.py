@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Linux and Windows processes contend for one lock path: the latter run by Wine, which shows this machine's disk as Z:.
 
-Usage: mixed.py   (WINBUILD in the environment is the script that builds for Windows, else it is the one beside this)
+Usage: mixed.py LINUX_PROGRAM WINDOWS_PROGRAM   (examples/contend.rs, built for each)
 
 The two have one host name and know nothing of each other's processes: whoever took that for "dead" would make two holders.
 """
@@ -13,13 +13,12 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-PROJECT = HERE.parent.parent
-WINBUILD = os.environ.get("WINBUILD", str(HERE / "winbuild"))
-WINDOWS = "x86_64-pc-windows-gnu"
 # Names on Windows cannot hold the separator that Linux has.
 SEPARATOR = "^"
 ROUNDS = 100
 HOUR_MS = 3_600_000
+# What is run on each system.
+PROGRAMS = {}
 
 
 class Contender:
@@ -27,10 +26,8 @@ class Contender:
 
     def __init__(self, system, lock, protocol, lifetime_ms=15_000, grace_ms=10_000):
         self.system = system
-        program = target() / ("debug/examples/contend" if system == "linux" else f"{WINDOWS}/debug/examples/contend.exe")
-        run = [] if system == "linux" else [WINBUILD, "run"]
         self.process = subprocess.Popen(
-            [*run, program, self.path(lock), str(lifetime_ms), str(grace_ms), protocol],
+            [*PROGRAMS[system], self.path(lock), str(lifetime_ms), str(grace_ms), protocol],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "CONTEND_SEPARATOR": SEPARATOR},
         )
@@ -53,10 +50,6 @@ class Contender:
     def end(self):
         self.process.stdin.close()
         self.process.wait()
-
-
-def target():
-    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", PROJECT / "target"))
 
 
 def expect(true, message):
@@ -136,16 +129,18 @@ def an_expired_lock_is_broken_by_the_other_system(protocol, holder, other):
 
 
 def main():
-    example = ["-q", "-p", "linklock", "--example", "contend"]
-    subprocess.run(["cargo", "build", *example], cwd=PROJECT, check=True)
-    subprocess.run([WINBUILD, "cargo", "build", *example, "--target", WINDOWS], cwd=PROJECT, check=True)
+    if len(sys.argv) != 3:
+        return __doc__.strip()
+    linux, windows = sys.argv[1:]
+    PROGRAMS.update(linux=[linux], windows=[HERE / "winbuild", "run", windows])
     without_the_lock_updates_are_lost()
     for protocol in ("link", "dir"):
         for pair in (("linux", "windows"), ("windows", "linux")):
             a_live_holder_of_the_other_system_is_not_taken_for_dead(protocol, *pair)
             an_expired_lock_is_broken_by_the_other_system(protocol, *pair)
         no_update_is_lost(protocol)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
