@@ -41,7 +41,8 @@ impl Signals {
     /// What has come since the last call and is to be passed on to COMMAND.
     ///
     /// What was typed is not: the kernel itself sends it to all of the terminal's foreground process group, and COMMAND,
-    /// which is in ours, would get it twice. Only before COMMAND was `started` could it get nothing.
+    /// which is in ours, would get it twice. Only before COMMAND was `started` could it get nothing; what is typed between
+    /// its start and our knowing of it comes twice, since a COMMAND that does not end is worse.
     pub(super) fn take(&self, started: bool) -> impl Iterator<Item = i32> + use<> {
         let mut drained = [0; 64];
         while rustix::io::read(&self.wake, &mut drained).is_ok_and(|n| n > 0) {}

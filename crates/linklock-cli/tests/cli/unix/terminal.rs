@@ -161,7 +161,10 @@ fn a_key_is_not_passed_on_since_the_terminal_tells_the_command_itself() {
     let scene = Scene::new();
     let log = scene.dir.path().join("log");
     // In a session of its own COMMAND gets nothing from the terminal: only what linklock passes on.
-    let script = format!("trap 'echo INT >> \"$LOG\"' INT; trap 'exit 7' USR1; echo ready >> \"$LOG\"; {BUSY}");
+    let script = format!(
+        "trap 'echo INT >> \"$LOG\"' INT; trap 'echo USR1 >> \"$LOG\"' USR1; trap 'exit 7' USR2
+        echo ready >> \"$LOG\"; {BUSY}"
+    );
     let mut command = scene.linklock("run", ["setsid", "sh", "-c", &script]);
     command.env("LOG", &log);
     let terminal = Terminal::open();
@@ -170,13 +173,16 @@ fn a_key_is_not_passed_on_since_the_terminal_tells_the_command_itself() {
     drop(command);
     let logged = || fs::read_to_string(&log).unwrap_or_default();
     eventually("COMMAND's begin", || logged() == "ready\n");
+    // COMMAND may be this far before linklock knows that it was started, and passes on keys until then.
+    kill_process(Pid::from_child(&child), Signal::USR1).unwrap();
+    eventually("a signal passed on", || logged() == "ready\nUSR1\n");
 
     terminal.press(b"\x03");
     // Shown after the signal was sent. The next one is acted upon after it.
     eventually("the key's echo", || terminal.shows().contains("^C"));
-    kill_process(Pid::from_child(&child), Signal::USR1).unwrap();
+    kill_process(Pid::from_child(&child), Signal::USR2).unwrap();
     assert_exit(&outcome(child), 7);
-    assert_eq!(logged(), "ready\n");
+    assert_eq!(logged(), "ready\nUSR1\n");
 }
 
 #[test]
