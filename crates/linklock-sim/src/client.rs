@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::cache::Known;
 use crate::claim::Fingerprint;
-use crate::env::{Attr, Env, Liveness, Reach, Step, Watcher};
+use crate::env::{Attr, Env, FileId, Liveness, Reach, Step, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 use crate::server::{Answer, Handle, Request};
 use crate::wait::Cancel;
@@ -236,6 +236,10 @@ impl Env for SimEnv {
         let (known, host) = (self.resolve(path)?, self.host());
         let attr = self.sim.with(|world| world.hosts[host].attrs.get(&known.handle).copied());
         attr.map_or_else(|| self.stat(path), |attr| self.tell(&format!("stat {} as known", Self::show(path)), Ok(attr)))
+    }
+
+    fn id_as_known(&self, path: &Path) -> io::Result<FileId> {
+        Ok(self.stat_as_known(path)?.id)
     }
 
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {

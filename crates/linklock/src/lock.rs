@@ -104,6 +104,7 @@ impl Lock {
         let env = place.env.as_ref();
         let not_held = |holder| Error::not_held(self.path(), token.to_string(), holder);
         let claim = self.parse(token)?;
+        let told = env.now();
         let lock = match place.look()? {
             Seen::Lock(lock) => lock,
             Seen::NotALock(what) => return Err(Error::not_a_lock(self.path(), what)),
@@ -128,7 +129,7 @@ impl Lock {
             return Err(Error::lost(self.path(), Lost::Overdue));
         }
         let lease = Lease { deadline: before + left, expiry, lifetime: place.lifetime };
-        let stake = Stake { claim, id: attr.id, anchor, lease, fresh: false, fence: None };
+        let stake = Stake { claim, id: attr.id, anchor, lease, fresh: false, told, fence: None };
         Ok(Guard::new(place, stake, self.keep_alive))
     }
 

@@ -39,6 +39,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a name that was a file's may be taken for one", steps: rename_onto_former_file },
     Scenario { name: "a name that seems to be missing may not be removed", steps: unlink_of_unknown },
     Scenario { name: "a name list is the server's, whatever was known of it", steps: fresh_list },
+    Scenario { name: "who has made a link knows its file and the count", steps: link_is_known },
+    Scenario {
+        name: "who has renamed a directory knows it by its new name, and finds what is in it",
+        steps: rename_is_known,
+    },
 ];
 
 fn missing_name_appears(on: &Stage<'_>) -> Checked {
@@ -340,4 +345,32 @@ fn fresh_list(on: &Stage<'_>) -> Checked {
     on.tick();
     on.b.unlink("lock/first").ok()?;
     on.a.lists("lock", &["second"])
+}
+
+/// Whoever has just made a link goes by that, and misses for a moment what others do.
+fn link_is_known(on: &Stage<'_>) -> Checked {
+    on.a.create("claim").ok()?;
+    on.a.link("claim", "lock").ok()?;
+    let known = on.a.stat_as_known("lock").ok()?;
+    same("A: the links of lock", &2, &known.nlink)?;
+    same("A: the file under lock", &on.a.stat("claim").ok()?.id, &known.id)?;
+    on.a.unlink("lock").ok()?;
+    on.a.stat_as_known("lock").fails(Errno::NOENT)?;
+    on.a.link("claim", "lock").ok()?;
+    on.b.unlink("lock").ok()?;
+    let known = on.a.stat_as_known("lock").or_fails(&[Errno::NOENT])?;
+    on.note(if known.is_some() { "still known" } else { "gone at once" });
+    on.a.refresh(".")?;
+    on.a.stat_as_known("lock").fails(Errno::NOENT)
+}
+
+/// Whoever has just renamed a directory of its own believes that it and its entry are there, and finds the entry.
+fn rename_is_known(on: &Stage<'_>) -> Checked {
+    on.a.make_full("dir", "entry")?;
+    let id = on.a.id_as_known("dir").ok()?;
+    on.a.rename("dir", "lock").ok()?;
+    same("A: the directory under lock", &id, &on.a.id_as_known("lock").ok()?)?;
+    on.a.id_as_known("dir").fails(Errno::NOENT)?;
+    on.a.unlink("lock/entry").ok()?;
+    on.a.rmdir("lock").ok()
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::{Checked, Difference};
-use crate::env::{Attr, Env};
+use crate::env::{Attr, Env, FileId};
 use crate::lease::ServerTime;
 
 /// The mtime of a file for which a scenario asks no other.
@@ -94,6 +94,14 @@ impl<'a> Client<'a> {
 
     pub(super) fn stat(&self, name: &str) -> Answer<Attr> {
         self.on("stat", name, |env, path| env.stat(path))
+    }
+
+    pub(super) fn stat_as_known(&self, name: &str) -> Answer<Attr> {
+        self.on("stat as known", name, |env, path| env.stat_as_known(path))
+    }
+
+    pub(super) fn id_as_known(&self, name: &str) -> Answer<FileId> {
+        self.on("number as known", name, |env, path| env.id_as_known(path))
     }
 
     pub(super) fn read(&self, name: &str) -> Answer<(Attr, Vec<u8>)> {

@@ -96,6 +96,8 @@ pub(crate) trait Env: Debug + Send + Sync {
     /// The attributes as this machine knows them: right after a call that has changed the file, those that came with the
     /// reply. Asks nobody where that can be avoided.
     fn stat_as_known(&self, path: &Path) -> io::Result<Attr>;
+    /// Which file has this name, as this machine knows it. Asks nobody where that can be avoided.
+    fn id_as_known(&self, path: &Path) -> io::Result<FileId>;
     /// Up to `limit` bytes of a regular file and its attributes, those of the very file that was read.
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)>;
     /// The names in a directory.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::turn::Turn;
 use super::{
-    Attempt, Break, CONTENT_LIMIT, Place, Protocol, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone,
-    is_refused,
+    Attempt, Break, CONTENT_LIMIT, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok,
+    is_gone, is_refused,
 };
 use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, FileKind, Step};
@@ -88,6 +88,18 @@ impl Dir {
         }
     }
 
+    /// Removes the entry of a lock. Says whether it was there, as far as the answer tells.
+    fn remove_entry(place: &Place, stake: &Stake) -> Result<bool, Error> {
+        let before = place.env.now();
+        match place.env.unlink(&Self::entry(place, &stake.claim)) {
+            Ok(()) => Ok(true),
+            // A request whose reply was lost is sent again after seconds, and then finds what the first has done.
+            Err(e) if is_gone(&e) => Ok(place.env.now().since(before) >= RECENT),
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(false),
+            Err(e) => Err(Error::io(place.lock_path(), "release the lock", e)),
+        }
+    }
+
     /// The guard of a breaker that died is in the way of all others: where the directory lets any user remove its files,
     /// so must the guard.
     fn guard_mode(place: &Place) -> Option<u32> {
@@ -99,23 +111,28 @@ impl Dir {
         (parent & STICKY == 0 && parent & 0o022 != 0).then_some(0o755 | parent & 0o022)
     }
 
-    /// rename(2), but never onto a directory that somebody else made and left empty.
-    fn rename(place: &Place, claim: &Claim) -> io::Result<()> {
+    /// rename(2), but never onto a directory that somebody else made and left empty. Gives whether our directory was then seen
+    /// at the lock path; false also if that was not looked for.
+    fn rename(place: &Place, claim: &Claim) -> io::Result<bool> {
         let (from, to) = (place.path.beside(&claim.token), place.lock_path());
         match place.env.rename_noreplace(&from, to) {
+            Ok(()) => return Ok(false),
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
             // Said of an empty directory of ours too, which may stay there where it can only be removed in turn.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && place.env.removes_by_name_alone(place.path.dir()) => {
             }
-            renamed => return renamed,
+            Err(e) => return Err(e),
         }
         // A file system without renameat2's flags, such as NFS.
         match place.env.stat(to) {
             Ok(attr) if attr.kind == FileKind::Directory && attr.mode & STICKY == 0 && !place.path.is_guard => {
-                Err(io::ErrorKind::AlreadyExists.into())
+                return Err(io::ErrorKind::AlreadyExists.into());
             }
-            _ => place.env.rename(&from, to),
+            _ => {}
         }
+        let ours = place.env.id_as_known(&from)?;
+        place.env.rename(&from, to)?;
+        Ok(place.env.id_as_known(to).is_ok_and(|id| id == ours))
     }
 }
 
@@ -195,6 +212,7 @@ impl Steps for Dir {
         if !place.freshen(stake, &Self::staged_entry(place, &stake.claim))? {
             return Ok(Attempt::Void);
         }
+        let before = place.env.now();
         let renamed = Self::rename(place, &stake.claim);
         if renamed.is_err() {
             // Makes an NFS client forget that the lock path was absent: that would hide a lock which we have.
@@ -205,11 +223,17 @@ impl Steps for Dir {
         }
         // Never by rename's word alone: its reply may have been lost. Our entry's name is ours alone, so if it is under
         // the lock path, the lock is ours. A rename that went well makes a client look the name up anew; otherwise the
-        // server is asked.
+        // server is asked. If the server has told of the entry only now, and our directory is at the lock path, so is the entry:
+        // NFS clients forget what is in a directory that is moved, and to look would be two requests.
         let entry = Self::entry(place, &stake.claim);
-        let entry = if renamed.is_ok() { place.env.stat_as_known(&entry) } else { place.env.stat(&entry) };
-        match Self::is_there(place, stake, entry) {
+        let is_there = match &renamed {
+            Ok(true) if place.was_told_just_now(stake) => Ok(true),
+            Ok(_) => Self::is_there(place, stake, place.env.stat_as_known(&entry)),
+            Err(_) => Self::is_there(place, stake, place.env.stat(&entry)),
+        };
+        match is_there {
             Ok(true) if place.env.now() < stake.lease.deadline || !place.keeps(Step::DeadlineOnceWon) => {
+                stake.told = before;
                 return Ok(Attempt::Won);
             }
             // Too late to trust it: remove it, which is safe at any time.
@@ -249,17 +273,23 @@ impl Steps for Dir {
     }
 
     fn release(&self, place: &Place, stake: &Stake) -> Result<(), Error> {
-        match self.holds(place, stake) {
-            Ok(true) => {}
-            Ok(false) => return Err(Error::lost(place.lock_path(), Lost::Broken)),
-            Err(e) => return Err(Error::io(place.lock_path(), "look at the lock", e)),
-        }
-        // Safe at any time: the name is ours alone, and used once. ENOENT: it was there a moment ago, so the request was
-        // carried out, its reply lost, and the request sent again.
-        match gone_is_ok(place.env.unlink(&Self::entry(place, &stake.claim))) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {}
-            Err(e) => return Err(Error::io(place.lock_path(), "release the lock", e)),
+        // Safe at any time: the entry's name is ours alone, and used once. So where the server has told of it only now, the
+        // removal itself tells.
+        let told = place.was_told_just_now(stake);
+        if !(told && Self::remove_entry(place, stake)?) {
+            match self.holds(place, stake) {
+                Ok(true) => {}
+                Ok(false) => {
+                    // Perhaps we have removed it after all.
+                    if told {
+                        clear(place);
+                    }
+                    return Err(Error::lost(place.lock_path(), Lost::Broken));
+                }
+                Err(e) => return Err(Error::io(place.lock_path(), "look at the lock", e)),
+            }
+            // Not there, though it was a moment ago: the request was carried out, its reply lost, and the request sent again.
+            Self::remove_entry(place, stake)?;
         }
         clear(place);
         if place.env.now() < stake.lease.deadline { Ok(()) } else { Err(Error::lost(place.lock_path(), Lost::Overdue)) }

@@ -43,8 +43,23 @@ impl Link {
         if attr.mtime == stake.lease.expiry {
             return Ok(true);
         }
-        let (read, content) = place.env.read(place.lock_path(), CONTENT_LIMIT)?;
-        Ok(read.id == stake.id && place.path.parse(&content).is_some_and(|claim| claim.token == stake.claim.token))
+        match place.env.read(place.lock_path(), CONTENT_LIMIT) {
+            Ok((read, content)) => {
+                let claim = place.path.parse(&content);
+                Ok(read.id == stake.id && claim.is_some_and(|claim| claim.token == stake.claim.token))
+            }
+            Err(e) if is_gone(&e) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Whether our claim is at the lock path, which has these attributes.
+    fn is_at_lock_path(place: &Place, stake: &Stake, attr: io::Result<Attr>) -> io::Result<bool> {
+        match attr {
+            Ok(attr) => Self::is_ours(place, stake, &attr),
+            Err(e) if is_gone(&e) => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
     /// Decides an attempt for which link(2) gave `linked`.
@@ -96,8 +111,16 @@ impl Link {
         if place.env.now() >= stake.lease.deadline && place.keeps(Step::DeadlineBeforeRelease) {
             return Err(Error::lost(place.lock_path(), Lost::Overdue));
         }
-        // ENOENT: the request was carried out, its reply lost, and the request sent again.
-        gone_is_ok(place.env.unlink(place.lock_path())).map_err(|e| Error::io(place.lock_path(), "release the lock", e))
+        match place.env.unlink(place.lock_path()) {
+            Ok(()) => Ok(()),
+            // The request was carried out, its reply lost, and the request sent again.
+            Err(e) if is_gone(&e) => Ok(()),
+            // A `dir` lock has come there.
+            Err(e) if matches!(e.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::DirectoryNotEmpty) => {
+                Err(Error::lost(place.lock_path(), Lost::Broken))
+            }
+            Err(e) => Err(Error::io(place.lock_path(), "release the lock", e)),
+        }
     }
 }
 
@@ -118,6 +141,7 @@ impl Steps for Link {
         if !place.freshen(stake, &claim)? {
             return Ok(Attempt::Void);
         }
+        let before = place.env.now();
         let linked = place.env.link(&claim, place.lock_path());
         if !place.keeps(Step::DecideByDisk) {
             return Ok(if linked.is_ok() { Attempt::Won } else { Attempt::Lost });
@@ -125,7 +149,12 @@ impl Steps for Link {
         // Never by link's word alone: a reply that was lost makes a link that was made look failed, and old clients have
         // told the opposite.
         match Self::decide(place, stake, &linked) {
-            Ok(Some(attempt)) => return Ok(attempt),
+            Ok(Some(attempt)) => {
+                if attempt == Attempt::Won {
+                    stake.told = before;
+                }
+                return Ok(attempt);
+            }
             Ok(None) => {}
             Err(e) => {
                 // We may hold it without knowing. Before our deadline it can only be ours if it is our file.
@@ -147,11 +176,7 @@ impl Steps for Link {
     }
 
     fn holds(&self, place: &Place, stake: &Stake) -> io::Result<bool> {
-        match place.stat_afresh(place.lock_path()) {
-            Ok(attr) => Self::is_ours(place, stake, &attr),
-            Err(e) if is_gone(&e) => Ok(false),
-            Err(e) => Err(e),
-        }
+        Self::is_at_lock_path(place, stake, place.stat_afresh(place.lock_path()))
     }
 
     fn held_file(&self, place: &Place, claim: &Claim) -> PathBuf {
@@ -164,7 +189,14 @@ impl Steps for Link {
     }
 
     fn release(&self, place: &Place, stake: &Stake) -> Result<(), Error> {
-        let ours = self.holds(place, stake).map_err(|e| Error::io(place.lock_path(), "look at the lock", e))?;
+        // What was told just now need not be asked again: then what this machine knows will do, and it knows what was done on it.
+        // A lock that is taken away by force from another machine is missed in that moment, as it is right after any look.
+        let ours = if place.was_told_just_now(stake) {
+            Self::is_at_lock_path(place, stake, place.env.stat_as_known(place.lock_path()))
+        } else {
+            self.holds(place, stake)
+        };
+        let ours = ours.map_err(|e| Error::io(place.lock_path(), "look at the lock", e))?;
         let released = if ours || !place.keeps(Step::CheckBeforeRelease) {
             Self::unlink_lock(place, stake)
         } else {

@@ -94,6 +94,9 @@ pub(crate) struct Stake {
     pub(crate) lease: Lease,
     /// Whether the expiry was set for an attempt that has not been made yet.
     pub(crate) fresh: bool,
+    /// The start of the last call by whose reply the server has told that the claim is as we believe: there, and at the lock
+    /// path once it was won.
+    pub(crate) told: LocalTime,
     /// The fencing token, once the lock is won.
     pub(crate) fence: Option<u64>,
 }
@@ -210,6 +213,9 @@ const ROUNDING: Duration = Duration::from_secs(2);
 /// A reply that takes longer tells too little of the server's clock.
 const SLOW: Duration = Duration::from_secs(1);
 
+/// What the server has told is not asked again for so long: to ask may take as long.
+const RECENT: Duration = Duration::from_millis(100);
+
 /// A lock's content is a path: what is longer than any path is none.
 const CONTENT_LIMIT: usize = 8192;
 
@@ -283,6 +289,11 @@ impl Place {
     /// As `judge`, of a lock whose holder is not dead.
     pub(crate) fn judge_living(&self, seen: &SeenLock, server_now: ServerTime) -> Verdict {
         if server_now > self.expiry(seen) + self.grace() { Verdict::Over } else { Verdict::Live }
+    }
+
+    /// Whether the server has told only now that the claim is as we believe.
+    fn was_told_just_now(&self, stake: &Stake) -> bool {
+        self.env.now().since(stake.told) < RECENT
     }
 
     /// Whether a safety step is taken: always, but in a simulation.
@@ -411,7 +422,7 @@ impl Place {
             (self.protocol == Protocol::Link || !dir::tells_change(attr)).then_some(lease.expiry)
         })?;
         let (id, anchor, lease) = made.ok_or_else(|| io::Error::other("the new file has no attributes"))?;
-        Ok(Stake { claim, id, anchor, lease, fresh: true, fence: None })
+        Ok(Stake { claim, id, anchor, lease, fresh: true, told: before, fence: None })
     }
 
     /// Learns what the server's clock says, by a change of a file of ours that changes nothing else; `None` where the file
@@ -463,8 +474,9 @@ impl Place {
     /// Makes the expiry fresh for the next attempt, unless it still is. Says whether the claim is there at all.
     fn freshen(&self, stake: &mut Stake, path: &Path) -> Result<bool, Error> {
         if !stake.fresh && self.keeps(Step::FreshExpiry) {
+            let before = self.env.now();
             match self.set_expiry(stake, path, self.lifetime) {
-                Ok(deadline) => stake.lease.deadline = deadline,
+                Ok(deadline) => (stake.lease.deadline, stake.told) = (deadline, before),
                 Err(e) if is_gone(&e) => return Ok(false),
                 Err(e) => return Err(Error::io(self.lock_path(), "set the expiry of a claim", e)),
             }
@@ -488,8 +500,9 @@ impl Place {
             Err(e) => return Err(Error::io(self.lock_path(), "refresh the lock", e)),
         };
         // The expiry may have been set on a claim that was broken: ask whether the lock is still ours.
+        let before = self.env.now();
         match steps.holds(self, stake) {
-            Ok(true) => {}
+            Ok(true) => stake.told = before,
             Ok(false) if self.keeps(Step::CheckAfterRefresh) => return lost(Lost::Broken),
             Ok(false) => {}
             Err(e) => return Err(Error::io(self.lock_path(), "look at the lock", e)),

@@ -1,12 +1,12 @@
 //! Faults while a lock is acquired.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::faults::{Arena, BOTH, Call, Fate, FaultyEnv, GRACE, LIFETIME, When};
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
@@ -53,6 +53,48 @@ fn an_acquisition_that_only_looks_successful_does_not_count() {
         let rivals = tokens.lock().unwrap().take().unwrap();
         assert_eq!(arena.holder(), Some(rivals.token().to_string()), "{protocol}: the rival still holds it");
     }
+}
+
+/// A file system without renameat2's flags, such as NFS. `then` is asked before the rename that comes after, which moves the
+/// directory at `path`.
+fn without_noreplace(arena: &Arena, mut then: impl FnMut(&FaultyEnv, &Path) -> Fate + Send + 'static) {
+    let mut refused = false;
+    arena.env.on_call(move |env, call, when, path| {
+        if (call, when) != (Call::Rename, When::Before) {
+            return Fate::GoOn;
+        }
+        refused = !refused;
+        if refused { Fate::Fail(io::ErrorKind::InvalidInput) } else { then(env, path) }
+    });
+}
+
+#[test]
+fn a_rename_onto_the_lock_path_that_only_looks_successful_does_not_count() {
+    let arena = Arena::new();
+    let (rival, theirs) = (arena.rival(Protocol::Dir), Arc::new(Mutex::new(None)));
+    let kept = theirs.clone();
+    without_noreplace(&arena, move |_, _| {
+        kept.lock().unwrap().get_or_insert_with(|| rival.acquire());
+        Fate::Pretend
+    });
+    let e = arena.lock(Protocol::Dir).try_acquire().unwrap_err();
+    assert!(e.is_timeout(), "{e}");
+    theirs.lock().unwrap().take().unwrap().check().unwrap();
+}
+
+#[test]
+fn a_directory_that_was_cleaned_before_it_came_to_the_lock_path_is_no_lock() {
+    let arena = Arena::new();
+    let mut cleaned = false;
+    without_noreplace(&arena, move |env, claim| {
+        if !std::mem::replace(&mut cleaned, true) {
+            OsEnv.unlink(&claim.join(claim.file_name().unwrap())).unwrap();
+            env.sleep(Duration::from_secs(1));
+        }
+        Fate::GoOn
+    });
+    let guard = arena.lock(Protocol::Dir).acquire().unwrap();
+    assert_eq!(arena.holder(), Some(guard.token().to_string()));
 }
 
 #[test]

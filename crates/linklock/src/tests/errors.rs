@@ -3,7 +3,7 @@
 use std::io::ErrorKind as E;
 use std::path::Path;
 
-use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, sent_again};
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
@@ -90,7 +90,7 @@ fn a_release_that_meets_a_stale_handle_counts() {
     for protocol in BOTH {
         let arena = Arena::new();
         let guard = arena.lock(protocol).acquire().unwrap();
-        arena.env.once(Call::Unlink, When::After, |_, _| Fate::Fail(E::StaleNetworkFileHandle));
+        arena.env.once(Call::Unlink, When::After, |env, _| sent_again(env, E::StaleNetworkFileHandle));
         guard.release().unwrap();
         assert_eq!(arena.names(), [""; 0], "{protocol}");
     }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::claim::Fingerprint;
 use crate::env::os::OsEnv;
-use crate::env::{Attr, Env, FileKind, Liveness, Reach, Watcher};
+use crate::env::{Attr, Env, FileId, FileKind, Liveness, Reach, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 use crate::protocol::Protocol;
 use crate::wait::Cancel;
@@ -25,6 +25,7 @@ pub(super) enum Call {
     Create,
     SetExpiry,
     Touch,
+    /// Of the server, or of what this machine knows.
     Stat,
     Link,
     Rename,
@@ -76,6 +77,8 @@ pub(super) struct FaultyEnv {
     pub(super) sees_end: AtomicBool,
     /// All files are shown with one number.
     pub(super) has_one_number: AtomicBool,
+    /// How often the server was asked for attributes.
+    pub(super) asked: AtomicU64,
     calls: Mutex<Vec<(Call, PathBuf)>>,
 }
 
@@ -103,6 +106,7 @@ impl FaultyEnv {
             removes_by_name_alone: AtomicBool::new(false),
             sees_end: AtomicBool::new(false),
             has_one_number: AtomicBool::new(false),
+            asked: AtomicU64::new(0),
             calls: Mutex::default(),
         })
     }
@@ -275,11 +279,16 @@ impl Env for FaultyEnv {
     }
 
     fn stat(&self, path: &Path) -> io::Result<Attr> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         self.interfere(Call::Stat, path, || OsEnv.stat(path), no_answer).map(|attr| self.as_server_says(attr))
     }
 
     fn stat_as_known(&self, path: &Path) -> io::Result<Attr> {
-        self.stat(path)
+        self.interfere(Call::Stat, path, || OsEnv.stat(path), no_answer).map(|attr| self.as_server_says(attr))
+    }
+
+    fn id_as_known(&self, path: &Path) -> io::Result<FileId> {
+        OsEnv.id_as_known(path)
     }
 
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
@@ -353,6 +362,12 @@ impl Watcher for FaultyWatcher {
             self.0.sleep(until.since(self.0.now()));
         }
     }
+}
+
+/// What comes of a request whose reply was lost: the client sends it again, seconds later, and is told of what the first has done.
+pub(super) fn sent_again(env: &FaultyEnv, told: io::ErrorKind) -> Fate {
+    env.sleep(Duration::from_secs(2));
+    Fate::Fail(told)
 }
 
 /// A directory with one lock path in it, and contenders for it.

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, sent_again};
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
@@ -193,6 +193,22 @@ fn a_release_leaves_the_successors_lock_alone() {
 }
 
 #[test]
+fn a_dir_lock_that_comes_between_look_and_removal_is_a_loss_and_stays() {
+    let arena = Arena::new();
+    let guard = arena.lock(Protocol::Link).acquire().unwrap();
+    let (rival, theirs) = (arena.rival(Protocol::Dir), Arc::new(Mutex::new(None)));
+    let taken = theirs.clone();
+    arena.env.once(Call::Unlink, When::Before, move |_, lock| {
+        OsEnv.unlink(lock).unwrap();
+        *taken.lock().unwrap() = Some(rival.acquire());
+        Fate::GoOn
+    });
+    assert!(guard.release().unwrap_err().error.is_lost());
+    assert_eq!(arena.names(), ["job.lock"], "our claim is gone, their lock is not");
+    theirs.lock().unwrap().take().unwrap().check().unwrap();
+}
+
+#[test]
 fn a_successor_with_the_same_inode_number_is_told_apart() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
@@ -226,10 +242,37 @@ fn a_release_whose_reply_was_lost_counts() {
     for protocol in BOTH {
         let arena = Arena::new();
         let guard = arena.lock(protocol).acquire().unwrap();
-        arena.env.once(Call::Unlink, When::After, |_, _| Fate::Fail(io::ErrorKind::NotFound));
+        arena.env.once(Call::Unlink, When::After, |env, _| sent_again(env, io::ErrorKind::NotFound));
         guard.release().unwrap();
         assert_eq!(arena.names(), [""; 0], "{protocol}");
     }
+}
+
+#[test]
+fn a_lock_that_was_told_of_only_now_is_not_asked_for_again() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let asked_at_release = |held: Duration| {
+            let guard = arena.lock(protocol).acquire().unwrap();
+            arena.env.sleep(held);
+            let before = arena.env.asked.load(Ordering::SeqCst);
+            guard.release().unwrap();
+            arena.env.asked.load(Ordering::SeqCst) - before
+        };
+        assert_eq!(asked_at_release(MOMENT), 1, "{protocol}");
+        // A machine that is busy may take longer than such a moment.
+        assert!((0..20).any(|_| asked_at_release(Duration::ZERO) == 0), "{protocol}");
+    }
+}
+
+#[test]
+fn a_lock_that_was_moved_away_from_a_new_holder_is_not_taken_for_its_successors() {
+    let arena = Arena::new();
+    let guard = arena.lock(Protocol::Link).acquire().unwrap();
+    OsEnv.rename(&arena.path(), &arena.dir.path().join("aside")).unwrap();
+    let rival = arena.rival(Protocol::Link).acquire();
+    assert!(guard.release().unwrap_err().error.is_lost());
+    rival.check().unwrap();
 }
 
 /// NFS 4 has one request for the removal of files and of empty directories.

@@ -20,7 +20,7 @@ use rustix::process::Pid;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::claim::Fingerprint;
-use crate::env::{Attr, Env, FileKind, Liveness, Watcher};
+use crate::env::{Attr, Env, FileId, FileKind, Liveness, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 
 pub(crate) use system::Event;
@@ -160,6 +160,10 @@ impl Env for OsEnv {
 
     fn stat_as_known(&self, path: &Path) -> io::Result<Attr> {
         stat_path(path)
+    }
+
+    fn id_as_known(&self, path: &Path) -> io::Result<FileId> {
+        system::id_as_known(path)
     }
 
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {

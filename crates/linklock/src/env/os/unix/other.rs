@@ -60,6 +60,10 @@ pub(super) fn stat_path(path: &Path) -> io::Result<Attr> {
     Ok(to_attr(&stat.map_err(|e| if e == Errno::LOOP { Errno::NOTDIR } else { e })?))
 }
 
+pub(super) fn id_as_known(path: &Path) -> io::Result<FileId> {
+    Ok(stat_path(path)?.id)
+}
+
 pub(super) fn stat_afresh(path: &Path) -> io::Result<Attr> {
     // To open a file makes an NFS client ask the server for its attributes. What may not be opened is taken as known.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -106,6 +106,10 @@ impl Env for OsEnv {
         files::stat(path)
     }
 
+    fn id_as_known(&self, path: &Path) -> io::Result<FileId> {
+        Ok(files::stat(path)?.id)
+    }
+
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
         files::read(path, limit)
     }

@@ -41,6 +41,12 @@ pub(super) fn stat_afresh(path: &Path) -> io::Result<Attr> {
     stat_with(path, AtFlags::STATX_FORCE_SYNC)
 }
 
+pub(super) fn id_as_known(path: &Path) -> io::Result<FileId> {
+    // Without DONT_SYNC an NFS client asks for the attributes of what was just renamed.
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
+    Ok(id(&retry_on_intr(|| rustix::fs::statx(CWD, path, flags, StatxFlags::INO))?))
+}
+
 fn stat_with(path: &Path, sync: AtFlags) -> io::Result<Attr> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | sync;
     let stat = retry_on_intr(|| rustix::fs::statx(CWD, path, flags, StatxFlags::BASIC_STATS));
@@ -52,9 +58,13 @@ pub(super) fn stat_open(file: &OwnedFd) -> io::Result<Attr> {
     Ok(to_attr(&rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
 }
 
+fn id(stat: &Statx) -> FileId {
+    FileId { device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino }
+}
+
 fn to_attr(stat: &Statx) -> Attr {
     Attr {
-        id: FileId { device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino },
+        id: id(stat),
         kind: kind(stat.stx_mode.into()),
         nlink: stat.stx_nlink.into(),
         len: stat.stx_size,
