@@ -15,6 +15,7 @@ class Methods:
     """A lock of which each library calls the two doings by other names."""
 
     def __init__(self, lock, acquire="acquire", release="release"):
+        self.lock = lock
         self.acquire = getattr(lock, acquire)
         self.release = getattr(lock, release)
 
@@ -104,6 +105,10 @@ def obey(kind, path, lock, kept, command, *args):
                 lock.acquire()
                 lock.release()
             return [(time.perf_counter_ns() - started) // number]
+        case "lifetime":
+            if hasattr(lock, "lock") and hasattr(lock.lock, "lifetime"):
+                lock.lock.lifetime = int(args[0])
+            return ["set"]
         case "acquire":
             lock.acquire()
             return ["acquired", time.time_ns()]

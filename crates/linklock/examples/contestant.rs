@@ -11,6 +11,7 @@
 //! | command | answer |
 //! | --- | --- |
 //! | `cycles`, n | the nanoseconds that one of n cycles of acquire and release took |
+//! | `lifetime`, s | `set`, for the locks that are taken from now on, where there is such a thing |
 //! | `acquire` | `acquired`, when, in nanoseconds of the wall clock |
 //! | `release` | `released`, when the release began |
 //! | `turns`, n, µs, file | `done`, when, after n turns: acquire, increment the file's number, hold for so long, release |
@@ -61,6 +62,10 @@ fn obey(contestant: &mut dyn Contestant, words: &[&str]) -> Outcome<String> {
             }
             (started.elapsed().as_nanos() / u128::from(number)).to_string()
         }
+        ["lifetime", seconds] => {
+            contestant.set_lifetime(Duration::from_secs(seconds.parse()?))?;
+            "set".into()
+        }
         ["acquire"] => {
             contestant.acquire()?;
             format!("acquired\t{}", now_ns()?)
@@ -94,6 +99,9 @@ fn obey(contestant: &mut dyn Contestant, words: &[&str]) -> Outcome<String> {
 trait Contestant {
     fn acquire(&mut self) -> Outcome<()>;
     fn release(&mut self) -> Outcome<()>;
+    fn set_lifetime(&mut self, _: Duration) -> Outcome<()> {
+        Ok(())
+    }
     fn keep(&mut self, _: u32) -> Outcome<()> {
         Err("keeps nothing alive".into())
     }
@@ -122,6 +130,11 @@ impl Contestant for Linklock {
 
     fn release(&mut self) -> Outcome<()> {
         Ok(self.guard.take().ok_or("nothing is held")?.release()?)
+    }
+
+    fn set_lifetime(&mut self, lifetime: Duration) -> Outcome<()> {
+        self.lock = Lock::builder(self.lock.path()).protocol(self.protocol).lifetime(lifetime).build()?;
+        Ok(())
     }
 
     fn keep(&mut self, number: u32) -> Outcome<()> {

@@ -112,14 +112,14 @@ impl Cancel {
 pub(crate) fn poll_delay(env: &dyn Env, reach: Reach) -> Duration {
     let (least_ms, most_ms) = match reach {
         // A change may, rarely, be one that the kernel does not report.
-        Reach::All => (5000, 7000),
+        Reach::All => (9000, 13_000),
         // A change may come from another machine. 1.7 s on average makes 35 looks a minute, and half of all hand-offs
         // faster than 0.9 s.
         Reach::ThisMachine | Reach::NoneShared => (1450, 1950),
         // A look costs some 50 to 100 microseconds.
         Reach::NoneLocal => (50, 150),
         // Hundreds of these at the pace of one by himself would keep a processor busy; whoever releases wakes the others.
-        Reach::Crowded => (3000, 5000),
+        Reach::Crowded => (4000, 6000),
     };
     Duration::from_millis(least_ms + env.random() % (most_ms - least_ms))
 }
