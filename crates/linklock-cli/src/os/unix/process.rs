@@ -3,15 +3,17 @@
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Command, ExitStatus};
 use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid};
 
-use super::signals::{Signals, is_ignored};
+use super::signals::{Signals, is_ignored, set_default};
+#[cfg(target_os = "linux")]
+use super::spawn::spawn;
 use crate::exit::Exit;
 
 /// COMMAND, which on Linux does not outlive us.
@@ -22,16 +24,15 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(mut command: Command) -> io::Result<Self> {
+    pub(crate) fn start(command: Command) -> io::Result<Self> {
         keep_statuses_of_children();
-        die_with_parent(&mut command);
-        let child = Tied(command.spawn()?);
-        let end = end_of(Pid::from_child(&child.0))?;
+        let child = Tied { pid: spawn(command)?, status: None };
+        let end = end_of(child.pid)?;
         Ok(Self { child, end })
     }
 
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        self.child.0.try_wait()
+        self.child.try_wait()
     }
 
     /// Passes on what has come since the last call; before COMMAND was `started` none of it has reached it.
@@ -57,7 +58,7 @@ impl Process {
     fn send(&self, signal: Option<Signal>) {
         if let Some(signal) = signal {
             // It may have ended meanwhile, or have changed its user: then there is nothing that we could do.
-            let _ = kill_process(Pid::from_child(&self.child.0), signal);
+            let _ = kill_process(self.child.pid, signal);
         }
     }
 
@@ -75,13 +76,30 @@ impl Process {
 }
 
 /// Without us COMMAND must not go on.
-struct Tied(Child);
+struct Tied {
+    pid: Pid,
+    status: Option<ExitStatus>,
+}
+
+impl Tied {
+    fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.wait(WaitOptions::NOHANG)
+    }
+
+    fn wait(&mut self, options: WaitOptions) -> io::Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            let ended = retry_on_intr(|| waitpid(Some(self.pid), options))?;
+            self.status = ended.map(|(_, status)| ExitStatus::from_raw(status.as_raw()));
+        }
+        Ok(self.status)
+    }
+}
 
 impl Drop for Tied {
     fn drop(&mut self) {
-        if !matches!(self.0.try_wait(), Ok(Some(_))) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
+        if !matches!(self.try_wait(), Ok(Some(_))) {
+            let _ = kill_process(self.pid, Signal::KILL);
+            let _ = self.wait(WaitOptions::empty());
         }
     }
 }
@@ -112,11 +130,7 @@ pub(crate) fn exit_of(status: ExitStatus) -> Exit {
 /// Has the statuses of children kept, whatever our caller wanted: SIGCHLD ignored is inherited, and throws them away.
 fn keep_statuses_of_children() {
     if is_ignored(libc::SIGCHLD) {
-        #[expect(unsafe_code, reason = "signal(2) has no safe wrapper")]
-        // SAFETY: no handler is installed, and nothing in this process relies on the former disposition.
-        unsafe {
-            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
-        }
+        set_default(libc::SIGCHLD);
     }
 }
 
@@ -138,32 +152,11 @@ fn end_by_thread(child: Pid) -> io::Result<OwnedFd> {
     Ok(alarm.0.into())
 }
 
-/// Has COMMAND killed if this process ends without having waited for it.
-///
-/// The kernel sends the signal when the *thread* ends that started COMMAND, so it must be the main thread, which lasts as
-/// long as the process.
-#[cfg(target_os = "linux")]
-fn die_with_parent(command: &mut Command) {
-    use std::os::unix::process::CommandExt;
-
-    use rustix::process::{getpid, getppid, set_parent_process_death_signal};
-    let parent = getpid();
-    let in_child = move || {
-        set_parent_process_death_signal(Some(Signal::KILL))?;
-        // A parent that ended before the call above sends nothing any more.
-        if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
-    };
-    #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
-    // SAFETY: after a fork of a process with other threads only async-signal-safe calls may be made. These are two system
-    // calls, and the errors are made without an allocation.
-    unsafe {
-        command.pre_exec(in_child);
-    }
-}
-
-/// Other Unixes have nothing like it.
+/// Other Unixes have nothing by which COMMAND would be killed with us.
 #[cfg(not(target_os = "linux"))]
-fn die_with_parent(_command: &mut Command) {}
+fn spawn(mut command: Command) -> io::Result<Pid> {
+    Ok(Pid::from_child(&command.spawn()?))
+}
 
 #[cfg(test)]
 mod tests {

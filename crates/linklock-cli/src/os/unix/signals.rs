@@ -110,15 +110,33 @@ fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Whether a signal was ignored when this process began, as nohup(1) and background jobs of a script have it.
 pub(super) fn is_ignored(signal: i32) -> bool {
+    disposition(signal) == libc::SIG_IGN
+}
+
+/// Whether a signal has a handler.
+#[cfg(target_os = "linux")]
+pub(super) fn is_caught(signal: i32) -> bool {
+    !matches!(disposition(signal), libc::SIG_IGN | libc::SIG_DFL)
+}
+
+fn disposition(signal: i32) -> libc::sighandler_t {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     #[expect(unsafe_code, reason = "sigaction(2) has no safe wrapper")]
     // SAFETY: with a null new action sigaction(2) only writes the present one to `action`, which has room for it. All of
     // its fields may be zero, so it is initialised even if the call fails.
-    let handler = unsafe {
+    unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
         action.assume_init().sa_sigaction
-    };
-    handler == libc::SIG_IGN
+    }
+}
+
+/// Has a signal do what it does by default.
+pub(super) fn set_default(signal: i32) {
+    #[expect(unsafe_code, reason = "signal(2) has no safe wrapper")]
+    // SAFETY: no handler is installed.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+    }
 }
 
 /// Has a signal put into the inbox from here on.

@@ -1,7 +1,10 @@
 //! What only a Unix has, and what its tests share.
 
+#[cfg(target_os = "linux")]
+mod linux;
 mod losses;
 mod signals;
+mod starting;
 mod surroundings;
 mod terminal;
 
@@ -29,6 +32,11 @@ fn send(running: &Running, signal: Signal) {
 
 /// Whether the process has not ended; one that only waits to be reaped has.
 fn is_running(pid: &str) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z") && !rest.starts_with(" X"))
+    state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// The letter for it in proc_pid_stat(5).
+fn state(pid: &str) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(')').next()?.trim_start().chars().next()
 }
