@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
+from pathlib import Path
 
 from measure import ROOT
 from peers import CannotRun, cargo, last_line, package_python, pip, target_dir
@@ -29,7 +30,7 @@ class Field:
     def __init__(self):
         self.target = target_dir()
         self.by_name, self.missing = {}, {}
-        self.programs = build_programs(self.target)
+        self.programs = build_programs(self.target, self.missing)
         self._add_rust()
         self._add_python()
         self._add_liblockfile()
@@ -105,16 +106,20 @@ class Field:
         self._add("proper-lockfile", "env", packages, node, BENCHES / "contestant.js", pairs=8)
 
 
-def build_programs(target):
+def build_programs(target, missing):
     """The program, linked statically, as README says to install it, and as cargo builds it by itself."""
     program = ("build", "--quiet", "--release", "--package", "linklock-cli")
     cargo(*program)
-    triple = f"{platform.machine()}-unknown-linux-gnu"
-    cargo(*program, "--target", triple, "--config", 'build.rustflags=["-Ctarget-feature=+crt-static"]')
-    return {
-        "linklock run": target / triple / "release/linklock",
-        "linklock run, dynamic": target / "release/linklock",
-    }
+    dynamic = {"linklock run, dynamic": target / "release/linklock"}
+    triple = f"{platform.machine()}-unknown-linux-musl"
+    rustup = shutil.which("rustup") or Path.home() / ".cargo/bin/rustup"
+    try:
+        subprocess.run([rustup, "target", "add", triple], cwd=ROOT, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        missing["linklock run"] = f"rustup could not add {triple}"
+        return dynamic
+    cargo(*program, "--target", triple, "--config", 'build.rustflags=["-Crelocation-model=static"]')
+    return {"linklock run": target / triple / "release/linklock", **dynamic}
 
 
 def has_library(python):

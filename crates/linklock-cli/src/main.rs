@@ -21,6 +21,11 @@ use crate::args::{Cli, Command, Deferred};
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
 
+/// musl's own asks the kernel for every few allocations, which is a good part of the time that it takes to start.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::of_command_line() {
         Ok(cli) => cli,

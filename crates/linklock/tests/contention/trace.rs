@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use crate::puppet::Puppet;
 
 /// PTRACE_GET_SYSCALL_INFO, which not every C library's headers have.
-const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
+const GET_SYSCALL_INFO: Request = 0x420e;
 const INFO_WORDS: usize = 11;
 const ENTRY: u64 = 1;
 
@@ -169,9 +169,9 @@ type Request = libc::c_int;
 #[cfg(not(target_env = "musl"))]
 type Request = libc::c_uint;
 
-fn ptrace(request: libc::c_uint, tid: libc::pid_t, address: usize, data: usize) -> io::Result<()> {
+fn ptrace(request: Request, tid: libc::pid_t, address: usize, data: usize) -> io::Result<()> {
     // SAFETY: of the requests that are made here only GET_SYSCALL_INFO writes to our memory: at most `address` bytes to
     // `data`, which its caller sets to the size and the place of one and the same array.
-    let result = unsafe { libc::ptrace(request as Request, tid, address, data) };
+    let result = unsafe { libc::ptrace(request, tid, address, data) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
