@@ -67,6 +67,15 @@ fn is_leftover(name: &OsStr) -> bool {
     bytes_of(name.as_ref()).starts_with(b".nfs")
 }
 
+/// How a claim came to the lock path, by what rename(2) says.
+enum Moved {
+    NoReplace,
+    /// Without that flag; and our directory was then seen there.
+    Seen,
+    /// Without that flag, and it was not.
+    Unseen,
+}
+
 impl Dir {
     fn entry(place: &Place, claim: &Claim) -> PathBuf {
         place.lock_path().join(claim.token.as_os_str())
@@ -100,6 +109,10 @@ impl Dir {
         }
     }
 
+    fn clear(place: &Place, stake: &Stake) {
+        if stake.noreplace { remove_empty(place) } else { clear(place) }
+    }
+
     /// The guard of a breaker that died is in the way of all others: where the directory lets any user remove its files,
     /// so must the guard.
     fn guard_mode(place: &Place) -> Option<u32> {
@@ -111,12 +124,11 @@ impl Dir {
         (parent & STICKY == 0 && parent & 0o022 != 0).then_some(0o755 | parent & 0o022)
     }
 
-    /// rename(2), but never onto a directory that somebody else made and left empty. Gives whether our directory was then seen
-    /// at the lock path; false also if that was not looked for.
-    fn rename(place: &Place, claim: &Claim) -> io::Result<bool> {
+    /// rename(2), but never onto a directory that somebody else made and left empty.
+    fn rename(place: &Place, claim: &Claim) -> io::Result<Moved> {
         let (from, to) = (place.path.beside(&claim.token), place.lock_path());
         match place.env.rename_noreplace(&from, to) {
-            Ok(()) => return Ok(false),
+            Ok(()) => return Ok(Moved::NoReplace),
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
             // Said of an empty directory of ours too, which may stay there where it can only be removed in turn.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && place.env.removes_by_name_alone(place.path.dir()) => {
@@ -132,7 +144,7 @@ impl Dir {
         }
         let ours = place.env.id_as_known(&from)?;
         place.env.rename(&from, to)?;
-        Ok(place.env.id_as_known(to).is_ok_and(|id| id == ours))
+        Ok(if place.env.id_as_known(to).is_ok_and(|id| id == ours) { Moved::Seen } else { Moved::Unseen })
     }
 }
 
@@ -214,6 +226,7 @@ impl Steps for Dir {
         }
         let before = place.env.now();
         let renamed = Self::rename(place, &stake.claim);
+        stake.noreplace = matches!(renamed, Ok(Moved::NoReplace));
         if renamed.is_err() {
             // Makes an NFS client forget that the lock path was absent: that would hide a lock which we have.
             let _ = place.env.stat(place.path.dir());
@@ -227,7 +240,7 @@ impl Steps for Dir {
         // NFS clients forget what is in a directory that is moved, and to look would be two requests.
         let entry = Self::entry(place, &stake.claim);
         let is_there = match &renamed {
-            Ok(true) if place.was_told_just_now(stake) => Ok(true),
+            Ok(Moved::Seen) if place.was_told_just_now(stake) => Ok(true),
             Ok(_) => Self::is_there(place, stake, place.env.stat_as_known(&entry)),
             Err(_) => Self::is_there(place, stake, place.env.stat(&entry)),
         };
@@ -282,7 +295,7 @@ impl Steps for Dir {
                 Ok(false) => {
                     // Perhaps we have removed it after all.
                     if told {
-                        clear(place);
+                        Self::clear(place, stake);
                     }
                     return Err(Error::lost(place.lock_path(), Lost::Broken));
                 }
@@ -291,7 +304,7 @@ impl Steps for Dir {
             // Not there, though it was a moment ago: the request was carried out, its reply lost, and the request sent again.
             Self::remove_entry(place, stake)?;
         }
-        clear(place);
+        Self::clear(place, stake);
         if place.env.now() < stake.lease.deadline { Ok(()) } else { Err(Error::lost(place.lock_path(), Lost::Overdue)) }
     }
 

@@ -97,6 +97,8 @@ pub(crate) struct Stake {
     /// The start of the last call by whose reply the server has told that the claim is as we believe: there, and at the lock
     /// path once it was won.
     pub(crate) told: LocalTime,
+    /// Whether the file system took RENAME_NOREPLACE, which NFS does not: so there rmdir removes no file.
+    pub(crate) noreplace: bool,
     /// The fencing token, once the lock is won.
     pub(crate) fence: Option<u64>,
 }
@@ -422,7 +424,7 @@ impl Place {
             (self.protocol == Protocol::Link || !dir::tells_change(attr)).then_some(lease.expiry)
         })?;
         let (id, anchor, lease) = made.ok_or_else(|| io::Error::other("the new file has no attributes"))?;
-        Ok(Stake { claim, id, anchor, lease, fresh: true, told: before, fence: None })
+        Ok(Stake { claim, id, anchor, lease, fresh: true, told: before, noreplace: false, fence: None })
     }
 
     /// Learns what the server's clock says, by a change of a file of ours that changes nothing else; `None` where the file

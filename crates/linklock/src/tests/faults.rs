@@ -308,7 +308,13 @@ impl Env for FaultyEnv {
     }
 
     fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.interfere(Call::Rename, from, || OsEnv.rename_noreplace(from, to), || ())
+        let run = || match self.removes_by_name_alone(to) {
+            false => OsEnv.rename_noreplace(from, to),
+            // The client refuses what it knows to be taken, and knows no such flag.
+            true if OsEnv.stat(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+            true => Err(io::ErrorKind::InvalidInput.into()),
+        };
+        self.interfere(Call::Rename, from, run, || ())
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
