@@ -182,21 +182,19 @@ fn clear_in_turn(place: &Place) {
     for _ in 0..3 {
         // Another's turn: it looks once more when that is over.
         let Ok(Some(turn)) = Turn::take(place) else { return };
-        // First the directory's attributes: an NFS client may believe in what was there before.
-        let fresh = place.env.stat(place.path.dir());
-        if fresh.is_ok() && is_free_directory(place) && turn.is_ours() {
+        // First the directory's attributes: an NFS client may believe in what was there before. Whether ours is empty the
+        // removal tells.
+        let is_ours = |attr: Attr| attr.kind == FileKind::Directory && attr.mode & STICKY != 0;
+        let seen = place.env.stat(place.path.dir()).and_then(|_| place.env.stat(place.lock_path()));
+        if seen.is_ok_and(is_ours) && turn.is_ours() {
             remove_empty(place);
         }
         turn.end();
         // Who released the lock meanwhile has left this to us.
-        if !is_free_directory(place) {
+        if !matches!(place.look(), Ok(Seen::EmptyDirectory { ours: true })) {
             return;
         }
     }
-}
-
-fn is_free_directory(place: &Place) -> bool {
-    matches!(place.look(), Ok(Seen::EmptyDirectory { ours: true }))
 }
 
 impl Steps for Dir {

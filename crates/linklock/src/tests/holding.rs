@@ -298,6 +298,38 @@ fn where_a_removal_takes_whatever_has_the_name_a_dir_release_removes_no_link_loc
 }
 
 #[test]
+fn what_has_come_to_the_lock_path_before_it_is_cleared_in_turn_stays() {
+    let paused = [(Call::Unlink, Duration::ZERO), (Call::Stat, LIFETIME)];
+    // What tells our directories from a user's own Windows does not have.
+    let is_lock = if cfg!(unix) { &[true, false][..] } else { &[true] };
+    for ((call, pause), is_lock) in paused.into_iter().flat_map(|at| is_lock.iter().map(move |is| (at, *is))) {
+        let arena = Arena::new();
+        arena.env.removes_by_name_alone.store(true, Ordering::SeqCst);
+        let guard = arena.lock(Protocol::Dir).acquire().unwrap();
+        let (path, rival, theirs) = (arena.path(), arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
+        let taken = theirs.clone();
+        // Right after the release, or after the look of whose turn it is to clear, for longer than a turn lasts.
+        arena.env.on_call(move |env, c, when, at| {
+            if (c, when) == (call, When::After) && at.starts_with(&path) && OsEnv.rmdir(&path).is_ok() {
+                env.sleep(pause);
+                if is_lock {
+                    *taken.lock().unwrap() = rival.try_acquire();
+                } else {
+                    OsEnv.mkdir(&path, 0o755).unwrap();
+                }
+            }
+            Fate::GoOn
+        });
+        let _ = guard.release();
+        if is_lock {
+            theirs.lock().unwrap().take().unwrap().check().unwrap();
+        } else {
+            OsEnv.rmdir(&arena.path()).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_release_that_fails_gives_the_guard_back() {
     for protocol in BOTH {
         let arena = Arena::new();
