@@ -34,7 +34,7 @@ impl Guard {
             fence: stake.fence,
             trusted_until: AtomicU64::new(stake.lease.deadline.as_nanos()),
             lost: OnceLock::new(),
-            ended: Mutex::new(false),
+            ended: Mutex::default(),
             changed: Condvar::new(),
             stake: Mutex::new(Some(stake)),
             kept_alive: AtomicBool::new(false),
@@ -228,14 +228,22 @@ pub(crate) struct Tenure {
     /// Why the lock was lost. Set once, and whoever sees the deadline pass sets it: a loss that was told stays one, even if
     /// a refresh that was in time is only now made known.
     lost: OnceLock<Lost>,
-    /// Whether the lock was released or left; paired with `changed`, which also tells of a loss and of a refresh.
-    ended: Mutex<bool>,
+    /// Paired with `changed`, which also tells of a loss and of a refresh.
+    ended: Mutex<Ended>,
     changed: Condvar,
     /// `None` once the lock was released or left. Locked during each operation on the lock.
     stake: Mutex<Option<Stake>>,
     kept_alive: AtomicBool,
     /// As `ended`, for whoever may not wait for a mutex.
     is_over: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Ended {
+    /// Whether the lock was released or left.
+    is: bool,
+    /// How many wait for that, or for a loss.
+    waiting: u32,
 }
 
 impl Tenure {
@@ -284,7 +292,11 @@ impl Tenure {
     }
 
     fn has_ended(&self) -> bool {
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock_ended().is
+    }
+
+    fn lock_ended(&self) -> MutexGuard<'_, Ended> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_foreign(&self) -> bool {
@@ -359,8 +371,16 @@ impl Tenure {
 
     fn wake(&self) {
         // Under the mutex, so that nobody who has just looked misses it.
-        drop(self.ended.lock().unwrap_or_else(PoisonError::into_inner));
-        self.changed.notify_all();
+        self.tell(self.lock_ended());
+    }
+
+    fn tell(&self, ended: MutexGuard<'_, Ended>) {
+        let waiting = ended.waiting;
+        drop(ended);
+        // To wake nobody would be a system call all the same.
+        if waiting > 0 {
+            self.changed.notify_all();
+        }
     }
 
     fn release(&self) -> Result<(), Error> {
@@ -393,8 +413,9 @@ impl Tenure {
 
     fn conclude(&self) {
         self.is_over.store(true, Ordering::Release);
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
+        let mut ended = self.lock_ended();
+        ended.is = true;
+        self.tell(ended);
     }
 
     fn released(&self) -> Error {
@@ -402,18 +423,20 @@ impl Tenure {
     }
 
     fn wait_for_loss(&self, limit: Option<LocalTime>) -> Option<bool> {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ended = self.lock_ended();
         loop {
             let now = self.place.env.now();
-            if self.lost.get().is_some() || self.is_foreign() || self.is_overdue(|| *ended) {
+            if self.lost.get().is_some() || self.is_foreign() || self.is_overdue(|| ended.is) {
                 return Some(true);
-            } else if *ended {
+            } else if ended.is {
                 return Some(false);
             } else if limit.is_some_and(|limit| now >= limit) {
                 return None;
             }
             let next = limit.map_or(self.trusted_until(), |limit| limit.min(self.trusted_until()));
+            ended.waiting += 1;
             ended = keepalive::sleep(&self.changed, ended, next.since(now));
+            ended.waiting -= 1;
         }
     }
 }

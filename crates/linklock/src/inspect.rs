@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use serde_json::json;
-
 use crate::claim::{Claim, Token};
 use crate::error::Error;
 use crate::lease::{LIFETIME_MOST, ServerTime};
@@ -65,10 +63,11 @@ impl About {
         let since = self.since.and_then(since_epoch).map(|since| since.as_millis() as u64);
         // Never too short.
         let lifetime = self.lifetime.as_micros().div_ceil(1000) as u64;
-        json!({
-            "version": 1, "lifetime_ms": lifetime, "command": self.command, "user": self.user, "since_unix_ms": since,
-        })
-        .to_string()
+        // None of it can fail. To put it together as a value takes a tenth of a cycle on tmpfs.
+        let text = |text: &Option<String>| serde_json::to_string(text).unwrap_or_else(|_| "null".into());
+        let (command, user) = (text(&self.command), text(&self.user));
+        let since = since.map_or("null".into(), |ms| ms.to_string());
+        format!(r#"{{"version":1,"lifetime_ms":{lifetime},"command":{command},"user":{user},"since_unix_ms":{since}}}"#)
     }
 
     /// `None`: it is not whole, or another's.
@@ -186,5 +185,30 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
         refreshed_at: Some(lock.attr.ctime.to_system_time()),
         available: verdict != Verdict::Live && lock.claim.is_some(),
         what: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_holder_says_of_itself_is_read_as_it_was_written() {
+        let lifetime = Duration::from_millis(90_061);
+        let since = Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_000_000_123));
+        for text in [None, Some("sh -c 'echo \"a\\b\"\n\u{1b}[1m' {} \u{e9}"), Some("")] {
+            let text = text.map(str::to_owned);
+            let about = About { lifetime, command: text.clone(), user: text, since };
+            assert_eq!(About::from_json(about.to_json().as_bytes()), Some(about));
+        }
+        let unknown = About { lifetime, command: None, user: None, since: None };
+        assert_eq!(About::from_json(unknown.to_json().as_bytes()), Some(unknown));
+    }
+
+    #[test]
+    fn a_lifetime_is_not_written_too_short() {
+        let lifetime = Duration::from_micros(15_000_001);
+        let about = About { lifetime, command: None, user: None, since: None };
+        assert_eq!(About::from_json(about.to_json().as_bytes()).unwrap().lifetime, Duration::from_millis(15_001));
     }
 }

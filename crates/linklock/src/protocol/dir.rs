@@ -205,7 +205,7 @@ impl Steps for Dir {
         let guard_mode = if place.path.is_guard { Self::guard_mode(place) } else { None };
         place.stage(|claim| {
             let dir = place.path.beside(&claim.token);
-            let entry = Self::staged_entry(place, &claim);
+            let entry = dir.join(claim.token.as_os_str());
             place.env.mkdir(&dir, mode).inspect_err(|_| {
                 // Perhaps it was made all the same, and the reply was lost. If it is empty, it is nobody's claim.
                 let _ = place.env.rmdir(&dir);
@@ -219,7 +219,7 @@ impl Steps for Dir {
     }
 
     fn attempt(&self, place: &Place, stake: &mut Stake) -> Result<Attempt, Error> {
-        if !place.freshen(stake, &Self::staged_entry(place, &stake.claim))? {
+        if !place.freshen(stake)? {
             return Ok(Attempt::Void);
         }
         let before = place.env.now();

@@ -136,13 +136,12 @@ impl Steps for Link {
     }
 
     fn attempt(&self, place: &Place, stake: &mut Stake) -> Result<Attempt, Error> {
-        let claim = place.path.beside(&stake.claim.token);
         // A lock that appears with an expiry already over would be broken at once, under its new holder.
-        if !place.freshen(stake, &claim)? {
+        if !place.freshen(stake)? {
             return Ok(Attempt::Void);
         }
         let before = place.env.now();
-        let linked = place.env.link(&claim, place.lock_path());
+        let linked = place.env.link(&place.path.beside(&stake.claim.token), place.lock_path());
         if !place.keeps(Step::DecideByDisk) {
             return Ok(if linked.is_ok() { Attempt::Won } else { Attempt::Lost });
         }

@@ -413,12 +413,14 @@ impl Place {
         let before = env.now();
         let mut made = None;
         env.create(path, content, self.mode, &mut |attr| {
-            let mut anchor = Anchor::new(attr.ctime, before, env.now());
+            let mut now = env.now();
+            let mut anchor = Anchor::new(attr.ctime, before, now);
             // Made from a slow reply, the expiry would lie as much too far in the future.
             if anchor.width() > SLOW {
                 anchor = self.ask_clock(path).ok().flatten().unwrap_or(anchor);
+                now = env.now();
             }
-            let lease = Lease::starting(env.now(), &anchor, self.lifetime);
+            let lease = Lease::starting(now, &anchor, self.lifetime);
             made = Some((attr.id, anchor, lease));
             // A dir lock lasts from its last change: to set the mtime too would be a request for nothing.
             (self.protocol == Protocol::Link || !dir::tells_change(attr)).then_some(lease.expiry)
@@ -474,10 +476,11 @@ impl Place {
     }
 
     /// Makes the expiry fresh for the next attempt, unless it still is. Says whether the claim is there at all.
-    fn freshen(&self, stake: &mut Stake, path: &Path) -> Result<bool, Error> {
+    fn freshen(&self, stake: &mut Stake) -> Result<bool, Error> {
         if !stake.fresh && self.keeps(Step::FreshExpiry) {
+            let path = self.protocol.steps().staged_file(self, &stake.claim);
             let before = self.env.now();
-            match self.set_expiry(stake, path, self.lifetime) {
+            match self.set_expiry(stake, &path, self.lifetime) {
                 Ok(deadline) => (stake.lease.deadline, stake.told) = (deadline, before),
                 Err(e) if is_gone(&e) => return Ok(false),
                 Err(e) => return Err(Error::io(self.lock_path(), "set the expiry of a claim", e)),

@@ -77,7 +77,7 @@ impl Env for OsEnv {
     }
 
     fn process_id(&self) -> u32 {
-        rustix::process::getpid().as_raw_nonzero().get() as u32
+        system::process_id()
     }
 
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {

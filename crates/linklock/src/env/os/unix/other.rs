@@ -35,6 +35,10 @@ impl ProcessStat {
     }
 }
 
+pub(super) fn process_id() -> u32 {
+    rustix::process::getpid().as_raw_nonzero().get() as u32
+}
+
 pub(super) fn command(_: u32) -> Option<String> {
     None
 }

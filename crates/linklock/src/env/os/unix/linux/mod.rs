@@ -1,6 +1,7 @@
 //! Linux.
 
 mod mounts;
+mod pid;
 mod watcher;
 
 use std::io;
@@ -16,6 +17,7 @@ use crate::env::{Attr, FileId};
 use crate::lease::ServerTime;
 
 pub(super) use mounts::removes_by_name_alone;
+pub(super) use pid::process_id;
 pub(crate) use watcher::Event;
 pub(super) use watcher::OsWatcher;
 
