@@ -19,7 +19,7 @@ HAND_OFFS_OF_A_PAIR = 5
 PROGRAM_HAND_OFFS = 40
 GOAL_MEDIAN, GOAL_WORST = Goal(0.5, " ms"), Goal(5, " ms")
 
-PROCESSES, TURNS, ROUNDS = 8, 50, 3
+PROCESSES, TURNS, ROUNDS = 8, 50, 7
 HOLDS_US = (0, 2000)
 # Who pauses for seconds has one round, all such at once.
 SLOW = ("proper-lockfile", "liblockfile")
