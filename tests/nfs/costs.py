@@ -13,7 +13,7 @@ from world import CLIENTS, NS, nfsvm, shown
 # A cycle may not come to cost more than this: what it costs on NFS 3.
 MOST_OF_A_CYCLE = {"link": 8, "dir": 10}
 MINUTE_S = 60
-HANDOFFS = 25
+HANDOFFS = 15
 # A client of NFS 4.0 says with it that it is there, however many wait: more often than on other servers, since nfsvm's forgets
 # its clients after 10 s already.
 OF_THE_MOUNT = "RENEW"
