@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use crate::claim::Fingerprint;
-use crate::env::{Attr, Env, Liveness, Watcher};
+use crate::env::{Attr, Env, FileId, Liveness, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 
 pub(crate) use names::{NOT_IN_NAMES, bytes_of, flaw_of, is_same_name, name_from_bytes};
