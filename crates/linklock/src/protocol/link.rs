@@ -115,11 +115,11 @@ impl Link {
             Ok(()) => Ok(()),
             // The request was carried out, its reply lost, and the request sent again.
             Err(e) if is_gone(&e) => Ok(()),
-            // A `dir` lock has come there.
-            Err(e) if matches!(e.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::DirectoryNotEmpty) => {
-                Err(Error::lost(place.lock_path(), Lost::Broken))
-            }
-            Err(e) => Err(Error::io(place.lock_path(), "release the lock", e)),
+            // Something else may have come there since the look, such as a `dir` lock.
+            Err(e) => match Self.holds(place, stake) {
+                Ok(false) => Err(Error::lost(place.lock_path(), Lost::Broken)),
+                _ => Err(Error::io(place.lock_path(), "release the lock", e)),
+            },
         }
     }
 }
