@@ -22,6 +22,9 @@ use crate::lease::ServerTime;
 
 pub(super) const STICKY: u32 = 0o1000;
 
+/// So often an entry may be seen and not be there to be removed.
+const RELEASES_MOST: u32 = 3;
+
 #[derive(Debug)]
 pub(super) struct Dir;
 
@@ -287,23 +290,27 @@ impl Steps for Dir {
         // Safe at any time: the entry's name is ours alone, and used once. So where the server has told of it only now, the
         // removal itself tells.
         let told = place.was_told_just_now(stake);
-        if !(told && Self::remove_entry(place, stake)?) {
-            match self.holds(place, stake) {
-                Ok(true) => {}
-                Ok(false) => {
-                    // Perhaps we have removed it after all.
-                    if told {
-                        Self::clear(place, stake);
+        for attempt in 0..RELEASES_MOST {
+            if attempt > 0 || !told {
+                match self.holds(place, stake) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        // Perhaps we have removed it after all.
+                        if attempt > 0 {
+                            Self::clear(place, stake);
+                        }
+                        return Err(Error::lost(place.lock_path(), Lost::Broken));
                     }
-                    return Err(Error::lost(place.lock_path(), Lost::Broken));
+                    Err(e) => return Err(Error::io(place.lock_path(), "look at the lock", e)),
                 }
-                Err(e) => return Err(Error::io(place.lock_path(), "look at the lock", e)),
             }
-            // Not there, though it was a moment ago: the request was carried out, its reply lost, and the request sent again.
-            Self::remove_entry(place, stake)?;
+            if Self::remove_entry(place, stake)? {
+                Self::clear(place, stake);
+                let in_time = place.env.now() < stake.lease.deadline;
+                return if in_time { Ok(()) } else { Err(Error::lost(place.lock_path(), Lost::Overdue)) };
+            }
         }
-        Self::clear(place, stake);
-        if place.env.now() < stake.lease.deadline { Ok(()) } else { Err(Error::lost(place.lock_path(), Lost::Overdue)) }
+        Err(Error::io(place.lock_path(), "release the lock", io::ErrorKind::NotFound.into()))
     }
 
     fn withdraw(&self, place: &Place, claim: &Claim) {
