@@ -229,6 +229,28 @@ fn remove_claims_of_this_host(dir: &std::path::Path) {
     }
 }
 
+/// The bug: a claim whose making was held up had its expiry set by a request that was old when it was sent. The consequence: that
+/// request, carried out once more after a fresh one, made a live lock look over, and it was broken. The mend: such a claim is
+/// given up.
+#[test]
+fn a_claim_that_took_long_to_make_is_made_again() {
+    for (slow, made) in [(0, 1), (1, 2), (9, 3)] {
+        let arena = Arena::new();
+        let mut left = slow;
+        arena.env.on_call(move |env, call, when, _| {
+            if (call, when) == (Call::Create, When::After) && left > 0 {
+                left -= 1;
+                env.sleep(Duration::from_secs(2));
+            }
+            Fate::GoOn
+        });
+        let guard = arena.lock(Protocol::Link).acquire().unwrap();
+        assert_eq!(arena.env.calls(Call::Create).len(), made);
+        assert_eq!(arena.names().len(), 2, "the lock and its claim: {:?}", arena.names());
+        guard.release().unwrap();
+    }
+}
+
 #[test]
 fn a_name_that_is_taken_is_left_alone() {
     for protocol in BOTH {
