@@ -12,7 +12,7 @@ use crate::client::SimEnv;
 use crate::config::{Config, Faults};
 use crate::env::{Env, Step};
 use crate::explore::schedule;
-use crate::protocol::{Break, Place, Protocol, Seen, SeenLock, Stake};
+use crate::protocol::{Break, Place, Protocol, Seen, SeenLock, Stake, fence};
 use crate::run;
 use crate::wait::Wait;
 use crate::world::{Killed, Sim};
@@ -82,4 +82,22 @@ fn a_breaker_asks_for_names_again_before_it_looks_again() {
     assert_eq!(play(&[], story), None);
     let violation = play(&[Step::FreshNames], story).unwrap();
     assert!(violation.contains("a live claim is removed"), "{violation}");
+}
+
+/// The bug: a holder whose file a late rename had moved away asked for the lock by a cached name, under which that file still was.
+/// The consequence: it was given a fencing token greater than its successor's. The mend: fresh names.
+#[test]
+fn a_fencing_token_is_given_by_fresh_names() {
+    let story = |_: &Sim, [holder, _, other]: &[Actor; 3]| {
+        let take = |actor: &Actor| acquire::acquire(&actor.place, &Wait::not_at_all()).unwrap();
+        let stake = take(holder);
+        // To make the counter brings fresh names too.
+        assert!(fence::draw(&holder.place, &stake).unwrap().is_some());
+        other.env.rename(other.place.lock_path(), &Path::new(crate::DIR).join("L|h1|102|99")).unwrap();
+        take(other);
+        let drawn = fence::draw(&holder.place, &stake).unwrap();
+        assert_eq!(drawn.is_some(), holder.env.leaves_out(Step::FreshNames), "{drawn:?}");
+    };
+    assert_eq!(play(&[], story), None);
+    assert_eq!(play(&[Step::FreshNames], story), None);
 }

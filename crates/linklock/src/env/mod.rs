@@ -149,7 +149,7 @@ pub(crate) enum Step {
     Grace,
     /// Before a break the server's clock is asked again.
     AskClock,
-    /// Before a breaker looks again, cached names are made to be asked for.
+    /// Before a breaker looks again, or a fencing token is given, cached names are made to be asked for.
     FreshNames,
     /// A dir lock lasts from its last change, whatever its mtime says.
     ExpiryFromChange,

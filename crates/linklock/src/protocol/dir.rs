@@ -185,10 +185,9 @@ fn clear_in_turn(place: &Place) {
     for _ in 0..3 {
         // Another's turn: it looks once more when that is over.
         let Ok(Some(turn)) = Turn::take(place) else { return };
-        // First the directory's attributes: an NFS client may believe in what was there before. Whether ours is empty the
-        // removal tells.
+        // Whether ours is empty the removal tells.
         let is_ours = |attr: Attr| attr.kind == FileKind::Directory && attr.mode & STICKY != 0;
-        let seen = place.env.stat(place.path.dir()).and_then(|_| place.env.stat(place.lock_path()));
+        let seen = place.forget_names().and_then(|()| place.env.stat(place.lock_path()));
         if seen.is_ok_and(is_ours) && turn.is_ours() {
             remove_empty(place);
         }

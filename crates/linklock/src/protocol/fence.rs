@@ -48,10 +48,8 @@ pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
             Err(e) => return Err(failed(e)),
         };
         if made && place.keeps(Step::FenceSeesLock) {
-            // First the directory's attributes: an NFS client may believe that our file still has the name from which it was
-            // moved away.
-            let fresh = place.env.stat(place.path.dir());
-            let holds = fresh.and_then(|_| place.protocol.steps().holds(place, stake));
+            // Our file may have been moved away from the name.
+            let holds = place.forget_names().and_then(|()| place.protocol.steps().holds(place, stake));
             if !holds.map_err(|e| Error::io(place.lock_path(), "look at the lock", e))? {
                 return Ok(None);
             }

@@ -246,11 +246,9 @@ impl Steps for Link {
 
 fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<Break, Error> {
     let env = place.env.as_ref();
-    // Look again: whoever had the turn before us may have broken it. The directory's attributes first: an NFS client that
-    // still believes in the old name would show the broken claim, under a name that is its successor's by now.
-    if place.keeps(Step::FreshNames) {
-        env.stat(place.path.dir()).map_err(|e| Error::io(place.lock_path(), "look at the directory", e))?;
-    }
+    // Look again: whoever had the turn before us may have broken it. By fresh names: one that is still believed in would show
+    // the broken claim, under a name that is its successor's by now.
+    place.forget_names().map_err(|e| Error::io(place.lock_path(), "look at the directory", e))?;
     match place.look()? {
         Seen::Lock(again) if again.is_same(seen) => {}
         _ if !place.keeps(Step::LookAgain) => {}

@@ -283,6 +283,12 @@ impl Place {
         }
     }
 
+    /// Makes an NFS client forget the names in the lock's directory, as fresh attributes of that do: it may believe in what was
+    /// there before.
+    fn forget_names(&self) -> io::Result<()> {
+        if self.keeps(Step::FreshNames) { self.env.stat(self.path.dir()).map(drop) } else { Ok(()) }
+    }
+
     /// Judges a lock by the earliest that the server's clock may say.
     pub(crate) fn judge(&self, seen: &SeenLock, server_now: ServerTime) -> Verdict {
         if self.holder_is_dead(seen) { Verdict::Dead } else { self.judge_living(seen, server_now) }

@@ -249,6 +249,19 @@ fn a_release_whose_reply_was_lost_counts() {
 }
 
 #[test]
+fn a_dir_release_that_is_told_too_soon_that_nothing_is_there_looks_again() {
+    for held in [Duration::ZERO, MOMENT] {
+        let arena = Arena::new();
+        let guard = arena.lock(Protocol::Dir).acquire().unwrap();
+        arena.env.sleep(held);
+        // A client that believes in an old name does not even ask.
+        arena.env.once(Call::Unlink, When::Before, |_, _| Fate::Fail(io::ErrorKind::NotFound));
+        guard.release().unwrap();
+        assert_eq!(arena.names(), [""; 0], "{held:?}");
+    }
+}
+
+#[test]
 fn a_lock_that_was_told_of_only_now_is_not_asked_for_again() {
     for protocol in BOTH {
         let arena = Arena::new();
