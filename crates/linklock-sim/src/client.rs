@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::cache::Known;
 use crate::claim::Fingerprint;
-use crate::env::{Attr, Env, FileId, Liveness, Reach, Step, Watcher};
+use crate::env::{Attr, Env, FileId, Liveness, Reach, Stamps, Step, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 use crate::server::{Answer, Handle, Request};
 use crate::wait::Cancel;
@@ -162,8 +162,8 @@ impl Env for SimEnv {
         self.sim.with(crate::world::World::next_random)
     }
 
-    fn serial(&self) -> u32 {
-        self.sim.with(|world| world.next_serial())
+    fn unique(&self) -> u64 {
+        self.sim.with(|world| world.next_serial()).into()
     }
 
     fn host_name(&self) -> String {
@@ -200,14 +200,18 @@ impl Env for SimEnv {
         content: &[u8],
         mode: u32,
         expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Attr> {
         let verifier = self.sim.with(|world| world.next_serial()).into();
         let made = self.make(path, |dir, name| Request::Create { dir, name, mode, verifier });
         let made = self.tell(&format!("create {}", Self::show(path)), made)?;
         let (file, attr) = made.file.ok_or(error(ErrorKind::NotFound))?;
         let mtime = expiry(&attr);
         self.call(&Request::Write { file, content: content.to_vec() })?;
-        mtime.map_or(Ok(()), |_| self.call(&Request::SetMtime { file, mtime }).map(drop))
+        if mtime.is_none() {
+            return Ok(attr);
+        }
+        let set = self.call(&Request::SetMtime { file, mtime })?;
+        set.file.map(|(_, attr)| attr).ok_or(error(ErrorKind::NotFound))
     }
 
     fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr> {
@@ -297,6 +301,10 @@ impl Env for SimEnv {
 
     fn removes_by_name_alone(&self, _: &Path) -> bool {
         self.sim.with(|world| world.config.one_remove)
+    }
+
+    fn stamps(&self, _: &Path) -> Stamps {
+        Stamps::Server
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

@@ -94,7 +94,8 @@ pub(crate) fn place(env: &SimEnv, config: &Config) -> Option<Place> {
         command: None,
         fence: config.fence,
         queue: config.queue,
-        times_unreliable: Arc::default(),
+        unchanged: Arc::default(),
+        guard_unchanged: Arc::default(),
     })
 }
 

@@ -19,11 +19,9 @@ pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
     let mut contender = Contender {
         stake: place.protocol.steps().stage(place)?,
         waiter: Waiter::new(place, wait),
-        attempts: 0,
         late: 0,
         in_vain: 0,
         asked: None,
-        unchanged: None,
     };
     let acquired = contender.contend();
     match acquired {
@@ -57,15 +55,21 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
                 continue;
             }
             Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what.clone())),
-            Seen::Lock(lock) if place.judge(lock, server_now) != Verdict::Live && lock.claim.is_some() => {
-                if waiter.must_look_again() {
-                    continue;
-                }
-                return Ok(());
-            }
             Seen::Lock(lock) => lock,
         };
-        let over_in = (lock.expiry(place.lifetime) + place.grace).since(server_now);
+        let (verdict, over_in) = match waiter.watch(lock) {
+            Some((verdict, over_in)) => (verdict, over_in),
+            None => {
+                let expired_at = lock.expiry(place.lifetime) + place.grace;
+                (place.judge(lock, server_now), expired_at.since(server_now))
+            }
+        };
+        if verdict != Verdict::Live && lock.claim.is_some() {
+            if waiter.must_look_again() {
+                continue;
+            }
+            return Ok(());
+        }
         if waiter.pause(Some(lock), Some(place.env.now() + over_in))?.is_break() {
             return Err(Error::timeout(place.lock_path(), waiter.waited(), lock.holder()));
         }
@@ -81,15 +85,12 @@ const IN_VAIN_MOST: u32 = 32;
 struct Contender<'a> {
     stake: Stake,
     waiter: Waiter<'a>,
-    attempts: u32,
     /// How often the contender went on although its time was up.
     late: u32,
     /// How many attempts in a row failed although the lock was then seen free.
     in_vain: u32,
     /// The lock that had no second link, and for which an attempt asked the server whether it is there at all.
     asked: Option<(FileId, ServerTime)>,
-    /// What was seen first, and when: for file systems whose times mean nothing.
-    unchanged: Option<(SeenLock, LocalTime)>,
 }
 
 impl Contender<'_> {
@@ -100,7 +101,6 @@ impl Contender<'_> {
             self.wait_in_queue()?;
         }
         loop {
-            self.attempts += 1;
             match self.attempt()? {
                 Attempt::Won => return Ok(()),
                 // Somebody cleans up, or we were paused for longer than the lifetime: begin anew, with a new name.
@@ -110,9 +110,6 @@ impl Contender<'_> {
                     self.stake = steps.stage(place)?;
                 }
                 Attempt::Lost => {
-                    if self.attempts == 1 {
-                        self.learn_of_times();
-                    }
                     if place.queue && !self.waiter.is_single_try() {
                         self.wait_in_queue()?;
                     }
@@ -131,7 +128,7 @@ impl Contender<'_> {
         loop {
             // Another path than before is to wake us, whatever comes next.
             self.waiter.disarm();
-            let Some(ticket) = &self.waiter.ticket else { return Ok(()) };
+            let Some(ticket) = &mut self.waiter.ticket else { return Ok(()) };
             let Some(ahead) = ticket.ahead(place, &self.stake.anchor)? else { return Ok(()) };
             // Before the last look at it, so that no change falls in between.
             self.waiter.arm(&ahead.ticket, ahead.pid);
@@ -203,7 +200,7 @@ impl Contender<'_> {
                 }
             }
             // Without a claim the server's clock cannot be asked; an attempt makes another.
-            let Some(verdict) = self.judge(&lock)? else { return self.give_up_if_late(lock.holder()) };
+            let Some((verdict, over)) = self.judge(&lock)? else { return self.give_up_if_late(lock.holder()) };
             if verdict != Verdict::Live {
                 if self.waiter.must_look_again() {
                     continue;
@@ -218,8 +215,7 @@ impl Contender<'_> {
                     Break::Busy => {}
                 }
             }
-            let over = (verdict == Verdict::Live)
-                .then(|| self.stake.anchor.surely_past(lock.expiry(place.lifetime) + place.grace));
+            let over = (verdict == Verdict::Live).then_some(over);
             if self.waiter.pause(Some(&lock), over)?.is_break() {
                 return Err(Error::timeout(place.lock_path(), self.waiter.waited(), lock.holder()));
             }
@@ -241,19 +237,24 @@ impl Contender<'_> {
         self.give_up_if_late(None)
     }
 
-    /// `None` if our claim was cleaned away.
-    fn judge(&mut self, lock: &SeenLock) -> Result<Option<Verdict>, Error> {
+    /// What is to be thought of the lock that was just seen, and when it may have expired; `None` if our claim was cleaned away.
+    fn judge(&mut self, lock: &SeenLock) -> Result<Option<(Verdict, LocalTime)>, Error> {
         let place = self.waiter.place;
         let env = place.env.as_ref();
-        if place.times_unreliable.load(std::sync::atomic::Ordering::Relaxed) {
-            return Ok(Some(self.judge_without_clock(lock)));
+        if let Some((verdict, left)) = self.waiter.watch(lock) {
+            return Ok(Some((verdict, env.now() + left)));
         }
-        let server_now = self.stake.anchor.earliest(env.now());
+        // By what the clock said when we looked. A lock that had expired then cannot be refreshed any more, however long we are
+        // held up before we act on it; of one that has expired since, its holder may have moved the expiry on.
+        let looked = self.waiter.looked;
+        let looked = || if env.leaves_out(Step::JudgeByLook) { env.now() } else { looked };
+        let expired_at = lock.expiry(place.lifetime) + place.grace;
+        let server_then = self.stake.anchor.earliest(looked());
         // The look that found it has just seen its holder alive, and its end would wake us.
         let lives = self.waiter.pid.is_some();
-        let verdict = if lives { place.judge_living(lock, server_now) } else { place.judge(lock, server_now) };
+        let verdict = if lives { place.judge_living(lock, server_then) } else { place.judge(lock, server_then) };
         if verdict != Verdict::Over || env.leaves_out(Step::AskClock) {
-            return Ok(Some(verdict));
+            return Ok(Some((verdict, self.stake.anchor.surely_past(expired_at))));
         }
         // What we know of the server's clock may be old by now: ask it before we act on it.
         match place.ask_clock(&place.protocol.steps().staged_file(place, &self.stake.claim)) {
@@ -261,25 +262,8 @@ impl Contender<'_> {
             Err(e) if is_gone(&e) => return Ok(None),
             Err(e) => return Err(Error::io(place.lock_path(), "ask for the server's time", e)),
         }
-        Ok(Some(place.judge(lock, self.stake.anchor.earliest(env.now()))))
-    }
-
-    /// The rule that needs no clock but our own: one and the same claim, unchanged for lifetime and grace.
-    fn judge_without_clock(&mut self, lock: &SeenLock) -> Verdict {
-        let place = self.waiter.place;
-        let now = place.env.now();
-        // A refresh changes at least the ctime.
-        let same = self.unchanged.as_ref().filter(|(seen, _)| seen.is_same(lock) && seen.attr.ctime == lock.attr.ctime);
-        let Some((_, since)) = same else {
-            self.unchanged = Some((lock.clone(), now));
-            return Verdict::Live;
-        };
-        let over = now.since(*since) > place.lifetime + place.grace;
-        match place.judge(lock, lock.attr.mtime) {
-            Verdict::Dead => Verdict::Dead,
-            _ if over => Verdict::Over,
-            _ => Verdict::Live,
-        }
+        let verdict = place.judge(lock, self.stake.anchor.earliest(looked()));
+        Ok(Some((verdict, self.stake.anchor.surely_past(expired_at))))
     }
 
     fn break_lock(&self, lock: &SeenLock, verdict: Verdict) -> Result<Break, Error> {
@@ -295,13 +279,6 @@ impl Contender<'_> {
             place.sweep();
         }
         Ok(broken)
-    }
-
-    fn learn_of_times(&self) {
-        let place = self.waiter.place;
-        if let Ok(attr) = place.env.stat(&place.protocol.steps().staged_file(place, &self.stake.claim)) {
-            place.note_times(&self.stake, &attr);
-        }
     }
 
     /// Ends the wait if its time is up and going on did not help.
@@ -326,6 +303,12 @@ struct Waiter<'a> {
     /// The lock that was seen when the wake-ups were armed, and whether it was seen again since, with its holder alive.
     armed: Option<(FileId, Option<Token>)>,
     is_armed: bool,
+    /// A moment before the last look.
+    looked: LocalTime,
+    /// Whether times can be compared here; not asked before a lock is in the way.
+    clock_is_known: Option<bool>,
+    /// For how much longer the lock must be seen unchanged, where they cannot.
+    must_watch: Option<Duration>,
     /// What was seen last, and whether it is only known to be still there.
     last: Option<SeenLock>,
     is_remembered: bool,
@@ -352,6 +335,9 @@ impl<'a> Waiter<'a> {
             pid: None,
             armed: None,
             is_armed: false,
+            looked: started,
+            clock_is_known: None,
+            must_watch: None,
             last: None,
             is_remembered: false,
             told: None,
@@ -400,6 +386,7 @@ impl<'a> Waiter<'a> {
             if !is_armed {
                 watcher.arm(self.place.lock_path(), self.pid);
             }
+            self.looked = self.place.env.now();
             let remembered = self.last.take().filter(|last| self.place.is_still_there(last));
             self.is_remembered = remembered.is_some();
             let seen = remembered.map_or_else(|| self.place.look(), |last| Ok(Seen::Lock(last)))?;
@@ -419,6 +406,26 @@ impl<'a> Waiter<'a> {
             }
             (self.pid, self.armed) = (pid, armed);
         }
+    }
+
+    /// Where no clock can be compared: what is to be thought of the lock that was just seen, and how much longer it must be seen
+    /// unchanged.
+    fn watch(&mut self, lock: &SeenLock) -> Option<(Verdict, Duration)> {
+        let place = self.place;
+        if *self.clock_is_known.get_or_insert_with(|| place.clock_is_known()) {
+            return None;
+        }
+        let left = place.unchanged.time_left(place, lock, self.looked);
+        if self.must_watch.replace(left).is_none() {
+            tracing::info!(lock = %place.lock_path().display(), left_ms = left.as_millis() as u64,
+                "clocks cannot be compared on this file system: the lock has expired once it was seen unchanged for its lifetime and the grace");
+        }
+        let verdict = match place.holder_is_dead(lock) {
+            true => Verdict::Dead,
+            false if left.is_zero() => Verdict::Over,
+            false => Verdict::Live,
+        };
+        Some((verdict, left))
     }
 
     /// Makes the next look a whole one, if the last was not. To be asked before anything is done about a lock.
@@ -461,7 +468,7 @@ impl<'a> Waiter<'a> {
 
     fn tell(&mut self, holder: Option<&Holder>) {
         if let Some(report) = &self.wait.report {
-            report(&Waiting { holder, waited: self.waited() });
+            report(&Waiting { holder, waited: self.waited(), must_watch: self.must_watch });
         }
         if let Some(holder) = holder.filter(|h| self.told.as_ref() != Some(&h.token)) {
             tracing::info!(lock = %self.place.lock_path().display(), %holder, claim = %holder.token, "waiting");

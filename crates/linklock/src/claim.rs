@@ -1,22 +1,26 @@
 //! Identity: the names that a claim makes, how they are parsed, and the fingerprint of a process in a nonce.
 //!
-//! A claim is named `LOCKPATH|HOST|PID|NONCE`, as flufl.lock names it. The nonce is a decimal number below 2^63. Ours is
-//! written with twenty digits, so it starts with a `0`, which no nonce of flufl.lock does: whose it is can be told, and a
-//! peer's random number is never taken for a fingerprint. Its bits, from the top: 24 of a hash of the machine's boot and
-//! the process's namespaces, 16 of a hash of the process's start time, 23 of a counter with a random start.
+//! A claim is named `LOCKPATH|HOST|PID|NONCE`, as flufl.lock names it. flufl.lock's nonce is a decimal number below 2^63, of
+//! 19 digits at most, which it never reads again. Ours has 32 hexadecimal digits, so a peer's random number is never taken for
+//! a fingerprint. Its bits, from the top: 32 of a hash of the machine's boot and the process's namespaces (0: no process is
+//! known), 22 of a hash of the process's start time, 10 of the lock's lifetime, 64 that no other claim has.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::env::{Env, os};
 use crate::error::Error;
+use crate::lease::RoundLifetime;
 
-const COUNTER_BITS: u32 = 23;
-const START_BITS: u32 = 16;
-const BOOT_BITS: u32 = 24;
-const NONCE_DIGITS: usize = 20;
+const UNIQUE_BITS: u32 = 64;
+const START_BITS: u32 = 22;
+const BOOT_BITS: u32 = 32;
+const NONCE_DIGITS: usize = 32;
 const PID_DIGITS_MOST: usize = 10;
+/// The digits of the time that stands before a claim's name in that of its ticket: as many as 64 bits have.
+pub(crate) const TICKET_DIGITS: usize = 20;
 const GUARD: &str = "break";
 const FENCE: &str = "fence";
 const QUEUE: &str = "queue";
@@ -28,31 +32,32 @@ const NAME_MOST: usize = 255;
 pub(crate) struct Fingerprint {
     /// Of the machine's boot and of the namespaces in which pid and start time mean something. Never 0.
     boot: u32,
-    start: u16,
+    start: u32,
 }
 
 impl Fingerprint {
     /// From whatever identifies the boot with its namespaces, and the process's start.
     pub(crate) fn new(boot: &[u8], start: u64) -> Self {
         let boot = fnv1a(boot);
-        let folded = (boot ^ (boot >> BOOT_BITS) ^ (boot >> (2 * BOOT_BITS))) as u32 & ((1 << BOOT_BITS) - 1);
+        let folded = (boot ^ (boot >> BOOT_BITS)) as u32;
         Self { boot: folded.max(1), start: 0 }.with_start(start)
     }
 
     /// That of another process in the same boot and namespaces.
     pub(crate) fn with_start(self, start: u64) -> Self {
         let start = fnv1a(&start.to_le_bytes());
-        Self { boot: self.boot, start: (start ^ (start >> 16) ^ (start >> 32) ^ (start >> 48)) as u16 }
+        let folded = (start ^ (start >> START_BITS) ^ (start >> (2 * START_BITS))) as u32;
+        Self { boot: self.boot, start: folded & ((1 << START_BITS) - 1) }
     }
 
-    /// In 40 bits; never 0.
+    /// In 54 bits; never 0.
     pub(crate) fn to_bits(self) -> u64 {
         u64::from(self.boot) << START_BITS | u64::from(self.start)
     }
 
     pub(crate) fn from_bits(bits: u64) -> Option<Self> {
-        let boot = (bits >> START_BITS) as u32 & ((1 << BOOT_BITS) - 1);
-        (boot != 0).then_some(Self { boot, start: bits as u16 })
+        let boot = (bits >> START_BITS) as u32;
+        (boot != 0).then_some(Self { boot, start: bits as u32 & ((1 << START_BITS) - 1) })
     }
 
     /// Whether both were taken in the same boot and namespaces: only then do pids and start times compare.
@@ -106,6 +111,8 @@ pub(crate) struct Claim {
     pub(crate) pid: u32,
     /// `None`: made by a peer that writes none, or for no process in particular.
     pub(crate) fingerprint: Option<Fingerprint>,
+    /// How long the lock lasts without a refresh, rounded up; `None`: made by a peer that does not say.
+    pub(crate) lifetime: Option<Duration>,
 }
 
 /// A lock path, made absolute, and the names that may stand beside it.
@@ -172,10 +179,21 @@ impl LockPath {
         name
     }
 
-    /// Whether a breaker of `claim` could make the guard's claim, with as long a host and pid: a lock that can be taken
-    /// and not be broken would be no good.
-    pub(crate) fn leaves_room_for_guard(&self, claim: &Claim) -> bool {
-        claim.token.0.len() + self.separator.len_utf8() + GUARD.len() <= NAME_MOST
+    /// Checks that every name fits that a contender of this host may have to make: that of its claim, of the guard's and,
+    /// in a queue, of its ticket. A lock that can be taken and not be broken or waited for would be no good.
+    pub(crate) fn check_room(&self, host: &str, queue: bool) -> Result<(), Error> {
+        let s = self.separator.len_utf8();
+        let claim = self.name.len() + 3 * s + host.len() + PID_DIGITS_MOST + NONCE_DIGITS;
+        let longest = claim + if queue { TICKET_DIGITS } else { s + GUARD.len() };
+        if longest <= NAME_MOST {
+            return Ok(());
+        }
+        let most = self.name.len().saturating_sub(longest - NAME_MOST);
+        Err(Error::invalid(format!(
+            "lock path {}: its name has {} bytes; with the host name {host:?} it may have {most}, so that the names beside it fit into {NAME_MOST}",
+            self.path.display(),
+            self.name.len()
+        )))
     }
 
     pub(crate) fn as_path(&self) -> &Path {
@@ -209,25 +227,35 @@ impl LockPath {
         c == '\n' || c == self.separator || os::NOT_IN_NAMES.contains(&c)
     }
 
-    /// A claim by `host` for `pid`, under a name that was never used before: the serial number tells apart up to eight
-    /// million claims of one process, pid and start time tell processes apart, and the serial's random start those that
-    /// claim for the same third process.
-    pub(crate) fn new_claim(&self, env: &dyn Env, host: &str, pid: u32, fingerprint: Option<Fingerprint>) -> Claim {
+    /// A claim by `host` for `pid`, under a name that was never used before. Its 64 unique bits count on from a random start of
+    /// this process. So two processes that claim for the same third one use a name twice only if their ranges overlap: n of
+    /// them that make k claims each, with a probability of about n² k / 2^64.
+    pub(crate) fn new_claim(
+        &self,
+        env: &dyn Env,
+        host: &str,
+        pid: u32,
+        fingerprint: Option<Fingerprint>,
+        lifetime: Duration,
+    ) -> Claim {
+        let lifetime = RoundLifetime::up(lifetime);
+        let process = u128::from(fingerprint.map_or(0, Fingerprint::to_bits));
         let nonce =
-            fingerprint.map_or(0, Fingerprint::to_bits) << COUNTER_BITS | u64::from(env.serial() % (1 << COUNTER_BITS));
+            (process << RoundLifetime::BITS | u128::from(lifetime.to_bits())) << UNIQUE_BITS | u128::from(env.unique());
         let s = self.separator;
         let room = self.name.len() + 3 * s.len_utf8() + host.len() + PID_DIGITS_MOST + NONCE_DIGITS;
         let mut name = OsString::with_capacity(room);
         name.push(&self.name);
         // To write to a string does not fail.
-        let _ = write!(name, "{s}{host}{s}{pid}{s}{nonce:0NONCE_DIGITS$}");
-        Claim { token: Token(name), host: host.into(), pid, fingerprint }
+        let _ = write!(name, "{s}{host}{s}{pid}{s}{nonce:0NONCE_DIGITS$x}");
+        Claim { token: Token(name), host: host.into(), pid, fingerprint, lifetime: Some(lifetime.get()) }
     }
 
     /// The claim that is named by a file's name, or by the last component of a path; `None` if it is no claim of this
     /// lock path. The directory is not compared: it may be mounted elsewhere on another machine, and that may run Windows.
     pub(crate) fn parse(&self, name: &[u8]) -> Option<Claim> {
-        let last = |separators: &[u8]| name.trim_ascii().rsplit(|b| separators.contains(b)).next();
+        // A peer may end its content with a line's end. A lock's name may begin with a blank.
+        let last = |separators: &[u8]| name.trim_ascii_end().rsplit(|b| separators.contains(b)).next();
         // Elsewhere than on Windows, a name may hold a backslash.
         let here: &[u8] = if cfg!(windows) { b"/\\" } else { b"/" };
         last(here).and_then(|name| self.parse_name(name)).or_else(|| self.parse_name(last(b"/\\")?))
@@ -248,15 +276,26 @@ impl LockPath {
         if !os::is_same_name(rest, bytes_of(self.name.as_ref())) {
             return None;
         }
-        if host.is_empty() || !all_digits(pid) || !all_digits(nonce) {
+        if host.is_empty() || !all_digits(pid) {
             return None;
         }
         let pid = pid.parse().ok()?;
-        let number = nonce.parse::<u64>().ok().filter(|n| *n < 1 << 63)?;
-        let ours = nonce.len() == NONCE_DIGITS;
-        let fingerprint = if ours { Fingerprint::from_bits(number >> COUNTER_BITS) } else { None };
-        Some(Claim { token: Token(os::name_from_bytes(name)?), host: host.into(), pid, fingerprint })
+        let (fingerprint, lifetime) = parse_nonce(nonce)?;
+        Some(Claim { token: Token(os::name_from_bytes(name)?), host: host.into(), pid, fingerprint, lifetime })
     }
+}
+
+/// What a nonce says of the process and the lifetime, which a peer's does not; `None` if it is none.
+fn parse_nonce(nonce: &str) -> Option<(Option<Fingerprint>, Option<Duration>)> {
+    if nonce.len() != NONCE_DIGITS {
+        return (all_digits(nonce) && nonce.parse::<u64>().ok()? < 1 << 63).then_some((None, None));
+    }
+    if !nonce.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        return None;
+    }
+    let bits = u128::from_str_radix(nonce, 16).ok()? >> UNIQUE_BITS;
+    let lifetime = RoundLifetime::from_bits(bits as u16).get();
+    Some((Fingerprint::from_bits((bits >> RoundLifetime::BITS) as u64), Some(lifetime)))
 }
 
 fn all_digits(text: &str) -> bool {
@@ -283,25 +322,29 @@ mod tests {
         LockPath::new(Path::new("/var/lock/job"), '^').unwrap()
     }
 
+    const LIFETIME: Duration = Duration::from_secs(15);
+
     #[test]
     fn a_claims_name_tells_host_pid_and_fingerprint() {
         let print = Fingerprint::new(b"boot", 77);
-        let claim = lock().new_claim(&OsEnv, "host.example", 4711, Some(print));
+        let claim = lock().new_claim(&OsEnv, "host.example", 4711, Some(print), LIFETIME);
         let parsed = lock().parse(os::bytes_of(claim.token.as_os_str())).unwrap();
         assert_eq!(parsed, claim);
         assert_eq!(parsed.fingerprint, Some(print));
+        let lifetime = parsed.lifetime.unwrap();
+        assert!(lifetime >= LIFETIME && lifetime <= LIFETIME * 17 / 16, "{lifetime:?}");
     }
 
     #[test]
     fn a_claim_for_no_process_has_no_fingerprint() {
-        let claim = lock().new_claim(&OsEnv, "h", 1, None);
+        let claim = lock().new_claim(&OsEnv, "h", 1, None, LIFETIME);
         assert_eq!(lock().parse(os::bytes_of(claim.token.as_os_str())).unwrap().fingerprint, None);
     }
 
     #[test]
     fn a_flufl_claim_is_read_wherever_its_directory_is_mounted() {
         let claim = lock().parse(b"/mnt/elsewhere/job^h.example^12^9223372036854775807\n").unwrap();
-        assert_eq!((claim.host.as_str(), claim.pid, claim.fingerprint), ("h.example", 12, None));
+        assert_eq!((claim.host.as_str(), claim.pid, claim.fingerprint, claim.lifetime), ("h.example", 12, None, None));
         assert_eq!(claim.token, Token::new("job^h.example^12^9223372036854775807"));
     }
 
@@ -318,7 +361,7 @@ mod tests {
     #[test]
     fn a_name_may_hold_a_backslash() {
         let lock = LockPath::new(Path::new(r"/var/lock/a\job"), '^').unwrap();
-        let claim = lock.new_claim(&OsEnv, "h", 1, None);
+        let claim = lock.new_claim(&OsEnv, "h", 1, None, LIFETIME);
         assert_eq!(lock.parse(os::bytes_of(claim.token.as_os_str())), Some(claim));
         assert_eq!(lock.parse(b"/var/lock/job^h^12^3"), None);
     }
@@ -339,7 +382,7 @@ mod tests {
 
     #[test]
     fn what_is_no_claim_of_this_path_is_refused() {
-        let refused: [&[u8]; 12] = [
+        let refused: [&[u8]; 16] = [
             b"",
             b"job",
             b"/var/lock/job",
@@ -350,6 +393,10 @@ mod tests {
             b"job^h^x^2",
             b"job^h^1^+2",
             b"job^h^1^9223372036854775808",
+            b"job^h^1^",
+            b"job^h^1^abc",
+            b"job^h^1^0123456789ABCDEF0123456789abcdef",
+            b"job^h^1^+123456789abcdef0123456789abcdef",
             b"job^h^4294967296^1",
             b"job^h^1^2/x",
         ];
@@ -375,11 +422,35 @@ mod tests {
         }
     }
 
+    /// The bug: the path in the content was trimmed at both ends, and so was the token. The consequence: a lock whose name
+    /// begins with a blank could not be released by its own token.
+    #[test]
+    fn a_name_may_begin_with_a_blank() {
+        let lock = LockPath::new(Path::new("/var/lock/ job"), '^').unwrap();
+        let claim = lock.new_claim(&OsEnv, "h", 1, None, LIFETIME);
+        assert_eq!(lock.parse(os::bytes_of(claim.token.as_os_str())), Some(claim));
+    }
+
+    #[test]
+    fn a_name_that_leaves_no_room_for_what_a_contender_must_make_is_refused_and_no_other() {
+        let host = "h".repeat(64);
+        let check = |len: usize, queue| {
+            let path = Path::new("/var/lock").join("n".repeat(len));
+            LockPath::new(&path, '^').unwrap().check_room(&host, queue)
+        };
+        for (queue, most) in [(false, 140), (true, 126)] {
+            assert!(check(most, queue).is_ok());
+            let refused = check(most + 1, queue).unwrap_err().to_string();
+            assert!(refused.contains(&format!("it may have {most},")), "{refused}");
+        }
+        assert!(check(250, false).is_err());
+    }
+
     #[test]
     fn names_do_not_repeat() {
         let mut seen = std::collections::HashSet::new();
         for _ in 0..10_000 {
-            assert!(seen.insert(lock().new_claim(&OsEnv, "h", 1, None).token));
+            assert!(seen.insert(lock().new_claim(&OsEnv, "h", 1, None, LIFETIME).token));
         }
     }
 }

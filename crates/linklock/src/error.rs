@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::inspect::Holder;
+use crate::protocol::TimesNotKept;
 
 /// Why a lock could not be had, kept or given back.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,11 @@ enum Repr {
     NoHardLinks { path: Shown, source: io::Error },
     #[error("{path}: the lock of {} is over, but this user may not remove it: {source}; its owner or root must", name(holder.as_ref()))]
     CannotBreak { path: Shown, holder: Option<Holder>, source: io::Error },
+    #[error(
+        "{path}: on this file system the clocks of two machines cannot be compared, so it is not known whether the lock of {} has expired; adopt it on its own machine, wait for it (acquire, run), or break it by its token",
+        name(holder.as_ref())
+    )]
+    ClockNotKnown { path: Shown, holder: Option<Holder> },
     #[error("{0}")]
     Invalid(String),
     #[error("{path}: cannot {action}: {source}{}", hint(source))]
@@ -126,11 +132,12 @@ impl Error {
             Repr::Lost { .. } => ErrorKind::Lost,
             Repr::NotHeld { .. } => ErrorKind::NotHeld,
             Repr::NotALock { .. } => ErrorKind::NotALock,
-            Repr::NoHardLinks { .. } => ErrorKind::Unsupported,
+            Repr::NoHardLinks { .. } | Repr::ClockNotKnown { .. } => ErrorKind::Unsupported,
             Repr::CannotBreak { .. } => ErrorKind::CannotBreak,
             Repr::Invalid(_) => ErrorKind::Invalid,
             Repr::Io { source, action, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,
+                _ if source.get_ref().is_some_and(|e| e.is::<TimesNotKept>()) => ErrorKind::Unsupported,
                 _ if *action == CREATE => ErrorKind::CannotCreate,
                 _ => ErrorKind::Io,
             },
@@ -156,6 +163,7 @@ impl Error {
             | Repr::NotHeld { path, .. }
             | Repr::NotALock { path, .. }
             | Repr::NoHardLinks { path, .. }
+            | Repr::ClockNotKnown { path, .. }
             | Repr::CannotBreak { path, .. }
             | Repr::Io { path, .. } => Some(&path.0),
             Repr::Invalid(_) => None,
@@ -168,6 +176,7 @@ impl Error {
             Repr::Timeout { holder, .. }
             | Repr::Cancelled { holder, .. }
             | Repr::NotHeld { holder, .. }
+            | Repr::ClockNotKnown { holder, .. }
             | Repr::CannotBreak { holder, .. } => holder.as_ref(),
             _ => None,
         }
@@ -199,6 +208,10 @@ impl Error {
 
     pub(crate) fn no_hard_links(path: &Path, source: io::Error) -> Self {
         Self::new(Repr::NoHardLinks { path: Shown(path.into()), source })
+    }
+
+    pub(crate) fn clock_not_known(path: &Path, holder: Option<Holder>) -> Self {
+        Self::new(Repr::ClockNotKnown { path: Shown(path.into()), holder })
     }
 
     pub(crate) fn cannot_break(path: &Path, holder: Option<Holder>, source: io::Error) -> Self {

@@ -172,6 +172,8 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
     let verdict = place.judge(lock, now);
     let expiry = lock.expiry(place.lifetime);
     let remaining = expiry.since(now);
+    // Without a clock to compare with, a contender has to watch it first.
+    let available = verdict == Verdict::Dead || (verdict == Verdict::Over && place.clock_is_known());
     Status {
         state: match verdict {
             Verdict::Dead => State::Dead,
@@ -183,7 +185,7 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
         expires_at: Some(expiry.to_system_time()),
         remaining: (!remaining.is_zero()).then_some(remaining),
         refreshed_at: Some(lock.attr.ctime.to_system_time()),
-        available: verdict != Verdict::Live && lock.claim.is_some(),
+        available: available && lock.claim.is_some(),
         what: None,
     }
 }

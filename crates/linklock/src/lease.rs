@@ -15,6 +15,43 @@ pub(crate) const LIFETIME_MOST: Duration = Duration::from_secs(10 * 365 * 24 * 3
 /// The part of its lifetime that a holder can spare.
 const SPARE: u32 = 8;
 
+/// A lifetime as the name of a claim has room for it: rounded up by a sixteenth at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RoundLifetime(u16);
+
+impl RoundLifetime {
+    /// How many bits it takes.
+    pub(crate) const BITS: u32 = 10;
+    const FRACTION_BITS: u32 = 4;
+    /// Of [`LIFETIME_MOST`].
+    const EXPONENT_MOST: u16 = 34;
+
+    /// Never shorter than `lifetime`, for who counts it must not end before its holder does.
+    pub(crate) fn up(lifetime: Duration) -> Self {
+        let one = 1 << Self::FRACTION_BITS;
+        let ms = lifetime.min(LIFETIME_MOST).as_nanos().div_ceil(1_000_000).max(one) as u64;
+        let exponent = ms.ilog2() - Self::FRACTION_BITS;
+        // From 16 to 32; 32 carries over into the exponent.
+        let significand = ms.div_ceil(1 << exponent);
+        Self(((u64::from(exponent) << Self::FRACTION_BITS) + significand - one as u64) as u16)
+    }
+
+    pub(crate) fn to_bits(self) -> u16 {
+        self.0
+    }
+
+    /// From what anybody may have written.
+    pub(crate) fn from_bits(bits: u16) -> Self {
+        Self(bits & ((1 << Self::BITS) - 1))
+    }
+
+    pub(crate) fn get(self) -> Duration {
+        let exponent = (self.0 >> Self::FRACTION_BITS).min(Self::EXPONENT_MOST);
+        let significand = u64::from(self.0 & ((1 << Self::FRACTION_BITS) - 1)) + (1 << Self::FRACTION_BITS);
+        Duration::from_millis(significand << exponent)
+    }
+}
+
 /// A moment on this machine's clock that is never set and keeps counting in suspend (CLOCK_BOOTTIME on Linux).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LocalTime(u64);
@@ -113,6 +150,13 @@ impl Add<Duration> for ServerTime {
     }
 }
 
+impl Sub<Duration> for ServerTime {
+    type Output = Self;
+    fn sub(self, time: Duration) -> Self {
+        Self(self.0 - i128::from(saturating_nanos(time)))
+    }
+}
+
 impl From<SystemTime> for ServerTime {
     fn from(time: SystemTime) -> Self {
         match time.duration_since(SystemTime::UNIX_EPOCH) {
@@ -150,9 +194,15 @@ impl Anchor {
         self.after.since(self.before)
     }
 
-    /// The earliest that the server's clock can say at `now`.
+    /// The earliest that the server's clock can say at `now`, which may lie before the change as well.
     pub(crate) fn earliest(&self, now: LocalTime) -> ServerTime {
-        self.ctime + now.since(self.after)
+        self.ctime + now.since(self.after) - self.after.since(now)
+    }
+
+    /// Whether the change was not carried out, whatever was answered: a file's ctime is what an older change has made it, and
+    /// more than a tick of the clock lies between the two.
+    pub(crate) fn is_no_change(&self, older: &Self) -> bool {
+        self.ctime == older.ctime && self.before.since(older.after) > self.ctime.rounding()
     }
 
     /// The latest that the server's clock can say at `now`.
@@ -219,6 +269,33 @@ mod tests {
         let now = LocalTime::from_nanos(16_000 * MS);
         assert_eq!(anchor().earliest(now), ServerTime::from_parts(1001, 500_000_000));
         assert_eq!(anchor().latest(now), ServerTime::from_parts(1006, 516_000_000));
+    }
+
+    #[test]
+    fn before_the_change_the_servers_clock_said_less() {
+        // 2 s before the reply was there.
+        let earlier = LocalTime::from_nanos(13_000 * MS);
+        assert_eq!(anchor().earliest(earlier), ServerTime::from_parts(998, 500_000_000));
+    }
+
+    #[test]
+    fn a_rounded_lifetime_is_never_shorter_and_a_sixteenth_longer_at_most() {
+        let mut lifetime = Duration::from_millis(10);
+        while lifetime <= LIFETIME_MOST {
+            for lifetime in [lifetime, lifetime + Duration::from_nanos(1), lifetime - Duration::from_nanos(1)] {
+                let round = RoundLifetime::up(lifetime);
+                assert!(u32::from(round.to_bits()) < 1 << RoundLifetime::BITS);
+                assert_eq!(RoundLifetime::from_bits(round.to_bits()), round);
+                assert!(round.get() >= lifetime, "{lifetime:?}: {:?}", round.get());
+                let most = (lifetime * 17 / 16).max(Duration::from_millis(16)) + Duration::from_millis(1);
+                assert!(round.get() <= most, "{lifetime:?}: {:?}", round.get());
+            }
+            lifetime = lifetime * 21 / 20 + Duration::from_millis(1);
+        }
+        assert!(RoundLifetime::up(LIFETIME_MOST).get() >= LIFETIME_MOST);
+        for bits in 0..=u16::MAX {
+            assert!(RoundLifetime::from_bits(bits).get() < 2 * LIFETIME_MOST, "whatever somebody wrote");
+        }
     }
 
     #[test]

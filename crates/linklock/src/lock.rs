@@ -11,7 +11,7 @@ use crate::env::os::OsEnv;
 use crate::error::{Error, Lost};
 use crate::guard::Guard;
 use crate::inspect::{self, Status};
-use crate::lease::{Anchor, LIFETIME_MOST, Lease};
+use crate::lease::{Anchor, LIFETIME_MOST, Lease, LocalTime};
 use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone};
 use crate::wait::Wait;
 
@@ -120,6 +120,10 @@ impl Lock {
             Err(e) if is_gone(&e) => return Err(Error::lost(self.path(), Lost::Broken)),
             Err(e) => return Err(Error::io(self.path(), "look at the claim", e)),
         };
+        // By another machine's clock it cannot be told how much is left.
+        if !place.clock_is_known() && claim.host != place.host {
+            return Err(Error::clock_not_known(self.path(), lock.holder()));
+        }
         // Not of the held file: each change of that makes a dir lock last longer, and one that is over would come to life.
         let anchor = self.ask_server()?;
         // By the latest that the server's clock can say: what is left is never overrated.
@@ -161,6 +165,7 @@ impl Lock {
         // A change of the lock between our look and our act means that somebody made progress: look again.
         loop {
             let status = self.inspect()?;
+            let looked = self.place.env.now();
             let lock = match self.place.look()? {
                 Seen::Lock(lock) => lock,
                 Seen::NotALock(what) => return Err(Error::not_a_lock(self.path(), what)),
@@ -176,9 +181,11 @@ impl Lock {
                 Which::Claim(token) if lock.claim.as_ref().map(|c| &c.token) != Some(token) => {
                     return Err(Error::not_held(self.path(), token.to_string(), lock.holder()));
                 }
-                Which::Over if self.judge_by_server(&lock)? == Verdict::Live => {
-                    return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder()));
-                }
+                Which::Over => match self.judge_by_server(&lock, looked)? {
+                    Some(Verdict::Live) => return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder())),
+                    None => return Err(Error::clock_not_known(self.path(), lock.holder())),
+                    Some(Verdict::Over | Verdict::Dead) => {}
+                },
                 _ => {}
             }
             match self.place.break_lock(&lock)? {
@@ -204,9 +211,16 @@ impl Lock {
         &self.place
     }
 
-    fn judge_by_server(&self, lock: &crate::protocol::SeenLock) -> Result<Verdict, Error> {
+    /// Judges a lock by what the server's clock said at `looked`, before it was looked at; `None` where that cannot be known.
+    fn judge_by_server(&self, lock: &crate::protocol::SeenLock, looked: LocalTime) -> Result<Option<Verdict>, Error> {
+        if self.place.holder_is_dead(lock) {
+            return Ok(Some(Verdict::Dead));
+        }
+        if !self.place.clock_is_known() {
+            return Ok(None);
+        }
         let anchor = self.ask_server()?;
-        Ok(self.place.judge(lock, anchor.earliest(self.place.env.now())))
+        Ok(Some(self.place.judge(lock, anchor.earliest(looked))))
     }
 
     /// Learns what the server's clock says, which only a change can tell: by a claim that contends for nothing.
@@ -383,6 +397,7 @@ impl Builder {
             // What the system has is no user's mistake: make it fit.
             None => env.host_name().replace(|c| path.is_not_for_hosts(c), "-"),
         };
+        path.check_room(&host, self.queue)?;
         let place = Place {
             env,
             path,
@@ -396,7 +411,8 @@ impl Builder {
             command: self.command,
             fence: self.fence,
             queue: self.queue,
-            times_unreliable: Arc::default(),
+            unchanged: Arc::default(),
+            guard_unchanged: Arc::default(),
         };
         Ok(Lock { place: Arc::new(place), wait: self.timeout, keep_alive: self.keep_alive })
     }

@@ -69,6 +69,10 @@ pub struct Waiting<'a> {
     pub holder: Option<&'a Holder>,
     /// How long the wait has lasted.
     pub waited: Duration,
+    /// For how much longer the lock must be seen unchanged before it counts as expired. `None` where its expiry can be
+    /// compared with the file server's clock. It is not on file systems where clients stamp files by clocks of their own, and
+    /// where linklock does not know.
+    pub must_watch: Option<Duration>,
 }
 
 /// Ends waits from another thread. Clones are one and the same; once cancelled, it stays so.

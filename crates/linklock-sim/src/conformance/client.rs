@@ -44,7 +44,7 @@ impl<'a> Client<'a> {
     }
 
     pub(super) fn create_with(&self, name: &str, content: &[u8], mtime: ServerTime) -> Answer<()> {
-        self.on("create", name, |env, path| env.create(path, content, 0o644, &mut |_| Some(mtime)))
+        self.on("create", name, |env, path| env.create(path, content, 0o644, &mut |_| Some(mtime)).map(drop))
     }
 
     /// The attributes that a new file has before anything is written.
@@ -55,7 +55,7 @@ impl<'a> Client<'a> {
                 first = Some(*attr);
                 Some(ServerTime::from_parts(MTIME, 0))
             };
-            env.create(path, b"content", 0o644, &mut look).map(|()| first)
+            env.create(path, b"content", 0o644, &mut look).map(|_| first)
         })
     }
 

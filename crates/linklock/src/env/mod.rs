@@ -52,6 +52,15 @@ pub(crate) enum Liveness {
     Unknown,
 }
 
+/// Whose clock stamps the files of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stamps {
+    /// The file server's, or this machine's where nobody else changes the file system: one clock for all contenders.
+    Server,
+    /// Not known to be one clock: each client may stamp what it changes by its own.
+    NotKnown,
+}
+
 /// The world as the protocols see it. Every function may block for as long as the file system does.
 ///
 /// No function follows a symbolic link in the last component of a path.
@@ -62,7 +71,7 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn wall_clock(&self) -> ServerTime;
     fn random(&self) -> u64;
     /// The next of a row of numbers with a random start: none comes twice in a process.
-    fn serial(&self) -> u32;
+    fn unique(&self) -> u64;
 
     fn host_name(&self) -> String;
     fn process_id(&self) -> u32;
@@ -78,15 +87,17 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn user(&self) -> Option<String>;
 
     /// Makes a new file with this content. `expiry` is asked for the mtime to give it, if any, and told the attributes right
-    /// after the file came to be: their ctime is the server's now. If anything fails, no file is left.
+    /// after the file came to be: their ctime is the server's now. Gives the attributes that the file has then, as this machine
+    /// knows them. If anything fails, no file is left.
     fn create(
         &self,
         path: &Path,
         content: &[u8],
         mode: u32,
         expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-    ) -> io::Result<()>;
-    /// Sets the mtime. Of the attributes it gives, only the ctime is sure to be the server's.
+    ) -> io::Result<Attr>;
+    /// Sets the mtime, and the atime with it: file systems on libfuse 2 ignore a change of the mtime alone, and answer that all
+    /// is well. Gives the attributes as this machine knows them: those that came with the reply, where there is one.
     fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr>;
     /// Changes the ctime and leaves the mtime alone. Of the attributes it gives, only the ctime is sure to be the
     /// server's.
@@ -115,6 +126,8 @@ pub(crate) trait Env: Debug + Send + Sync {
     /// Whether a removal there takes whatever has the name by the time that it is carried out, be it a file or an empty
     /// directory: so does NFS 4. True if it is not known.
     fn removes_by_name_alone(&self, dir: &Path) -> bool;
+    /// Whose clock stamps the files in a directory. Asks the server for nothing.
+    fn stamps(&self, dir: &Path) -> Stamps;
 
     fn watcher(&self) -> Box<dyn Watcher>;
 
@@ -149,6 +162,14 @@ pub(crate) enum Step {
     Grace,
     /// Before a break the server's clock is asked again.
     AskClock,
+    /// A lock is judged by what the clock said when it was looked at, not by what it says now.
+    JudgeByLook,
+    /// Where it is not known whose clock stamps files, none is compared.
+    WhoseClock,
+    /// A lock that is watched without a clock is watched for its own lifetime, not for the watcher's.
+    OwnLifetime,
+    /// A refresh counts as far as the attributes show it that came back.
+    ShownRefresh,
     /// Before a breaker looks again, or a fencing token is given, cached names are made to be asked for.
     FreshNames,
     /// A dir lock lasts from its last change, whatever its mtime says.

@@ -89,12 +89,9 @@ impl Dir {
     }
 
     /// Whether the entry that was asked for is there.
-    fn is_there(place: &Place, stake: &Stake, entry: io::Result<Attr>) -> io::Result<bool> {
+    fn is_there(entry: io::Result<Attr>) -> io::Result<bool> {
         match entry {
-            Ok(attr) => {
-                place.note_times(stake, &attr);
-                Ok(true)
-            }
+            Ok(_) => Ok(true),
             Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => Ok(false),
             Err(e) => Err(e),
         }
@@ -241,8 +238,8 @@ impl Steps for Dir {
         let entry = Self::entry(place, &stake.claim);
         let is_there = match &renamed {
             Ok(Moved::Seen) if place.was_told_just_now(stake) => Ok(true),
-            Ok(_) => Self::is_there(place, stake, place.env.stat_as_known(&entry)),
-            Err(_) => Self::is_there(place, stake, place.env.stat(&entry)),
+            Ok(_) => Self::is_there(place.env.stat_as_known(&entry)),
+            Err(_) => Self::is_there(place.env.stat(&entry)),
         };
         match is_there {
             Ok(true) if place.env.now() < stake.lease.deadline || !place.keeps(Step::DeadlineOnceWon) => {
@@ -274,7 +271,7 @@ impl Steps for Dir {
     }
 
     fn holds(&self, place: &Place, stake: &Stake) -> io::Result<bool> {
-        Self::is_there(place, stake, place.stat_afresh(&Self::entry(place, &stake.claim)))
+        Self::is_there(place.stat_afresh(&Self::entry(place, &stake.claim)))
     }
 
     fn held_file(&self, place: &Place, claim: &Claim) -> PathBuf {

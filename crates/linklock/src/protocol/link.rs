@@ -38,9 +38,6 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
 impl Link {
     fn make(place: &Place) -> Result<Stake, Error> {
         place.stage(|claim| {
-            if !place.path.leaves_room_for_guard(&claim) {
-                return Err(io::ErrorKind::InvalidFilename.into());
-            }
             let path = place.path.beside(&claim.token);
             place.create(claim, &path, bytes_of(&path))
         })
@@ -92,7 +89,6 @@ impl Link {
             }
             return Ok(None);
         }
-        place.note_times(stake, &attr);
         if attr.len != bytes_of(&place.path.beside(&stake.claim.token)).len() as u64 {
             // Out of space, and no error so far: nobody could tell whose lock it is.
             let _ = Self::unlink_lock(place, stake);

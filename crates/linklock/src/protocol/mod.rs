@@ -5,19 +5,21 @@ pub(crate) mod fence;
 mod link;
 pub(crate) mod queue;
 mod turn;
+mod unchanged;
 
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::claim::{Claim, LockPath, Token};
-use crate::env::{Attr, Env, FileId, FileKind, Liveness, Step};
+use crate::env::{Attr, Env, FileId, FileKind, Liveness, Stamps, Step};
 use crate::error::{Error, Lost};
 use crate::inspect::{About, Holder};
 use crate::lease::{Anchor, Lease, LocalTime, ServerTime};
+
+pub(crate) use unchanged::Unchanged;
 
 /// How a lock is kept on disk. Locks of different protocols on one path exclude each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,8 +82,10 @@ pub(crate) struct Place {
     pub(crate) fence: bool,
     /// Whether contenders take the lock in the order in which they came.
     pub(crate) queue: bool,
-    /// Set once the file system was seen to keep another mtime than it was given.
-    pub(crate) times_unreliable: Arc<AtomicBool>,
+    /// How long the lock was seen unchanged, for where its expiry cannot be compared with a clock.
+    pub(crate) unchanged: Arc<Unchanged>,
+    /// The same for the breakers' guard.
+    pub(crate) guard_unchanged: Arc<Unchanged>,
 }
 
 /// A claim that is on disk, and what its maker knows of it.
@@ -185,8 +189,22 @@ impl SeenLock {
     pub(crate) fn expiry(&self, usual: Duration) -> ServerTime {
         match self.protocol {
             Protocol::Link => self.attr.mtime,
-            Protocol::Dir => dir::expiry(&self.attr, self.about.as_ref().map_or(usual, |about| about.lifetime)),
+            Protocol::Dir => dir::expiry(&self.attr, self.told_lifetime().unwrap_or(usual)),
         }
+    }
+
+    /// How long the lock lasts from its last change, as far as it tells. `usual` is the lifetime of a holder that says none.
+    ///
+    /// Its holder may have set a longer lifetime since: the mtime that it set then lies so far after the ctime of that very
+    /// change. Of a later change, by whomever, it lies as much less after it as the lifetime has less to go.
+    pub(crate) fn own_lifetime(&self, usual: Duration) -> Duration {
+        self.told_lifetime().unwrap_or(usual).max(self.attr.mtime.since(self.attr.ctime))
+    }
+
+    /// A dir lock's entry says it to the millisecond, the name of a claim a little more.
+    fn told_lifetime(&self) -> Option<Duration> {
+        let about = self.about.as_ref().map(|about| about.lifetime);
+        about.or_else(|| self.claim.as_ref().and_then(|claim| claim.lifetime))
     }
 
     /// The same claim, and not refreshed since.
@@ -217,6 +235,11 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// What the server has told is not asked again for so long: to ask may take as long.
 const RECENT: Duration = Duration::from_millis(100);
+
+/// The file system answers that all is well, but shows another time than it was given.
+#[derive(Debug, thiserror::Error)]
+#[error("the file system does not keep the times that it is given, so no lock can be refreshed there")]
+pub(crate) struct TimesNotKept;
 
 /// A lock's content is a path: what is longer than any path is none.
 const CONTENT_LIMIT: usize = 8192;
@@ -289,7 +312,12 @@ impl Place {
         if self.keeps(Step::FreshNames) { self.env.stat(self.path.dir()).map(drop) } else { Ok(()) }
     }
 
-    /// Judges a lock by the earliest that the server's clock may say.
+    /// Whether the times of files here can be compared with what our own changes tell of the clock.
+    pub(crate) fn clock_is_known(&self) -> bool {
+        !self.keeps(Step::WhoseClock) || self.env.stamps(self.path.dir()) == Stamps::Server
+    }
+
+    /// Judges a lock by the earliest that the server's clock may have said when it was looked at.
     pub(crate) fn judge(&self, seen: &SeenLock, server_now: ServerTime) -> Verdict {
         if self.holder_is_dead(seen) { Verdict::Dead } else { self.judge_living(seen, server_now) }
     }
@@ -317,7 +345,7 @@ impl Place {
         if self.keeps(Step::Grace) { self.grace } else { Duration::ZERO }
     }
 
-    fn holder_is_dead(&self, seen: &SeenLock) -> bool {
+    pub(crate) fn holder_is_dead(&self, seen: &SeenLock) -> bool {
         seen.claim.as_ref().is_some_and(|claim| self.liveness(claim) == Liveness::Dead)
     }
 
@@ -372,20 +400,6 @@ impl Place {
         }
     }
 
-    /// Learns from a file of ours whether the file system keeps the times that it is given.
-    pub(crate) fn note_times(&self, stake: &Stake, attr: &Attr) {
-        let asked = stake.lease.expiry;
-        let kept = match self.protocol {
-            Protocol::Link => attr.mtime,
-            Protocol::Dir => dir::expiry(attr, stake.lease.lifetime),
-        };
-        if (asked.since(kept) > ROUNDING || kept.since(asked) > ROUNDING)
-            && !self.times_unreliable.swap(true, Ordering::Relaxed)
-        {
-            tracing::warn!(lock = %self.lock_path().display(), "this file system does not keep the expiry that it is given");
-        }
-    }
-
     fn new_claim(&self) -> Result<Claim, Error> {
         let own = self.env.process_id();
         let (pid, fingerprint) = match self.on_behalf_of {
@@ -398,7 +412,7 @@ impl Place {
                 print => (pid, print),
             },
         };
-        Ok(self.path.new_claim(self.env.as_ref(), &self.host, pid, fingerprint))
+        Ok(self.path.new_claim(self.env.as_ref(), &self.host, pid, fingerprint, self.lifetime))
     }
 
     /// Puts a claim beside the lock path by `make`. A name that is taken, by whomever, is left alone.
@@ -418,7 +432,7 @@ impl Place {
         let env = self.env.as_ref();
         let before = env.now();
         let mut made = None;
-        env.create(path, content, self.mode, &mut |attr| {
+        let attr = env.create(path, content, self.mode, &mut |attr| {
             let mut now = env.now();
             let mut anchor = Anchor::new(attr.ctime, before, now);
             // Made from a slow reply, the expiry would lie as much too far in the future.
@@ -431,7 +445,12 @@ impl Place {
             // A dir lock lasts from its last change: to set the mtime too would be a request for nothing.
             (self.protocol == Protocol::Link || !dir::tells_change(attr)).then_some(lease.expiry)
         })?;
-        let (id, anchor, lease) = made.ok_or_else(|| io::Error::other("the new file has no attributes"))?;
+        let (id, anchor, mut lease) = made.ok_or_else(|| io::Error::other("the new file has no attributes"))?;
+        if self.protocol == Protocol::Link {
+            lease.deadline = self.shown_deadline(&claim, &lease, before, &attr).inspect_err(|_| {
+                let _ = env.unlink(path);
+            })?;
+        }
         Ok(Stake { claim, id, anchor, lease, fresh: true, told: before, noreplace: false, fence: None })
     }
 
@@ -471,14 +490,41 @@ impl Place {
         let lease = Lease::starting(before, &stake.anchor, lifetime);
         stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
         let attr = self.env.set_expiry(path, lease.expiry)?;
+        let anchor = Anchor::of_change(&attr, before, self.env.now());
+        // A change that left the ctime as it was is none: FUSE file systems have answered so.
+        if self.keeps(Step::ShownRefresh) && anchor.is_some_and(|anchor| anchor.is_no_change(&stake.anchor)) {
+            return Err(io::Error::other(TimesNotKept));
+        }
         // A slow reply tells less than what is known from a fast one, for all that clocks drift.
-        if let Some(anchor) = Anchor::of_change(&attr, before, self.env.now())
+        if let Some(anchor) = anchor
             && anchor.width() <= SLOW.max(stake.anchor.width())
         {
             stake.anchor = anchor;
         }
-        stake.lease = Lease { deadline: stake.lease.deadline, ..lease };
-        Ok(lease.deadline)
+        let deadline = self.shown_deadline(&stake.claim, &lease, before, &attr)?;
+        stake.lease = Lease { deadline: stake.lease.deadline.min(deadline), ..lease };
+        Ok(deadline)
+    }
+
+    /// Until when a lease may be trusted whose expiry was set by a call that began at `before`: as far as the attributes show it
+    /// that came back, for by these others judge. A file system may round the time that it is given, or not take it at all.
+    fn shown_deadline(&self, claim: &Claim, lease: &Lease, before: LocalTime, attr: &Attr) -> io::Result<LocalTime> {
+        if !self.keeps(Step::ShownRefresh) {
+            return Ok(lease.deadline);
+        }
+        let told = claim.lifetime.unwrap_or(self.lifetime);
+        let shown = match self.protocol {
+            Protocol::Link => attr.mtime,
+            Protocol::Dir => dir::expiry(attr, self.lifetime.min(told)),
+        };
+        let missing = lease.expiry.since(shown);
+        // Later than asked for, it keeps others out for nothing. A dir lock that was acquired for longer does so.
+        if missing > ROUNDING || (self.protocol == Protocol::Link && shown.since(lease.expiry) > ROUNDING) {
+            return Err(io::Error::other(TimesNotKept));
+        }
+        // Who knows no clock to compare it with counts what the lock tells of its lifetime, from this change on.
+        let counted = told.max(attr.mtime.since(attr.ctime));
+        Ok((lease.deadline - missing).min(before + counted))
     }
 
     /// Makes the expiry fresh for the next attempt, unless it still is. Says whether the claim is there at all.

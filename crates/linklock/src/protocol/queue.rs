@@ -11,24 +11,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Place, Stake, fence, gone_is_ok, is_gone};
-use crate::claim::{Claim, bytes_of};
+use crate::claim::{Claim, TICKET_DIGITS, bytes_of};
 use crate::env::Liveness;
 use crate::error::Error;
-use crate::lease::{Anchor, LocalTime};
+use crate::lease::{Anchor, LocalTime, ServerTime};
 
 /// How long a ticket is good for after its last change. So long one contender that is stopped, or that died on another
 /// machine, holds up those behind it.
 const LIFETIME: Duration = Duration::from_secs(60);
 const REFRESH_EVERY: Duration = Duration::from_secs(20);
 
-/// As many as 64 bits have.
-const TIME_DIGITS: usize = 20;
-
 /// A contender's place in the queue.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     name: OsString,
     refreshed: LocalTime,
+    /// The ticket before ours, its ctime, and since when both are known.
+    unchanged: Option<(OsString, ServerTime, LocalTime)>,
 }
 
 /// The contender before another one in the queue.
@@ -50,9 +49,9 @@ impl Ticket {
     pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Self, Error> {
         let now = place.env.now();
         let arrived = stake.anchor.earliest(now).as_micros();
-        let mut name = OsString::from(format!("{arrived:0TIME_DIGITS$}"));
+        let mut name = OsString::from(format!("{arrived:0TICKET_DIGITS$}"));
         name.push(stake.claim.token.as_os_str());
-        let ticket = Self { name, refreshed: now };
+        let ticket = Self { name, refreshed: now, unchanged: None };
         ticket.put(place).map_err(|e| failed(place, e))?;
         Ok(ticket)
     }
@@ -70,7 +69,7 @@ impl Ticket {
                 Err(e) if is_gone(&e) => fence::make_directory(place, &queue).or_else(|e| gone_is_ok(Err(e)))?,
                 // The name is ours alone: it was made, and the reply was lost.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
-                made => return made,
+                made => return made.map(drop),
             }
         }
         Err(ErrorKind::NotFound.into())
@@ -92,17 +91,39 @@ impl Ticket {
     }
 
     /// Who is the next before us; `None` if it is our turn. Removes the tickets of those who do not wait any more.
-    pub(crate) fn ahead(&self, place: &Place, anchor: &Anchor) -> Result<Option<Ahead>, Error> {
-        let names = names(place).map_err(|e| failed(place, e))?;
-        for (name, claim) in names.iter().rev().filter(|(name, _)| *name < self.name) {
+    pub(crate) fn ahead(&mut self, place: &Place, anchor: &Anchor) -> Result<Option<Ahead>, Error> {
+        let mut before = names(place).map_err(|e| failed(place, e))?;
+        before.retain(|(name, _)| *name < self.name);
+        for (name, claim) in before.iter().rev() {
             let ticket = place.path.queue().join(name);
-            if !is_over(place, &ticket, claim, anchor) {
+            if !self.has_expired(place, name, claim, anchor) {
                 return Ok(Some(Ahead { ticket, pid: place.living_process(claim) }));
             }
             tracing::debug!(ticket = %ticket.display(), "removed the ticket of a contender that is gone");
             gone_is_ok(place.env.unlink(&ticket)).map_err(|e| failed(place, e))?;
         }
         Ok(None)
+    }
+
+    /// Whether a contender is known not to wait any more: it has ended, or its ticket has not changed for a ticket's lifetime, by
+    /// the clock that stamps it or by ours. So one whose time lies in the future holds up nobody for longer.
+    fn has_expired(&mut self, place: &Place, name: &OsStr, claim: &Claim, anchor: &Anchor) -> bool {
+        if place.liveness(claim) == Liveness::Dead {
+            return true;
+        }
+        let looked = place.env.now();
+        // Gone already: whoever looks at the next one before it does no harm.
+        let Ok(attr) = place.env.stat(&place.path.queue().join(name)) else { return true };
+        let expires = attr.ctime + attr.ctime.rounding() + LIFETIME;
+        if place.clock_is_known() && anchor.earliest(looked) > expires {
+            return true;
+        }
+        let same = self.unchanged.as_ref().filter(|(seen, ctime, _)| seen == name && *ctime == attr.ctime);
+        if let Some((_, _, since)) = same {
+            return looked.since(*since) > LIFETIME + attr.ctime.rounding();
+        }
+        self.unchanged = Some((name.to_owned(), attr.ctime, place.env.now()));
+        false
     }
 
     /// Leaves the queue.
@@ -128,18 +149,8 @@ fn names(place: &Place) -> io::Result<Vec<(OsString, Claim)>> {
 }
 
 fn claim(place: &Place, name: &OsStr) -> Option<Claim> {
-    let (time, token) = bytes_of(name.as_ref()).split_at_checked(TIME_DIGITS)?;
+    let (time, token) = bytes_of(name.as_ref()).split_at_checked(TICKET_DIGITS)?;
     time.iter().all(u8::is_ascii_digit).then(|| place.path.parse(token))?
-}
-
-/// Whether a contender is known not to wait any more.
-fn is_over(place: &Place, ticket: &std::path::Path, claim: &Claim, anchor: &Anchor) -> bool {
-    if place.liveness(claim) == Liveness::Dead {
-        return true;
-    }
-    let now = anchor.earliest(place.env.now());
-    // Gone already: whoever looks at the next one before it does no harm.
-    place.env.stat(ticket).map_or(true, |attr| now > attr.ctime + attr.ctime.rounding() + LIFETIME)
 }
 
 fn failed(place: &Place, e: io::Error) -> Error {

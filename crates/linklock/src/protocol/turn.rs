@@ -3,6 +3,7 @@
 //! Whoever removes or moves the shared name without being its holder does it in turn. Of what has that name others then
 //! cannot make anything else: a second one that acted on the same look would hit a successor.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Place, Protocol, Stake};
@@ -28,6 +29,7 @@ impl Turn {
             lifetime: LIFETIME,
             fence: false,
             queue: false,
+            unchanged: Arc::clone(&place.guard_unchanged),
             ..place.clone()
         };
         match acquire::acquire(&guard, &Wait::not_at_all()) {

@@ -77,19 +77,6 @@ fn the_servers_clock_is_asked_again_before_a_break() {
 }
 
 #[test]
-fn without_times_to_trust_a_claim_is_broken_once_it_was_watched_unchanged_for_lifetime_and_grace() {
-    for protocol in BOTH {
-        let arena = Arena::new();
-        arena.env.ignores_times.store(true, Ordering::SeqCst);
-        arena.rival(protocol).acquire().leave();
-        let started = arena.env.now();
-        drop(arena.lock(protocol).acquire_with(&Wait::up_to(LIFETIME * 3)).unwrap());
-        let waited = arena.env.now().since(started);
-        assert!(waited >= LIFETIME + GRACE, "{protocol}: after {waited:?}");
-    }
-}
-
-#[test]
 fn a_live_lock_that_came_between_a_breakers_look_and_its_move_is_put_back() {
     let arena = Arena::new();
     arena.rival(Protocol::Link).acquire().leave();

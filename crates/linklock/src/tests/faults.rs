@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::claim::Fingerprint;
 use crate::env::os::OsEnv;
-use crate::env::{Attr, Env, FileId, FileKind, Liveness, Reach, Watcher};
+use crate::env::{Attr, Env, FileId, FileKind, Liveness, Reach, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 use crate::protocol::Protocol;
 use crate::wait::Cancel;
@@ -23,6 +23,9 @@ use crate::{Builder, Guard, Lock};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     Create,
+    /// Of a new file's content, once its expiry was decided on.
+    Fill,
+    Read,
     SetExpiry,
     Touch,
     /// Of the server, or of what this machine knows.
@@ -69,6 +72,10 @@ pub(super) struct FaultyEnv {
     pub(super) set_back_s: AtomicU64,
     /// The file system keeps its own times instead of those that it is given.
     pub(super) ignores_times: AtomicBool,
+    /// It cuts them to whole seconds.
+    pub(super) cuts_times: AtomicBool,
+    /// It answers that the times are set, and does nothing.
+    pub(super) only_says_that_it_sets_times: AtomicBool,
     /// Files are shown with no length.
     pub(super) loses_content: AtomicBool,
     /// As on NFS 4.
@@ -77,6 +84,8 @@ pub(super) struct FaultyEnv {
     pub(super) sees_end: AtomicBool,
     /// All files are shown with one number.
     pub(super) has_one_number: AtomicBool,
+    /// It is not known whose clock stamps files.
+    pub(super) stamps_are_not_known: AtomicBool,
     /// How often the server was asked for attributes.
     pub(super) asked: AtomicU64,
     calls: Mutex<Vec<(Call, PathBuf)>>,
@@ -102,10 +111,13 @@ impl FaultyEnv {
             server_ahead_s: AtomicU64::new(0),
             set_back_s: AtomicU64::new(0),
             ignores_times: AtomicBool::new(false),
+            cuts_times: AtomicBool::new(false),
+            only_says_that_it_sets_times: AtomicBool::new(false),
             loses_content: AtomicBool::new(false),
             removes_by_name_alone: AtomicBool::new(false),
             sees_end: AtomicBool::new(false),
             has_one_number: AtomicBool::new(false),
+            stamps_are_not_known: AtomicBool::new(false),
             asked: AtomicU64::new(0),
             calls: Mutex::default(),
         })
@@ -203,7 +215,8 @@ impl FaultyEnv {
             return OsEnv.wall_clock();
         }
         let epoch = ServerTime::from_parts(0, 0);
-        epoch + (time.since(epoch) - self.ahead())
+        let time = epoch + (time.since(epoch) - self.ahead());
+        if self.cuts_times.load(Ordering::SeqCst) { ServerTime::from_parts(time.to_parts().0, 0) } else { time }
     }
 }
 
@@ -229,8 +242,8 @@ impl Env for FaultyEnv {
         OsEnv.random()
     }
 
-    fn serial(&self) -> u32 {
-        OsEnv.serial()
+    fn unique(&self) -> u64 {
+        OsEnv.unique()
     }
 
     fn host_name(&self) -> String {
@@ -263,14 +276,21 @@ impl Env for FaultyEnv {
         content: &[u8],
         mode: u32,
         expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-    ) -> io::Result<()> {
-        let mut in_kernels_time =
-            |attr: &Attr| expiry(&self.as_server_says(*attr)).map(|expiry| self.to_kernel(expiry));
+    ) -> io::Result<Attr> {
+        let mut in_kernels_time = |attr: &Attr| {
+            let expiry = expiry(&self.as_server_says(*attr)).map(|expiry| self.to_kernel(expiry));
+            let _ = self.interfere(Call::Fill, path, || Ok(()), || ());
+            expiry
+        };
         self.interfere(Call::Create, path, || OsEnv.create(path, content, mode, &mut in_kernels_time), no_answer)
+            .map(|attr| self.as_server_says(attr))
     }
 
     fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr> {
-        let run = || OsEnv.set_expiry(path, self.to_kernel(expiry));
+        let run = || match self.only_says_that_it_sets_times.load(Ordering::SeqCst) {
+            true => OsEnv.stat(path),
+            false => OsEnv.set_expiry(path, self.to_kernel(expiry)),
+        };
         self.interfere(Call::SetExpiry, path, run, no_answer).map(|attr| self.as_server_says(attr))
     }
 
@@ -292,7 +312,8 @@ impl Env for FaultyEnv {
     }
 
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        OsEnv.read(path, limit).map(|(attr, content)| (self.as_server_says(attr), content))
+        self.interfere(Call::Read, path, || OsEnv.read(path, limit), no_answer)
+            .map(|(attr, content)| (self.as_server_says(attr), content))
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
@@ -339,6 +360,10 @@ impl Env for FaultyEnv {
 
     fn removes_by_name_alone(&self, _: &Path) -> bool {
         self.removes_by_name_alone.load(Ordering::SeqCst)
+    }
+
+    fn stamps(&self, dir: &Path) -> Stamps {
+        if self.stamps_are_not_known.load(Ordering::SeqCst) { Stamps::NotKnown } else { OsEnv.stamps(dir) }
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

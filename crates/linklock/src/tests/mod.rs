@@ -3,6 +3,7 @@
 
 mod acquiring;
 mod breaking;
+mod clocks;
 mod errors;
 mod faults;
 mod fencing;

@@ -20,7 +20,7 @@ use rustix::process::Pid;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::claim::Fingerprint;
-use crate::env::{Attr, Env, FileId, FileKind, Liveness, Watcher};
+use crate::env::{Attr, Env, FileId, FileKind, Liveness, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 
 pub(crate) use system::Event;
@@ -68,8 +68,8 @@ impl Env for OsEnv {
         fastrand::u64(..)
     }
 
-    fn serial(&self) -> u32 {
-        super::serial()
+    fn unique(&self) -> u64 {
+        super::unique()
     }
 
     fn host_name(&self) -> String {
@@ -134,7 +134,7 @@ impl Env for OsEnv {
         content: &[u8],
         mode: u32,
         expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Attr> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
         let file = retry_on_intr(|| rustix::fs::open(path, flags, to_mode(mode)))?;
         fill(file, content, expiry).inspect_err(|_| {
@@ -144,8 +144,7 @@ impl Env for OsEnv {
     }
 
     fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr> {
-        let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ };
-        set_times(path, omit, to_timespec(expiry))
+        set_times(path, to_timespec(expiry), to_timespec(expiry))
     }
 
     fn touch(&self, path: &Path) -> io::Result<Attr> {
@@ -228,6 +227,10 @@ impl Env for OsEnv {
         system::removes_by_name_alone(dir)
     }
 
+    fn stamps(&self, dir: &Path) -> Stamps {
+        system::stamps(dir)
+    }
+
     fn watcher(&self) -> Box<dyn Watcher> {
         Box::new(OsWatcher::new())
     }
@@ -260,8 +263,9 @@ fn name_of_user(id: &str) -> String {
     name.unwrap_or(id).to_owned()
 }
 
-fn fill(file: OwnedFd, content: &[u8], expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>) -> io::Result<()> {
-    let expiry = expiry(&stat_open(&file)?);
+fn fill(file: OwnedFd, content: &[u8], expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>) -> io::Result<Attr> {
+    let mut attr = stat_open(&file)?;
+    let expiry = expiry(&attr);
     let mut rest = content;
     while !rest.is_empty() {
         let written = retry_on_intr(|| rustix::io::write(&file, rest))?;
@@ -269,11 +273,12 @@ fn fill(file: OwnedFd, content: &[u8], expiry: &mut dyn FnMut(&Attr) -> Option<S
     }
     if let Some(expiry) = expiry {
         // After the write, which would set the mtime to now.
-        let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ };
-        let times = Timestamps { last_access: omit, last_modification: to_timespec(expiry) };
+        let times = Timestamps { last_access: to_timespec(expiry), last_modification: to_timespec(expiry) };
         retry_on_intr(|| rustix::fs::futimens(&file, &times))?;
+        attr = system::stat_open_as_known(&file)?;
     }
-    close(file)
+    close(file)?;
+    Ok(attr)
 }
 
 /// NFS writes when a file is closed, and tells then that there was no room.

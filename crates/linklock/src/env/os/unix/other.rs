@@ -12,7 +12,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::time::ClockId;
 
 use super::{OsEnv, kind};
-use crate::env::{Attr, Env, FileId, Reach, Watcher};
+use crate::env::{Attr, Env, FileId, Reach, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 use crate::wait::Cancel;
 
@@ -79,6 +79,15 @@ pub(super) fn stat_afresh(path: &Path) -> io::Result<Attr> {
 
 pub(super) fn stat_open(file: &OwnedFd) -> io::Result<Attr> {
     Ok(to_attr(&rustix::fs::fstat(file)?))
+}
+
+pub(super) fn stat_open_as_known(file: &OwnedFd) -> io::Result<Attr> {
+    stat_open(file)
+}
+
+/// What only this machine changes has its clock alone. Of what others change too, it is not known.
+pub(super) fn stamps(dir: &Path) -> Stamps {
+    if is_shared(dir) == Some(false) { Stamps::Server } else { Stamps::NotKnown }
 }
 
 #[allow(clippy::unnecessary_cast, reason = "these fields' types differ between systems")]

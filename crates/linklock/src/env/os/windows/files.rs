@@ -90,15 +90,18 @@ pub(super) fn create(
     path: &Path,
     content: &[u8],
     expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-) -> io::Result<()> {
+) -> io::Result<Attr> {
     let mut new = OpenOptions::new();
     new.access_mode(GENERIC_READ | GENERIC_WRITE).write(true).share_mode(SHARE_ALL).create_new(true);
     let mut file = patiently(|| new.open(path))?;
     let mut fill = || {
-        let expiry = expiry(&attr_of(&file)?);
+        let attr = attr_of(&file)?;
+        let expiry = expiry(&attr);
         file.write_all(content)?;
         // After the write, which sets the time to now.
-        expiry.map_or(Ok(()), |expiry| set(&file, &basic_info(Times::Modified(expiry))))
+        let Some(expiry) = expiry else { return Ok(attr) };
+        set(&file, &basic_info(Times::Modified(expiry)))?;
+        attr_of(&file)
     };
     let filled = fill();
     drop(file);

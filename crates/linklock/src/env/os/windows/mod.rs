@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use crate::claim::Fingerprint;
-use crate::env::{Attr, Env, FileId, Liveness, Watcher};
+use crate::env::{Attr, Env, FileId, Liveness, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 
 pub(crate) use names::{NOT_IN_NAMES, bytes_of, flaw_of, is_same_name, name_from_bytes};
@@ -39,8 +39,8 @@ impl Env for OsEnv {
         fastrand::u64(..)
     }
 
-    fn serial(&self) -> u32 {
-        super::serial()
+    fn unique(&self) -> u64 {
+        super::unique()
     }
 
     fn host_name(&self) -> String {
@@ -86,7 +86,7 @@ impl Env for OsEnv {
         content: &[u8],
         _mode: u32,
         expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Attr> {
         files::create(path, content, expiry)
     }
 
@@ -150,6 +150,12 @@ impl Env for OsEnv {
     /// What is removed is what was opened and seen to be an empty directory, not what has its name by then.
     fn removes_by_name_alone(&self, _dir: &Path) -> bool {
         false
+    }
+
+    /// What only this machine changes has its clock alone. A share's server may keep the times that its clients send.
+    fn stamps(&self, dir: &Path) -> Stamps {
+        let shared = files::open_to_watch(dir).map_or(true, |dir| watcher::is_shared(&dir));
+        if shared { Stamps::NotKnown } else { Stamps::Server }
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

@@ -16,7 +16,7 @@ use super::{OsEnv, fs_read, kind, to_pid};
 use crate::env::{Attr, FileId};
 use crate::lease::ServerTime;
 
-pub(super) use mounts::removes_by_name_alone;
+pub(super) use mounts::{removes_by_name_alone, stamps};
 pub(super) use pid::process_id;
 pub(crate) use watcher::Event;
 pub(super) use watcher::OsWatcher;
@@ -58,6 +58,12 @@ fn stat_with(path: &Path, sync: AtFlags) -> io::Result<Attr> {
 
 pub(super) fn stat_open(file: &OwnedFd) -> io::Result<Attr> {
     Ok(to_attr(&rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
+}
+
+/// What came with the reply to the last change, where there is one: asks nobody.
+pub(super) fn stat_open_as_known(file: &OwnedFd) -> io::Result<Attr> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    Ok(to_attr(&rustix::fs::statx(file, "", flags, StatxFlags::BASIC_STATS)?))
 }
 
 fn id(stat: &Statx) -> FileId {

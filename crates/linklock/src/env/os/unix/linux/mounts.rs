@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, CWD, StatxFlags, major, makedev, minor};
 
 use super::fs_read;
+use crate::env::Stamps;
 
 const NFS: u64 = 0x6969;
+const BEEGFS: u64 = 0x1983_0326;
+const FUSE: u64 = 0x6573_5546;
 
 /// Whether other machines change it too; `None` if that cannot be known.
 pub(super) fn is_shared(dir: &Path) -> Option<bool> {
@@ -41,17 +44,43 @@ fn device(dir: &Path) -> Option<u64> {
     Some(makedev(stat.stx_dev_major, stat.stx_dev_minor))
 }
 
+/// Where one clock stamps all files. It is a list of what is known, each with its evidence; GlusterFS, CephFS, Lustre, JuiceFS
+/// and SMB have been shown, or say in their sources, that a client's own clock stamps what it changes.
+pub(in super::super) fn stamps(dir: &Path) -> Stamps {
+    let of_one_clock = match magic(dir) {
+        // The server's kernel: shown with its clock an hour off, on versions 3 to 4.2. BeeGFS: one metadata server for each
+        // directory, by its documents.
+        Some(NFS | BEEGFS) => true,
+        // Its master's: measured.
+        Some(FUSE) => kind_of_mount(dir).is_some_and(|kind| kind == "fuse.mfs"),
+        // The kernel of this machine stamps what nobody else changes.
+        Some(magic) => is_local_magic(magic),
+        None => false,
+    };
+    if of_one_clock { Stamps::Server } else { Stamps::NotKnown }
+}
+
+fn kind_of_mount(dir: &Path) -> Option<String> {
+    let mounts = fs_read("/proc/self/mountinfo")?;
+    let mounts = String::from_utf8_lossy(&mounts);
+    words_of_mount(&mounts, device(dir)?).next().map(str::to_owned)
+}
+
+/// What the list of mounts says of a device's file system: its type, source and options. See proc_pid_mountinfo(5).
+fn words_of_mount(mounts: &str, device: u64) -> impl Iterator<Item = &str> {
+    let device = format!("{}:{}", major(device), minor(device));
+    let mount = mounts.lines().find(move |mount| mount.split(' ').nth(2) == Some(&device));
+    // They stand behind the lone hyphen.
+    mount.and_then(|mount| mount.split_once(" - ")).map(|(_, rest)| rest.split(' ')).into_iter().flatten()
+}
+
 fn magic(dir: &Path) -> Option<u64> {
     rustix::fs::statfs(dir).ok().map(|stat| stat.f_type as u64 & 0xffff_ffff)
 }
 
-/// Finds a device in the list of mounts, see proc_pid_mountinfo(5).
 fn may_be_nfs4(mounts: &[u8], device: u64) -> bool {
-    let device = format!("{}:{}", major(device), minor(device));
     let mounts = String::from_utf8_lossy(mounts);
-    let Some(mount) = mounts.lines().find(|mount| mount.split(' ').nth(2) == Some(&device)) else { return true };
-    // Behind the lone hyphen: type, source, options of the file system.
-    let mut words = mount.split_once(" - ").map(|(_, rest)| rest.split(' ')).into_iter().flatten();
+    let mut words = words_of_mount(&mounts, device);
     match (words.next(), words.nth(1)) {
         (Some("nfs"), Some(options)) => !options.split(',').any(|option| option == "vers=3"),
         (kind, _) => kind.is_none_or(|kind| kind.starts_with("nfs")),
@@ -88,6 +117,15 @@ mod tests {
         assert!(may_be_nfs4(mounts, makedev(0, 54)));
         assert!(!may_be_nfs4(mounts, makedev(8, 1)), "its number was NFS's before");
         assert!(may_be_nfs4(mounts, makedev(0, 55)), "not known: the careful answer");
+    }
+
+    #[test]
+    fn one_clock_stamps_the_files_of_this_machines_own_file_systems_and_of_those_on_the_list() {
+        assert_eq!(stamps(Path::new("/dev/shm")), Stamps::Server);
+        assert_eq!(stamps(Path::new("/proc")), Stamps::NotKnown, "not named: the careful answer");
+        assert_eq!(stamps(Path::new("/there is no such directory")), Stamps::NotKnown);
+        let mounts = "40 22 0:60 / /mnt/m rw,nosuid - fuse.mfs mfs#srv:9421 rw\n";
+        assert_eq!(words_of_mount(mounts, makedev(0, 60)).next(), Some("fuse.mfs"));
     }
 
     #[test]
