@@ -162,8 +162,8 @@ impl Env for SimEnv {
         self.sim.with(crate::world::World::next_random)
     }
 
-    fn serial(&self) -> u32 {
-        self.sim.with(|world| world.next_serial())
+    fn unique(&self) -> u64 {
+        self.sim.with(|world| world.next_serial()).into()
     }
 
     fn host_name(&self) -> String {
@@ -172,6 +172,10 @@ impl Env for SimEnv {
 
     fn process_id(&self) -> u32 {
         100 + self.number as u32
+    }
+
+    fn generation(&self) -> u64 {
+        self.process_id().into()
     }
 
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {

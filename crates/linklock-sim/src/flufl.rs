@@ -21,7 +21,7 @@ pub(crate) struct Flufl<'a> {
 impl<'a> Flufl<'a> {
     pub(crate) fn new(env: &'a SimEnv, config: &Config) -> Self {
         let lock = PathBuf::from(crate::DIR).join(crate::LOCK);
-        let claim = format!("{}|{}|{}|{}", lock.display(), env.host_name(), env.process_id(), env.serial());
+        let claim = format!("{}|{}|{}|{}", lock.display(), env.host_name(), env.process_id(), env.unique());
         Self { env, lock, claim: claim.into(), lifetime: config.lifetime, slop: config.grace }
     }
 

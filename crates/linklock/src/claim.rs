@@ -209,12 +209,12 @@ impl LockPath {
         c == '\n' || c == self.separator || os::NOT_IN_NAMES.contains(&c)
     }
 
-    /// A claim by `host` for `pid`, under a name that was never used before: the serial number tells apart up to eight
-    /// million claims of one process, pid and start time tell processes apart, and the serial's random start those that
+    /// A claim by `host` for `pid`, under a name that was never used before: the counter tells apart up to eight
+    /// million claims of one process, pid and start time tell processes apart, and the counter's random start those that
     /// claim for the same third process.
     pub(crate) fn new_claim(&self, env: &dyn Env, host: &str, pid: u32, fingerprint: Option<Fingerprint>) -> Claim {
-        let nonce =
-            fingerprint.map_or(0, Fingerprint::to_bits) << COUNTER_BITS | u64::from(env.serial() % (1 << COUNTER_BITS));
+        let print = fingerprint.map_or(0, Fingerprint::to_bits);
+        let nonce = print << COUNTER_BITS | (env.unique() % (1 << COUNTER_BITS));
         let s = self.separator;
         let room = self.name.len() + 3 * s.len_utf8() + host.len() + PID_DIGITS_MOST + NONCE_DIGITS;
         let mut name = OsString::with_capacity(room);

@@ -229,8 +229,8 @@ impl Env for FaultyEnv {
         OsEnv.random()
     }
 
-    fn serial(&self) -> u32 {
-        OsEnv.serial()
+    fn unique(&self) -> u64 {
+        OsEnv.unique()
     }
 
     fn host_name(&self) -> String {
@@ -239,6 +239,10 @@ impl Env for FaultyEnv {
 
     fn process_id(&self) -> u32 {
         OsEnv.process_id()
+    }
+
+    fn generation(&self) -> u64 {
+        OsEnv.generation()
     }
 
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {
