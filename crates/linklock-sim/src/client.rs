@@ -174,6 +174,10 @@ impl Env for SimEnv {
         100 + self.number as u32
     }
 
+    fn generation(&self) -> u64 {
+        self.process_id().into()
+    }
+
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {
         Some(Fingerprint::new(self.host_name().as_bytes(), pid.into()))
     }

@@ -29,7 +29,7 @@ impl Guard {
     pub(crate) fn new(place: Arc<Place>, stake: Stake, keep_alive: bool) -> Self {
         let token = stake.claim.token.clone();
         let tenure = Arc::new(Tenure {
-            owner: place.env.process_id(),
+            owner: place.env.generation(),
             token,
             fence: stake.fence,
             trusted_until: AtomicU64::new(stake.lease.deadline.as_nanos()),
@@ -86,7 +86,7 @@ impl Guard {
         self.holder().map(|holder| holder.expires_at)
     }
 
-    /// Whether the lock is lost: overdue, or found broken. Costs a look at the clock and at the pid, and asks no file
+    /// Whether the lock is lost: overdue, or found broken. Costs a look at the clock, and asks no file
     /// system.
     pub fn is_lost(&self) -> bool {
         self.tenure.is_lost()
@@ -220,8 +220,8 @@ const NOTICE: u32 = 6;
 #[derive(Debug)]
 pub(crate) struct Tenure {
     pub(crate) place: Arc<Place>,
-    /// The process that acquired it. A forked child has the guard too, but not the lock.
-    pub(crate) owner: u32,
+    /// The generation of the process that acquired it. A forked child has the guard too, but not the lock.
+    pub(crate) owner: u64,
     token: Token,
     fence: Option<u64>,
     trusted_until: AtomicU64,
@@ -300,7 +300,7 @@ impl Tenure {
     }
 
     fn is_foreign(&self) -> bool {
-        self.place.env.process_id() != self.owner
+        self.place.env.generation() != self.owner
     }
 
     fn check_owner(&self) -> Result<(), Error> {

@@ -46,9 +46,9 @@ pub(crate) fn sleep<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>, time: Du
 }
 
 /// The threads of a process do not live on in a forked child, and a mutex may be locked there for ever. So each process
-/// has a keeper of its own, and finds it by its pid.
+/// has a keeper of its own, and finds it by its generation.
 struct Keeper {
-    process: u32,
+    process: u64,
     kept: Mutex<Kept>,
     changed: Condvar,
     of_child: OnceLock<Box<Keeper>>,
@@ -74,7 +74,7 @@ impl Kept {
 }
 
 impl Keeper {
-    fn of_process(process: u32) -> &'static Self {
+    fn of_process(process: u64) -> &'static Self {
         static FIRST: OnceLock<Keeper> = OnceLock::new();
         let new = || Self { process, kept: Mutex::default(), changed: Condvar::new(), of_child: OnceLock::new() };
         let mut keeper = FIRST.get_or_init(new);

@@ -70,11 +70,14 @@ pub(crate) trait Env: Debug + Send + Sync {
     /// This machine's wall clock. For looking without touching alone: it decides nothing.
     fn wall_clock(&self) -> ServerTime;
     fn random(&self) -> u64;
-    /// The next of a row of numbers with a random start: none comes twice in a process.
+    /// A number that no other claim, of this or another process, ever gets: a random start of this process, drawn again
+    /// after a fork, and a counter.
     fn unique(&self) -> u64;
 
     fn host_name(&self) -> String;
     fn process_id(&self) -> u32;
+    /// Which of all processes this is. It differs in a forked child, even if a pid comes again there.
+    fn generation(&self) -> u64;
     /// What tells process `pid` from every other that has or had this pid; `None` where the system does not say, or
     /// where there is no such process.
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint>;

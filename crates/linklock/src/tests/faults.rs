@@ -254,6 +254,10 @@ impl Env for FaultyEnv {
         OsEnv.process_id()
     }
 
+    fn generation(&self) -> u64 {
+        OsEnv.generation()
+    }
+
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {
         OsEnv.fingerprint(pid)
     }

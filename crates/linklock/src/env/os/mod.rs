@@ -13,13 +13,4 @@ use windows as platform;
 #[cfg(not(any(unix, windows)))]
 compile_error!("linklock runs on Unix and Windows: this system needs a module of its own in src/env/os");
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 pub(crate) use platform::{Event, NOT_IN_NAMES, OsEnv, bytes_of, flaw_of, is_same_name, name_from_bytes};
-
-/// The next of a row of numbers with a random start.
-fn unique() -> u64 {
-    static NEXT: OnceLock<AtomicU64> = OnceLock::new();
-    NEXT.get_or_init(|| AtomicU64::new(fastrand::u64(..))).fetch_add(1, Ordering::Relaxed)
-}

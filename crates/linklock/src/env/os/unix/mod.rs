@@ -1,5 +1,6 @@
 //! What all Unix systems share; `system` is what they do not.
 
+mod own;
 #[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "other.rs")]
 mod system;
@@ -11,7 +12,6 @@ use std::io::{self, Read};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::LocalKey;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
@@ -69,7 +69,7 @@ impl Env for OsEnv {
     }
 
     fn unique(&self) -> u64 {
-        super::unique()
+        own::unique()
     }
 
     fn host_name(&self) -> String {
@@ -77,24 +77,17 @@ impl Env for OsEnv {
     }
 
     fn process_id(&self) -> u32 {
-        system::process_id()
+        own::process_id()
+    }
+
+    fn generation(&self) -> u64 {
+        own::generation()
     }
 
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {
-        // One's own is asked for with every claim. It is kept together with the pid in one word, so that a forked child,
-        // whose pid differs, sees that it is not its own, and no lock is needed that a fork could leave locked.
-        static OWN: AtomicU64 = AtomicU64::new(0);
-        const PRINT_BITS: u32 = 40;
-        let own = pid == self.process_id() && pid < 1 << (u64::BITS - PRINT_BITS);
-        let kept = OWN.load(Ordering::Relaxed);
-        if own && kept >> PRINT_BITS == u64::from(pid) {
-            return Fingerprint::from_bits(kept & ((1 << PRINT_BITS) - 1));
-        }
-        let print = Fingerprint::new(&system::boot_and_namespaces()?, system::ProcessStat::read(pid)?.start);
-        if own {
-            OWN.store(u64::from(pid) << PRINT_BITS | print.to_bits(), Ordering::Relaxed);
-        }
-        Some(print)
+        let read = || Some(Fingerprint::new(&system::boot_and_namespaces()?, system::ProcessStat::read(pid)?.start));
+        // One's own is asked for with every claim.
+        if pid == self.process_id() { own::fingerprint(read) } else { read() }
     }
 
     fn liveness(&self, pid: u32, fingerprint: Fingerprint) -> Liveness {

@@ -1,7 +1,8 @@
 //! Unix systems other than Linux: what is compiled and not run here, so it keeps to what all of them have. Processes are
 //! not known, so a lock is broken once it has expired; and a waiter polls.
 
-use std::io::{self, PipeReader, PipeWriter, Write};
+use std::fs;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::time::ClockId;
 
+use super::own::Own;
 use super::{OsEnv, kind};
 use crate::env::{Attr, Env, FileId, Reach, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
@@ -35,8 +37,17 @@ impl ProcessStat {
     }
 }
 
-pub(super) fn process_id() -> u32 {
-    rustix::process::getpid().as_raw_nonzero().get() as u32
+/// Not all of them have such memory.
+pub(super) fn wiped_at_fork() -> Option<&'static Own> {
+    None
+}
+
+/// From the system's random source.
+#[expect(clippy::disallowed_methods, reason = "this is the place for it")]
+pub(super) fn random() -> Option<u64> {
+    let mut bytes = [0; size_of::<u64>()];
+    fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes)).ok()?;
+    Some(u64::from_ne_bytes(bytes))
 }
 
 pub(super) fn command(_: u32) -> Option<String> {

@@ -9,9 +9,11 @@ mod records;
 mod watcher;
 
 use std::ffi::OsString;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crate::claim::Fingerprint;
@@ -40,7 +42,8 @@ impl Env for OsEnv {
     }
 
     fn unique(&self) -> u64 {
-        super::unique()
+        static CLAIMS: AtomicU64 = AtomicU64::new(0);
+        self.generation().wrapping_add(CLAIMS.fetch_add(1, Ordering::Relaxed))
     }
 
     fn host_name(&self) -> String {
@@ -49,6 +52,12 @@ impl Env for OsEnv {
 
     fn process_id(&self) -> u32 {
         std::process::id()
+    }
+
+    fn generation(&self) -> u64 {
+        // Nothing forks here. The standard library's hash has a random key from the system.
+        static OWN: OnceLock<u64> = OnceLock::new();
+        *OWN.get_or_init(|| RandomState::new().build_hasher().finish())
     }
 
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {

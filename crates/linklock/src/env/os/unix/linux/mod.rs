@@ -1,7 +1,7 @@
 //! Linux.
 
 mod mounts;
-mod pid;
+mod page;
 mod watcher;
 
 use std::io;
@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, RenameFlags, Statx, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::time::ClockId;
 
 use super::{OsEnv, fs_read, kind, to_pid};
@@ -17,12 +18,22 @@ use crate::env::{Attr, FileId};
 use crate::lease::ServerTime;
 
 pub(super) use mounts::{removes_by_name_alone, stamps};
-pub(super) use pid::process_id;
+pub(super) use page::wiped_at_fork;
 pub(crate) use watcher::Event;
 pub(super) use watcher::OsWatcher;
 
 /// It counts in suspend.
 pub(super) const CLOCK: ClockId = ClockId::Boottime;
+
+/// From the system's random source. Not held up by a machine that has only started and gathered little for it yet.
+pub(super) fn random() -> Option<u64> {
+    let mut bytes = [0; size_of::<u64>()];
+    // Older kernels refuse the first flag, and have the second.
+    let drawn = [GetRandomFlags::INSECURE, GetRandomFlags::NONBLOCK]
+        .into_iter()
+        .any(|flag| retry_on_intr(|| getrandom(&mut bytes, flag)).is_ok_and(|len| len == bytes.len()));
+    drawn.then(|| u64::from_ne_bytes(bytes))
+}
 
 /// The name of a process.
 pub(super) fn command(pid: u32) -> Option<String> {

@@ -1,0 +1,192 @@
+//! What a process keeps of its own identity, where a forked child does not find it.
+//!
+//! The pid alone does not tell a process from the one that it was forked from: the parent may end, and its pid may come
+//! again in a child of the child.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::system;
+use crate::claim::Fingerprint;
+
+/// Zero in each field: not known yet. No lock, which a fork could leave locked.
+#[derive(Debug)]
+pub(super) struct Own {
+    pid: AtomicU32,
+    generation: AtomicU64,
+    fingerprint: AtomicU64,
+    claims: AtomicU64,
+}
+
+impl Own {
+    pub(super) const fn nothing() -> Self {
+        Self {
+            pid: AtomicU32::new(0),
+            generation: AtomicU64::new(0),
+            fingerprint: AtomicU64::new(0),
+            claims: AtomicU64::new(0),
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        let kept = self.generation.load(Ordering::Relaxed);
+        if kept != 0 {
+            return kept;
+        }
+        let drawn = draw();
+        // Of two threads, the second takes what the first has drawn.
+        match self.generation.compare_exchange(0, drawn, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => drawn,
+            Err(first) => first,
+        }
+    }
+}
+
+/// As getpid(2), which a cycle of acquire and release would ask four times. That is a tenth of the cycle on tmpfs, where a
+/// system call takes 0.2 us.
+pub(super) fn process_id() -> u32 {
+    let Some(own) = system::wiped_at_fork() else { return ask() };
+    match own.pid.load(Ordering::Relaxed) {
+        0 => {
+            let id = ask();
+            own.pid.store(id, Ordering::Relaxed);
+            id
+        }
+        id => id,
+    }
+}
+
+/// See `Env::generation`.
+pub(super) fn generation() -> u64 {
+    system::wiped_at_fork().map_or_else(|| generation_in(forgotten_at_fork(), ask()), Own::generation)
+}
+
+/// See `Env::unique`.
+pub(super) fn unique() -> u64 {
+    let own = system::wiped_at_fork().unwrap_or_else(forgotten_at_fork);
+    generation().wrapping_add(own.claims.fetch_add(1, Ordering::Relaxed))
+}
+
+/// This process's fingerprint, which does not change while it lives; `read` is asked only if it is not known.
+pub(super) fn fingerprint(read: impl FnOnce() -> Option<Fingerprint>) -> Option<Fingerprint> {
+    // Kept only where every fork forgets it: a child that claimed with its parent's would be taken for dead.
+    let Some(own) = system::wiped_at_fork() else { return read() };
+    let kept = Fingerprint::from_bits(own.fingerprint.load(Ordering::Relaxed));
+    kept.or_else(|| {
+        let print = read()?;
+        own.fingerprint.store(print.to_bits(), Ordering::Relaxed);
+        Some(print)
+    })
+}
+
+fn ask() -> u32 {
+    rustix::process::getpid().as_raw_nonzero().get() as u32
+}
+
+/// For systems that wipe no memory at a fork: a child that the C library has forked finds nothing here. One that was made by
+/// the system call alone finds its parent's, so the pid counts too.
+fn forgotten_at_fork() -> &'static Own {
+    static OWN: Own = Own::nothing();
+    static IS_WATCHED: AtomicBool = AtomicBool::new(false);
+    extern "C" fn forget() {
+        for number in [&OWN.generation, &OWN.claims] {
+            number.store(0, Ordering::Relaxed);
+        }
+    }
+    if !IS_WATCHED.swap(true, Ordering::Relaxed) {
+        on_fork_in_child(forget);
+    }
+    &OWN
+}
+
+/// A number that another pid, or another generation, does not give.
+fn generation_in(own: &Own, pid: u32) -> u64 {
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    own.generation().wrapping_add(u64::from(pid).wrapping_mul(SPREAD))
+}
+
+fn on_fork_in_child(act: extern "C" fn()) {
+    type Act = Option<extern "C" fn()>;
+    #[expect(unsafe_code, reason = "pthread_atfork(3) has no safe function")]
+    // SAFETY: this is the function's signature. What it is given may be called at any time: it does nothing but store to
+    // static atomics, which the forked child of a process with many threads may do.
+    unsafe {
+        unsafe extern "C" {
+            fn pthread_atfork(prepare: Act, parent: Act, child: Act) -> std::ffi::c_int;
+        }
+        // Without memory for it, a fork is still told by its pid.
+        pthread_atfork(None, None, Some(act));
+    }
+}
+
+/// From the system's random source; never 0.
+fn draw() -> u64 {
+    system::random().unwrap_or_else(guess).max(1)
+}
+
+/// Without a random source: what differs between processes, and between two with one pid.
+fn guess() -> u64 {
+    let [wall, local] = [ClockId::Realtime, system::CLOCK].map(clock_gettime);
+    let times = (wall.tv_sec as u64).rotate_left(32) ^ (wall.tv_nsec as u64) ^ (local.tv_nsec as u64).rotate_left(20);
+    fastrand::Rng::with_seed(times ^ u64::from(ask()).rotate_left(40)).u64(..) ^ fastrand::u64(..)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Runs `holds` in a forked child and says whether it held there.
+    fn in_forked_child(holds: impl Fn() -> bool + Send + Sync + 'static) -> bool {
+        let mut command = Command::new("true");
+        let in_child = move || if holds() { Ok(()) } else { Err(io::ErrorKind::Other.into()) };
+        #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
+        // SAFETY: system calls and atomics are all that it makes use of.
+        unsafe {
+            command.pre_exec(in_child);
+        }
+        command.status().is_ok_and(|status| status.success())
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_forked_child_does_not_find_what_its_parent_kept() {
+        assert_eq!((process_id(), process_id()), (ask(), ask()));
+        assert!(system::wiped_at_fork().is_some(), "this kernel has such memory");
+        let (generation_of_parent, unique_of_parent) = (generation(), unique());
+        assert_eq!(generation(), generation_of_parent);
+        let print = Fingerprint::new(b"of the parent", 1);
+        assert_eq!(fingerprint(|| Some(print)), fingerprint(|| None), "it is kept");
+        assert!(in_forked_child(move || {
+            let own = ask();
+            (process_id(), process_id()) == (own, own)
+                && generation() != generation_of_parent
+                && generation() == generation()
+                && unique().abs_diff(unique_of_parent) > 1000
+                && fingerprint(|| None).is_none()
+        }));
+    }
+
+    #[test]
+    fn where_no_memory_is_wiped_a_forked_child_has_another_generation_even_with_its_parents_pid() {
+        let pid = ask();
+        let generation_of_parent = generation_in(forgotten_at_fork(), pid);
+        assert_eq!(generation_in(forgotten_at_fork(), pid), generation_of_parent);
+        assert_ne!(generation_in(forgotten_at_fork(), pid + 1), generation_of_parent);
+        assert!(in_forked_child(move || generation_in(forgotten_at_fork(), pid) != generation_of_parent));
+    }
+
+    #[test]
+    fn no_number_is_unique_twice() {
+        let many = || (0..1000).map(|_| unique()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(many)).collect();
+        let mut all: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 4000);
+    }
+}
