@@ -94,7 +94,7 @@ pub(super) fn make_directory(place: &Place, dir: &Path) -> io::Result<()> {
     let env = place.env.as_ref();
     let mode = env.stat(place.path.dir())?.mode & 0o1777 | 0o700;
     // A name that is used once, as a claim's.
-    let staged = place.path.beside(&place.new_claim().map_err(io::Error::other)?.token);
+    let staged = place.path.beside(&place.own_claim().token);
     // Taken: it is ours, and the reply was lost.
     let made = env.mkdir(&staged, mode).or_else(|e| if e.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(e) });
     let moved = made.and_then(|()| env.chmod(&staged, mode)).and_then(|()| env.rename(&staged, dir));

@@ -252,7 +252,7 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<
     }
     let Some(claim) = &seen.claim else { return Ok(Break::Changed) };
     // A fresh name: rename onto another link of the same file would do nothing and say that all is well.
-    let aside = place.path.beside(&place.new_claim()?.token);
+    let aside = place.path.beside(&place.own_claim().token);
     if !turn.is_none_or(Turn::is_ours) {
         return Ok(Break::Changed);
     }

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::claim::{Claim, LockPath, Token};
+use crate::claim::{Claim, Fingerprint, LockPath, Token};
 use crate::env::{Attr, Env, FileId, FileKind, Liveness, Stamps, Step};
 use crate::error::{Error, Lost};
 use crate::inspect::{About, Holder};
@@ -400,19 +400,27 @@ impl Place {
         }
     }
 
+    /// The claim's name for whom the lock is taken.
     fn new_claim(&self) -> Result<Claim, Error> {
-        let own = self.env.process_id();
-        let (pid, fingerprint) = match self.on_behalf_of {
-            OnBehalfOf::ThisProcess => (own, self.env.fingerprint(own)),
-            OnBehalfOf::Nobody => (own, None),
+        match self.on_behalf_of {
+            OnBehalfOf::ThisProcess => Ok(self.own_claim()),
+            OnBehalfOf::Nobody => Ok(self.claim_for(self.env.process_id(), None)),
             OnBehalfOf::Process(pid) => match self.env.fingerprint(pid) {
-                None => {
-                    return Err(Error::invalid(format!("process {pid}: there is no such process to hold a lock for")));
-                }
-                print => (pid, print),
+                None => Err(Error::invalid(format!("process {pid}: there is no such process to hold a lock for"))),
+                print => Ok(self.claim_for(pid, print)),
             },
-        };
-        Ok(self.path.new_claim(self.env.as_ref(), &self.host, pid, fingerprint, self.lifetime))
+        }
+    }
+
+    /// A new name for what this process makes use of by itself, whomever it takes the lock for: what a dead process has named
+    /// may be swept away.
+    fn own_claim(&self) -> Claim {
+        let own = self.env.process_id();
+        self.claim_for(own, self.env.fingerprint(own))
+    }
+
+    fn claim_for(&self, pid: u32, fingerprint: Option<Fingerprint>) -> Claim {
+        self.path.new_claim(self.env.as_ref(), &self.host, pid, fingerprint, self.lifetime)
     }
 
     /// Puts a claim beside the lock path by `make`. A name that is taken, by whomever, is left alone.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Place, Protocol, Stake};
+use super::{OnBehalfOf, Place, Protocol, Stake};
 use crate::acquire;
 use crate::error::Error;
 use crate::wait::Wait;
@@ -27,6 +27,8 @@ impl Turn {
             path: place.path.breakers_guard(),
             protocol: Protocol::Dir,
             lifetime: LIFETIME,
+            // Whomever the lock is for: the turn ends with who takes it, and not before.
+            on_behalf_of: OnBehalfOf::ThisProcess,
             fence: false,
             queue: false,
             unchanged: Arc::clone(&place.guard_unchanged),

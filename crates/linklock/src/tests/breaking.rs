@@ -168,6 +168,28 @@ fn breakers_take_turns() {
     drop(arena.lock(Protocol::Link).try_acquire().unwrap());
 }
 
+/// The bug, found by the simulation: a breaker took its turn on behalf of whom it took the lock for. The consequence: once that
+/// process had ended, the turn was a dead holder's, and others took it while the breaker was at it. The mend: a turn is taken
+/// for the breaker itself.
+#[cfg(target_os = "linux")] // Elsewhere no process is known.
+#[test]
+fn a_breaker_takes_its_turn_for_itself() {
+    let arena = Arena::new();
+    arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MOMENT);
+    let mut script = Command::new("sleep").arg("100").spawn().unwrap();
+    let whom = OnBehalfOf::Process(script.id());
+    let lock = arena.builder(Protocol::Link).on_behalf_of(whom).build_in(arena.env.clone()).unwrap();
+    arena.env.once(Call::Touch, When::After, move |_, _| {
+        script.kill().unwrap();
+        script.wait().unwrap();
+        Fate::GoOn
+    });
+    // There is nobody to take the lock for any more, but the one that had expired is broken.
+    assert_eq!(lock.try_acquire().unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(arena.names(), [""; 0]);
+}
+
 /// The bug, found on real NFS 4: the lock path was an empty directory, left by one who found that it was another's turn to
 /// clear it, and "exists" was taken for "held". The consequence: a lock that nobody could take. The mend: it is renamed onto.
 #[cfg(unix)] // It takes a rename that replaces an empty directory.

@@ -76,6 +76,8 @@ pub(super) struct FaultyEnv {
     pub(super) cuts_times: AtomicBool,
     /// It answers that the times are set, and does nothing.
     pub(super) only_says_that_it_sets_times: AtomicBool,
+    /// It shows no ctime that is earlier than the mtime.
+    pub(super) ctime_is_not_before_mtime: AtomicBool,
     /// Files are shown with no length.
     pub(super) loses_content: AtomicBool,
     /// As on NFS 4.
@@ -113,6 +115,7 @@ impl FaultyEnv {
             ignores_times: AtomicBool::new(false),
             cuts_times: AtomicBool::new(false),
             only_says_that_it_sets_times: AtomicBool::new(false),
+            ctime_is_not_before_mtime: AtomicBool::new(false),
             loses_content: AtomicBool::new(false),
             removes_by_name_alone: AtomicBool::new(false),
             sees_end: AtomicBool::new(false),
@@ -201,6 +204,9 @@ impl FaultyEnv {
         attr.ctime = attr.ctime + (self.slept_by(attr.ctime) + self.ahead() - back);
         // Set by us, and so already in the server's time but for the offset.
         attr.mtime = attr.mtime + self.ahead();
+        if self.ctime_is_not_before_mtime.load(Ordering::SeqCst) {
+            attr.ctime = attr.ctime.max(attr.mtime);
+        }
         if self.has_one_number.load(Ordering::SeqCst) {
             attr.id.inode = 1;
         }
