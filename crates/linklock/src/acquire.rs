@@ -257,7 +257,7 @@ impl Contender<'_> {
             return Ok(Some((verdict, self.stake.anchor.surely_past(expired_at))));
         }
         // What we know of the server's clock may be old by now: ask it before we act on it.
-        match place.ask_clock(&place.protocol.steps().staged_file(place, &self.stake.claim)) {
+        match place.ask_clock(&place.protocol.steps().staged_file(place, &self.stake.claim), self.stake.ctime) {
             Ok(anchor) => self.stake.anchor = anchor.unwrap_or(self.stake.anchor),
             Err(e) if is_gone(&e) => return Ok(None),
             Err(e) => return Err(Error::io(place.lock_path(), "ask for the server's time", e)),

@@ -199,12 +199,6 @@ impl Anchor {
         self.ctime + now.since(self.after) - self.after.since(now)
     }
 
-    /// Whether the change was not carried out, whatever was answered: a file's ctime is what an older change has made it, and
-    /// more than a tick of the clock lies between the two.
-    pub(crate) fn is_no_change(&self, older: &Self) -> bool {
-        self.ctime == older.ctime && self.before.since(older.after) > self.ctime.rounding()
-    }
-
     /// The latest that the server's clock can say at `now`.
     pub(crate) fn latest(&self, now: LocalTime) -> ServerTime {
         self.ctime + self.ctime.rounding() + now.since(self.before)

@@ -133,7 +133,17 @@ impl Lock {
             return Err(Error::lost(self.path(), Lost::Overdue));
         }
         let lease = Lease { deadline: before + left, expiry, lifetime: place.lifetime };
-        let stake = Stake { claim, id: attr.id, anchor, lease, fresh: false, told, noreplace: false, fence: None };
+        let stake = Stake {
+            claim,
+            id: attr.id,
+            ctime: attr.ctime,
+            anchor,
+            lease,
+            fresh: false,
+            told,
+            noreplace: false,
+            fence: None,
+        };
         Ok(Guard::new(place, stake, self.keep_alive))
     }
 

@@ -73,7 +73,7 @@ impl Link {
     }
 
     /// Decides an attempt for which link(2) gave `linked`.
-    fn decide(place: &Place, stake: &Stake, linked: &io::Result<()>) -> io::Result<Option<Attempt>> {
+    fn decide(place: &Place, stake: &mut Stake, linked: &io::Result<()>) -> io::Result<Option<Attempt>> {
         // The reply to a link that was made has brought the attributes; a link that was not made here is no news to them, and
         // the server is asked.
         let known = if linked.is_ok() { place.env.stat_as_known(place.lock_path()).ok() } else { None };
@@ -89,6 +89,7 @@ impl Link {
             }
             return Ok(None);
         }
+        stake.ctime = attr.ctime;
         if attr.len != bytes_of(&place.path.beside(&stake.claim.token)).len() as u64 {
             // Out of space, and no error so far: nobody could tell whose lock it is.
             let _ = Self::unlink_lock(place, stake);
@@ -104,7 +105,7 @@ impl Link {
     /// Either the claim's own name was removed meanwhile, without which the lock cannot be refreshed. Or the server told an
     /// untruth, as Lustre has done, and only this client believes that our file is under the lock path: then that may be
     /// another's lock, and is not to be removed. To link our file to its old name tells, and touches no other.
-    fn restore_claim(place: &Place, stake: &Stake) -> io::Result<Option<Attempt>> {
+    fn restore_claim(place: &Place, stake: &mut Stake) -> io::Result<Option<Attempt>> {
         match place.env.link(place.lock_path(), &place.path.beside(&stake.claim.token)) {
             Ok(()) => Self::decide(place, stake, &Err(io::ErrorKind::AlreadyExists.into())),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(Some(Attempt::Lost)),

@@ -94,6 +94,8 @@ pub(crate) struct Stake {
     pub(crate) claim: Claim,
     /// The file that carries the expiry.
     pub(crate) id: FileId,
+    /// When that file was changed last, as far as we know.
+    pub(crate) ctime: ServerTime,
     pub(crate) anchor: Anchor,
     pub(crate) lease: Lease,
     /// Whether the expiry was set for an attempt that has not been made yet.
@@ -445,7 +447,7 @@ impl Place {
             let mut anchor = Anchor::new(attr.ctime, before, now);
             // Made from a slow reply, the expiry would lie as much too far in the future.
             if anchor.width() > SLOW {
-                anchor = self.ask_clock(path).ok().flatten().unwrap_or(anchor);
+                anchor = self.ask_clock(path, attr.ctime).ok().flatten().unwrap_or(anchor);
                 now = env.now();
             }
             let lease = Lease::starting(now, &anchor, self.lifetime);
@@ -459,15 +461,27 @@ impl Place {
                 let _ = env.unlink(path);
             })?;
         }
-        Ok(Stake { claim, id, anchor, lease, fresh: true, told: before, noreplace: false, fence: None })
+        Ok(Stake {
+            claim,
+            id,
+            ctime: attr.ctime,
+            anchor,
+            lease,
+            fresh: true,
+            told: before,
+            noreplace: false,
+            fence: None,
+        })
     }
 
     /// Learns what the server's clock says, by a change of a file of ours that changes nothing else; `None` where the file
-    /// system cannot tell.
-    pub(crate) fn ask_clock(&self, path: &Path) -> io::Result<Option<Anchor>> {
+    /// system cannot tell, or has left the ctime at the one that is known.
+    pub(crate) fn ask_clock(&self, path: &Path, known: ServerTime) -> io::Result<Option<Anchor>> {
         let ask = || {
             let before = self.env.now();
-            self.env.touch(path).map(|attr| Anchor::of_change(&attr, before, self.env.now()))
+            let attr = self.env.touch(path)?;
+            let anchor = Anchor::of_change(&attr, before, self.env.now());
+            Ok::<_, io::Error>(anchor.filter(|_| attr.ctime != known))
         };
         let mut anchor = ask()?;
         for _ in 0..3 {
@@ -498,17 +512,15 @@ impl Place {
         let lease = Lease::starting(before, &stake.anchor, lifetime);
         stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
         let attr = self.env.set_expiry(path, lease.expiry)?;
-        let anchor = Anchor::of_change(&attr, before, self.env.now());
-        // A change that left the ctime as it was is none: FUSE file systems have answered so.
-        if self.keeps(Step::ShownRefresh) && anchor.is_some_and(|anchor| anchor.is_no_change(&stake.anchor)) {
-            return Err(io::Error::other(TimesNotKept));
-        }
-        // A slow reply tells less than what is known from a fast one, for all that clocks drift.
-        if let Some(anchor) = anchor
+        // A slow reply tells less than what is known from a fast one, for all that clocks drift. A change that left the ctime as it
+        // was may be none: FUSE file systems have answered so.
+        if let Some(anchor) = Anchor::of_change(&attr, before, self.env.now())
             && anchor.width() <= SLOW.max(stake.anchor.width())
+            && attr.ctime != stake.ctime
         {
             stake.anchor = anchor;
         }
+        stake.ctime = attr.ctime;
         let deadline = self.shown_deadline(&stake.claim, &lease, before, &attr)?;
         stake.lease = Lease { deadline: stake.lease.deadline.min(deadline), ..lease };
         Ok(deadline)
