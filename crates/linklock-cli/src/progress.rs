@@ -43,7 +43,12 @@ impl Line {
                 let _ = write!(text, "{holder}, ");
             }
             let waited = spoken(Duration::from_secs(waiting.waited.as_secs()));
-            let _ = write!(text, "for {waited}: {}", path.display());
+            let _ = write!(text, "for {waited}");
+            if let Some(left) = waiting.must_watch {
+                let left = spoken(Duration::from_secs(left.as_secs()));
+                let _ = write!(text, ", expired if unchanged for {left} more");
+            }
+            let _ = write!(text, ": {}", path.display());
             show(stderr, &format!("{CLEAR}{}", fit(&printable(&text), columns)));
             drawn.store(true, Ordering::Relaxed);
         }

@@ -91,7 +91,7 @@ def test_the_claim_file_is_flufls_in_form(path):
     for claimfile in (lock.claimfile, held_claimfile(lock)):
         lockfile, host, pid, nonce = claimfile.split(linklock.SEP)
         assert (lockfile, host, pid) == (path, lock.hostname, str(os.getpid()))
-        assert len(nonce) == 20 and nonce.startswith("0") and int(nonce) < 2**63
+        assert len(nonce) == 32 and set(nonce) <= set("0123456789abcdef")
 
 
 def held_claimfile(lock):

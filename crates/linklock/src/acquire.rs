@@ -71,7 +71,7 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
             return Ok(());
         }
         if waiter.pause(Some(lock), Some(place.env.now() + over_in))?.is_break() {
-            return Err(Error::timeout(place.lock_path(), waiter.waited(), lock.holder()));
+            return Err(waiter.timed_out(lock.holder()));
         }
     }
 }
@@ -140,7 +140,7 @@ impl Contender<'_> {
             let lock = if let Seen::Lock(lock) = &seen { Some(lock) } else { None };
             if self.waiter.pause(lock, None)?.is_break() {
                 let holder = lock.and_then(SeenLock::holder);
-                return Err(Error::timeout(place.lock_path(), self.waiter.waited(), holder));
+                return Err(self.waiter.timed_out(holder));
             }
         }
     }
@@ -217,7 +217,7 @@ impl Contender<'_> {
             }
             let over = (verdict == Verdict::Live).then_some(over);
             if self.waiter.pause(Some(&lock), over)?.is_break() {
-                return Err(Error::timeout(place.lock_path(), self.waiter.waited(), lock.holder()));
+                return Err(self.waiter.timed_out(lock.holder()));
             }
         }
     }
@@ -231,7 +231,7 @@ impl Contender<'_> {
             let env = &self.waiter.place.env;
             let soon = env.now() + poll_delay(env.as_ref(), Reach::NoneLocal);
             if self.waiter.pause(None, Some(soon))?.is_break() {
-                return Err(Error::timeout(self.waiter.place.lock_path(), self.waiter.waited(), None));
+                return Err(self.waiter.timed_out(None));
             }
         }
         self.give_up_if_late(None)
@@ -286,7 +286,7 @@ impl Contender<'_> {
         self.waiter.check_cancelled(holder.as_ref())?;
         self.late += u32::from(self.waiter.is_late());
         if self.late >= LAST_ROUNDS {
-            return Err(Error::timeout(self.waiter.place.lock_path(), self.waiter.waited(), holder));
+            return Err(self.waiter.timed_out(holder));
         }
         Ok(())
     }
@@ -357,6 +357,10 @@ impl<'a> Waiter<'a> {
 
     fn is_late(&self) -> bool {
         self.until.is_some_and(|until| self.place.env.now() >= until)
+    }
+
+    fn timed_out(&self, holder: Option<Holder>) -> Error {
+        Error::timeout(self.place.lock_path(), self.waited(), holder, self.must_watch)
     }
 
     fn check_cancelled(&self, holder: Option<&Holder>) -> Result<(), Error> {

@@ -42,8 +42,8 @@ pub enum ErrorKind {
 
 #[derive(Debug, thiserror::Error)]
 enum Repr {
-    #[error("{path}: not acquired {}; {}", within(*waited), held_by(holder.as_ref()))]
-    Timeout { path: Shown, waited: Duration, holder: Option<Holder> },
+    #[error("{path}: not acquired {}; {}{}", within(*waited), held_by(holder.as_ref()), watched(*must_watch))]
+    Timeout { path: Shown, waited: Duration, holder: Option<Holder>, must_watch: Option<Duration> },
     #[error("{path}: the wait was cancelled; {}", held_by(holder.as_ref()))]
     Cancelled { path: Shown, holder: Option<Holder> },
     #[error("{path}: the lock is lost: {why}; stop working under it, and acquire it again")]
@@ -99,6 +99,15 @@ fn held_instead(holder: Option<&Holder>) -> String {
         Some(holder) => format!("it is held by {holder}"),
         None => "nobody holds it, or who does could not be read".into(),
     }
+}
+
+fn watched(must_watch: Option<Duration>) -> String {
+    must_watch.map_or_else(String::new, |left| {
+        let secs = left.as_secs_f64().ceil();
+        format!(
+            "; on this file system the clocks of two machines cannot be compared, so the lock expires once a waiter has seen it unchanged for another {secs} s"
+        )
+    })
 }
 
 fn within(waited: Duration) -> String {
@@ -186,8 +195,9 @@ impl Error {
         if let Repr::Lost { why, .. } = &*self.0 { *why } else { Lost::Overdue }
     }
 
-    pub(crate) fn timeout(path: &Path, waited: Duration, holder: Option<Holder>) -> Self {
-        Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder })
+    /// With how much longer the lock must be seen unchanged before it has expired, where no clock tells.
+    pub(crate) fn timeout(path: &Path, waited: Duration, holder: Option<Holder>, must_watch: Option<Duration>) -> Self {
+        Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder, must_watch })
     }
 
     pub(crate) fn cancelled(path: &Path, holder: Option<Holder>) -> Self {

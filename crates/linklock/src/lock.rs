@@ -192,7 +192,9 @@ impl Lock {
                     return Err(Error::not_held(self.path(), token.to_string(), lock.holder()));
                 }
                 Which::Over => match self.judge_by_server(&lock, looked)? {
-                    Some(Verdict::Live) => return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder())),
+                    Some(Verdict::Live) => {
+                        return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None));
+                    }
                     None => return Err(Error::clock_not_known(self.path(), lock.holder())),
                     Some(Verdict::Over | Verdict::Dead) => {}
                 },
@@ -211,7 +213,7 @@ impl Lock {
                     return Err(Error::cannot_break(self.path(), None, unreadable));
                 }
                 Break::Changed => {}
-                Break::Busy => return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder())),
+                Break::Busy => return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None)),
             }
         }
     }
