@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::wait::Wait;
 
 /// Longer than the few calls of a turn take; not so long that one who is cut off holds up the others.
-const LIFETIME: Duration = Duration::from_secs(15);
+pub(super) const LIFETIME: Duration = Duration::from_secs(15);
 
 /// It is ours, as long as [`is_ours`](Self::is_ours) says so. To be ended by [`end`](Self::end).
 pub(super) struct Turn {
@@ -19,17 +19,22 @@ pub(super) struct Turn {
     stake: Stake,
 }
 
+/// Where the guard of a lock path is, and how it is taken.
+pub(super) fn guard_of(place: &Place) -> Place {
+    Place {
+        path: place.path.breakers_guard(),
+        protocol: Protocol::Dir,
+        lifetime: LIFETIME,
+        fence: false,
+        queue: false,
+        ..place.clone()
+    }
+}
+
 impl Turn {
     /// `None` if it is another's.
     pub(super) fn take(place: &Place) -> Result<Option<Self>, Error> {
-        let guard = Place {
-            path: place.path.breakers_guard(),
-            protocol: Protocol::Dir,
-            lifetime: LIFETIME,
-            fence: false,
-            queue: false,
-            ..place.clone()
-        };
+        let guard = guard_of(place);
         match acquire::acquire(&guard, &Wait::not_at_all()) {
             Ok(stake) => Ok(Some(Self { guard, stake })),
             Err(e) if e.is_timeout() => Ok(None),
