@@ -216,8 +216,8 @@ impl Lock {
         leftovers::list(&self.place)
     }
 
-    /// Removes those of these leftovers that may be removed, whether the lock is held or not. Each is looked at again, and
-    /// judged by the file server's clock. Tells what became of each that was still there.
+    /// Removes those of these leftovers that may be removed, whether the lock is held or not. Each of them is looked at again,
+    /// and judged by the file server's clock. Tells what became of each; what is gone by now is left out.
     ///
     /// The claim that holds the lock is never removed. The contender that made a claim may be alive, on another machine, if the
     /// claim expired more than a day and more than ten lifetimes ago: then it makes another one. A flufl.lock that still waits
@@ -227,7 +227,7 @@ impl Lock {
     /// If the directory cannot be listed. What cannot be removed is told as [`LeftoverVerdict::Failed`].
     ///
     /// [`LeftoverVerdict::Failed`]: crate::LeftoverVerdict::Failed
-    pub fn clean(&self, which: &[Leftover]) -> Result<Vec<Leftover>, Error> {
+    pub fn clean(&self, which: Vec<Leftover>) -> Result<Vec<Leftover>, Error> {
         leftovers::clean(&self.place, which, || self.ask_server())
     }
 

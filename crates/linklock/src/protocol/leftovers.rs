@@ -13,7 +13,7 @@
 
 mod judge;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
@@ -28,7 +28,7 @@ use super::turn::guard_of;
 use super::{Place, gone_is_ok, is_gone, queue};
 use crate::claim::{Claim, LockPath, bytes_of};
 use crate::env::Liveness;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::lease::{Anchor, ServerTime};
 
 /// A sweep looks at no more claims than this of which it is not known whether their process is alive: each takes a request.
@@ -184,41 +184,46 @@ pub(crate) fn list(place: &Place) -> Result<Vec<Leftover>, Error> {
     Ok(judged.collect())
 }
 
-/// Removes what was told to be removable and is so by the server's clock. Tells what became of each that is still there.
+/// Removes what was told to be removable and is so by the server's clock. Tells what became of each; what is gone by now is
+/// left out.
 pub(crate) fn clean(
     place: &Place,
-    which: &[Leftover],
+    which: Vec<Leftover>,
     ask: impl FnOnce() -> Result<Anchor, Error>,
 ) -> Result<Vec<Leftover>, Error> {
-    let wanted: HashSet<_> = which.iter().filter(|told| told.verdict.is_removable()).map(|told| &told.path).collect();
-    let named: HashSet<_> = which.iter().map(|told| &told.path).collect();
-    let mut found = find(place).map_err(|e| cannot_list(place.path.dir(), e))?;
-    found.retain(|found| named.contains(&found.path));
-    let mut unknown = None;
-    let mut now = NEVER;
+    let found = find(place).map_err(|e| cannot_list(place.path.dir(), e))?;
+    let mut found: HashMap<_, _> = found.into_iter().map(|found| (found.path.clone(), found)).collect();
+    let (mut now, mut unknown) = (NEVER, None);
     if which.iter().any(|told| matches!(told.verdict, LeftoverVerdict::FarPast)) {
         match ask() {
             Ok(anchor) => now = anchor.earliest(place.env.now()),
-            Err(e) => unknown = Some(e.to_string()),
+            Err(e) => unknown = Some(e),
         }
     }
-    let mut told = Vec::new();
-    for found in found {
+    let mut done = Vec::new();
+    for told in which {
+        if !told.verdict.is_removable() {
+            done.push(told);
+            continue;
+        }
+        let Some(found) = found.remove(&told.path) else { continue };
         let Some(mut judged) = judge(place, &found, now) else { continue };
-        if wanted.contains(&found.path) {
-            if judged.verdict.is_removable() {
-                judged.verdict = match remove(place, &found, &judged) {
-                    Ok(()) => LeftoverVerdict::Removed,
-                    Err(e) => LeftoverVerdict::Failed(Error::io(&found.path, "remove the leftover", e)),
-                };
-            } else if let (LeftoverVerdict::Recent { .. }, Some(why)) = (&judged.verdict, &unknown) {
-                let why = io::Error::other(format!("the file server's clock cannot be asked: {why}"));
-                judged.verdict = LeftoverVerdict::Failed(Error::io(&found.path, "remove the leftover", why));
-            }
+        if judged.verdict.is_removable() {
+            judged.verdict = match remove(place, &found, &judged) {
+                Ok(()) => LeftoverVerdict::Removed,
+                Err(e) => LeftoverVerdict::Failed(Error::io(&found.path, "remove the leftover", e)),
+            };
+        } else if let (LeftoverVerdict::Recent { .. }, Some(why)) = (&judged.verdict, &unknown) {
+            let why = match why.kind() {
+                // Who may make no claim there may remove none.
+                ErrorKind::Permission => io::ErrorKind::PermissionDenied.into(),
+                _ => io::Error::other(format!("the file server's clock cannot be asked: {why}")),
+            };
+            judged.verdict = LeftoverVerdict::Failed(Error::io(&found.path, "remove the leftover", why));
         }
-        told.push(tell(found, judged));
+        done.push(tell(found, judged));
     }
-    Ok(told)
+    Ok(done)
 }
 
 /// Whether this name shows that there is, or was, a lock at the lock path.

@@ -48,7 +48,7 @@ impl Arena {
     /// Removes all that may go, and gives the names of it.
     fn clean(&self) -> Vec<String> {
         let lock = self.lock(Protocol::Link);
-        let done = lock.clean(&lock.leftovers().unwrap()).unwrap();
+        let done = lock.clean(lock.leftovers().unwrap()).unwrap();
         let removed = done.into_iter().filter(|done| matches!(done.verdict, LeftoverVerdict::Removed));
         removed.map(|done| done.path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
     }
@@ -210,7 +210,7 @@ fn a_claim_that_came_to_the_lock_path_after_it_was_judged_stays() {
         }
         Fate::GoOn
     });
-    let done = lock.clean(&told).unwrap();
+    let done = lock.clean(told).unwrap();
     assert!(matches!(done[0].verdict, LeftoverVerdict::Held), "{done:?}");
     assert!(arena.has(&old));
 }
@@ -262,7 +262,7 @@ fn a_waiter_whose_claim_was_removed_makes_another_and_gets_the_lock() {
             if (call, when) == (Call::Wait, When::Before) && cleaned.is_none() {
                 env.sleep(3 * DAY);
                 let lock = Lock::builder(&path).host("cleaner").build_in(env.this()).unwrap();
-                cleaned = Some(lock.clean(&lock.leftovers().unwrap()).unwrap());
+                cleaned = Some(lock.clean(lock.leftovers().unwrap()).unwrap());
                 let done = cleaned.iter().flatten();
                 let removed = done.filter(|done| matches!(done.verdict, LeftoverVerdict::Removed)).count();
                 assert_eq!(removed, 1, "the waiter's, in {:?}: {cleaned:?}", OsEnv.list(&dir));
@@ -286,7 +286,7 @@ fn what_is_far_past_by_this_machines_clock_alone_stays() {
     let lock = arena.lock(Protocol::Link);
     let told = lock.leftovers().unwrap();
     assert!(matches!(told[0].verdict, LeftoverVerdict::FarPast), "{told:?}");
-    let done = leftovers::clean(lock.place(), &told, || Ok(stood_still)).unwrap();
+    let done = leftovers::clean(lock.place(), told, || Ok(stood_still)).unwrap();
     assert!(matches!(done[0].verdict, LeftoverVerdict::Recent { .. }), "{done:?}");
     assert!(arena.has(&waits));
 }
@@ -305,7 +305,7 @@ fn where_the_servers_clock_cannot_be_asked_only_the_dead_go() {
         _ => Fate::GoOn,
     });
     let lock = arena.lock(Protocol::Link);
-    let done = lock.clean(&lock.leftovers().unwrap()).unwrap();
+    let done = lock.clean(lock.leftovers().unwrap()).unwrap();
     assert!(arena.has(&waits) && !arena.has(&dead), "{done:?}");
     let failed = done.iter().find(|done| done.path.ends_with(waits.claim.token.as_os_str())).unwrap();
     let LeftoverVerdict::Failed(e) = &failed.verdict else { panic!("{failed:?}") };
@@ -324,9 +324,9 @@ fn a_leftover_that_cannot_be_removed_is_an_error_that_names_it() {
         (Call::Unlink, When::Before) if path.ends_with(&name) => Fate::Fail(io::ErrorKind::PermissionDenied),
         _ => Fate::GoOn,
     });
-    let done = lock.clean(&told).unwrap();
+    let done = lock.clean(told).unwrap();
     let LeftoverVerdict::Failed(e) = &done[0].verdict else { panic!("{done:?}") };
-    assert_eq!((e.kind(), e.path()), (ErrorKind::Permission, Some(told[0].path.as_path())), "{e}");
+    assert_eq!((e.kind(), e.path()), (ErrorKind::Permission, Some(done[0].path.as_path())), "{e}");
 }
 
 /// A flufl.lock that waits fails if its claim is gone: that is for an operator to decide.
