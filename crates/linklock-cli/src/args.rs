@@ -104,6 +104,9 @@ pub(crate) enum Command {
     ///
     /// Free means that the next contender could have it at once: nobody holds it, or its holder is dead or over.
     Wait(Deferred<WaitArgs>),
+    /// List, or remove, what killed contenders left beside the lock
+    #[command(after_help = help::CLEAN, long_about = help::CLEAN_ABOUT)]
+    Clean(Deferred<CleanArgs>),
     /// Print a completion script for a shell
     Completions {
         /// The shell that it is for
@@ -252,6 +255,26 @@ pub(crate) struct WaitArgs {
     pub(crate) patience: Patience,
     #[command(flatten)]
     pub(crate) judgement: Judgement,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CleanArgs {
+    /// The lock path, whether a lock is there or not; or a directory: all locks that have claims in it
+    #[arg(value_name = "LOCKPATH|DIR")]
+    pub(crate) path: PathBuf,
+    /// Remove what may be removed. Without it, linklock lists what it would remove, and changes nothing
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// One JSON object a line: lock, path, kind (claim, broken-claim, break-claim, break-lock, ticket, queue), host, pid,
+    /// expires_at, action (remove, keep, removed, failed), reason; null where it is not known
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What stands between the parts of a claim's name
+    #[arg(long, value_name = "C", default_value_t = SEPARATOR, display_order = LAST)]
+    pub(crate) separator: char,
+    /// Do not remove a claim because its process, on this machine, has ended: wait until it expired long ago
+    #[arg(long)]
+    pub(crate) no_recover_dead: bool,
 }
 
 /// What hardly anybody needs is listed last.

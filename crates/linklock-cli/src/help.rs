@@ -107,3 +107,26 @@ EXAMPLES
   Break the lock that you have looked at, and no other that came after it:
     linklock status --json /srv/shared/data.lock
     linklock break /srv/shared/data.lock --token 'data.lock|host|4711|00012345678901234567'";
+
+pub(crate) const CLEAN_ABOUT: &str = "\
+List, or remove, what killed contenders left beside the lock
+
+A contender that is killed while it waits leaves its claim: a file or a directory LOCKPATH|HOST|PID|NONCE (^ for | on \
+Windows), or a ticket in the queue. These do no harm but fill the directory. Whoever breaks a lock removes them; clean \
+removes them at any time, also while the lock is held.
+
+Removed is what a process of this machine left that has ended, and what expired more than a day and more than ten \
+lifetimes ago. The claim that holds the lock, claims of live processes, and files that only have the name of a claim \
+are kept. A linklock that still waits with so old a claim, on another machine, makes another one; a flufl.lock fails.
+
+Without --yes nothing is changed, and age is judged by this machine's clock; with it, by the file server's.";
+
+pub(crate) const CLEAN: &str = "\
+EXAMPLES
+  See what is left beside all locks of a directory, then remove it:
+    linklock clean /srv/shared
+    linklock clean --yes /srv/shared
+
+EXIT STATUS
+  0 if all is well, whether there was something to remove or not; 74 if the directory
+  cannot be listed or something cannot be removed, 77 if this user may not.";

@@ -1,6 +1,7 @@
 //! The program `linklock`: run a command, or a part of a script, under a lock file.
 
 mod args;
+mod clean;
 mod commands;
 mod console;
 mod duration;
@@ -50,6 +51,7 @@ fn run(command: Command, console: Console) -> Result<Exit, Failure> {
         Command::Status(Deferred(args)) => status::status(&args, console),
         Command::Break(Deferred(args)) => commands::break_lock(&args, console),
         Command::Wait(Deferred(args)) => commands::wait(&args, console),
+        Command::Clean(Deferred(args)) => clean::clean(&args, console),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "linklock", &mut script);

@@ -81,7 +81,7 @@ fn name_of(holder: &Holder) -> String {
     printable(&format!("{holder}{known}"))
 }
 
-fn ago(time: Option<SystemTime>) -> String {
+pub(crate) fn ago(time: Option<SystemTime>) -> String {
     let passed = time.and_then(|time| SystemTime::now().duration_since(time).ok());
     passed.map_or_else(|| "just now".into(), |passed| format!("{} ago", spoken(passed)))
 }
@@ -128,7 +128,7 @@ fn to_json(lock: &Lock, status: &Status) -> io::Result<String> {
 }
 
 /// `None` outside of the years that RFC 3339 can write: an mtime may be anything.
-fn rfc3339(time: SystemTime) -> Option<String> {
+pub(crate) fn rfc3339(time: SystemTime) -> Option<String> {
     const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     (since_epoch < YEAR_10000).then(|| humantime::format_rfc3339_millis(time).to_string())

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::inspect::Holder;
 use crate::lease::{LocalTime, ServerTime};
 use crate::protocol::queue::{self, Ticket};
-use crate::protocol::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, fence, is_gone};
+use crate::protocol::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, fence, is_gone, leftovers};
 use crate::wait::{Wait, Waiting, poll_delay};
 
 /// Takes the lock, however long `wait` lets it try.
@@ -22,6 +22,7 @@ pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
         late: 0,
         in_vain: 0,
         asked: None,
+        swept: false,
     };
     let acquired = contender.contend();
     match acquired {
@@ -91,6 +92,8 @@ struct Contender<'a> {
     in_vain: u32,
     /// The lock that had no second link, and for which an attempt asked the server whether it is there at all.
     asked: Option<(FileId, ServerTime)>,
+    /// Whether what a crash left at the lock path was cleared, and what is beside it swept: once is enough.
+    swept: bool,
 }
 
 impl Contender<'_> {
@@ -179,7 +182,12 @@ impl Contender<'_> {
             let lock = match self.waiter.look()? {
                 Seen::Free => return self.seen_free(),
                 Seen::EmptyDirectory { ours: true } => {
+                    let is_left = !self.swept && leftovers::is_left_at_lock_path(place, &self.stake.anchor);
                     place.clear();
+                    if is_left {
+                        self.swept = true;
+                        place.sweep(|| Some(self.stake.anchor));
+                    }
                     return self.seen_free();
                 }
                 Seen::EmptyDirectory { ours: false } => {
@@ -276,7 +284,7 @@ impl Contender<'_> {
         let broken = place.break_lock(lock)?;
         if broken == Break::Done {
             tracing::warn!(lock = %place.lock_path().display(), %holder, claim = %holder.token, why, "broke the lock");
-            place.sweep();
+            place.sweep(|| Some(self.stake.anchor));
         }
         Ok(broken)
     }

@@ -298,6 +298,14 @@ fn parse_nonce(nonce: &str) -> Option<(Option<Fingerprint>, Option<Duration>)> {
     Some((Fingerprint::from_bits((bits >> RoundLifetime::BITS) as u64), Some(lifetime)))
 }
 
+/// What stands in a name before the first separator.
+pub(crate) fn before(name: &OsStr, separator: char) -> Option<OsString> {
+    let (bytes, mut buffer) = (os::bytes_of(name), [0; 4]);
+    let sep = separator.encode_utf8(&mut buffer).as_bytes();
+    let at = bytes.windows(sep.len()).position(|at| at == sep)?;
+    os::name_from_bytes(&bytes[..at])
+}
+
 fn all_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }

@@ -97,6 +97,9 @@ fn saturating_nanos(time: Duration) -> u64 {
 pub(crate) struct ServerTime(i128);
 
 impl ServerTime {
+    /// Before all that a file can have.
+    pub(crate) const MIN: Self = Self(i128::MIN);
+
     /// From what a file's attributes say.
     pub(crate) fn from_parts(secs: i64, nanos: u32) -> Self {
         Self(i128::from(secs) * 1_000_000_000 + i128::from(nanos))

@@ -91,6 +91,7 @@ pub use error::{Error, ErrorKind};
 pub use guard::{Guard, Loss, ReleaseError};
 pub use inspect::{About, Holder, State, Status};
 pub use lock::{Builder, DEFAULT_GRACE, DEFAULT_LIFETIME, Lock, SEPARATOR, Which};
+pub use protocol::leftovers::{Leftover, LeftoverKind, LeftoverVerdict};
 pub use protocol::{OnBehalfOf, Protocol};
 pub use wait::{Cancel, Wait, Waiting};
 

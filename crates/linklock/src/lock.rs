@@ -1,5 +1,7 @@
 //! The lock and its builder.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use crate::error::{Error, Lost};
 use crate::guard::Guard;
 use crate::inspect::{self, Status};
 use crate::lease::{Anchor, LIFETIME_MOST, Lease, LocalTime};
+use crate::protocol::leftovers::{self, Leftover};
 use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone};
 use crate::wait::Wait;
 
@@ -164,7 +167,8 @@ impl Lock {
         acquire::wait_until_free(&self.place, wait)
     }
 
-    /// Takes the lock from its holder, for an operator. Tells what was broken; `None` if the lock was free.
+    /// Takes the lock from its holder, for an operator. Tells what was broken; `None` if the lock was free. Either way it removes
+    /// what [`clean`](Self::clean) would, except for claims that flufl.lock made.
     ///
     /// # Errors
     /// Not held, if it is not the named claim's; timeout, if it is not over. What is no lock is never removed.
@@ -184,7 +188,11 @@ impl Lock {
                 }
                 Seen::Free | Seen::EmptyDirectory { ours: true } => match which {
                     Which::Claim(token) => return Err(Error::not_held(self.path(), token.to_string(), None)),
-                    Which::Over | Which::Any => return Ok(None),
+                    Which::Over | Which::Any => {
+                        // Free or not: whoever has to break it sweeps, and there may be no break for long.
+                        self.sweep();
+                        return Ok(None);
+                    }
                 },
             };
             match which {
@@ -204,7 +212,7 @@ impl Lock {
                 Break::Done => {
                     let holder = lock.holder().map(|h| h.to_string());
                     tracing::warn!(lock = %self.path().display(), holder, why = "an operator said so", "broke the lock");
-                    self.place.sweep();
+                    self.sweep();
                     return Ok(Some(status));
                 }
                 Break::Changed if lock.claim.is_none() => {
@@ -216,6 +224,50 @@ impl Lock {
                 Break::Busy => return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None)),
             }
         }
+    }
+
+    /// What contenders left beside the lock path, and what they use now: claims, tickets of the queue, the break lock. Touches
+    /// nothing. What expired long ago is judged by this machine's wall clock, as [`inspect`](Self::inspect) does.
+    ///
+    /// # Errors
+    /// If the directory cannot be listed.
+    pub fn leftovers(&self) -> Result<Vec<Leftover>, Error> {
+        leftovers::list(&self.place)
+    }
+
+    /// Removes those of these leftovers that may be removed, whether the lock is held or not. Each of them is looked at again,
+    /// and judged by the file server's clock. Tells what became of each; what is gone by now is left out.
+    ///
+    /// The claim that holds the lock is never removed. The contender that made a claim may be alive, on another machine, if the
+    /// claim expired more than a day and more than ten lifetimes ago: then it makes another one. A flufl.lock that still waits
+    /// with so old a claim fails.
+    ///
+    /// # Errors
+    /// If the directory cannot be listed. What cannot be removed is told as [`LeftoverVerdict::Failed`].
+    ///
+    /// [`LeftoverVerdict::Failed`]: crate::LeftoverVerdict::Failed
+    pub fn clean(&self, which: Vec<Leftover>) -> Result<Vec<Leftover>, Error> {
+        leftovers::clean(&self.place, which, || self.ask_server())
+    }
+
+    /// The lock paths of a directory, as the names of claims and tickets there tell. A lock that nobody has touched has none.
+    ///
+    /// # Errors
+    /// Invalid, if the directory's path holds the separator; or if it cannot be listed.
+    pub fn paths_in(dir: impl AsRef<Path>, separator: char) -> Result<Vec<PathBuf>, Error> {
+        let dir = dir.as_ref();
+        let at = |name: &OsStr| Self::builder(dir.join(name)).separator(separator).build();
+        // Any name will do.
+        let any = at("lock".as_ref())?;
+        let mut paths = BTreeSet::new();
+        for name in leftovers::names_in(&any.place, dir).map_err(|e| leftovers::cannot_list(dir, e))? {
+            // No lock path holds the separator.
+            let Some(lock) = crate::claim::before(&name, separator).and_then(|lock| at(&lock).ok()) else { continue };
+            if !paths.contains(lock.path()) && leftovers::names_lock(&lock.place, &name) {
+                paths.insert(lock.path().to_owned());
+            }
+        }
+        Ok(paths.into_iter().collect())
     }
 
     #[cfg(test)]
@@ -233,6 +285,10 @@ impl Lock {
         }
         let anchor = self.ask_server()?;
         Ok(Some(self.place.judge(lock, anchor.earliest(looked))))
+    }
+
+    fn sweep(&self) {
+        self.place.sweep(|| self.ask_server().ok());
     }
 
     /// Learns what the server's clock says, which only a change can tell: by a claim that contends for nothing.

@@ -2,8 +2,8 @@
 
 use crate::support::{assert_exit, end, linklock, stdout};
 
-const SUBCOMMANDS: [&str; 9] =
-    ["run", "acquire", "refresh", "release", "status", "break", "wait", "completions", "man"];
+const SUBCOMMANDS: [&str; 10] =
+    ["run", "acquire", "refresh", "release", "status", "break", "wait", "clean", "completions", "man"];
 const EXIT_STATUSES: [&str; 10] = ["0", "64", "73", "74", "75", "76", "77", "126", "127", "128+N"];
 
 fn said(arguments: &[&str]) -> String {
@@ -47,6 +47,7 @@ fn the_man_page_has_every_option_and_what_a_killed_linklock_cannot_do() {
         "--token",
         "--expired",
         "--force",
+        "--yes",
         "--quiet",
         "--verbose",
         "--color",

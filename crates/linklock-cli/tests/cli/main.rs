@@ -1,5 +1,6 @@
 //! The program, run as its users run it.
 
+mod cleaning;
 mod disk;
 mod documentation;
 mod exit_statuses;

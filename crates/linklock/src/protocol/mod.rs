@@ -2,6 +2,7 @@
 
 mod dir;
 pub(crate) mod fence;
+pub(crate) mod leftovers;
 mod link;
 pub(crate) mod queue;
 mod turn;
@@ -381,27 +382,6 @@ impl Place {
         }
     }
 
-    /// Removes what dead processes of this machine left beside the lock path. Whatever cannot be removed stays.
-    pub(crate) fn sweep(&self) {
-        if !self.recover_dead {
-            return;
-        }
-        let env = self.env.as_ref();
-        let guard = self.path.breakers_guard();
-        for name in env.list(self.path.dir()).unwrap_or_default() {
-            let name = crate::claim::bytes_of(name.as_ref());
-            let Some(claim) = self.path.parse(name).or_else(|| guard.parse(name)) else { continue };
-            // A dead process makes no more use of its names, whether it waited, held or broke.
-            if self.liveness(&claim) == Liveness::Dead {
-                let path = self.path.beside(&claim.token);
-                let swept = env.unlink(&path).or_else(|_| {
-                    gone_is_ok(env.unlink(&path.join(claim.token.as_os_str()))).and_then(|()| env.rmdir(&path))
-                });
-                tracing::debug!(lock = %self.lock_path().display(), claim = %claim.token, ok = swept.is_ok(), "swept a dead claim");
-            }
-        }
-    }
-
     /// The claim's name for whom the lock is taken.
     fn new_claim(&self) -> Result<Claim, Error> {
         match self.on_behalf_of {
@@ -553,6 +533,8 @@ impl Place {
             let path = self.protocol.steps().staged_file(self, &stake.claim);
             let before = self.env.now();
             match self.set_expiry(stake, &path, self.lifetime) {
+                // So old that others may be removing it.
+                Ok(_) if leftovers::is_given_up(self, stake) => return Ok(false),
                 Ok(deadline) => (stake.lease.deadline, stake.told) = (deadline, before),
                 Err(e) if is_gone(&e) => return Ok(false),
                 Err(e) => return Err(Error::io(self.lock_path(), "set the expiry of a claim", e)),

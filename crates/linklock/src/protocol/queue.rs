@@ -18,7 +18,7 @@ use crate::lease::{Anchor, LocalTime, ServerTime};
 
 /// How long a ticket is good for after its last change. So long one contender that is stopped, or that died on another
 /// machine, holds up those behind it.
-const LIFETIME: Duration = Duration::from_secs(60);
+pub(super) const LIFETIME: Duration = Duration::from_secs(60);
 const REFRESH_EVERY: Duration = Duration::from_secs(20);
 
 /// A contender's place in the queue.
@@ -148,7 +148,8 @@ fn names(place: &Place) -> io::Result<Vec<(OsString, Claim)>> {
     Ok(tickets.into_iter().map(|(claim, name)| (name, claim)).collect())
 }
 
-fn claim(place: &Place, name: &OsStr) -> Option<Claim> {
+/// The claim of a contender that has a ticket of this name.
+pub(super) fn claim(place: &Place, name: &OsStr) -> Option<Claim> {
     let (time, token) = bytes_of(name.as_ref()).split_at_checked(TICKET_DIGITS)?;
     time.iter().all(u8::is_ascii_digit).then(|| place.path.parse(token))?
 }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::wait::Wait;
 
 /// Longer than the few calls of a turn take; not so long that one who is cut off holds up the others.
-const LIFETIME: Duration = Duration::from_secs(15);
+pub(super) const LIFETIME: Duration = Duration::from_secs(15);
 
 /// It is ours, as long as [`is_ours`](Self::is_ours) says so. To be ended by [`end`](Self::end).
 pub(super) struct Turn {
@@ -20,20 +20,25 @@ pub(super) struct Turn {
     stake: Stake,
 }
 
+/// Where the guard of a lock path is, and how it is taken.
+pub(super) fn guard_of(place: &Place) -> Place {
+    Place {
+        path: place.path.breakers_guard(),
+        protocol: Protocol::Dir,
+        lifetime: LIFETIME,
+        // Whomever the lock is for: the turn ends with who takes it, and not before.
+        on_behalf_of: OnBehalfOf::ThisProcess,
+        fence: false,
+        queue: false,
+        unchanged: Arc::clone(&place.guard_unchanged),
+        ..place.clone()
+    }
+}
+
 impl Turn {
     /// `None` if it is another's.
     pub(super) fn take(place: &Place) -> Result<Option<Self>, Error> {
-        let guard = Place {
-            path: place.path.breakers_guard(),
-            protocol: Protocol::Dir,
-            lifetime: LIFETIME,
-            // Whomever the lock is for: the turn ends with who takes it, and not before.
-            on_behalf_of: OnBehalfOf::ThisProcess,
-            fence: false,
-            queue: false,
-            unchanged: Arc::clone(&place.guard_unchanged),
-            ..place.clone()
-        };
+        let guard = guard_of(place);
         match acquire::acquire(&guard, &Wait::not_at_all()) {
             Ok(stake) => Ok(Some(Self { guard, stake })),
             Err(e) if e.is_timeout() => Ok(None),

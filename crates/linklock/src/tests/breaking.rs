@@ -323,14 +323,14 @@ fn a_lock_whose_process_has_ended_is_broken_at_once_unless_that_is_switched_off(
 }
 
 /// One that waits until it is killed.
-fn other_process() -> Child {
+pub(super) fn other_process() -> Child {
     let mut command = if cfg!(windows) { Command::new("cmd") } else { Command::new("cat") };
     // Otherwise it would begin to talk to the terminal.
     command.args(if cfg!(windows) { &["/c", "pause"][..] } else { &[] });
     command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
 }
 
-fn end(mut process: Child) {
+pub(super) fn end(mut process: Child) {
     process.kill().unwrap();
     process.wait().unwrap();
 }

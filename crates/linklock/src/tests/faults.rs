@@ -126,6 +126,11 @@ impl FaultyEnv {
         })
     }
 
+    /// For those who are not interfered with.
+    pub(super) fn this(&self) -> Arc<Self> {
+        self.this.upgrade().unwrap()
+    }
+
     pub(super) fn on_call(&self, hook: impl FnMut(&Self, Call, When, &Path) -> Fate + Send + 'static) {
         *self.hook.lock().unwrap() = Some(Box::new(hook));
     }
@@ -377,7 +382,7 @@ impl Env for FaultyEnv {
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {
-        Box::new(FaultyWatcher(self.this.upgrade().unwrap()))
+        Box::new(FaultyWatcher(self.this()))
     }
 }
 

@@ -8,3 +8,4 @@ mod errors;
 mod faults;
 mod fencing;
 mod holding;
+mod leftovers;

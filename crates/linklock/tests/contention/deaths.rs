@@ -118,3 +118,32 @@ fn a_lock_on_behalf_of_a_process_dies_with_that_process() {
         assert_eq!(nobodys.inspect().unwrap().state, State::Held, "{protocol}: outlives every process");
     }
 }
+
+/// The bug: a break that found the lock free removed nothing. The consequence: what killed waiters left beside a lock that was
+/// released in order was never removed. The mend: such a break removes it too.
+#[test]
+fn what_forty_killed_waiters_left_is_gone_after_one_break_of_a_free_lock() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR);
+        let held = settings.lock().acquire().unwrap();
+        let names = ground.names().len();
+        let mut waiters: Vec<_> = (0..40).map(|_| Puppet::start(&settings)).collect();
+        for waiter in &mut waiters {
+            waiter.tell("acquire 60000");
+        }
+        while ground.names().len() < names + waiters.len() {
+            std::thread::yield_now();
+        }
+        for waiter in &mut waiters {
+            waiter.kill();
+            waiter.reap();
+        }
+        assert_eq!(ground.names().len(), names + 40, "{protocol}: whoever is killed leaves its claim");
+        held.release().unwrap();
+        settings.lock().acquire().unwrap().release().unwrap();
+        assert_eq!(ground.names().len(), 40, "{protocol}: a cycle with no break does not list the directory");
+        assert!(settings.lock().break_lock(&linklock::Which::Over).unwrap().is_none(), "{protocol}: it is free");
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}

@@ -9,6 +9,9 @@ mod surroundings;
 mod terminal;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -28,6 +31,23 @@ fn run(scene: &Scene, options: &[&str], script: &str) -> Command {
 fn send(running: &Running, signal: Signal) {
     let pid = Pid::from_raw(running.pid() as i32).expect("a process");
     kill_process(pid, signal).expect("linklock is there");
+}
+
+/// Permissions do not bind root, so for root the program is run as nobody, and from a place that nobody can reach.
+pub(crate) fn as_ordinary_user(command: Command, place: &Path) -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return command;
+    }
+    const NOBODY: u32 = 65534;
+    let program = place.join("linklock");
+    fs::set_permissions(place, fs::Permissions::from_mode(0o755)).expect("root may");
+    // By another process: a descriptor of ours that is open for writing would be inherited by what other tests start, and
+    // then the copy could not be executed (ETXTBSY).
+    let copied = Command::new("cp").arg(command.get_program()).arg(&program).status();
+    assert!(copied.is_ok_and(|status| status.success()), "the program can be copied");
+    let mut as_nobody = Command::new(program);
+    as_nobody.args(command.get_args()).uid(NOBODY).gid(NOBODY);
+    as_nobody
 }
 
 /// Whether the process has not ended; one that only waits to be reaped has.

@@ -4,14 +4,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::run;
+use super::{as_ordinary_user, run};
 use crate::scripts::status;
 use crate::support::{Scene, assert_exit, end, linklock, stdout};
 
@@ -35,23 +34,6 @@ fn a_directory_that_the_user_may_not_write_is_77() {
     assert_exit(&output, 77);
     assert_eq!(stdout(&output), "");
     scene.assert_free();
-}
-
-/// Permissions do not bind root, so for root the program is run as nobody, and from a place that nobody can reach.
-fn as_ordinary_user(command: Command, place: &Path) -> Command {
-    if !rustix::process::geteuid().is_root() {
-        return command;
-    }
-    const NOBODY: u32 = 65534;
-    let program = place.join("linklock");
-    fs::set_permissions(place, fs::Permissions::from_mode(0o755)).expect("root may");
-    // By another process: a descriptor of ours that is open for writing would be inherited by what other tests start, and
-    // then the copy could not be executed (ETXTBSY).
-    let copied = Command::new("cp").arg(command.get_program()).arg(&program).status();
-    assert!(copied.is_ok_and(|status| status.success()), "the program can be copied");
-    let mut as_nobody = Command::new(program);
-    as_nobody.args(command.get_args()).uid(NOBODY).gid(NOBODY);
-    as_nobody
 }
 
 #[test]

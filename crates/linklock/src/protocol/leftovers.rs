@@ -1,0 +1,335 @@
+//! What contenders that were killed leave beside the lock path: which of it may be removed, and how.
+//!
+//! The name of a claim is used once, so a removal reaches this claim or nothing, however late it is carried out. A claim may be
+//! removed if nobody uses it any more:
+//!
+//! - Its process has ended.
+//! - Or it is far past its expiry: by a day, or by ten lifetimes if that is longer. Its owner may be alive, on another machine.
+//!   But an owner makes another claim if it left this one alone for half a day after the expiry, see [`is_given_up`], and also
+//!   if it finds it gone ([`Attempt::Void`](super::Attempt::Void)). The clock is asked before the file is looked at, so a claim
+//!   that its owner refreshed meanwhile is seen to be fresh.
+//!
+//! The claim at the lock path is never removed here: to break a lock is for those who judge it.
+
+mod judge;
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+pub(super) use judge::is_given_up;
+pub(crate) use judge::is_left_at_lock_path;
+use judge::{Body, Judged, judge};
+
+use super::turn::guard_of;
+use super::{Place, gone_is_ok, is_gone, queue};
+use crate::claim::{Claim, LockPath, bytes_of};
+use crate::env::Liveness;
+use crate::error::{Error, ErrorKind};
+use crate::lease::{Anchor, ServerTime};
+
+/// A sweep looks at no more claims than this of which it is not known whether their process is alive: each takes a request.
+const LOOKS_MOST: usize = 64;
+
+/// By this clock nothing is past its expiry.
+const NEVER: ServerTime = ServerTime::MIN;
+
+/// Something beside a lock path that has the name of a claim, or of another thing that contenders make there.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Leftover {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: LeftoverKind,
+    /// The name of the machine that made it.
+    pub host: Option<String>,
+    /// The process that it was made for, on that machine.
+    pub pid: Option<u32>,
+    /// When its lifetime ends or ended, by the file server's clock.
+    pub expires_at: Option<SystemTime>,
+    /// Whether it may be removed, and why.
+    pub verdict: LeftoverVerdict,
+}
+
+/// What a [`Leftover`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeftoverKind {
+    /// A claim: of a contender that waits, or of the holder.
+    Claim,
+    /// A lock that a breaker moved aside.
+    BrokenClaim,
+    /// A claim of the break lock, by which breakers take turns.
+    BreakClaim,
+    /// The break lock itself.
+    BreakLock,
+    /// A place in the queue.
+    Ticket,
+    /// The directory of the queue.
+    Queue,
+}
+
+impl fmt::Display for LeftoverKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Claim => "claim",
+            Self::BrokenClaim => "broken claim",
+            Self::BreakClaim => "claim of the break lock",
+            Self::BreakLock => "break lock",
+            Self::Ticket => "ticket",
+            Self::Queue => "queue",
+        })
+    }
+}
+
+/// What is to be done with a [`Leftover`], or was.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LeftoverVerdict {
+    /// May be removed: its process has ended.
+    Dead,
+    /// May be removed: it expired so long ago that nobody uses it any more.
+    FarPast,
+    /// May be removed: nothing is in it.
+    Empty,
+    /// Is kept: it holds the lock.
+    Held,
+    /// Is kept: its process is alive.
+    Alive,
+    /// Is kept: its process may be alive, on another machine.
+    Recent {
+        /// From then on it is taken for abandoned, by the file server's clock.
+        until: SystemTime,
+    },
+    /// Is kept: it only has the name of a claim.
+    NotAClaim(String),
+    /// Is kept: this user cannot look at it.
+    Unreadable(String),
+    /// Was removed.
+    Removed,
+    /// Could not be removed.
+    Failed(Error),
+}
+
+impl LeftoverVerdict {
+    /// Whether it may be removed.
+    pub fn is_removable(&self) -> bool {
+        matches!(self, Self::Dead | Self::FarPast | Self::Empty)
+    }
+}
+
+impl fmt::Display for LeftoverVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dead => f.write_str("its process has ended"),
+            Self::FarPast => f.write_str("it expired long ago"),
+            Self::Empty => f.write_str("it is empty"),
+            Self::Held => f.write_str("it holds the lock"),
+            Self::Alive => f.write_str("its process is alive"),
+            Self::Recent { .. } => f.write_str("its process may be alive"),
+            Self::NotAClaim(what) => write!(f, "it is {what}, not a claim"),
+            Self::Unreadable(why) => write!(f, "cannot look at it: {why}"),
+            Self::Removed => f.write_str("removed"),
+            Self::Failed(e) => e.fmt(f),
+        }
+    }
+}
+
+impl Place {
+    /// Removes from beside the lock path what nobody uses any more. Whatever cannot be removed stays. `clock` is asked for only
+    /// if there is something to judge by it; without an answer, only what dead processes left is removed.
+    pub(crate) fn sweep(&self, clock: impl FnOnce() -> Option<Anchor>) {
+        // Whoever breaks the break lock is about to break the lock, and sweeps then.
+        if self.path.is_guard {
+            return;
+        }
+        let (mut dead, mut doubtful) = (Vec::new(), Vec::new());
+        for found in find(self).unwrap_or_default() {
+            match found.claim.as_ref().map_or(Liveness::Unknown, |claim| self.liveness(claim)) {
+                Liveness::Alive => {}
+                Liveness::Dead => dead.push(found),
+                // A peer does not give up an old claim, and fails if it finds it gone: that is for an operator to decide.
+                Liveness::Unknown if found.claim.as_ref().is_some_and(is_a_peers) => {}
+                Liveness::Unknown => doubtful.push(found),
+            }
+        }
+        let mut now = NEVER;
+        if !doubtful.is_empty() {
+            now = clock().map_or(NEVER, |anchor| anchor.earliest(self.env.now()));
+            // From anywhere on, so that each has its turn one day.
+            let start = self.env.random() % doubtful.len() as u64;
+            doubtful.rotate_left(start as usize);
+            doubtful.truncate(LOOKS_MOST);
+        }
+        for found in dead.into_iter().chain(doubtful) {
+            let Some(judged) = judge(self, &found, now).filter(|judged| judged.verdict.is_removable()) else {
+                continue;
+            };
+            let removed = remove(self, &found, &judged);
+            tracing::debug!(lock = %self.lock_path().display(), path = %found.path.display(), why = %judged.verdict,
+                ok = removed.is_ok(), "swept a leftover");
+        }
+    }
+}
+
+/// What is beside the lock path, judged by this machine's wall clock: to learn the server's would need a change on disk.
+pub(crate) fn list(place: &Place) -> Result<Vec<Leftover>, Error> {
+    let now = place.env.wall_clock();
+    let found = find(place).map_err(|e| cannot_list(place.path.dir(), e))?;
+    let judged = found.into_iter().filter_map(|found| judge(place, &found, now).map(|judged| tell(found, judged)));
+    Ok(judged.collect())
+}
+
+/// Removes what was told to be removable and is so by the server's clock. Tells what became of each; what is gone by now is
+/// left out.
+pub(crate) fn clean(
+    place: &Place,
+    which: Vec<Leftover>,
+    ask: impl FnOnce() -> Result<Anchor, Error>,
+) -> Result<Vec<Leftover>, Error> {
+    let found = find(place).map_err(|e| cannot_list(place.path.dir(), e))?;
+    let mut found: HashMap<_, _> = found.into_iter().map(|found| (found.path.clone(), found)).collect();
+    let (mut now, mut unknown) = (NEVER, None);
+    if which.iter().any(|told| matches!(told.verdict, LeftoverVerdict::FarPast)) {
+        match ask() {
+            Ok(anchor) => now = anchor.earliest(place.env.now()),
+            Err(e) => unknown = Some(e),
+        }
+    }
+    let mut done = Vec::new();
+    for told in which {
+        if !told.verdict.is_removable() {
+            done.push(told);
+            continue;
+        }
+        let Some(found) = found.remove(&told.path) else { continue };
+        let Some(mut judged) = judge(place, &found, now) else { continue };
+        if judged.verdict.is_removable() {
+            judged.verdict = match remove(place, &found, &judged) {
+                Ok(()) => LeftoverVerdict::Removed,
+                Err(e) => LeftoverVerdict::Failed(Error::io(&found.path, "remove the leftover", e)),
+            };
+        } else if let (LeftoverVerdict::Recent { .. }, Some(why)) = (&judged.verdict, &unknown) {
+            let why = match why.kind() {
+                // Who may make no claim there may remove none.
+                ErrorKind::Permission => io::ErrorKind::PermissionDenied.into(),
+                _ => io::Error::other(format!("the file server's clock cannot be asked: {why}")),
+            };
+            judged.verdict = LeftoverVerdict::Failed(Error::io(&found.path, "remove the leftover", why));
+        }
+        done.push(tell(found, judged));
+    }
+    Ok(done)
+}
+
+/// Whether this name shows that there is, or was, a lock at the lock path.
+pub(crate) fn names_lock(place: &Place, name: &OsStr) -> bool {
+    let guard = place.path.breakers_guard();
+    if claim_named(&place.path, name).or_else(|| claim_named(&guard, name)).is_some() {
+        return true;
+    }
+    // The names alone are not enough: they may be a user's.
+    let holds = |dir: &Path, is_ours: &dyn Fn(&OsStr) -> bool| {
+        dir.file_name() == Some(name) && place.env.list(dir).is_ok_and(|names| names.iter().any(|name| is_ours(name)))
+    };
+    holds(&place.path.queue(), &|name| ticket_named(place, name).is_some())
+        || holds(guard.as_path(), &|name| claim_named(&guard, name).is_some())
+}
+
+/// The names in a directory that a user named, which may be a symbolic link.
+pub(crate) fn names_in(place: &Place, dir: &Path) -> io::Result<Vec<OsString>> {
+    place.env.list(dir).or_else(|e| if is_gone(&e) { Err(e) } else { place.env.list(&dir.join(".")) })
+}
+
+pub(crate) fn cannot_list(dir: &Path, e: io::Error) -> Error {
+    // Nothing would be gained by making it, as other errors advise.
+    let e = if is_gone(&e) { io::Error::other("there is no such directory") } else { e };
+    Error::io(dir, "list the directory", e)
+}
+
+/// What has the name of something that contenders make.
+struct Found {
+    path: PathBuf,
+    kind: LeftoverKind,
+    /// Whose it is, if the name tells.
+    claim: Option<Claim>,
+}
+
+/// Lists the directory once, and that of the queue if there is one.
+fn find(place: &Place) -> io::Result<Vec<Found>> {
+    let (queue, guard) = (place.path.queue(), place.path.breakers_guard());
+    let mut all = Vec::new();
+    for name in names_in(place, place.path.dir())? {
+        let path = place.path.dir().join(&name);
+        let mut add = |kind, path: &Path, claim| all.push(Found { path: path.into(), kind, claim });
+        if let Some(claim) = claim_named(&place.path, &name) {
+            add(LeftoverKind::Claim, &path, Some(claim));
+        } else if let Some(claim) = claim_named(&guard, &name) {
+            add(LeftoverKind::BreakClaim, &path, Some(claim));
+        } else if path == guard.as_path() {
+            add(LeftoverKind::BreakLock, &path, None);
+        } else if path == queue {
+            for name in place.env.list(&queue).unwrap_or_default() {
+                if let Some(claim) = ticket_named(place, &name) {
+                    add(LeftoverKind::Ticket, &queue.join(&name), Some(claim));
+                }
+            }
+            add(LeftoverKind::Queue, &path, None);
+        }
+    }
+    all.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(all)
+}
+
+/// The claim that has exactly this name.
+fn claim_named(path: &LockPath, name: &OsStr) -> Option<Claim> {
+    path.parse(bytes_of(name.as_ref())).filter(|claim| claim.token.as_os_str() == name)
+}
+
+fn ticket_named(place: &Place, name: &OsStr) -> Option<Claim> {
+    let claim = queue::claim(place, name)?;
+    bytes_of(name.as_ref()).ends_with(bytes_of(claim.token.as_os_str().as_ref())).then_some(claim)
+}
+
+/// Whether flufl.lock made it, whose names do not tell a lifetime.
+fn is_a_peers(claim: &Claim) -> bool {
+    claim.lifetime.is_none()
+}
+
+/// Removes what was judged just now. Nothing is removed but by a name that was used once, or if it is an empty directory.
+fn remove(place: &Place, found: &Found, judged: &Judged) -> io::Result<()> {
+    let env = place.env.as_ref();
+    match (&judged.body, &found.claim) {
+        (Body::File, _) => gone_is_ok(env.unlink(&found.path))?,
+        // The entry by its own name: whatever else came there meanwhile stays, and then so does the directory.
+        (Body::DirectoryWithEntry, Some(claim)) => {
+            gone_is_ok(env.unlink(&found.path.join(claim.token.as_os_str())))?;
+            gone_is_ok(env.rmdir(&found.path))?;
+        }
+        (Body::Directory | Body::DirectoryWithEntry, _) => gone_is_ok(env.rmdir(&found.path))?,
+        // It removes the entry that was seen, or nothing. If that has changed, it is not for us.
+        (Body::Lock(lock), _) => guard_of(place).break_lock(lock).map(drop).map_err(io::Error::other)?,
+    }
+    if found.kind == LeftoverKind::Ticket {
+        // As the last one who leaves does. Not empty: others wait.
+        let _ = env.rmdir(&place.path.queue());
+    }
+    Ok(())
+}
+
+fn tell(found: Found, judged: Judged) -> Leftover {
+    let lock = if let Body::Lock(lock) = judged.body { lock.claim } else { None };
+    let claim = found.claim.or(lock);
+    Leftover {
+        path: found.path,
+        kind: judged.kind,
+        host: claim.as_ref().map(|claim| claim.host.clone()),
+        pid: claim.map(|claim| claim.pid),
+        expires_at: judged.expiry.map(ServerTime::to_system_time),
+        verdict: judged.verdict,
+    }
+}

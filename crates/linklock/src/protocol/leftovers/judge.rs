@@ -1,0 +1,224 @@
+//! Whether what was found beside a lock path may be removed: looked at and judged, and nothing is changed.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Found, LeftoverKind, LeftoverVerdict};
+use crate::claim::Claim;
+use crate::env::{Attr, FileKind, Liveness};
+use crate::lease::{Anchor, ServerTime};
+use crate::protocol::turn::{self, guard_of};
+use crate::protocol::{CONTENT_LIMIT, Place, Protocol, SLOW, Seen, SeenLock, Stake, dir, is_gone, is_refused, queue};
+
+/// What is left of a claim is kept so long after its expiry, or for [`LIFETIMES`] of it if that is longer.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const LIFETIMES: u32 = 10;
+
+/// Whether an owner must not use this claim any more and makes another: others may be removing it, see above. It has been left
+/// alone for its lifetime and half a day; others wait for its lifetime and a day at least, so clocks may run apart by the rest.
+///
+/// To be asked after the expiry was made fresh, so that no pause comes between.
+pub(in crate::protocol) fn is_given_up(place: &Place, stake: &Stake) -> bool {
+    place.env.now().since(stake.told) > stake.lease.lifetime + DAY / 2
+}
+
+/// How long after its expiry a claim is kept.
+fn kept_for(lifetime: Duration) -> Duration {
+    DAY.max(lifetime.saturating_mul(LIFETIMES))
+}
+
+/// Whether what had this expiry is not used any more. `now` is the earliest that the server's clock can have said before the
+/// file was looked at. Where it is not known whose clock stamps the files, the claim must be far past by this machine's wall
+/// clock too.
+fn is_far_past(place: &Place, expiry: ServerTime, lifetime: Duration, now: ServerTime) -> bool {
+    let until = expiry + kept_for(lifetime);
+    now > until && (place.clock_is_known() || place.env.wall_clock() > until)
+}
+
+/// Whether the empty directory at the lock path was left there by a crash: a release is done with it sooner.
+pub(crate) fn is_left_at_lock_path(place: &Place, anchor: &Anchor) -> bool {
+    let now = anchor.earliest(place.env.now());
+    place.env.stat(place.lock_path()).is_ok_and(|attr| now.since(attr.ctime) > SLOW)
+}
+
+/// What was found, looked at.
+pub(super) struct Judged {
+    pub(super) kind: LeftoverKind,
+    pub(super) body: Body,
+    pub(super) expiry: Option<ServerTime>,
+    pub(super) verdict: LeftoverVerdict,
+}
+
+/// What stands under the name.
+pub(super) enum Body {
+    File,
+    Directory,
+    /// With the one entry that its name tells.
+    DirectoryWithEntry,
+    Lock(SeenLock),
+}
+
+/// Looks at what was found, and whether it may be removed; `None` if it is gone.
+pub(super) fn judge(place: &Place, found: &Found, now: ServerTime) -> Option<Judged> {
+    let judged = match (found.kind, &found.claim) {
+        (LeftoverKind::BreakClaim, Some(claim)) => judge_claim(&guard_of(place), claim, now),
+        (LeftoverKind::Ticket, Some(claim)) => judge_ticket(place, &found.path, claim, now),
+        (_, Some(claim)) => judge_claim(place, claim, now),
+        (LeftoverKind::BreakLock, None) => judge_break_lock(place, now),
+        (_, None) => judge_queue(place, &found.path),
+    };
+    match judged {
+        Ok(Some(judged)) => {
+            // A claim of the break lock stays one, whatever it is made of.
+            let kind = if found.kind == LeftoverKind::Claim { judged.kind } else { found.kind };
+            Some(Judged { kind, ..judged })
+        }
+        Ok(None) => None,
+        Err(e) if is_gone(&e) => None,
+        Err(e) => {
+            let why = if is_refused(&e) { "this user may not read it".into() } else { e.to_string() };
+            Some(Judged::kept(found.kind, LeftoverVerdict::Unreadable(why)))
+        }
+    }
+}
+
+impl Judged {
+    fn kept(kind: LeftoverKind, verdict: LeftoverVerdict) -> Self {
+        Self { kind, body: Body::File, expiry: None, verdict }
+    }
+
+    fn not_a_claim(what: &str) -> Self {
+        Self::kept(LeftoverKind::Claim, LeftoverVerdict::NotAClaim(what.into()))
+    }
+}
+
+/// What the name of a claim says of its process, and the clock of its expiry.
+fn verdict(place: &Place, claim: &Claim, expiry: ServerTime, lifetime: Duration, now: ServerTime) -> LeftoverVerdict {
+    match place.liveness(claim) {
+        Liveness::Dead => LeftoverVerdict::Dead,
+        Liveness::Alive => LeftoverVerdict::Alive,
+        Liveness::Unknown if is_far_past(place, expiry, lifetime, now) => LeftoverVerdict::FarPast,
+        Liveness::Unknown => LeftoverVerdict::Recent { until: (expiry + kept_for(lifetime)).to_system_time() },
+    }
+}
+
+fn judge_claim(place: &Place, claim: &Claim, now: ServerTime) -> io::Result<Option<Judged>> {
+    let path = place.path.beside(&claim.token);
+    let attr = place.env.stat(&path)?;
+    let mut judged = match attr.kind {
+        FileKind::Regular if !place.path.is_guard => judge_file(place, claim, &path, &attr, now)?,
+        FileKind::Directory => judge_directory(place, claim, &path, &attr, now)?,
+        FileKind::Regular => Judged::not_a_claim("an ordinary file"),
+        FileKind::Symlink => Judged::not_a_claim("a symbolic link"),
+        FileKind::Other => Judged::not_a_claim("a device, socket or pipe"),
+    };
+    // Last, so that nothing comes between this look and the removal. A claim that is not at the lock path now does not come
+    // there any more: its owner has ended, or has given it up.
+    let may_hold = judged.verdict.is_removable() || attr.nlink > 1 && attr.kind == FileKind::Regular;
+    if may_hold && is_at_lock_path(place, claim, &attr) {
+        judged.verdict = LeftoverVerdict::Held;
+    }
+    Ok(Some(judged))
+}
+
+/// A claim of `link`. Its content is only read if it may be removed: an NFS 4 server gives a reader a delegation, which can
+/// hold up the owner.
+fn judge_file(place: &Place, claim: &Claim, path: &Path, attr: &Attr, now: ServerTime) -> io::Result<Judged> {
+    // The mtime was set to be the lifetime after a change, if nothing has changed since.
+    let lifetime = claim.lifetime.unwrap_or(place.lifetime).max(attr.mtime.since(attr.ctime));
+    let mut verdict = verdict(place, claim, attr.mtime, lifetime, now);
+    let mut kind = LeftoverKind::Claim;
+    if verdict.is_removable() {
+        let (read, content) = place.env.read(path, CONTENT_LIMIT)?;
+        match place.path.parse(&content) {
+            _ if read.id != attr.id => return Ok(Judged::not_a_claim("another file by now")),
+            Some(named) if named.token == claim.token => {}
+            // It has the broken lock's expiry, and a breaker may be at it just now: it counts from the move.
+            Some(_) => {
+                kind = LeftoverKind::BrokenClaim;
+                verdict = self::verdict(place, claim, attr.mtime.max(attr.ctime), lifetime, now);
+            }
+            // What a crash or a full disk leaves.
+            None if content.len() < CONTENT_LIMIT && content.iter().all(|byte| *byte == 0) => {}
+            None => return Ok(Judged::not_a_claim("an ordinary file")),
+        }
+    }
+    Ok(Judged { kind, body: Body::File, expiry: Some(attr.mtime), verdict })
+}
+
+/// A claim of `dir`, or a directory that was to become one.
+fn judge_directory(place: &Place, claim: &Claim, path: &Path, attr: &Attr, now: ServerTime) -> io::Result<Judged> {
+    let names = place.env.list(path)?;
+    let (body, attr) = match names.as_slice() {
+        [] => (Body::Directory, *attr),
+        [name] if name == claim.token.as_os_str() => (Body::DirectoryWithEntry, place.env.stat(&path.join(name))?),
+        _ => return Ok(Judged::not_a_claim("a directory with something else in it")),
+    };
+    if matches!(body, Body::DirectoryWithEntry) && attr.kind != FileKind::Regular {
+        return Ok(Judged::not_a_claim("a directory with something else in it"));
+    }
+    let lifetime = claim.lifetime.unwrap_or(place.lifetime);
+    let expiry = dir::expiry(&attr, lifetime);
+    let verdict = verdict(place, claim, expiry, lifetime, now);
+    Ok(Judged { kind: LeftoverKind::Claim, body, expiry: Some(expiry), verdict })
+}
+
+/// Whether this claim is at the lock path, looked at afresh. In doubt it is.
+fn is_at_lock_path(place: &Place, claim: &Claim, attr: &Attr) -> bool {
+    let there = place.forget_names().and_then(|()| place.env.stat(place.lock_path()));
+    match there {
+        Err(e) if is_gone(&e) => return false,
+        Err(_) => return true,
+        Ok(there) if there.id == attr.id => return true,
+        Ok(_) => {}
+    }
+    // Where a file has another number under each of its names, what is in it tells.
+    place.look().map_or(true, |seen| matches!(seen, Seen::Lock(lock) if lock.token() == Some(&claim.token)))
+}
+
+/// A ticket. If its owner waits on after all, it draws another for the same place: whatever is wrong with a ticket costs
+/// somebody a place at most.
+fn judge_ticket(place: &Place, path: &Path, claim: &Claim, now: ServerTime) -> io::Result<Option<Judged>> {
+    let attr = place.env.stat(path)?;
+    if attr.kind != FileKind::Regular || attr.len > 0 {
+        return Ok(Some(Judged::not_a_claim("something else")));
+    }
+    let expiry = attr.ctime + attr.ctime.rounding() + queue::LIFETIME;
+    let verdict = verdict(place, claim, expiry, queue::LIFETIME, now);
+    Ok(Some(Judged { kind: LeftoverKind::Ticket, body: Body::File, expiry: Some(expiry), verdict }))
+}
+
+/// The queue, if nobody is in it. To remove it is safe: who comes to queue up makes it again.
+fn judge_queue(place: &Place, path: &Path) -> io::Result<Option<Judged>> {
+    if place.env.stat(path)?.kind != FileKind::Directory {
+        return Ok(Some(Judged::not_a_claim("something else")));
+    }
+    let is_empty = place.env.list(path)?.is_empty();
+    let empty =
+        || Judged { kind: LeftoverKind::Queue, body: Body::Directory, expiry: None, verdict: LeftoverVerdict::Empty };
+    Ok(is_empty.then(empty))
+}
+
+/// The break lock. It goes as every breaker would take it from its holder: see `dir`.
+fn judge_break_lock(place: &Place, now: ServerTime) -> io::Result<Option<Judged>> {
+    let guard = guard_of(place);
+    let kind = LeftoverKind::BreakLock;
+    let lock = match guard.look().map_err(io::Error::other)? {
+        Seen::Free => return Ok(None),
+        Seen::NotALock(what) => return Ok(Some(Judged::not_a_claim(&what))),
+        // Nobody's: a held one is not empty, and to remove it fails then.
+        Seen::EmptyDirectory { .. } => {
+            let verdict = LeftoverVerdict::Empty;
+            return Ok(Some(Judged { kind, body: Body::Directory, expiry: None, verdict }));
+        }
+        Seen::Lock(lock) => lock,
+    };
+    let Some(claim) = lock.claim.as_ref().filter(|_| lock.protocol == Protocol::Dir) else {
+        return Ok(Some(Judged::not_a_claim("an ordinary file")));
+    };
+    let lifetime = lock.about.as_ref().map_or(turn::LIFETIME, |about| about.lifetime);
+    let expiry = lock.expiry(lifetime);
+    let verdict = verdict(&guard, claim, expiry, lifetime, now);
+    Ok(Some(Judged { kind, body: Body::Lock(lock), expiry: Some(expiry), verdict }))
+}
