@@ -391,12 +391,11 @@ impl Place {
         let (pid, fingerprint) = match self.on_behalf_of {
             OnBehalfOf::ThisProcess => (own, self.env.fingerprint(own)),
             OnBehalfOf::Nobody => (own, None),
-            OnBehalfOf::Process(pid) => match self.env.fingerprint(pid) {
-                None => {
-                    return Err(Error::invalid(format!("process {pid}: there is no such process to hold a lock for")));
-                }
-                print => (pid, print),
-            },
+            OnBehalfOf::Process(pid) if !self.env.may_exist(pid) => {
+                return Err(Error::invalid(format!("process {pid}: there is no such process to hold a lock for")));
+            }
+            // Where nothing tells it from others, its end is not known, and the lock lasts up to its expiry.
+            OnBehalfOf::Process(pid) => (pid, self.env.fingerprint(pid)),
         };
         Ok(self.path.new_claim(self.env.as_ref(), &self.host, pid, fingerprint))
     }
