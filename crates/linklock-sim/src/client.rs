@@ -190,6 +190,10 @@ impl Env for SimEnv {
         })
     }
 
+    fn may_exist(&self, _: u32) -> bool {
+        true
+    }
+
     fn command(&self, _: u32) -> Option<String> {
         None
     }

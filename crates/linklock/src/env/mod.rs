@@ -83,6 +83,8 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint>;
     /// Whether the process that had `pid` and this fingerprint is still there.
     fn liveness(&self, pid: u32, fingerprint: Fingerprint) -> Liveness;
+    /// Whether a process may have this pid: false only if the system says that none has.
+    fn may_exist(&self, pid: u32) -> bool;
 
     /// The name of a process of this machine, for people to read.
     fn command(&self, pid: u32) -> Option<String>;

@@ -387,10 +387,11 @@ impl Place {
         match self.on_behalf_of {
             OnBehalfOf::ThisProcess => Ok(self.own_claim()),
             OnBehalfOf::Nobody => Ok(self.claim_for(self.env.process_id(), None)),
-            OnBehalfOf::Process(pid) => match self.env.fingerprint(pid) {
-                None => Err(Error::invalid(format!("process {pid}: there is no such process to hold a lock for"))),
-                print => Ok(self.claim_for(pid, print)),
-            },
+            OnBehalfOf::Process(pid) if !self.env.may_exist(pid) => {
+                Err(Error::invalid(format!("process {pid}: there is no such process to hold a lock for")))
+            }
+            // Where nothing tells it from others, its end is not known, and the lock lasts up to its expiry.
+            OnBehalfOf::Process(pid) => Ok(self.claim_for(pid, self.env.fingerprint(pid))),
         }
     }
 

@@ -277,6 +277,10 @@ impl Env for FaultyEnv {
         OsEnv.liveness(pid, fingerprint)
     }
 
+    fn may_exist(&self, pid: u32) -> bool {
+        OsEnv.may_exist(pid)
+    }
+
     fn command(&self, pid: u32) -> Option<String> {
         OsEnv.command(pid)
     }

@@ -18,6 +18,8 @@ mod every_call;
 #[cfg(unix)] // Windows has no fork.
 mod fork;
 mod keep_alive;
+#[cfg(target_os = "linux")] // Others have no pid namespaces.
+mod namespaces;
 mod puppet;
 mod queue;
 mod settings;

@@ -85,7 +85,10 @@ impl Env for OsEnv {
     }
 
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {
-        let read = || Some(Fingerprint::new(&system::boot_and_namespaces()?, system::ProcessStat::read(pid)?.start));
+        let read = || {
+            let proc = system::Proc::open().filter(system::Proc::is_ours)?;
+            Some(Fingerprint::new(&proc.boot_and_namespaces()?, proc.stat(pid)?.start))
+        };
         // One's own is asked for with every claim.
         if pid == self.process_id() { own::fingerprint(read) } else { read() }
     }
@@ -103,22 +106,31 @@ impl Env for OsEnv {
             Ok(()) | Err(Errno::PERM) => {}
             Err(_) => return Liveness::Unknown,
         }
-        match system::ProcessStat::read(pid) {
-            Some(stat) if stat.ended || here.with_start(stat.start) != fingerprint => Liveness::Dead,
+        let Some(proc) = system::Proc::open() else { return Liveness::Unknown };
+        match proc.stat(pid) {
+            Some(stat) if stat.ended || here.with_start(stat.start) != fingerprint => {
+                // Another may have been mounted since our own fingerprint was taken, where the pid is another process.
+                if proc.is_ours() { Liveness::Dead } else { Liveness::Unknown }
+            }
             Some(_) => Liveness::Alive,
             None => Liveness::Unknown,
         }
     }
 
+    fn may_exist(&self, pid: u32) -> bool {
+        to_pid(pid).is_some_and(|id| rustix::process::test_kill_process(id) != Err(Errno::SRCH))
+    }
+
     fn command(&self, pid: u32) -> Option<String> {
         thread_local!(static OWN: Known = const { Known::new(None) });
-        if pid == self.process_id() { known(&OWN, pid, || system::command(pid)) } else { system::command(pid) }
+        let read = || system::command(pid);
+        if pid == self.process_id() { known(&OWN, self.generation(), read) } else { read() }
     }
 
     fn user(&self) -> Option<String> {
         thread_local!(static USER: Known = const { Known::new(None) });
         let id = rustix::process::geteuid().as_raw();
-        known(&USER, id, || Some(name_of_user(&id.to_string())))
+        known(&USER, id.into(), || Some(name_of_user(&id.to_string())))
     }
 
     fn create(
@@ -231,9 +243,9 @@ impl Env for OsEnv {
 
 /// What a thread has read of a number, so that it is not read for every claim. Of a thread, since a lock could be left locked
 /// by a fork.
-type Known = RefCell<Option<(u32, String)>>;
+type Known = RefCell<Option<(u64, String)>>;
 
-fn known(slot: &'static LocalKey<Known>, of: u32, read: impl FnOnce() -> Option<String>) -> Option<String> {
+fn known(slot: &'static LocalKey<Known>, of: u64, read: impl FnOnce() -> Option<String>) -> Option<String> {
     // A thread that is ending has none any more.
     let kept = slot.try_with(|slot| slot.borrow().clone()).ok().flatten();
     if let Some((_, text)) = kept.filter(|(number, _)| *number == of) {
@@ -315,8 +327,12 @@ fn to_pid(pid: u32) -> Option<Pid> {
 
 #[expect(clippy::disallowed_methods, reason = "this is the place for it")]
 fn fs_read(path: &str) -> Option<Vec<u8>> {
+    fs::File::open(path).ok().and_then(read_all)
+}
+
+fn read_all(file: fs::File) -> Option<Vec<u8>> {
     // Room for all that /proc has to say at once, and no question for a size, which its files do not have.
     let mut content = Vec::with_capacity(4096);
-    fs::File::open(path).ok()?.take(u64::MAX).read_to_end(&mut content).ok()?;
+    file.take(u64::MAX).read_to_end(&mut content).ok()?;
     Some(content)
 }

@@ -80,6 +80,10 @@ impl Env for OsEnv {
         }
     }
 
+    fn may_exist(&self, pid: u32) -> bool {
+        !matches!(processes::look(pid), processes::Look::Ended)
+    }
+
     fn command(&self, pid: u32) -> Option<String> {
         processes::name_of(pid)
     }
