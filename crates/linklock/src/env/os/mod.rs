@@ -16,7 +16,9 @@ compile_error!("linklock runs on Unix and Windows: this system needs a module of
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub(crate) use platform::{Event, NOT_IN_NAMES, OsEnv, bytes_of, flaw_of, is_same_name, name_from_bytes};
+pub(crate) use platform::{
+    Event, NOT_IN_NAMES, OsEnv, bytes_of, flaw_of, is_for_want_of_descriptors, is_same_name, name_from_bytes,
+};
 
 /// The next of a row of numbers with a random start.
 fn serial() -> u32 {

@@ -1,7 +1,9 @@
 //! Linux.
 
+mod event;
 mod mounts;
 mod pid;
+mod waiters;
 mod watcher;
 
 use std::io;
@@ -12,13 +14,13 @@ use rustix::fs::{AtFlags, CWD, RenameFlags, Statx, StatxFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::time::ClockId;
 
-use super::{OsEnv, fs_read, kind, to_pid};
+use super::{Kept, OsEnv, fs_read, kind, to_pid};
 use crate::env::{Attr, FileId};
 use crate::lease::ServerTime;
 
+pub(crate) use event::Event;
 pub(super) use mounts::removes_by_name_alone;
 pub(super) use pid::process_id;
-pub(crate) use watcher::Event;
 pub(super) use watcher::OsWatcher;
 
 /// It counts in suspend.
