@@ -3,7 +3,11 @@
 
 mod acquiring;
 mod breaking;
+#[cfg(target_os = "linux")] // Descriptors are what it wakes by.
+mod descriptors;
 mod errors;
 mod faults;
 mod fencing;
 mod holding;
+#[cfg(any(target_os = "linux", windows))] // Elsewhere a waiter polls.
+mod waking;

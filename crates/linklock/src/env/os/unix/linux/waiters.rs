@@ -319,3 +319,50 @@ fn runs(process: &Kept) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     matches!(poll(&mut fds, Some(&Timeout { tv_sec: 0, tv_nsec: 0 })), Ok(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use rustix::process::Signal;
+
+    use super::*;
+
+    #[test]
+    fn a_forked_child_has_waiters_of_its_own_and_takes_no_lock_of_its_parent() {
+        let parents = Waiters::of_process();
+        let number = parents.join();
+        let mut command = Command::new("true");
+        let in_child = move || {
+            // If a lock keeps it, it ends with this test.
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            parents.leave(number);
+            assert!(!parents.watch(number, Path::new("/")) && parents.process(1).is_none());
+            assert!(parents.wake_up(number, true, true), "a look for nothing");
+            let own = Waiters::of_process();
+            let new = own.join();
+            let is_own = !ptr::eq(own, parents) && own.watch(new, Path::new("/"));
+            own.leave(new);
+            if is_own && ptr::eq(own, Waiters::of_process()) { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+        };
+        // As another thread may have it locked at a fork.
+        let locked = parents.state.lock().unwrap_or_else(PoisonError::into_inner);
+        #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
+        // SAFETY: of what other threads may have locked at the fork, the child touches the allocator alone, and the C library
+        // sees to it that a forked child can use that.
+        unsafe {
+            command.pre_exec(in_child);
+        }
+        let (ended, end) = channel();
+        thread::spawn(move || ended.send(command.status()));
+        let status = end.recv_timeout(Duration::from_secs(60));
+        drop(locked);
+        parents.leave(number);
+        assert!(status.expect("no lock keeps it").unwrap().success());
+    }
+}
