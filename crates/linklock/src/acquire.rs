@@ -47,7 +47,13 @@ pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
 pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
     let mut waiter = Waiter::new(place, wait);
     loop {
-        let seen = waiter.look()?;
+        let seen = match waiter.look() {
+            Ok(seen) => seen,
+            Err(e) => {
+                waiter.bear(e)?;
+                continue;
+            }
+        };
         let server_now = place.env.wall_clock();
         let lock = match &seen {
             Seen::Free | Seen::EmptyDirectory { ours: true } => return Ok(()),
@@ -113,13 +119,19 @@ impl Contender<'_> {
                     self.stake = steps.stage(place)?;
                 }
                 Attempt::Lost => {
-                    if place.queue && !self.waiter.is_single_try() {
-                        self.wait_in_queue()?;
+                    while let Err(e) = self.wait_for_turn() {
+                        self.waiter.bear(e)?;
                     }
-                    self.until_worth_trying()?;
                 }
             }
         }
+    }
+
+    fn wait_for_turn(&mut self) -> Result<(), Error> {
+        if self.waiter.place.queue && !self.waiter.is_single_try() {
+            self.wait_in_queue()?;
+        }
+        self.until_worth_trying()
     }
 
     /// Waits until nobody is before us.
@@ -454,6 +466,18 @@ impl<'a> Waiter<'a> {
             return Err(Error::not_a_lock(self.place.lock_path(), "an empty directory"));
         }
         Ok(())
+    }
+
+    /// Pauses after an error that says nothing of the lock: there was no descriptor to look with. Many waiters of one process may
+    /// need more than it may have. Any other error ends the wait.
+    fn bear(&mut self, error: Error) -> Result<(), Error> {
+        if !error.is_for_want_of_descriptors() {
+            return Err(error);
+        }
+        // What is there is not known, so nothing that happens to it need wake us.
+        let env = self.place.env.as_ref();
+        let soon = env.now() + poll_delay(env, Reach::NoneShared);
+        if self.pause(None, Some(soon))?.is_break() { Err(error) } else { Ok(()) }
     }
 
     /// Pauses until a change, the next poll, or `over`. Breaks if the time was up before.

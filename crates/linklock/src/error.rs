@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::env::os;
 use crate::inspect::Holder;
 use crate::protocol::TimesNotKept;
 
@@ -189,6 +190,11 @@ impl Error {
             | Repr::CannotBreak { holder, .. } => holder.as_ref(),
             _ => None,
         }
+    }
+
+    /// Whether this process or the system has too many open files.
+    pub(crate) fn is_for_want_of_descriptors(&self) -> bool {
+        matches!(&*self.0, Repr::Io { source, .. } if os::is_for_want_of_descriptors(source))
     }
 
     pub(crate) fn why_lost(&self) -> Lost {

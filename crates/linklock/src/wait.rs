@@ -97,13 +97,14 @@ impl Cancel {
     /// Ends every wait that was given this or a clone of it, now and from now on. It stores an atomic and writes to a file
     /// descriptor (on Windows it sets an event), so a signal handler may call it.
     pub fn cancel(&self) {
-        self.0.cancelled.store(true, Ordering::Release);
+        // In one order with the event, which a waiter may be replacing: see `to_wait_on`.
+        self.0.cancelled.store(true, Ordering::SeqCst);
         self.0.event.set();
     }
 
     /// Whether somebody has.
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::Acquire)
+        self.0.cancelled.load(Ordering::SeqCst)
     }
 
     pub(crate) fn event(&self) -> &os::Event {

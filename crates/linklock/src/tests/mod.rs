@@ -4,8 +4,12 @@
 mod acquiring;
 mod breaking;
 mod clocks;
+#[cfg(target_os = "linux")] // Descriptors are what it wakes by.
+mod descriptors;
 mod errors;
 mod faults;
 mod fencing;
 mod holding;
 mod leftovers;
+#[cfg(any(target_os = "linux", windows))] // Elsewhere a waiter polls.
+mod waking;

@@ -13,4 +13,6 @@ use windows as platform;
 #[cfg(not(any(unix, windows)))]
 compile_error!("linklock runs on Unix and Windows: this system needs a module of its own in src/env/os");
 
-pub(crate) use platform::{Event, NOT_IN_NAMES, OsEnv, bytes_of, flaw_of, is_same_name, name_from_bytes};
+pub(crate) use platform::{
+    Event, NOT_IN_NAMES, OsEnv, bytes_of, flaw_of, is_for_want_of_descriptors, is_same_name, name_from_bytes,
+};

@@ -5,6 +5,8 @@ mod own;
 #[cfg_attr(not(target_os = "linux"), path = "other.rs")]
 mod system;
 
+mod kept;
+
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -23,6 +25,7 @@ use crate::claim::Fingerprint;
 use crate::env::{Attr, Env, FileId, FileKind, Liveness, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 
+use kept::Kept;
 pub(crate) use system::Event;
 use system::{OsWatcher, stat_open, stat_path};
 
@@ -239,6 +242,11 @@ impl Env for OsEnv {
     fn watcher(&self) -> Box<dyn Watcher> {
         Box::new(OsWatcher::new())
     }
+}
+
+/// Whether this process or the system has too many open files.
+pub(crate) fn is_for_want_of_descriptors(e: &io::Error) -> bool {
+    matches!(Errno::from_io_error(e), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// What a thread has read of a number, so that it is not read for every claim. Of a thread, since a lock could be left locked

@@ -2,10 +2,11 @@
 //! not known, so a lock is broken once it has expired; and a waiter polls.
 
 use std::fs;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, Read};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
@@ -13,7 +14,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::time::ClockId;
 
 use super::own::Own;
-use super::{OsEnv, kind};
+use super::{Kept, OsEnv, kind};
 use crate::env::{Attr, Env, FileId, Reach, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 use crate::wait::Cancel;
@@ -140,6 +141,9 @@ fn is_shared(dir: &Path) -> Option<bool> {
     }
 }
 
+/// So often a waiter asks for a cancellation that has no descriptor to wake it.
+const CANCEL_EVERY: Duration = Duration::from_secs(1);
+
 /// Nothing but a poll and a cancellation wakes it.
 #[derive(Debug)]
 pub(super) struct OsWatcher {
@@ -165,9 +169,12 @@ impl Watcher for OsWatcher {
     }
 
     fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
+        let event = cancel.map(|cancel| cancel.event().to_wait_on());
+        let now = OsEnv.now();
+        let until = if event.is_some_and(|fd| fd.is_none()) { until.min(now + CANCEL_EVERY) } else { until };
         let mut fds: Vec<PollFd<'_>> =
-            cancel.into_iter().map(|c| PollFd::from_borrowed_fd(c.event().read.as_fd(), PollFlags::IN)).collect();
-        let left = until.since(OsEnv.now());
+            event.flatten().into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let left = until.since(now);
         let timeout = Timeout { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
         // Interrupted or failed: a wake-up for nothing.
         let _ = poll(&mut fds, Some(&timeout));
@@ -177,21 +184,31 @@ impl Watcher for OsWatcher {
 /// Once set, it stays set and wakes whoever waits on it.
 #[derive(Debug)]
 pub(crate) struct Event {
-    read: PipeReader,
-    write: PipeWriter,
+    read: Kept,
+    write: Kept,
     is_set: AtomicBool,
 }
 
 impl Event {
     pub(crate) fn new() -> io::Result<Self> {
+        // A pipe's number is its own, so it needs no mark.
         let (read, write) = io::pipe()?;
-        Ok(Self { read, write, is_set: AtomicBool::new(false) })
+        let keep = |fd: OwnedFd| Kept::new(fd, OFlags::empty());
+        Ok(Self { read: keep(read.into())?, write: keep(write.into())?, is_set: AtomicBool::new(false) })
     }
 
+    /// A signal handler may call it.
     pub(crate) fn set(&self) {
         // One byte, which nobody reads: a pipe that is full would keep us.
-        if !self.is_set.swap(true, Ordering::AcqRel) {
-            let _ = (&self.write).write(&[1]);
+        if !self.is_set.swap(true, Ordering::AcqRel)
+            && let Some(fd) = self.write.get()
+        {
+            let _ = rustix::io::write(fd, &[1]);
         }
+    }
+
+    /// `None` in a forked child, and where the application has closed it.
+    fn to_wait_on(&self) -> Option<BorrowedFd<'_>> {
+        self.read.get()
     }
 }

@@ -16,12 +16,19 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use windows_sys::Win32::Foundation::ERROR_TOO_MANY_OPEN_FILES;
+
 use crate::claim::Fingerprint;
 use crate::env::{Attr, Env, FileId, Liveness, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 
 pub(crate) use names::{NOT_IN_NAMES, bytes_of, flaw_of, is_same_name, name_from_bytes};
 pub(crate) use watcher::Event;
+
+/// Whether this process has too many open files.
+pub(crate) fn is_for_want_of_descriptors(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(ERROR_TOO_MANY_OPEN_FILES as i32)
+}
 
 /// This machine.
 #[derive(Debug)]

@@ -1,7 +1,9 @@
 //! Linux.
 
+mod event;
 mod mounts;
 mod page;
+mod waiters;
 mod watcher;
 
 use std::io;
@@ -13,13 +15,14 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::time::ClockId;
 
-use super::{OsEnv, fs_read, kind, read_all, to_pid};
+use super::own::generation;
+use super::{Kept, OsEnv, fs_read, kind, read_all, to_pid};
 use crate::env::{Attr, FileId};
 use crate::lease::ServerTime;
 
+pub(crate) use event::Event;
 pub(super) use mounts::{removes_by_name_alone, stamps};
 pub(super) use page::wiped_at_fork;
-pub(crate) use watcher::Event;
 pub(super) use watcher::OsWatcher;
 
 /// It counts in suspend.

@@ -1,151 +1,133 @@
 //! Waking up: for changes of a lock, for the end of its holder, and for a cancellation.
 
-use std::cell::Cell;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec as Timeout, eventfd, poll};
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use rustix::io::Errno;
-use rustix::process::PidfdFlags;
+use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
 
-use super::{OsEnv, mounts, to_pid};
+use super::waiters::{Sleep, Waiters};
+use super::{Kept, OsEnv, mounts};
 use crate::env::{Env, Reach, Watcher};
 use crate::lease::LocalTime;
 use crate::wait::Cancel;
 
-/// inotify for the lock, a pidfd for its holder.
+/// inotify for the lock, a pidfd for its holder: both are shared with the other waiters of this process.
 #[derive(Debug)]
 pub(in super::super) struct OsWatcher {
-    inotify: Option<OwnedFd>,
-    watch: Option<i32>,
-    process: Option<(u32, Option<OwnedFd>)>,
+    waiters: &'static Waiters,
+    number: u64,
+    /// Set while another waiter leads; made when it is first needed.
+    own: Option<Arc<Kept>>,
+    is_watched: bool,
+    /// There was no descriptor for `own`.
+    is_deaf: bool,
+    process: Option<(u32, Option<Arc<Kept>>)>,
     /// Whether other machines can change the file system; `None` until a path is known.
     shared: Option<bool>,
 }
 
-thread_local! {
-    /// The inotify instance that this thread waited with last, and the process that made it. To close one makes the kernel
-    /// wait for all readers of its list of marks, 5 to 20 ms, and that just when the lock was had.
-    static IDLE: Cell<Option<(u32, OwnedFd)>> = const { Cell::new(None) };
-}
-
-fn take_idle() -> Option<OwnedFd> {
-    // A forked child has it too, but what one of them reads the other would miss.
-    let (process, inotify) = IDLE.try_with(Cell::take).ok()??;
-    (process == OsEnv.process_id()).then(|| {
-        drain(&inotify);
-        inotify
-    })
-}
-
-fn drain(inotify: &OwnedFd) {
-    let mut events = [0; 4096];
-    while rustix::io::read(inotify, &mut events).is_ok_and(|n| n > 0) {}
-}
-
-fn remove(inotify: &OwnedFd, watch: i32) {
-    // One whose file is gone is gone already.
-    let _ = inotify::remove_watch(inotify, watch);
-}
+/// So often a waiter asks for a cancellation that has no descriptor to wake it.
+const CANCEL_EVERY: Duration = Duration::from_secs(1);
 
 impl OsWatcher {
     pub(in super::super) fn new() -> Self {
-        // Without inotify (its instances are limited for each user) a waiter polls.
-        let inotify = take_idle().or_else(|| inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok());
-        Self { inotify, watch: None, process: None, shared: None }
+        let waiters = Waiters::of_process();
+        let number = waiters.join();
+        Self { waiters, number, own: None, is_watched: true, is_deaf: false, process: None, shared: None }
+    }
+
+    /// True if there is a reason to look.
+    fn sleep(&mut self, until: LocalTime, cancel: Option<&Cancel>) -> bool {
+        let event = cancel.map(|cancel| cancel.event().to_wait_on());
+        // Asked after `to_wait_on`: whoever cancelled before may have set another event.
+        if cancel.is_some_and(Cancel::is_cancelled) {
+            return true;
+        }
+        let now = OsEnv.now();
+        let until = if event.is_some_and(|fd| fd.is_none()) { until.min(now + CANCEL_EVERY) } else { until };
+        let sleep = self.waiters.fall_asleep(self.number, &mut self.own);
+        let changes = match &sleep {
+            Sleep::Woken => return true,
+            Sleep::Leading(kept) | Sleep::Following(kept) => kept.unchecked(),
+            Sleep::Deaf => None,
+        };
+        let was_deaf = std::mem::replace(&mut self.is_deaf, changes.is_none());
+        if self.is_deaf && !was_deaf && self.is_watched {
+            // The next poll comes sooner then.
+            return true;
+        }
+        if self.process.as_ref().is_some_and(|(_, fd)| fd.as_ref().is_some_and(|fd| fd.get().is_none())) {
+            self.process = None;
+        }
+        let process = self.process.as_ref().and_then(|(_, fd)| fd.as_ref()).and_then(|fd| fd.unchecked());
+        // In this order they are found again.
+        let wanted = [process, changes, event.flatten()];
+        let mut fds: Vec<PollFd<'_>> =
+            wanted.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let left = until.since(now);
+        let timeout = Timeout { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
+        // Interrupted or failed: a wake-up for nothing.
+        let is_any_set = poll(&mut fds, Some(&timeout)).is_ok_and(|set| set > 0);
+        let mut set = fds.iter().map(|fd| !fd.revents().is_empty());
+        let [has_ended, has_changed, is_cancelled] = wanted.map(|fd| fd.is_some() && set.next() == Some(true));
+        drop(fds);
+        if let (true, Some((_, fd))) = (has_ended, &mut self.process) {
+            // Told once; a process that has ended would wake us again and again.
+            *fd = None;
+        }
+        if let (true, Some(cancel)) = (is_cancelled, cancel) {
+            self.heed(cancel);
+        }
+        let is_over = !is_any_set || has_ended || is_cancelled;
+        self.waiters.wake_up(self.number, has_changed, is_over) || is_over
+    }
+
+    /// One whose own event was closed by the application may have set this one, which got its number.
+    fn heed(&self, cancel: &Cancel) {
+        if !cancel.is_cancelled() {
+            cancel.event().unset();
+            // Cancelled just now, and unset by us.
+            if cancel.is_cancelled() {
+                cancel.event().set();
+            }
+        }
     }
 }
 
 impl Drop for OsWatcher {
     fn drop(&mut self) {
-        let Some(inotify) = self.inotify.take() else { return };
-        if let Some(watch) = self.watch {
-            remove(&inotify, watch);
-        }
-        // A thread that is ending has no place for it any more: then it is closed.
-        let _ = IDLE.try_with(|idle| idle.set(Some((OsEnv.process_id(), inotify))));
+        self.waiters.leave(self.number);
     }
 }
 
 impl Watcher for OsWatcher {
     fn arm(&mut self, path: &Path, pid: Option<u32>) {
-        if let Some(inotify) = &self.inotify {
-            // On the file itself, not on the directory, where every other contender's claim would wake us. A link
-            // removed or a new mtime is ATTRIB; below a directory, an entry's are meant too.
-            let events = WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF | WatchFlags::DELETE;
-            match inotify::add_watch(inotify, path, events | WatchFlags::DONT_FOLLOW) {
-                Ok(watch) => {
-                    // One at a time, however many holders a long wait sees.
-                    if let Some(last) = self.watch.replace(watch).filter(|last| *last != watch) {
-                        remove(inotify, last);
-                    }
-                }
-                // Nothing there: whoever looks next will see that it is free.
-                Err(Errno::NOENT) => {}
-                Err(_) => self.inotify = None,
-            }
-        }
+        self.is_watched = self.waiters.watch(self.number, path);
         if self.shared.is_none() {
             self.shared = mounts::is_shared(path.parent().unwrap_or(path));
         }
         if self.process.as_ref().map(|p| p.0) != pid {
-            self.process = pid.map(|pid| {
-                let fd = to_pid(pid).and_then(|p| rustix::process::pidfd_open(p, PidfdFlags::empty()).ok());
-                (pid, fd)
-            });
+            self.process = pid.map(|pid| (pid, self.waiters.process(pid)));
         }
     }
 
     fn reach(&self) -> Reach {
-        match (self.inotify.is_some(), self.shared.unwrap_or(true)) {
+        match (self.is_watched && !self.is_deaf, self.shared.unwrap_or(true)) {
             (true, false) => Reach::All,
             (true, true) => Reach::ThisMachine,
-            // Linux has inotify, but no more instances for a user than 128 by default.
+            // Linux has inotify, but not enough instances, watches or descriptors.
             (false, false) => Reach::Crowded,
             (false, true) => Reach::NoneShared,
         }
     }
 
     fn sees_end(&self) -> bool {
-        matches!(self.process, Some((_, Some(_))))
+        matches!(self.process, Some((_, Some(_)))) && !self.waiters.has_lost_watch(self.number)
     }
 
     fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
-        let process = self.process.as_ref().and_then(|(_, fd)| fd.as_ref());
-        let cancel = cancel.map(|c| c.event().0.as_fd());
-        // The process first, so that it is found again.
-        let fds = [process.map(AsFd::as_fd), self.inotify.as_ref().map(AsFd::as_fd), cancel];
-        let mut fds: Vec<PollFd<'_>> =
-            fds.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        let left = until.since(OsEnv.now());
-        let timeout = Timeout { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
-        // Interrupted or failed: a wake-up for nothing.
-        let _ = poll(&mut fds, Some(&timeout));
-        let ended = process.is_some() && fds.first().is_some_and(|fd| !fd.revents().is_empty());
-        drop(fds);
-        if let (true, Some((_, fd))) = (ended, &mut self.process) {
-            // Told once; a process that has ended would wake us again and again.
-            *fd = None;
-        }
-        if let Some(inotify) = &self.inotify {
-            drain(inotify);
-        }
-    }
-}
-
-/// Once set, it stays set and wakes whoever waits on it.
-#[derive(Debug)]
-pub(crate) struct Event(OwnedFd);
-
-impl Event {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
-    }
-
-    pub(crate) fn set(&self) {
-        // Fails only when its count is full: then it is set.
-        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+        // Woken in order to lead, or as the leader for others.
+        while !self.sleep(until, cancel) {}
     }
 }

@@ -1,0 +1,90 @@
+//! What wakes a thread, also from a signal handler.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::OFlags;
+
+use super::Kept;
+
+/// Nobody else has an eventfd that appends.
+const MARK: OFlags = OFlags::APPEND.union(OFlags::NONBLOCK);
+
+pub(super) fn new_eventfd() -> io::Result<Kept> {
+    Kept::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?, MARK)
+}
+
+/// Whether it is set now.
+pub(super) fn set(event: &Kept) -> bool {
+    // A full count is refused: then it is set.
+    event
+        .get()
+        .is_some_and(|fd| matches!(rustix::io::write(fd, &1_u64.to_ne_bytes()), Ok(_) | Err(rustix::io::Errno::AGAIN)))
+}
+
+pub(super) fn unset(event: &Kept) {
+    if let Some(fd) = event.get() {
+        // Refused where it is not set.
+        let _ = rustix::io::read(fd, &mut [0; 8]);
+    }
+}
+
+/// Once set, it stays set and wakes whoever waits on it.
+#[derive(Debug)]
+pub(crate) struct Event {
+    /// Never null. One that was replaced is never freed: a signal handler may be looking at it.
+    current: AtomicPtr<Kept>,
+}
+
+impl Event {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { current: AtomicPtr::new(Box::into_raw(Box::new(new_eventfd()?))) })
+    }
+
+    /// A signal handler may call it.
+    pub(crate) fn set(&self) {
+        set(self.current());
+    }
+
+    /// For one who set another event, which had this number before.
+    pub(super) fn unset(&self) {
+        unset(self.current());
+    }
+
+    /// To wait on. In a forked child, and where the application has closed it, it is another one than before: whoever set
+    /// that one has woken nobody. `None` where no descriptor can be had.
+    pub(super) fn to_wait_on(&self) -> Option<BorrowedFd<'_>> {
+        let current = self.current();
+        if let Some(fd) = current.get() {
+            return Some(fd);
+        }
+        let new = Box::into_raw(Box::new(new_eventfd().ok()?));
+        let old = ptr::from_ref(current).cast_mut();
+        if self.current.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            #[expect(unsafe_code, reason = "it was not published, and is to be freed")]
+            // SAFETY: it came from a box just now, and nobody else has seen it.
+            drop(unsafe { Box::from_raw(new) });
+        }
+        self.current().get()
+    }
+
+    fn current(&self) -> &Kept {
+        #[expect(unsafe_code, reason = "a signal handler can take no lock")]
+        // SAFETY: whatever was stored there came from a box, and is not freed before `self` is dropped, which cannot be while it is
+        // borrowed.
+        unsafe {
+            &*self.current.load(Ordering::SeqCst)
+        }
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        #[expect(unsafe_code, reason = "see `current`")]
+        // SAFETY: it came from a box, and nobody can be looking at it: `self` is borrowed by this function alone.
+        drop(unsafe { Box::from_raw(*self.current.get_mut()) });
+    }
+}

@@ -1,0 +1,368 @@
+//! What all waiters of a process share: one inotify instance, and one pidfd for each holder.
+//!
+//! A user has no more than 128 inotify instances by default, other programs' included, and a process often no more than 1024
+//! descriptors. So of the waiters that sleep one, the leader, polls the instance for all, and sets the eventfds of those that an
+//! event is for. A waiter by itself leads, and has no eventfd.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::mem::{self, MaybeUninit};
+use std::path::Path;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
+use rustix::fs::OFlags;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+use rustix::process::PidfdFlags;
+
+use super::event::{new_eventfd, set, unset};
+use super::{Kept, generation, to_pid};
+
+/// On the file itself, not on the directory, where every other contender's claim would wake us. A link removed or a new
+/// mtime is ATTRIB; below a directory, an entry's are meant too.
+const CHANGES: WatchFlags = WatchFlags::ATTRIB
+    .union(WatchFlags::MOVE_SELF)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::DONT_FOLLOW);
+
+/// Nobody else appends to what can only be read.
+const INOTIFY_MARK: OFlags = OFlags::APPEND.union(OFlags::NONBLOCK);
+
+/// So often a watch is asked for if others are removed meanwhile.
+const TRIES: u32 = 8;
+
+/// The waiters of a process. A forked child has waiters of its own: the mutex may be locked there for ever.
+#[derive(Debug)]
+pub(super) struct Waiters {
+    process: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Kept when nobody waits: to close it makes the kernel wait for all readers of its list of marks, 5 to 20 ms.
+    inotify: Option<Arc<Kept>>,
+    /// How many watches were removed.
+    removed: u64,
+    joined: u64,
+    waiters: BTreeMap<u64, Waiter>,
+    leader: Option<u64>,
+    processes: BTreeMap<u32, Weak<Kept>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiter {
+    watch: Option<i32>,
+    /// Its watch went with the inotify instance.
+    is_lost: bool,
+    /// Something has changed since it was last told.
+    is_woken: bool,
+    /// Its eventfd, while it sleeps and another leads.
+    asleep: Option<Arc<Kept>>,
+}
+
+/// What a waiter sleeps with.
+#[derive(Debug)]
+pub(super) enum Sleep {
+    /// With nothing: something has changed already.
+    Woken,
+    /// With the inotify instance, and wakes the others.
+    Leading(Arc<Kept>),
+    /// With its own eventfd.
+    Following(Arc<Kept>),
+    /// Without hearing of changes: there is no watch, or no descriptor for an eventfd.
+    Deaf,
+}
+
+impl Waiters {
+    pub(super) fn of_process() -> &'static Self {
+        static CURRENT: AtomicPtr<Waiters> = AtomicPtr::new(ptr::null_mut());
+        let process = generation();
+        let mut current = CURRENT.load(Ordering::Acquire);
+        loop {
+            #[expect(unsafe_code, reason = "what is replaced in a forked child may be no lock")]
+            // SAFETY: what is stored there came from a box, and is never freed: in a forked child the parent's is left alone.
+            if let Some(waiters) = unsafe { current.as_ref() }
+                && waiters.process == process
+            {
+                return waiters;
+            }
+            let new = Box::into_raw(Box::new(Self { process, state: Mutex::default() }));
+            match CURRENT.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => current = new,
+                Err(first) => {
+                    #[expect(unsafe_code, reason = "it was not published, and is to be freed")]
+                    // SAFETY: it came from a box just now, and nobody else has seen it.
+                    drop(unsafe { Box::from_raw(new) });
+                    current = first;
+                }
+            }
+        }
+    }
+
+    /// `None` in a forked child.
+    fn lock(&self) -> Option<MutexGuard<'_, State>> {
+        (self.process == generation()).then(|| self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives the number of a new waiter.
+    pub(super) fn join(&self) -> u64 {
+        self.lock().map_or(0, |mut state| {
+            state.joined += 1;
+            let number = state.joined;
+            state.waiters.insert(number, Waiter::default());
+            number
+        })
+    }
+
+    pub(super) fn leave(&self, number: u64) {
+        let Some(mut state) = self.lock() else { return };
+        let watch = state.waiters.remove(&number).and_then(|waiter| waiter.watch);
+        state.unwatch(watch);
+        state.hand_over(number);
+    }
+
+    /// Wakes this waiter when what is at `path` changes, and for nothing else any more. False if it cannot.
+    pub(super) fn watch(&self, number: u64, path: &Path) -> bool {
+        for attempt in 1..=TRIES {
+            let Some((inotify, removed)) = self.lock().and_then(|mut s| Some((s.inotify_or_new()?, s.removed))) else {
+                return false;
+            };
+            // Not under the mutex: a file server that does not answer must not keep those who wait for other locks.
+            let added = inotify.unchecked().map(|fd| inotify::add_watch(fd, path, CHANGES));
+            let watch = match added {
+                Some(Ok(watch)) => Some(watch),
+                // Nothing there: whoever looks next will see that it is free.
+                Some(Err(Errno::NOENT)) => return true,
+                _ => None,
+            };
+            let Some(mut state) = self.lock() else { return false };
+            let is_current = state.inotify.as_ref().is_some_and(|current| Arc::ptr_eq(current, &inotify));
+            // One that another waiter has too is not removed; else it may have been, before we could say that we have it.
+            let is_sure = state.removed == removed || watch.is_none_or(|watch| state.is_watched(watch));
+            if is_current && is_sure {
+                state.set_watch(number, watch);
+                return watch.is_some();
+            }
+            if is_current && attempt == TRIES {
+                state.unwatch(watch);
+            }
+        }
+        false
+    }
+
+    /// Whether its watch went with the inotify instance.
+    pub(super) fn has_lost_watch(&self, number: u64) -> bool {
+        self.lock().is_none_or(|state| state.waiters.get(&number).is_none_or(|waiter| waiter.is_lost))
+    }
+
+    /// `own` is the waiter's eventfd, which is made when it is needed.
+    pub(super) fn fall_asleep(&self, number: u64, own: &mut Option<Arc<Kept>>) -> Sleep {
+        let Some(mut state) = self.lock() else { return Sleep::Deaf };
+        let inotify = state.inotify();
+        let leads = state.leader.is_none_or(|leader| leader == number);
+        let Some(waiter) = state.waiters.get_mut(&number) else { return Sleep::Deaf };
+        if mem::take(&mut waiter.is_woken) {
+            state.hand_over(number);
+            return Sleep::Woken;
+        }
+        match inotify {
+            Some(inotify) if leads => {
+                state.leader = Some(number);
+                Sleep::Leading(inotify)
+            }
+            Some(_) if waiter.watch.is_some() => {
+                if own.as_ref().is_none_or(|own| own.get().is_none()) {
+                    *own = new_eventfd().ok().map(Arc::new);
+                }
+                waiter.asleep.clone_from(own);
+                own.clone().map_or(Sleep::Deaf, Sleep::Following)
+            }
+            _ => Sleep::Deaf,
+        }
+    }
+
+    /// After a sleep. `changed`: what it slept with is set. `has_ended`: it does not sleep on, whatever this says, which is
+    /// whether there was a change for it.
+    pub(super) fn wake_up(&self, number: u64, changed: bool, has_ended: bool) -> bool {
+        let Some(mut state) = self.lock() else { return true };
+        if changed && state.leader == Some(number) {
+            state.read();
+        }
+        let Some(waiter) = state.waiters.get_mut(&number) else { return true };
+        if let Some(own) = waiter.asleep.take() {
+            unset(&own);
+        }
+        let is_woken = mem::take(&mut waiter.is_woken);
+        if is_woken || has_ended {
+            state.hand_over(number);
+        }
+        is_woken
+    }
+
+    /// Becomes readable when the process ends. `None` if there is no such process, or no descriptor for it.
+    pub(super) fn process(&self, pid: u32) -> Option<Arc<Kept>> {
+        let mut state = self.lock()?;
+        let known = state.processes.get(&pid).and_then(Weak::upgrade);
+        // The pid of one that has ended may be another's by now.
+        if let Some(process) = known.filter(|process| runs(process)) {
+            return Some(process);
+        }
+        let fd = rustix::process::pidfd_open(to_pid(pid)?, PidfdFlags::empty()).ok()?;
+        let process = Arc::new(Kept::new(fd, OFlags::APPEND).ok()?);
+        state.processes.retain(|_, process| process.strong_count() > 0);
+        state.processes.insert(pid, Arc::downgrade(&process));
+        Some(process)
+    }
+}
+
+impl State {
+    /// If it is there and still ours.
+    fn inotify(&mut self) -> Option<Arc<Kept>> {
+        let inotify = self.inotify.clone()?;
+        if inotify.get().is_some() {
+            return Some(inotify);
+        }
+        // All watches went with it.
+        (self.inotify, self.leader) = (None, None);
+        for waiter in self.waiters.values_mut().filter(|waiter| waiter.watch.is_some()) {
+            (waiter.watch, waiter.is_lost) = (None, true);
+            waiter.wake();
+        }
+        None
+    }
+
+    fn inotify_or_new(&mut self) -> Option<Arc<Kept>> {
+        if let Some(inotify) = self.inotify() {
+            return Some(inotify);
+        }
+        let new = || -> io::Result<Kept> {
+            Kept::new(inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?, INOTIFY_MARK)
+        };
+        self.inotify = new().ok().map(Arc::new);
+        self.inotify.clone()
+    }
+
+    fn is_watched(&self, watch: i32) -> bool {
+        self.waiters.values().any(|waiter| waiter.watch == Some(watch))
+    }
+
+    fn set_watch(&mut self, number: u64, watch: Option<i32>) {
+        let Some(waiter) = self.waiters.get_mut(&number) else { return };
+        // It looks next, and sees what has changed so far.
+        (waiter.is_woken, waiter.is_lost) = (false, false);
+        let last = mem::replace(&mut waiter.watch, watch);
+        // One at a time, however many holders a long wait sees.
+        self.unwatch(last);
+    }
+
+    /// Removes a watch that nobody has any more.
+    fn unwatch(&mut self, watch: Option<i32>) {
+        let Some(watch) = watch.filter(|watch| !self.is_watched(*watch)) else { return };
+        if let Some(inotify) = self.inotify() {
+            self.removed += 1;
+            // One whose file is gone is gone already.
+            let _ = inotify.unchecked().map(|fd| inotify::remove_watch(fd, watch));
+        }
+    }
+
+    /// Takes what the kernel has to tell, and wakes those that it is for.
+    fn read(&mut self) {
+        let inotify = self.inotify();
+        let Some(fd) = inotify.as_ref().and_then(|inotify| inotify.unchecked()) else { return };
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(fd, &mut space);
+        while let Ok(event) = events.next() {
+            let (watch, flags) = (event.wd(), event.events());
+            let is_for = |waiter: &Waiter| waiter.watch == Some(watch) || flags.contains(ReadFlags::QUEUE_OVERFLOW);
+            for waiter in self.waiters.values_mut().filter(|waiter| is_for(waiter)) {
+                waiter.wake();
+                if flags.contains(ReadFlags::IGNORED) {
+                    // Its file is gone.
+                    waiter.watch = None;
+                }
+            }
+            // What came since keeps the instance readable.
+            if events.is_buffer_empty() {
+                break;
+            }
+        }
+    }
+
+    /// If this waiter leads, another one that sleeps does so from now on.
+    fn hand_over(&mut self, number: u64) {
+        if self.leader != Some(number) {
+            return;
+        }
+        let mut others = self.waiters.iter().filter(|(other, waiter)| **other != number && !waiter.is_woken);
+        let next = others.find(|(_, waiter)| waiter.asleep.as_ref().is_some_and(|own| set(own)));
+        self.leader = next.map(|(number, _)| *number);
+    }
+}
+
+impl Waiter {
+    fn wake(&mut self) {
+        if !mem::replace(&mut self.is_woken, true)
+            && let Some(own) = &self.asleep
+        {
+            set(own);
+        }
+    }
+}
+
+fn runs(process: &Kept) -> bool {
+    let Some(fd) = process.get() else { return false };
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    matches!(poll(&mut fds, Some(&Timeout { tv_sec: 0, tv_nsec: 0 })), Ok(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use rustix::process::Signal;
+
+    use super::*;
+
+    #[test]
+    fn a_forked_child_has_waiters_of_its_own_and_takes_no_lock_of_its_parent() {
+        let parents = Waiters::of_process();
+        let number = parents.join();
+        let mut command = Command::new("true");
+        let in_child = move || {
+            // If a lock keeps it, it ends with this test.
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            parents.leave(number);
+            assert!(!parents.watch(number, Path::new("/")) && parents.process(1).is_none());
+            assert!(parents.wake_up(number, true, true), "a look for nothing");
+            let own = Waiters::of_process();
+            let new = own.join();
+            let is_own = !ptr::eq(own, parents) && own.watch(new, Path::new("/"));
+            own.leave(new);
+            if is_own && ptr::eq(own, Waiters::of_process()) { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+        };
+        // As another thread may have it locked at a fork.
+        let locked = parents.state.lock().unwrap_or_else(PoisonError::into_inner);
+        #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
+        // SAFETY: of what other threads may have locked at the fork, the child touches the allocator alone, and the C library
+        // sees to it that a forked child can use that.
+        unsafe {
+            command.pre_exec(in_child);
+        }
+        let (ended, end) = channel();
+        thread::spawn(move || ended.send(command.status()));
+        let status = end.recv_timeout(Duration::from_secs(60));
+        drop(locked);
+        parents.leave(number);
+        assert!(status.expect("no lock keeps it").unwrap().success());
+    }
+}

@@ -1,0 +1,228 @@
+//! The descriptors that waiters have: few, and none taken for ours that is another's. Each scene has a process of its own, which
+//! counts and closes descriptors, and no poll comes in time there.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::PipeReader;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use super::faults::{Arena, BOTH};
+use super::waking::{Sleeper, without_polls};
+use crate::protocol::Protocol;
+use crate::{Cancel, ErrorKind, Wait};
+
+const SCENE: &str = "LINKLOCK_TEST_SCENE";
+
+/// Plays it in a process of its own.
+fn play(scene: &str) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "tests::descriptors::scene", "--ignored", "--nocapture"]).env(SCENE, scene);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{scene}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+#[ignore = "a process of its own: the other tests start it"]
+fn scene() {
+    match std::env::var(SCENE).as_deref() {
+        Ok("herd") => herd(),
+        Ok("become a daemon") => become_daemon(),
+        Ok("fork a daemon") => assert_eq!(in_forked_child(become_daemon), 0, "what it says on stderr"),
+        Ok("want of descriptors") => want_of_descriptors(),
+        Ok(scene) => panic!("no such scene: {scene}"),
+        // Started by hand, with all ignored tests.
+        Err(_) => {}
+    }
+}
+
+#[test]
+fn all_waiters_of_a_process_share_one_inotify_instance_and_each_is_woken() {
+    play("herd");
+}
+
+/// The bug: a thread kept the number of its inotify instance. The consequence: where an application closed all descriptors to
+/// become a daemon, a file of its own that got the number was replaced or closed. The mend: the number is checked.
+#[test]
+fn what_gets_the_numbers_of_descriptors_that_the_application_closed_is_left_alone() {
+    play("become a daemon");
+    play("fork a daemon");
+}
+
+#[test]
+fn a_waiter_that_cannot_look_for_want_of_descriptors_waits_on() {
+    play("want of descriptors");
+}
+
+/// What the open descriptors are, by their numbers, and all that the kernel tells of each: a file's position, an eventfd's count,
+/// the watches of an inotify instance.
+fn descriptors() -> BTreeMap<i32, String> {
+    let mut found = BTreeMap::new();
+    for number in 3..LIMIT {
+        let Ok(link) = fs::read_link(format!("/proc/self/fd/{number}")) else { continue };
+        let mut told = link.display().to_string();
+        write!(told, "\n{}", read(&format!("/proc/self/fdinfo/{number}"))).unwrap();
+        found.insert(number, told);
+    }
+    found
+}
+
+const LIMIT: i32 = 1024;
+
+#[expect(clippy::disallowed_methods, reason = "what the kernel tells of this process")]
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+fn count(kind: &str) -> usize {
+    descriptors().values().filter(|told| told.starts_with(kind)).count()
+}
+
+fn herd() {
+    const EACH: usize = 24;
+    let inherited: Vec<i32> = descriptors().into_keys().collect();
+    for protocol in BOTH {
+        let one = without_polls();
+        let arenas: Vec<Arena> = (0..EACH).map(|_| without_polls()).collect();
+        let all = || arenas.iter().chain([&one]);
+        let held: Vec<_> = all().map(|arena| arena.rival(protocol).acquire()).collect();
+        let before = descriptors().len();
+        let sleepers: Vec<_> = all()
+            .chain((1..EACH).map(|_| &one))
+            .map(|arena| Sleeper::start(arena.lock(protocol), Wait::forever()))
+            .collect();
+        assert_eq!(count("anon_inode:inotify"), 1, "{protocol}");
+        assert!(count("anon_inode:[eventfd]") < sleepers.len(), "{protocol}: the leader needs none");
+        // And one for the holder, which is this process.
+        assert!(descriptors().len() <= before + sleepers.len() + 2, "{protocol}: {:#?}", descriptors());
+        for guard in held {
+            guard.release().unwrap();
+        }
+        for sleeper in sleepers {
+            sleeper.result().unwrap();
+        }
+        let left = descriptors().into_iter().filter(|(number, _)| !inherited.contains(number));
+        let left: Vec<_> = left.map(|(_, told)| told).collect();
+        assert!(left.len() == 1 && left[0].starts_with("anon_inode:inotify"), "{protocol}: {left:#?}");
+    }
+}
+
+/// Closes all descriptors, and opens files of its own, which get the numbers.
+fn close_all_and_open_others(dir: &std::path::Path) -> Vec<OwnedFd> {
+    #[expect(unsafe_code, reason = "what an application does to the descriptors of its libraries")]
+    for number in 3..LIMIT {
+        // SAFETY: that it closes what belongs to others is what is tested.
+        unsafe { libc::close(number) };
+    }
+    let mut opened: Vec<OwnedFd> = Vec::new();
+    for round in 0..6 {
+        let mut options = File::options();
+        options.read(true).create(true).append(round % 2 == 0).write(true);
+        if round % 3 == 0 {
+            std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+        }
+        #[expect(clippy::disallowed_methods, reason = "the application's own file")]
+        opened.push(options.open(dir.join(format!("own.{round}"))).unwrap().into());
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (one, other) = UnixStream::pair().unwrap();
+        opened.extend([OwnedFd::from(reader as PipeReader), writer.into(), one.into(), other.into()]);
+        // SAFETY: each gives a new descriptor, which is nobody else's.
+        #[expect(unsafe_code, reason = "they have no safe functions")]
+        unsafe {
+            opened.push(OwnedFd::from_raw_fd(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK)));
+            opened.push(OwnedFd::from_raw_fd(libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK)));
+        }
+    }
+    opened
+}
+
+fn become_daemon() {
+    let arena = Arena::new();
+    arena.env.has_real_wakeups.store(true, Ordering::SeqCst);
+    let (unused, used) = (Cancel::new().unwrap(), Cancel::new().unwrap());
+    let held = arena.rival(Protocol::Link).acquire();
+    let wait = Wait::up_to(Duration::from_millis(20)).cancelled_by(&used);
+    assert!(arena.lock(Protocol::Link).acquire_with(&wait).unwrap_err().is_timeout());
+    held.release().unwrap();
+
+    let opened = close_all_and_open_others(arena.dir.path());
+    let before = descriptors();
+    assert_eq!(before.len(), opened.len());
+    unused.cancel();
+    drop(unused);
+    assert_eq!(descriptors(), before, "a cancellation writes to what is ours alone");
+
+    arena.env.sleep(Duration::from_secs(3600));
+    for protocol in BOTH {
+        let held = arena.rival(protocol).acquire();
+        let sleepers = [(); 3].map(|()| Sleeper::start(arena.lock(protocol), Wait::forever().cancelled_by(&used)));
+        held.release().unwrap();
+        for sleeper in sleepers {
+            sleeper.result().unwrap();
+        }
+        assert_eq!(
+            count("anon_inode:inotify"),
+            before.values().filter(|t| t.starts_with("anon_inode:inotify")).count() + 1
+        );
+    }
+    let held = arena.rival(Protocol::Link).acquire();
+    let sleeper = Sleeper::start(arena.lock(Protocol::Link), Wait::forever().cancelled_by(&used));
+    used.cancel();
+    assert_eq!(sleeper.result().unwrap_err().kind(), ErrorKind::Cancelled, "one that was there before still wakes");
+    drop((held, used));
+
+    let mut after = descriptors();
+    after.retain(|number, _| before.contains_key(number));
+    assert_eq!(after, before, "the application's own are what they were");
+    drop(opened);
+}
+
+/// Runs it in a forked process, and gives that one's exit status.
+fn in_forked_child(child: fn()) -> i32 {
+    let mut status = 0;
+    // SAFETY: the only other thread of this process is the test harness's, which waits.
+    #[expect(unsafe_code, reason = "fork(2) has no safe wrapper")]
+    unsafe {
+        match libc::fork() {
+            0 => {
+                let done = std::panic::catch_unwind(child);
+                libc::_exit(i32::from(done.is_err()))
+            }
+            pid => assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid),
+        }
+    }
+    status
+}
+
+fn want_of_descriptors() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.env.has_real_wakeups.store(true, Ordering::SeqCst);
+        let held = arena.rival(protocol).acquire();
+        let (told, reports) = channel();
+        let lock = arena.lock(protocol);
+        let wait = Wait::forever().reporting(move |waiting| told.send(waiting.holder.is_some()).unwrap_or_default());
+        let waiter = std::thread::spawn(move || lock.acquire_with(&wait));
+        assert_eq!(reports.recv(), Ok(true), "it waits");
+        let limit = libc::rlimit { rlim_cur: 64, rlim_max: 1024 };
+        // SAFETY: it reads one value.
+        #[expect(unsafe_code, reason = "it has no safe function")]
+        unsafe {
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+        #[expect(clippy::disallowed_methods, reason = "any file is good enough")]
+        let first = File::open("/dev/null").unwrap();
+        let taken: Vec<File> = std::iter::from_fn(|| first.try_clone().ok()).collect();
+        // It makes the waiter look, and read.
+        held.refresh().unwrap();
+        while reports.recv().expect("it waits on, and does not fail") {}
+        drop((taken, first));
+        held.release().unwrap();
+        waiter.join().unwrap().unwrap().release().unwrap();
+    }
+}
