@@ -247,9 +247,10 @@ impl Contender<'_> {
     fn seen_free(&mut self) -> Result<(), Error> {
         self.in_vain += 1;
         if self.in_vain > IN_VAIN_MOST {
-            // Not for long: nothing is there that could wake us.
+            // Not for long at first: nothing is there that could wake us.
             let env = &self.waiter.place.env;
-            let soon = env.now() + poll_delay(env.as_ref(), Reach::NoneLocal);
+            let reach = if self.in_vain > 2 * IN_VAIN_MOST { Reach::NoneShared } else { Reach::NoneLocal };
+            let soon = env.now() + poll_delay(env.as_ref(), reach);
             if self.waiter.pause(None, Some(soon))?.is_break() {
                 return Err(self.waiter.timed_out(None));
             }

@@ -159,6 +159,8 @@ pub(crate) enum Step {
     CheckBeforeRelease,
     /// After its deadline, a holder leaves the lock path alone.
     DeadlineBeforeRelease,
+    /// A lock that is held for another process, whose end makes it dead, is released in turn with its breakers.
+    ReleaseInTurn,
     /// A refresh counts only if it began and returned before the deadline.
     DeadlineOfRefresh,
     /// A refresh sees that the lock is still ours.

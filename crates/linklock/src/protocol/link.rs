@@ -14,6 +14,9 @@ use crate::error::{Error, Lost};
 /// So many claims are made if each takes too long; the last is used all the same.
 const CLAIMS_MOST: u32 = 3;
 
+/// So often a turn is tried for: another's takes a few calls.
+const TURNS_MOST: u32 = 16;
+
 #[derive(Debug)]
 pub(super) struct Link;
 
@@ -116,6 +119,32 @@ impl Link {
 
     /// Removes the lock path, which was just seen to be ours.
     fn unlink_lock(place: &Place, stake: &Stake) -> Result<(), Error> {
+        // Held for another process, the lock may be broken before our deadline: once that process has ended.
+        let is_anothers = stake.claim.fingerprint.is_some() && stake.claim.pid != place.env.process_id();
+        if is_anothers && place.keeps(Step::ReleaseInTurn) {
+            return Self::unlink_in_turn(place, stake);
+        }
+        Self::unlink_shared_name(place, stake)
+    }
+
+    /// While it is our turn nobody breaks the lock, so the name stays what it is seen to be.
+    fn unlink_in_turn(place: &Place, stake: &Stake) -> Result<(), Error> {
+        let Some(turn) = (0..TURNS_MOST).find_map(|_| Turn::take(place).transpose()).transpose()? else {
+            let busy = io::Error::other("others were breaking it at each try");
+            return Err(Error::io(place.lock_path(), "release the lock", busy));
+        };
+        let ours = place.forget_names().and_then(|()| Self.holds(place, stake));
+        let unlinked = match ours {
+            Ok(true) if turn.is_ours() => Self::unlink_shared_name(place, stake),
+            Ok(true) => Err(Error::io(place.lock_path(), "release the lock", io::ErrorKind::TimedOut.into())),
+            Ok(false) => Err(Error::lost(place.lock_path(), Lost::Broken)),
+            Err(e) => Err(Error::io(place.lock_path(), "look at the lock", e)),
+        };
+        turn.end();
+        unlinked
+    }
+
+    fn unlink_shared_name(place: &Place, stake: &Stake) -> Result<(), Error> {
         // The name is shared and unlink is unconditional. Before our deadline nobody else may have put a lock there;
         // after it, the name is not ours to touch.
         if place.env.now() >= stake.lease.deadline && place.keeps(Step::DeadlineBeforeRelease) {

@@ -190,6 +190,39 @@ fn a_breaker_takes_its_turn_for_itself() {
     assert_eq!(arena.names(), [""; 0]);
 }
 
+/// The bug, found by the simulation: a lock that was held for a script was released just when the script had ended. The
+/// consequence: another broke it before its deadline and took it, and the release removed that lock. The mend: such a lock is
+/// released in turn with those who may break it.
+#[cfg(target_os = "linux")] // Elsewhere no process is known.
+#[test]
+fn a_release_for_another_process_removes_no_lock_of_who_broke_it_when_that_ended() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let mut script = Command::new("sleep").arg("100").spawn().unwrap();
+        let whom = OnBehalfOf::Process(script.id());
+        let held =
+            arena.builder(protocol).on_behalf_of(whom).build_in(arena.env.clone()).unwrap().try_acquire().unwrap();
+        arena.env.sleep(MOMENT);
+        let (other, taken) = (arena.lock(Protocol::Link), Arc::new(Mutex::new(None)));
+        let take = taken.clone();
+        let at = if protocol == Protocol::Link { arena.path() } else { arena.path().join(held.token().as_os_str()) };
+        let mut done = false;
+        arena.env.on_call(move |_, call, when, path| {
+            if (call, when) == (Call::Unlink, When::Before) && path == at && !std::mem::replace(&mut done, true) {
+                script.kill().unwrap();
+                script.wait().unwrap();
+                *take.lock().unwrap() = other.try_acquire().ok();
+            }
+            Fate::GoOn
+        });
+        let released = held.release();
+        if let Some(successor) = taken.lock().unwrap().take() {
+            assert!(released.is_err_and(|e| e.error.is_lost()), "{protocol}: it had been broken");
+            successor.check().unwrap();
+        }
+    }
+}
+
 /// The bug, found on real NFS 4: the lock path was an empty directory, left by one who found that it was another's turn to
 /// clear it, and "exists" was taken for "held". The consequence: a lock that nobody could take. The mend: it is renamed onto.
 #[cfg(unix)] // It takes a rename that replaces an empty directory.
