@@ -179,6 +179,11 @@ impl Lock {
                 Which::Over if self.judge_by_server(&lock)? == Verdict::Live => {
                     return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder()));
                 }
+                // To remove the name of an empty file loses nothing else.
+                Which::Any if lock.attr.len == 0 => {}
+                _ if !self.place.may_break(&lock)? => {
+                    return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder()));
+                }
                 _ => {}
             }
             match self.place.break_lock(&lock)? {
@@ -187,11 +192,6 @@ impl Lock {
                     tracing::warn!(lock = %self.path().display(), holder, why = "an operator said so", "broke the lock");
                     self.place.sweep();
                     return Ok(Some(status));
-                }
-                Break::Changed if lock.claim.is_none() => {
-                    let unreadable =
-                        std::io::Error::new(std::io::ErrorKind::PermissionDenied, "its content cannot be read");
-                    return Err(Error::cannot_break(self.path(), None, unreadable));
                 }
                 Break::Changed => {}
                 Break::Busy => return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder())),

@@ -32,6 +32,10 @@ pub(super) enum Call {
     Unlink,
     MkDir,
     RmDir,
+    /// Of the content, by contenders.
+    Read,
+    /// Of the names with their numbers.
+    List,
     /// The wake-ups, which has no answer.
     Arm,
     Wait,
@@ -77,6 +81,8 @@ pub(super) struct FaultyEnv {
     pub(super) sees_end: AtomicBool,
     /// All files are shown with one number.
     pub(super) has_one_number: AtomicBool,
+    /// What is remembered of the lock's directory, with numbers, instead of what is there.
+    pub(super) listing: Mutex<Option<Vec<(OsString, u64)>>>,
     /// How often the server was asked for attributes.
     pub(super) asked: AtomicU64,
     calls: Mutex<Vec<(Call, PathBuf)>>,
@@ -106,6 +112,7 @@ impl FaultyEnv {
             removes_by_name_alone: AtomicBool::new(false),
             sees_end: AtomicBool::new(false),
             has_one_number: AtomicBool::new(false),
+            listing: Mutex::default(),
             asked: AtomicU64::new(0),
             calls: Mutex::default(),
         })
@@ -295,8 +302,28 @@ impl Env for FaultyEnv {
         OsEnv.read(path, limit).map(|(attr, content)| (self.as_server_says(attr), content))
     }
 
+    fn read_without_delegation(&self, path: &Path, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        let run = || OsEnv.read_without_delegation(path, device, limit);
+        let read = self.interfere(Call::Read, path, run, no_answer);
+        read.map(|(attr, content)| (self.as_server_says(attr), content))
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
         OsEnv.list(path)
+    }
+
+    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>> {
+        let run = || match self.listing.lock().unwrap().clone() {
+            Some(listing) => Ok(listing),
+            None => OsEnv.list_with_ids(path),
+        };
+        let mut listed = self.interfere(Call::List, path, run, Vec::new)?;
+        for (_, number) in &mut listed {
+            if self.has_one_number.load(Ordering::SeqCst) {
+                *number = 1;
+            }
+        }
+        Ok(listed)
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
