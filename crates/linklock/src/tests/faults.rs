@@ -32,8 +32,10 @@ pub(super) enum Call {
     Unlink,
     MkDir,
     RmDir,
-    /// Of the content, by contenders.
+    /// Of the content, without leaving a delegation behind.
     Read,
+    /// Of the content, whatever that leaves behind.
+    Open,
     /// Of the names with their numbers.
     List,
     /// The wake-ups, which has no answer.
@@ -299,7 +301,8 @@ impl Env for FaultyEnv {
     }
 
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        OsEnv.read(path, limit).map(|(attr, content)| (self.as_server_says(attr), content))
+        let read = self.interfere(Call::Open, path, || OsEnv.read(path, limit), no_answer);
+        read.map(|(attr, content)| (self.as_server_says(attr), content))
     }
 
     fn read_without_delegation(&self, path: &Path, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
