@@ -11,6 +11,7 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../int
 
 import contention
 import costs
+import delegations
 import faults
 from peers import Refused
 from world import NS, World, say_where, shown
@@ -51,7 +52,13 @@ def clock_skew(world):
 
 
 # Each is called with a World, and fails by an exception; afterwards nobody may have held a lock beside another.
-SCENARIOS = [conformance, *faults.SCENARIOS, *contention.SCENARIOS, costs.requests_of_a_cycle]
+SCENARIOS = [
+    conformance,
+    *faults.SCENARIOS,
+    *delegations.SCENARIOS,
+    *contention.SCENARIOS,
+    costs.requests_of_a_cycle,
+]
 # They take minutes, and tell more than they test: for docs/nfs.md.
 MEASUREMENTS = [costs.requests_while_waiting, costs.mount_options]
 # Needs a guest of its own.

@@ -36,7 +36,7 @@ pub(crate) struct Dentry {
 /// The cached names in a directory, believed up to this moment of the world's time.
 #[derive(Clone, Debug)]
 pub(crate) struct Listing {
-    names: Vec<OsString>,
+    names: Vec<(OsString, u64)>,
     until: Duration,
 }
 
@@ -117,9 +117,9 @@ impl SimEnv {
         }
     }
 
-    /// The names in a directory: as they are now, since opening it asks the server; from memory on a mount that does not
+    /// The names in a directory, with the numbers of their files: as they are now, since opening it asks the server; from memory on a mount that does not
     /// ask. The client's own changes there are known.
-    pub(crate) fn names_in(&self, dir: Handle) -> io::Result<Vec<OsString>> {
+    pub(crate) fn names_in(&self, dir: Handle) -> io::Result<Vec<(OsString, u64)>> {
         let host = self.host();
         let known = self.sim.with(|world| {
             let known = world.hosts[host].listings.get(&dir).filter(|known| world.now < known.until);
@@ -128,7 +128,8 @@ impl SimEnv {
         if let Some(names) = known {
             return Ok(names);
         }
-        let names = self.call(&Request::ReadDir { dir })?.names;
+        let answer = self.call(&Request::ReadDir { dir })?;
+        let names: Vec<_> = answer.names.into_iter().zip(answer.inodes).collect();
         self.sim.with(|world| {
             let listing = Listing { names: names.clone(), until: world.now + Duration::from_secs(43) };
             world.hosts[host].listings.insert(dir, listing);

@@ -262,7 +262,18 @@ impl Env for SimEnv {
         self.tell(&format!("read {}", Self::show(path)), read)
     }
 
+    fn read_without_delegation(&self, path: &Path, _: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        if self.sim.with(|world| world.config.opens_nothing) {
+            return Err(error(ErrorKind::Unsupported));
+        }
+        self.read(path, limit)
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        Ok(self.list_with_ids(path)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>> {
         let listed = self.afresh(&[path], || self.resolve(path).and_then(|dir| self.names_in(dir.handle)));
         self.tell(&format!("list {}", Self::show(path)), listed)
     }

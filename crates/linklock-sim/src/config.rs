@@ -82,6 +82,8 @@ pub(crate) struct Config {
     pub(crate) queue: bool,
     /// Whether a client may remember the names in a directory when it opens it, as with the mount option `nocto`.
     pub(crate) stale_lists: bool,
+    /// Whether the clients open no file that they can do without, as on NFS 4.0.
+    pub(crate) opens_nothing: bool,
     /// Whether the server's clock is stepped back and not ahead.
     pub(crate) clock_goes_back: bool,
     /// Whether the server's clock is stepped far beyond the grace. Then there may be two holders: only fencing is left.
@@ -114,6 +116,7 @@ impl Config {
             fence: true,
             queue: false,
             stale_lists: false,
+            opens_nothing: false,
             clock_goes_back: false,
             clocks_fail: false,
             one_remove: true,

@@ -14,6 +14,7 @@ use crate::env::{Env, Step};
 use crate::explore::schedule;
 use crate::protocol::{Break, Place, Protocol, Seen, SeenLock, Stake, fence};
 use crate::run;
+use crate::server::Request;
 use crate::wait::Wait;
 use crate::world::{Killed, Sim};
 
@@ -64,6 +65,14 @@ fn pass(sim: &Sim, time: Duration) {
     sim.with(|world| world.now += time);
 }
 
+/// As a power failure of the server does, after which the names and the times are there, and the content is not.
+fn lose_content(actor: &Actor, path: &Path) {
+    let expiry = actor.env.stat(path).unwrap().mtime;
+    let file = actor.env.resolve(path).unwrap().handle;
+    actor.env.call(&Request::Write { file, content: Vec::new() }).unwrap();
+    actor.env.call(&Request::SetMtime { file, mtime: Some(expiry) }).unwrap();
+}
+
 /// The bug: a breaker that looked again believed a cached name, under which the broken lock still was, and moved what the
 /// name had become. The consequence: a live lock was taken. The mend: fresh names.
 #[test]
@@ -100,4 +109,22 @@ fn a_fencing_token_is_given_by_fresh_names() {
     };
     assert_eq!(play(&[], story), None);
     assert_eq!(play(&[Step::FreshNames], story), None);
+}
+
+/// The bug: a power failure left a lock without content, of which nothing told whose it was. The consequence: nobody broke it, and
+/// everybody waited for ever. The mend: the claim's own name tells; the lock is live up to its expiry, and is broken then.
+#[test]
+fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken() {
+    let story = |sim: &Sim, [holder, other, _]: &[Actor; 3]| {
+        let stake = acquire::acquire(&holder.place, &Wait::not_at_all()).unwrap();
+        lose_content(holder, holder.place.lock_path());
+        let refused = acquire::acquire(&other.place, &Wait::not_at_all()).unwrap_err();
+        assert_eq!(refused.holder().map(|holder| &holder.token), Some(&stake.claim.token), "{refused}");
+        pass(sim, holder.place.lifetime + 2 * holder.place.grace);
+        other.acquire();
+        let lost = holder.place.protocol.steps().release(&holder.place, &stake).unwrap_err();
+        assert!(lost.is_lost(), "{lost}");
+        assert!(other.look().claim.is_some(), "the new holder's lock is there");
+    };
+    assert_eq!(play(&[], story), None);
 }

@@ -80,6 +80,8 @@ pub(crate) struct Answer {
     pub(crate) file: Option<(Handle, Attr)>,
     pub(crate) content: Vec<u8>,
     pub(crate) names: Vec<OsString>,
+    /// Of the files that have these names.
+    pub(crate) inodes: Vec<u64>,
 }
 
 pub(crate) type Reply = Result<Answer, ErrorKind>;
@@ -134,7 +136,9 @@ impl Server {
                 Ok(answer)
             }
             Request::ReadDir { dir } => {
-                Ok(Answer { names: self.entries(*dir)?.keys().cloned().collect(), ..Answer::default() })
+                let entries = self.entries(*dir)?;
+                let inodes = entries.values().filter_map(|file| self.nodes.get(file)).map(|node| node.inode).collect();
+                Ok(Answer { names: entries.keys().cloned().collect(), inodes, ..Answer::default() })
             }
             Request::Create { dir, name, mode, verifier } => self.create((*dir, name), *mode, *verifier, now),
             Request::Write { file, content } => {

@@ -70,6 +70,15 @@ fn both_protocols_hold_where_lists_of_names_are_remembered() {
 }
 
 #[test]
+fn both_protocols_hold_where_no_lock_is_opened() {
+    for (protocol, stale_lists) in BOTH.into_iter().flat_map(|protocol| [(protocol, false), (protocol, true)]) {
+        let config = Config { opens_nothing: true, stale_lists, ..Config::new(protocol) };
+        let options = if stale_lists { ", nocto" } else { "" };
+        assert_holds(&format!("{protocol}, NFS 4.0{options}"), &random(&config, 0, runs() / 10));
+    }
+}
+
+#[test]
 fn both_protocols_hold_where_contenders_queue_up() {
     for protocol in BOTH {
         let config = Config { queue: true, ..Config::new(protocol) };
@@ -186,7 +195,7 @@ fn a_hold_without_one_of_its_steps_is_caught() {
         (
             Config { faults: Faults { pauses: 12, cuts: 4, ..Faults::NONE }, ..link() },
             &[Step::DeadlineOfRefresh],
-            10_000,
+            30_000,
         ),
         (link(), &[Step::CheckBeforeRelease, Step::DeadlineBeforeRelease], 10_000),
     ]);

@@ -1,6 +1,5 @@
 //! The only loop that waits for a lock.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -71,7 +70,7 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
                 (place.judge(lock, server_now), expired_at.since(server_now))
             }
         };
-        if verdict != Verdict::Live && lock.claim.is_some() {
+        if verdict != Verdict::Live && lock.is_certain {
             if waiter.must_look_again() {
                 continue;
             }
@@ -289,14 +288,15 @@ impl Contender<'_> {
 
     fn break_lock(&self, lock: &SeenLock, verdict: Verdict) -> Result<Break, Error> {
         let place = self.waiter.place;
-        let Some(holder) = lock.holder() else {
-            let unreadable = io::Error::new(io::ErrorKind::PermissionDenied, "its content cannot be read");
-            return Err(Error::cannot_break(place.lock_path(), None, unreadable));
-        };
+        if !place.may_break(lock)? {
+            return Ok(Break::Busy);
+        }
         let why = if verdict == Verdict::Dead { "its holder has ended" } else { "its lifetime and the grace are over" };
         let broken = place.break_lock(lock)?;
         if broken == Break::Done {
-            tracing::warn!(lock = %place.lock_path().display(), %holder, claim = %holder.token, why, "broke the lock");
+            let holder = lock.holder().map(|holder| holder.to_string());
+            let claim = lock.token().map(Token::to_string);
+            tracing::warn!(lock = %place.lock_path().display(), holder, claim, why, "broke the lock");
             place.sweep(|| Some(self.stake.anchor));
         }
         Ok(broken)

@@ -185,7 +185,7 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
         expires_at: Some(expiry.to_system_time()),
         remaining: (!remaining.is_zero()).then_some(remaining),
         refreshed_at: Some(lock.attr.ctime.to_system_time()),
-        available: available && lock.claim.is_some(),
+        available: available && lock.is_certain,
         what: None,
     }
 }

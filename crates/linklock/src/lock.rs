@@ -208,17 +208,17 @@ impl Lock {
                 },
                 _ => {}
             }
+            // To remove the name of an empty file loses nothing else.
+            let is_any = *which == Which::Any && lock.attr.len == 0;
+            if !is_any && !self.place.may_break(&lock)? {
+                return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None));
+            }
             match self.place.break_lock(&lock)? {
                 Break::Done => {
                     let holder = lock.holder().map(|h| h.to_string());
                     tracing::warn!(lock = %self.path().display(), holder, why = "an operator said so", "broke the lock");
                     self.sweep();
                     return Ok(Some(status));
-                }
-                Break::Changed if lock.claim.is_none() => {
-                    let unreadable =
-                        std::io::Error::new(std::io::ErrorKind::PermissionDenied, "its content cannot be read");
-                    return Err(Error::cannot_break(self.path(), None, unreadable));
                 }
                 Break::Changed => {}
                 Break::Busy => return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None)),

@@ -116,8 +116,14 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn id_as_known(&self, path: &Path) -> io::Result<FileId>;
     /// Up to `limit` bytes of a regular file and its attributes, those of the very file that was read.
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)>;
+    /// As `read`, but leaves no read delegation of NFS 4 with this machine: if the machine were cut off, that would hold up
+    /// whoever changes the file. Where no open is sure to leave none, nothing is opened: `Unsupported`. `device` is the file's.
+    fn read_without_delegation(&self, path: &Path, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)>;
     /// The names in a directory.
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>>;
+    /// The names in a directory, each with the number that the directory has for its inode. No file has number 0. On some
+    /// file systems a file's attributes have another number.
+    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>>;
     /// `Unsupported` where the file system has no hard links.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

@@ -9,10 +9,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::identify::is_unreadable;
 use super::turn::Turn;
 use super::{
-    Attempt, Break, CONTENT_LIMIT, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok,
-    is_gone, is_refused,
+    Attempt, Break, CONTENT_LIMIT, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone,
 };
 use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, FileKind, Step};
@@ -29,7 +29,8 @@ const RELEASES_MOST: u32 = 3;
 pub(super) struct Dir;
 
 /// What the directory at the lock path is; `None` if it changed under the look.
-pub(super) fn look(place: &Place, ours: bool) -> io::Result<Option<Seen>> {
+pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
+    let ours = place.path.is_guard || attr.mode & STICKY != 0;
     let mut names = place.env.list(place.lock_path())?;
     names.retain(|name| !(ours && is_leftover(name)));
     let [name] = names.as_slice() else {
@@ -39,15 +40,16 @@ pub(super) fn look(place: &Place, ours: bool) -> io::Result<Option<Seen>> {
     let Some(claim) = place.path.parse(bytes_of(name.as_ref())) else {
         return Ok(Some(Seen::NotALock("a directory".into())));
     };
-    // Gone by now: an error that makes the caller look again. What may not be read is not needed to judge the lock.
+    // Gone by now: an error that makes the caller look again. What cannot be read is not needed to judge the lock.
     let entry = place.lock_path().join(name);
-    let (attr, content) = match place.env.read(&entry, CONTENT_LIMIT) {
-        Err(e) if is_refused(&e) => (place.env.stat(&entry)?, Vec::new()),
+    let (attr, content) = match place.env.read_without_delegation(&entry, attr.id.device, CONTENT_LIMIT) {
+        Err(e) if is_unreadable(&e) => (place.env.stat(&entry)?, Vec::new()),
         read => read?,
     };
     Ok(Some(Seen::Lock(SeenLock {
         protocol: Protocol::Dir,
         claim: Some(claim),
+        is_certain: true,
         attr,
         about: About::from_json(&content).map(Box::new),
     })))

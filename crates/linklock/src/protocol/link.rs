@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::identify::{self, Owner, is_blank, is_unreadable};
 use super::turn::Turn;
 use super::{
     Attempt, Break, CONTENT_LIMIT, Place, Protocol, SLOW, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
@@ -22,19 +23,42 @@ pub(super) struct Link;
 
 /// What the regular file at the lock path is; `None` if it changed under the look.
 pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
-    let lock = |claim, attr| Ok(Some(Seen::Lock(SeenLock { protocol: Protocol::Link, claim, attr, about: None })));
-    let (attr, content) = match place.env.read(place.lock_path(), CONTENT_LIMIT) {
+    let lock = |claim, is_certain, attr| {
+        let protocol = Protocol::Link;
+        Ok(Some(Seen::Lock(SeenLock { protocol, claim, is_certain, attr, about: None })))
+    };
+    let read = match place.env.read_without_delegation(place.lock_path(), attr.id.device, CONTENT_LIMIT) {
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => match identify::owner(place, &attr)? {
+            Owner::Changed => return Ok(None),
+            Owner::One(claim) => return lock(Some(claim), true, attr),
+            // Nothing else tells. The holder of a lock that lost its claim's name can neither refresh nor release it any more,
+            // so a delegation does not hold it up.
+            Owner::Nobody | Owner::Several => place.env.read(place.lock_path(), CONTENT_LIMIT),
+        },
+        read => read,
+    };
+    let is_legible = read.is_ok();
+    let attr = match read {
         Ok((attr, _)) if attr.kind != FileKind::Regular => return Ok(None),
-        Ok(read) => read,
+        Ok((attr, content)) => match place.path.parse(&content) {
+            Some(claim) => return lock(Some(claim), true, attr),
+            // A power failure empties files; so does flufl.lock, its claim for a moment if lock() is called again while it is held.
+            None if is_blank(&content) && attr.nlink > 1 => attr,
+            None => return Ok(Some(Seen::NotALock("an ordinary file".into()))),
+        },
         // Somebody else's file; a second link makes it likely that it is a lock.
-        Err(e) if is_refused(&e) && attr.nlink > 1 => return lock(None, attr),
+        Err(e) if is_refused(&e) && attr.nlink > 1 => attr,
+        // A lease is given up within its own time: until then nobody can tell.
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => attr,
         Err(e) => return Err(e),
     };
-    match place.path.parse(&content) {
-        Some(claim) => lock(Some(claim), attr),
-        // flufl.lock empties its claim for a moment if lock() is called again while it is held.
-        None if content.is_empty() && attr.nlink > 1 => lock(None, attr),
-        None => Ok(Some(Seen::NotALock("an ordinary file".into()))),
+    match identify::owner(place, &attr)? {
+        Owner::Changed => Ok(None),
+        Owner::One(claim) => lock(Some(claim), true, attr),
+        Owner::Several => lock(None, true, attr),
+        Owner::Nobody if is_legible && attr.len > 0 => Ok(Some(Seen::NotALock("an ordinary file".into()))),
+        // A mtime that is later than the last change is an expiry.
+        Owner::Nobody => lock(None, attr.len == 0 && attr.mtime > attr.ctime, attr),
     }
 }
 
@@ -48,7 +72,7 @@ impl Link {
 
     /// Whether these are the attributes of our claim, linked. The number of a file that is gone may be used again, so it
     /// is not enough; with the very mtime that we set it is, and where the file system rounds that, the content tells,
-    /// for no name is used twice.
+    /// for no name is used twice. What cannot be read is told by our own name, for the same reason.
     fn is_ours(place: &Place, stake: &Stake, attr: &Attr) -> io::Result<bool> {
         if attr.id != stake.id || attr.nlink < 2 {
             return Ok(false);
@@ -56,12 +80,13 @@ impl Link {
         if attr.mtime == stake.lease.expiry {
             return Ok(true);
         }
-        match place.env.read(place.lock_path(), CONTENT_LIMIT) {
+        match place.env.read_without_delegation(place.lock_path(), attr.id.device, CONTENT_LIMIT) {
             Ok((read, content)) => {
                 let claim = place.path.parse(&content);
                 Ok(read.id == stake.id && claim.is_some_and(|claim| claim.token == stake.claim.token))
             }
             Err(e) if is_gone(&e) => Ok(false),
+            Err(e) if is_unreadable(&e) => identify::is_link(place, &stake.claim, attr),
             Err(e) => Err(e),
         }
     }
@@ -280,7 +305,6 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<
         _ if !place.keeps(Step::LookAgain) => {}
         _ => return Ok(Break::Changed),
     }
-    let Some(claim) = &seen.claim else { return Ok(Break::Changed) };
     // A fresh name: rename onto another link of the same file would do nothing and say that all is well.
     let aside = place.path.beside(&place.own_claim().token);
     if !turn.is_none_or(Turn::is_ours) {
@@ -292,15 +316,23 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<
         Err(e) => return Err(place.break_failed(seen, e)),
     }
     // A peer that knows no guard may have come between: what was moved decides, not what was seen.
-    let ours_to_remove = env.read(&aside, CONTENT_LIMIT).is_ok_and(|(attr, content)| {
-        seen.is_unchanged(&attr) && place.path.parse(&content).is_some_and(|moved| moved.token == claim.token)
-    });
-    if !ours_to_remove {
+    let Some(moved) = identify::is_aside(place, seen, &aside) else {
         put_back(place, &aside);
         return Ok(Break::Changed);
-    }
-    // The claim's own name first: without it the holder's next refresh fails, and no late link can bring it back.
-    for path in [place.path.beside(&claim.token), aside] {
+    };
+    // The claim's own name first: without it the holder's next refresh fails, and no late link can bring it back. A content
+    // may name another's claim: only what is a name of the very file that was moved is removed.
+    let claims = match &seen.claim {
+        Some(claim) => {
+            identify::is_link(place, claim, &moved).map(|is| if is { vec![claim.clone()] } else { Vec::new() })
+        }
+        None => identify::links(place, aside.file_name().unwrap_or_default(), &moved),
+    };
+    let claims = claims.unwrap_or_else(|e| {
+        tracing::warn!(lock = %place.lock_path().display(), error = %e, "a broken claim may be left over");
+        Vec::new()
+    });
+    for path in claims.iter().map(|claim| place.path.beside(&claim.token)).chain([aside]) {
         if let Err(e) = gone_is_ok(env.unlink(&path)) {
             tracing::warn!(lock = %place.lock_path().display(), file = %path.display(), error = %e, "a broken claim is left over");
         }

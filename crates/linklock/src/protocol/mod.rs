@@ -2,6 +2,7 @@
 
 mod dir;
 pub(crate) mod fence;
+mod identify;
 pub(crate) mod leftovers;
 mod link;
 pub(crate) mod queue;
@@ -166,8 +167,10 @@ pub(crate) enum Seen {
 #[derive(Clone, Debug)]
 pub(crate) struct SeenLock {
     pub(crate) protocol: Protocol,
-    /// `None`: it may not be read.
+    /// `None`: neither the content nor a name tells.
     pub(crate) claim: Option<Claim>,
+    /// Whether it is sure to be a lock of this path. What is not is waited for as one, and left alone.
+    pub(crate) is_certain: bool,
     /// Of the file that carries the expiry.
     pub(crate) attr: Attr,
     /// What the holder says of itself, where the protocol has room for it.
@@ -263,7 +266,7 @@ impl Place {
             };
             let seen = match attr.kind {
                 FileKind::Regular => link::look(self, attr),
-                FileKind::Directory => dir::look(self, self.path.is_guard || attr.mode & dir::STICKY != 0),
+                FileKind::Directory => dir::look(self, attr),
                 FileKind::Symlink => Ok(Some(Seen::NotALock("a symbolic link".into()))),
                 FileKind::Other => Ok(Some(Seen::NotALock("a device, socket or pipe".into()))),
             };

@@ -205,14 +205,11 @@ fn a_release_for_another_process_removes_no_lock_of_who_broke_it_when_that_ended
         arena.env.sleep(MOMENT);
         let (other, taken) = (arena.lock(Protocol::Link), Arc::new(Mutex::new(None)));
         let take = taken.clone();
-        let at = if protocol == Protocol::Link { arena.path() } else { arena.path().join(held.token().as_os_str()) };
-        let mut done = false;
-        arena.env.on_call(move |_, call, when, path| {
-            if (call, when) == (Call::Unlink, When::Before) && path == at && !std::mem::replace(&mut done, true) {
-                script.kill().unwrap();
-                script.wait().unwrap();
-                *take.lock().unwrap() = other.try_acquire().ok();
-            }
+        // Of what the release does, the first removal is that of the lock.
+        arena.env.once(Call::Unlink, When::Before, move |_, _| {
+            script.kill().unwrap();
+            script.wait().unwrap();
+            *take.lock().unwrap() = other.try_acquire().ok();
             Fate::GoOn
         });
         let released = held.release();

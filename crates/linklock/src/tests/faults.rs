@@ -25,7 +25,6 @@ pub(super) enum Call {
     Create,
     /// Of a new file's content, once its expiry was decided on.
     Fill,
-    Read,
     SetExpiry,
     Touch,
     /// Of the server, or of what this machine knows.
@@ -35,6 +34,12 @@ pub(super) enum Call {
     Unlink,
     MkDir,
     RmDir,
+    /// Of the content, without leaving a delegation behind.
+    Read,
+    /// Of the content, whatever that leaves behind.
+    Open,
+    /// Of the names with their numbers.
+    List,
     /// The wake-ups, which has no answer.
     Arm,
     Wait,
@@ -90,6 +95,8 @@ pub(super) struct FaultyEnv {
     pub(super) has_one_number: AtomicBool,
     /// It is not known whose clock stamps files.
     pub(super) stamps_are_not_known: AtomicBool,
+    /// What is remembered of the lock's directory, with numbers, instead of what is there.
+    pub(super) listing: Mutex<Option<Vec<(OsString, u64)>>>,
     /// How often the server was asked for attributes.
     pub(super) asked: AtomicU64,
     calls: Mutex<Vec<(Call, PathBuf)>>,
@@ -124,6 +131,7 @@ impl FaultyEnv {
             has_real_wakeups: AtomicBool::new(false),
             has_one_number: AtomicBool::new(false),
             stamps_are_not_known: AtomicBool::new(false),
+            listing: Mutex::default(),
             asked: AtomicU64::new(0),
             calls: Mutex::default(),
         })
@@ -334,12 +342,32 @@ impl Env for FaultyEnv {
     }
 
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        self.interfere(Call::Read, path, || OsEnv.read(path, limit), no_answer)
-            .map(|(attr, content)| (self.as_server_says(attr), content))
+        let read = self.interfere(Call::Open, path, || OsEnv.read(path, limit), no_answer);
+        read.map(|(attr, content)| (self.as_server_says(attr), content))
+    }
+
+    fn read_without_delegation(&self, path: &Path, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        let run = || OsEnv.read_without_delegation(path, device, limit);
+        let read = self.interfere(Call::Read, path, run, no_answer);
+        read.map(|(attr, content)| (self.as_server_says(attr), content))
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
         OsEnv.list(path)
+    }
+
+    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>> {
+        let run = || match self.listing.lock().unwrap().clone() {
+            Some(listing) => Ok(listing),
+            None => OsEnv.list_with_ids(path),
+        };
+        let mut listed = self.interfere(Call::List, path, run, Vec::new)?;
+        for (_, number) in &mut listed {
+            if self.has_one_number.load(Ordering::SeqCst) {
+                *number = 1;
+            }
+        }
+        Ok(listed)
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -10,6 +10,7 @@ mod errors;
 mod faults;
 mod fencing;
 mod holding;
+mod identifying;
 mod leftovers;
 #[cfg(any(target_os = "linux", windows))] // Elsewhere a waiter polls.
 mod waking;

@@ -13,6 +13,8 @@ mod common;
 mod directories;
 #[cfg(target_os = "linux")] // Credentials and seccomp(2).
 mod kernel;
+#[cfg(target_os = "linux")] // F_SETLEASE.
+mod leases;
 mod names;
 mod no_directory;
 #[cfg(target_os = "linux")] // Calls that seccomp(2) makes fail.

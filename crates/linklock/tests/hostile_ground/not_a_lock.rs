@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use linklock::{Error, ErrorKind, Lock, Protocol, State, Token, Wait, Which};
 
-use crate::common::{BOTH, Ground, LONG, make_lock_directory, named};
+use crate::common::{BOTH, Ground, LONG, long_ago, make_lock_directory, named, plant};
 use crate::snapshot;
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -84,14 +84,73 @@ fn an_ordinary_file_at_the_lock_path_is_left_alone() {
     });
 }
 
-/// So a lock of flufl.lock looks for a moment, if its holder calls lock() again: it may be one.
+/// So a lock of flufl.lock looks for a moment, if its holder calls lock() again; and so do other programs' lock files.
 #[test]
-fn an_empty_file_with_two_links_is_taken_for_a_lock_that_cannot_be_read_and_left_alone() {
-    let make = |path: &Path| {
-        fs::write(path, "").unwrap();
-        fs::hard_link(path, path.with_extension("other")).unwrap();
-    };
-    left_alone("empty, two links", make, &[ErrorKind::CannotBreak, ErrorKind::Timeout, ErrorKind::NotHeld]);
+fn an_empty_file_with_two_links_of_which_none_is_a_claim_is_left_alone_unless_an_operator_says_that_it_is_a_lock() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let other = ground.dir().join("other");
+        fs::write(&other, "").unwrap();
+        fs::hard_link(&other, ground.lock()).unwrap();
+        std::thread::sleep(Duration::from_millis(40));
+        let before = snapshot::of(ground.dir());
+        let lock = Lock::builder(ground.lock()).protocol(protocol).grace(Duration::ZERO).build().unwrap();
+        for error in [
+            lock.try_acquire().map(drop).unwrap_err(),
+            lock.break_lock(&Which::Over).map(drop).unwrap_err(),
+            lock.break_lock(&Which::Claim(Token::new(named("lock|host|1|2")))).map(drop).unwrap_err(),
+            lock.wait_until_free(&Wait::up_to(SHORT)).unwrap_err(),
+        ] {
+            let kinds = [ErrorKind::CannotBreak, ErrorKind::Timeout, ErrorKind::NotHeld];
+            assert!(kinds.contains(&error.kind()), "{protocol}: {error}");
+            assert_eq!(snapshot::of(ground.dir()), before, "{protocol}: {error}");
+        }
+        lock.break_lock(&Which::Any).unwrap().unwrap();
+        assert_eq!(ground.names(), ["other"], "{protocol}");
+    }
+}
+
+/// The bug: names and inodes are journalled, and content is not, so a power failure leaves a lock of which nothing tells whose
+/// it is. The consequence: it was never broken, nor did `break --force` work. The mend: the claim's own name tells.
+#[test]
+fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken() {
+    for (protocol, other) in BOTH.into_iter().flat_map(|protocol| BOTH.map(|other| (protocol, other))) {
+        for lost in ["", "\0\0\0\0"] {
+            let at = format!("{protocol}, by {other}, holds {lost:?}");
+            let ground = Ground::new();
+            let lock = Lock::builder(ground.lock()).protocol(other).grace(Duration::ZERO);
+            let lock = lock.lifetime(Duration::from_millis(10)).build().unwrap();
+            let token = plant(protocol, &ground.lock(), SystemTime::now() + LONG);
+            lose_content(protocol, &ground.lock(), &token, lost);
+            let error = lock.try_acquire().map(drop).unwrap_err();
+            assert!(error.is_timeout(), "{at}: {error}");
+            assert_eq!(error.holder().map(|holder| &holder.token), Some(&token), "{at}: its holder is named");
+            lock.break_lock(&Which::Over).unwrap_err();
+            lock.break_lock(&Which::Any).unwrap().unwrap();
+            assert_eq!(ground.names(), [""; 0], "{at}: by force");
+
+            let token = plant(protocol, &ground.lock(), long_ago());
+            lose_content(protocol, &ground.lock(), &token, lost);
+            std::thread::sleep(Duration::from_millis(80));
+            match protocol {
+                // Its entry does not tell its lifetime any more.
+                Protocol::Dir => drop(lock.break_lock(&Which::Over).unwrap_or_else(|e| panic!("{at}: {e}"))),
+                _ => {
+                    let patient = Lock::builder(ground.lock()).protocol(other).grace(Duration::ZERO).build().unwrap();
+                    patient.try_acquire().unwrap_or_else(|e| panic!("{at}: {e}")).release().unwrap();
+                }
+            }
+            assert_eq!(ground.names(), [""; 0], "{at}: once it is over");
+        }
+    }
+}
+
+/// Of a lock that was planted, and leaves the times as they are.
+fn lose_content(protocol: Protocol, lock: &Path, token: &Token, lost: &str) {
+    let file = if protocol == Protocol::Dir { lock.join(token.as_os_str()) } else { lock.into() };
+    let mtime = fs::metadata(&file).unwrap().modified().unwrap();
+    fs::write(&file, lost).unwrap();
+    File::options().write(true).open(&file).unwrap().set_modified(mtime).unwrap();
 }
 
 #[test]

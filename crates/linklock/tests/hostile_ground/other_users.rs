@@ -111,29 +111,38 @@ fn in_a_shared_directory_without_sticky_bit_anybody_breaks_a_link_lock_if_run_by
 }
 
 #[test]
-fn a_lock_that_may_not_be_read_is_waited_for_and_not_broken_if_run_by_root() {
+fn a_link_lock_that_may_not_be_read_is_waited_for_and_broken_once_it_is_over_if_run_by_root() {
     if !root_is_here("a lock that may not be read") {
         return;
     }
-    for protocol in BOTH {
-        for (lifetime, expected) in [(HOUR, ErrorKind::Timeout), (Duration::ZERO, ErrorKind::CannotBreak)] {
-            let ground = shared(0o777);
-            match lifetime {
-                Duration::ZERO => left_overdue(&ground, protocol, 0o600),
-                _ => {
-                    let builder = Lock::builder(ground.lock()).protocol(protocol).lifetime(lifetime);
-                    builder.mode(0o600).build().unwrap().acquire().unwrap().leave();
-                }
-            }
-            let before = snapshot::of(ground.dir());
-            let lock = lock_at(&ground, protocol);
-            let error = as_nobody(|| lock.try_acquire().map(drop).unwrap_err());
-            // The dir protocol's directory can then not even be listed.
-            let expected = if protocol == Protocol::Dir { ErrorKind::Permission } else { expected };
-            assert_eq!(error.kind(), expected, "{protocol}: {error}");
-            assert!(error.to_string().contains(ground.lock().to_str().unwrap()), "{protocol}: {error}");
-            assert_eq!(snapshot::of(ground.dir()), before, "{protocol}");
-        }
+    let ground = shared(0o777);
+    let builder = Lock::builder(ground.lock()).lifetime(HOUR).mode(0o600);
+    let held = builder.build().unwrap().acquire().unwrap();
+    let lock = lock_at(&ground, Protocol::Link);
+    let error = as_nobody(|| lock.try_acquire().map(drop).unwrap_err());
+    assert!(error.is_timeout(), "{error}");
+    assert_names_holder(&error, &held);
+    held.release().unwrap();
+    left_overdue(&ground, Protocol::Link, 0o600);
+    as_nobody(|| lock.try_acquire().unwrap().release().unwrap());
+    assert_eq!(ground.names(), [""; 0]);
+}
+
+#[test]
+fn a_dir_lock_that_may_not_be_listed_is_an_error_if_run_by_root() {
+    if !root_is_here("a lock that may not be listed") {
+        return;
+    }
+    for lifetime in [HOUR, Duration::from_millis(10)] {
+        let ground = shared(0o777);
+        let builder = Lock::builder(ground.lock()).protocol(Protocol::Dir).lifetime(lifetime);
+        builder.mode(0o600).build().unwrap().acquire().unwrap().leave();
+        let before = snapshot::of(ground.dir());
+        let lock = lock_at(&ground, Protocol::Dir);
+        let error = as_nobody(|| lock.try_acquire().map(drop).unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::Permission, "{error}");
+        assert!(error.to_string().contains(ground.lock().to_str().unwrap()), "{error}");
+        assert_eq!(snapshot::of(ground.dir()), before);
     }
 }
 

@@ -185,7 +185,15 @@ impl Env for OsEnv {
         Ok((attr, content))
     }
 
+    fn read_without_delegation(&self, path: &Path, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        system::read_without_delegation(path, device, limit)
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        Ok(self.list_with_ids(path)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
         let mut names = Vec::new();
@@ -193,7 +201,7 @@ impl Env for OsEnv {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                names.push(OsStr::from_bytes(name).to_owned());
+                names.push((OsStr::from_bytes(name).to_owned(), entry.ino()));
             }
         }
         Ok(names)

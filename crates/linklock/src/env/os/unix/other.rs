@@ -70,6 +70,11 @@ pub(super) fn removes_by_name_alone(_: &Path) -> bool {
     true
 }
 
+/// The version of an NFS mount is not known here, so every file is read as usual.
+pub(super) fn read_without_delegation(path: &Path, _: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+    OsEnv.read(path, limit)
+}
+
 pub(super) fn rename_noreplace(from: &Path, to: &Path) -> rustix::io::Result<()> {
     #[cfg(target_vendor = "apple")]
     return rustix::fs::renameat_with(CWD, from, CWD, to, rustix::fs::RenameFlags::NOREPLACE);

@@ -134,8 +134,18 @@ impl Env for OsEnv {
         files::read(path, limit)
     }
 
+    /// Windows' own client of NFS knows no delegations.
+    fn read_without_delegation(&self, path: &Path, _device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        files::read(path, limit)
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
         files::list(path)
+    }
+
+    /// The numbers are not asked for.
+    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>> {
+        Ok(files::list(path)?.into_iter().map(|name| (name, 0)).collect())
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {

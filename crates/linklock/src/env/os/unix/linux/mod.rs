@@ -17,8 +17,10 @@ use rustix::time::ClockId;
 
 use super::own::generation;
 use super::{Kept, OsEnv, fs_read, kind, read_all, to_pid};
-use crate::env::{Attr, FileId};
+use crate::env::{Attr, Env, FileId, FileKind};
 use crate::lease::ServerTime;
+
+use mounts::Reading;
 
 pub(crate) use event::Event;
 pub(super) use mounts::{removes_by_name_alone, stamps};
@@ -68,6 +70,37 @@ pub(super) fn id_as_known(path: &Path) -> io::Result<FileId> {
     // Without DONT_SYNC an NFS client asks for the attributes of what was just renamed.
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
     Ok(id(&retry_on_intr(|| rustix::fs::statx(CWD, path, flags, StatxFlags::INO))?))
+}
+
+pub(super) fn read_without_delegation(path: &Path, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+    match mounts::reading(path.parent().unwrap_or(path), device) {
+        Reading::AsUsual => OsEnv.read(path, limit),
+        Reading::Direct => read_direct(path, limit),
+        Reading::NotAtAll => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// With O_DIRECT, an NFS client tells the server that it wants no delegation.
+fn read_direct(path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::DIRECT;
+    let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())).map_err(|e| match e {
+        // So a file system says that it cannot.
+        Errno::INVAL => io::ErrorKind::Unsupported.into(),
+        e => io::Error::from(e),
+    })?;
+    let attr = stat_open(&file)?;
+    let len = if attr.kind == FileKind::Regular { attr.len.min(limit as u64) } else { 0 };
+    // Up to its length and not to its end, which would be one request more.
+    let mut content = vec![0; len as usize];
+    let mut filled = 0;
+    while filled < content.len() {
+        match retry_on_intr(|| rustix::io::read(&file, &mut content[filled..]))? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    content.truncate(filled);
+    Ok((attr, content))
 }
 
 fn stat_with(path: &Path, sync: AtFlags) -> io::Result<Attr> {

@@ -17,25 +17,62 @@ pub(super) fn is_shared(dir: &Path) -> Option<bool> {
     Some(!is_local_magic(magic(dir)?))
 }
 
+/// How to read a file so that no read delegation stays with this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    AsUsual,
+    /// With O_DIRECT.
+    Direct,
+    /// Every open could leave one.
+    NotAtAll,
+}
+
+/// For files in `dir`, which is on this device. A server of NFS 4 gives delegations; from 4.1 on a client can say that it
+/// wants none.
+///
+/// Each look at a lock asks. On a disk it makes no call, elsewhere one, and on NFS no request to the server but the first time.
+pub(super) fn reading(dir: &Path, device: u64) -> Reading {
+    match nfs(dir, device) {
+        Nfs::No | Nfs::V3 => Reading::AsUsual,
+        Nfs::V41OrLater => Reading::Direct,
+        Nfs::V40 | Nfs::NotKnown => Reading::NotAtAll,
+    }
+}
+
 /// NFS 4 has one request for the removal of files and of directories, NFS 3 has two.
 ///
 /// Each release of a dir lock asks, so it must cost little: one call on a disk, and on NFS no request to the server but the
 /// first time.
 pub(in super::super) fn removes_by_name_alone(dir: &Path) -> bool {
+    device(dir).is_none_or(|device| !matches!(nfs(dir, device), Nfs::No | Nfs::V3))
+}
+
+/// Whether a file system is NFS, and of what version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nfs {
+    No,
+    V3,
+    V40,
+    V41OrLater,
+    /// Perhaps it is none.
+    NotKnown,
+}
+
+fn nfs(dir: &Path, device: u64) -> Nfs {
     // Its number was NFS's when it was last seen; the list of mounts then says what it is now.
     static LAST_NFS: AtomicU64 = AtomicU64::new(u64::MAX);
-    let Some(device) = device(dir) else { return true };
     // A block device's.
     if major(device) != 0 {
-        return false;
+        return Nfs::No;
     }
     if LAST_NFS.load(Ordering::Relaxed) != device {
         match magic(dir) {
             Some(NFS) => LAST_NFS.store(device, Ordering::Relaxed),
-            magic => return magic.is_none(),
+            Some(_) => return Nfs::No,
+            None => return Nfs::NotKnown,
         }
     }
-    fs_read("/proc/self/mountinfo").is_none_or(|mounts| may_be_nfs4(&mounts, device))
+    fs_read("/proc/self/mountinfo").map_or(Nfs::NotKnown, |mounts| version(&mounts, device))
 }
 
 /// The number of its file system, from what this machine knows: it does not change.
@@ -78,12 +115,26 @@ fn magic(dir: &Path) -> Option<u64> {
     rustix::fs::statfs(dir).ok().map(|stat| stat.f_type as u64 & 0xffff_ffff)
 }
 
-fn may_be_nfs4(mounts: &[u8], device: u64) -> bool {
+/// Finds a device in the list of mounts, see nfs(5) for the options.
+fn version(mounts: &[u8], device: u64) -> Nfs {
     let mounts = String::from_utf8_lossy(mounts);
     let mut words = words_of_mount(&mounts, device);
-    match (words.next(), words.nth(1)) {
-        (Some("nfs"), Some(options)) => !options.split(',').any(|option| option == "vers=3"),
-        (kind, _) => kind.is_none_or(|kind| kind.starts_with("nfs")),
+    let Some(kind) = words.next() else { return Nfs::NotKnown };
+    if !kind.starts_with("nfs") {
+        return Nfs::No;
+    }
+    let options = words.nth(1).unwrap_or_default();
+    let value = |key: &str| options.split(',').find_map(|option| option.strip_prefix(key)?.strip_prefix('='));
+    // "4.2", or apart in kernels of long ago.
+    let (major, minor) = value("vers").map_or((None, None), |vers| match vers.split_once('.') {
+        Some((major, minor)) => (Some(major), Some(minor)),
+        None => (Some(vers), value("minorversion")),
+    });
+    match (kind, major, minor.and_then(|minor| minor.parse::<u32>().ok())) {
+        ("nfs", Some("3"), _) => Nfs::V3,
+        (_, Some("4"), Some(1..)) => Nfs::V41OrLater,
+        (_, Some("4"), _) => Nfs::V40,
+        _ => Nfs::NotKnown,
     }
 }
 
@@ -112,11 +163,25 @@ mod tests {
     fn the_version_of_an_nfs_mount_is_known_from_the_list_of_mounts() {
         let mounts = b"22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
             30 22 0:53 / /mnt/a rw,relatime shared:7 - nfs srv:/a rw,vers=3,rsize=1048576,hard\n\
-            31 22 0:54 / /mnt/b rw,relatime - nfs4 srv:/b rw,vers=4.2,rsize=1048576,hard\n";
-        assert!(!may_be_nfs4(mounts, makedev(0, 53)));
-        assert!(may_be_nfs4(mounts, makedev(0, 54)));
-        assert!(!may_be_nfs4(mounts, makedev(8, 1)), "its number was NFS's before");
-        assert!(may_be_nfs4(mounts, makedev(0, 55)), "not known: the careful answer");
+            31 22 0:54 / /mnt/b rw,relatime - nfs4 srv:/b rw,vers=4.2,rsize=1048576,hard\n\
+            32 22 0:55 / /mnt/c rw,relatime - nfs4 srv:/c rw,vers=4.0,hard\n\
+            33 22 0:56 / /mnt/d rw,relatime - nfs4 srv:/d rw,vers=4,hard\n\
+            34 22 0:57 / /mnt/e rw,relatime - nfs4 srv:/e rw,vers=4,minorversion=1,hard\n\
+            35 22 0:58 / /mnt/f rw,relatime - nfs4 srv:/f rw,hard\n\
+            36 22 0:59 / /mnt/g rw,relatime - tmpfs tmpfs rw\n";
+        let version = |minor| version(mounts, makedev(0, minor));
+        assert_eq!([53, 54, 55, 56, 57].map(version), [Nfs::V3, Nfs::V41OrLater, Nfs::V40, Nfs::V40, Nfs::V41OrLater]);
+        assert_eq!(version(58), Nfs::NotKnown, "not said: the careful answer");
+        assert_eq!(version(59), Nfs::No, "its number was NFS's before");
+        assert_eq!(version(60), Nfs::NotKnown, "not known: the careful answer");
+    }
+
+    #[test]
+    fn a_file_that_is_not_on_nfs_is_read_as_usual() {
+        let proc = Path::new("/proc");
+        assert_eq!(reading(proc, device(proc).unwrap()), Reading::AsUsual);
+        assert_eq!(reading(Path::new("/there is no such directory"), makedev(8, 1)), Reading::AsUsual, "unasked");
+        assert_eq!(reading(Path::new("/there is no such directory"), makedev(0, 1)), Reading::NotAtAll, "not known");
     }
 
     #[test]

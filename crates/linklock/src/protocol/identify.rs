@@ -1,0 +1,126 @@
+//! Whose a `link` lock is, where its content does not tell: by the names of its other links, for which no file is opened.
+//!
+//! The content may be another user's to read; or opening the file would leave a delegation behind (NFS 4.0), or would have to
+//! wait for somebody's lease; or a power failure has emptied the file, since names and inodes are journalled and content is not.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+use super::{CONTENT_LIMIT, Place, SeenLock, is_gone, is_refused};
+use crate::claim::{Claim, bytes_of};
+use crate::env::Attr;
+use crate::error::Error;
+
+/// Whose a file at the lock path is, by its other links.
+#[derive(Debug)]
+pub(super) enum Owner {
+    /// The file that was seen was changed meanwhile, or is not at the lock path any more.
+    Changed,
+    /// None of its links is a claim of this lock.
+    Nobody,
+    One(Claim),
+    /// Its claim's, and what a breaker has left that ended while it put the lock back: which is which does not show.
+    Several,
+}
+
+/// Whose the file is that was seen at the lock path with these attributes.
+///
+/// A file that is gone and a new one can have the same inode number, and a listing can be old. So a name counts only if its own
+/// attributes, asked of the server, show the number while the file that was seen is at the lock path. It was there all the
+/// time, since afterwards the lock path still has the same number, and the same ctime, which whatever is done to a file makes new.
+pub(super) fn owner(place: &Place, seen: &Attr) -> io::Result<Owner> {
+    let known = place.lock_path().file_name().unwrap_or_default();
+    let mut links = links(place, known, seen)?;
+    match place.env.stat(place.lock_path()) {
+        Ok(now) if now == *seen => {}
+        Ok(_) => return Ok(Owner::Changed),
+        Err(e) if is_gone(&e) => return Ok(Owner::Changed),
+        Err(e) => return Err(e),
+    }
+    Ok(match (links.pop(), links.is_empty()) {
+        (None, _) => Owner::Nobody,
+        (Some(claim), true) => Owner::One(claim),
+        (Some(_), false) => Owner::Several,
+    })
+}
+
+/// The claims of this lock whose names are links of this file, beside its name `known` in the same directory.
+pub(super) fn links(place: &Place, known: &OsStr, file: &Attr) -> io::Result<Vec<Claim>> {
+    // By a name of its own, the directory is listed even if its path ends in a symbolic link.
+    let listed = match place.env.list_with_ids(&place.path.dir().join(".")) {
+        Err(e) if is_refused(&e) => return Ok(Vec::new()),
+        listed => listed?,
+    };
+    // Where the directory has other numbers than the attributes, each claim must be asked.
+    let numbers_tell = listed.iter().any(|(name, number)| name == known && *number == file.id.inode);
+    let mut links = Vec::new();
+    for (name, number) in listed {
+        if (numbers_tell && number != file.id.inode) || name == known {
+            continue;
+        }
+        let Some(claim) = place.path.parse(bytes_of(name.as_ref())).filter(|claim| claim.token.as_os_str() == name)
+        else {
+            continue;
+        };
+        if is_link(place, &claim, file)? {
+            links.push(claim);
+        }
+        if links.len() as u64 + 1 >= file.nlink {
+            break;
+        }
+    }
+    Ok(links)
+}
+
+/// Whether a claim's own name is a link of this file, which is there.
+pub(super) fn is_link(place: &Place, claim: &Claim, file: &Attr) -> io::Result<bool> {
+    match place.env.stat(&place.path.beside(&claim.token)) {
+        Ok(own) => Ok(own.id == file.id),
+        Err(e) if is_gone(&e) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whether the lock that was seen is what a breaker has moved to `aside`, and has not changed.
+pub(super) fn is_aside(place: &Place, seen: &SeenLock, aside: &Path) -> Option<Attr> {
+    let moved = match place.env.read_without_delegation(aside, seen.attr.id.device, CONTENT_LIMIT) {
+        Ok((moved, content)) if !is_blank(&content) => {
+            let told = place.path.parse(&content)?;
+            return (seen.is_unchanged(&moved) && seen.claim.as_ref().is_none_or(|claim| *claim == told))
+                .then_some(moved);
+        }
+        // Whoever empties a file makes its mtime new.
+        Ok((moved, _)) => moved,
+        Err(e) if is_unreadable(&e) => place.env.stat(aside).ok()?,
+        Err(_) => return None,
+    };
+    // Without content, the claim's own name tells; unless its holder has just removed that.
+    let is_claims = |claim| moved.nlink < 2 || is_link(place, claim, &moved).unwrap_or(false);
+    (seen.is_unchanged(&moved) && seen.claim.as_ref().is_none_or(is_claims)).then_some(moved)
+}
+
+impl Place {
+    /// Whether the lock that was seen may be broken, once it is over. `false`: that is not known now.
+    pub(crate) fn may_break(&self, seen: &SeenLock) -> Result<bool, Error> {
+        if seen.is_certain {
+            return Ok(true);
+        }
+        let read = self.env.read_without_delegation(self.lock_path(), seen.attr.id.device, CONTENT_LIMIT);
+        if read.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
+            return Ok(false);
+        }
+        let what = if seen.attr.len == 0 { "it is empty, and may be no lock" } else { "its content cannot be read" };
+        Err(self.break_failed(seen, io::Error::new(io::ErrorKind::PermissionDenied, what)))
+    }
+}
+
+/// What a power failure leaves of a content that had not reached the disk: nothing, or zeros.
+pub(super) fn is_blank(content: &[u8]) -> bool {
+    content.iter().all(|byte| *byte == 0)
+}
+
+/// The content is not to be had: for this user, or for now, or without leaving a delegation.
+pub(super) fn is_unreadable(e: &io::Error) -> bool {
+    is_refused(e) || matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported)
+}

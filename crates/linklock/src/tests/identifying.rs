@@ -1,0 +1,234 @@
+//! Locks whose content tells nothing, and what is done about them by the names of their links.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use crate::claim::bytes_of;
+use crate::env::Env;
+use crate::env::os::OsEnv;
+use crate::protocol::{Break, Protocol, Seen};
+use crate::{ErrorKind, OnBehalfOf, SEPARATOR, State, Wait};
+
+const MOMENT: Duration = Duration::from_secs(3);
+
+/// To open a file here would leave a delegation behind, as on NFS 4.0.
+fn nothing_is_opened(call: Call, when: When) -> Fate {
+    if (call, when) == (Call::Read, When::Before) { Fate::Fail(io::ErrorKind::Unsupported) } else { Fate::GoOn }
+}
+
+/// The bug: a contender that reads the lock file on NFS 4 is given a delegation. The consequence: once it is cut off, the
+/// server holds up the holder's refresh and release, so that the lock is lost, or the release hits a successor. The mend: on
+/// NFS 4.0 nothing is opened.
+#[test]
+fn where_no_file_is_to_be_opened_a_lock_is_waited_for_told_of_and_broken_all_the_same() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let rival = arena.rival(protocol).acquire();
+        arena.env.on_call(|_, call, when, _| nothing_is_opened(call, when));
+        let lock = arena.lock(protocol);
+        let e = lock.acquire_with(&Wait::up_to(GRACE)).unwrap_err();
+        assert!(e.is_timeout(), "{protocol}: {e}");
+        assert_eq!(e.holder().map(|holder| &holder.token), Some(rival.token()), "{protocol}: {e}");
+        let status = lock.inspect().unwrap();
+        assert_eq!((status.state, status.holder.map(|h| h.token)), (State::Held, Some(rival.token().clone())));
+        let _ = rival.leave();
+        arena.env.sleep(LIFETIME + GRACE + MOMENT);
+        let guard = lock.try_acquire().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+        assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}");
+        guard.release().unwrap();
+        assert_eq!(arena.names(), [""; 0], "{protocol}: both names of the broken claim are gone");
+        assert_eq!(
+            arena.env.calls(Call::Open),
+            [""; 0].map(std::path::PathBuf::from),
+            "{protocol}: nothing was opened"
+        );
+    }
+}
+
+#[test]
+fn a_dead_holder_is_known_by_the_claims_name() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        leave_a_dead_holders_lock(&arena, protocol);
+        arena.env.on_call(|_, call, when, _| nothing_is_opened(call, when));
+        arena.lock(protocol).try_acquire().unwrap().release().unwrap();
+        assert_eq!(arena.names(), [""; 0], "{protocol}");
+    }
+}
+
+fn leave_a_dead_holders_lock(arena: &Arena, protocol: Protocol) -> crate::Token {
+    let mut ended = std::process::Command::new(if cfg!(windows) { "cmd" } else { "cat" })
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let lock = arena.builder(protocol).on_behalf_of(OnBehalfOf::Process(ended.id()));
+    let token = lock.build_in(arena.env.clone()).unwrap().acquire().unwrap().leave();
+    ended.kill().unwrap();
+    ended.wait().unwrap();
+    token
+}
+
+/// Two holders are at stake: a file server uses the number of a file again that is gone, and its client may remember names.
+#[test]
+fn a_name_that_is_only_remembered_is_not_taken_for_the_holders() {
+    let arena = Arena::new();
+    arena.env.has_one_number.store(true, Ordering::SeqCst);
+    let dead = leave_a_dead_holders_lock(&arena, Protocol::Link);
+    let remembered = OsEnv.list_with_ids(arena.dir.path()).unwrap();
+    OsEnv.unlink(&arena.path()).unwrap();
+    OsEnv.unlink(&arena.dir.path().join(dead.as_os_str())).unwrap();
+    // Its file has the number that the dead one's had.
+    let rival = arena.rival(Protocol::Link).acquire();
+    *arena.env.listing.lock().unwrap() = Some(remembered);
+    arena.env.on_call(|_, call, when, _| match (call, when) {
+        (Call::Read, When::Before) => Fate::Fail(io::ErrorKind::WouldBlock),
+        _ => Fate::GoOn,
+    });
+    let lock = arena.lock(Protocol::Link);
+    let status = lock.inspect().unwrap();
+    assert_eq!((status.state, status.holder), (State::Held, None));
+    *arena.env.listing.lock().unwrap() = None;
+    assert_eq!(lock.inspect().unwrap().holder.map(|holder| holder.token), Some(rival.token().clone()));
+    rival.release().unwrap();
+}
+
+#[test]
+fn a_lock_that_changes_hands_while_its_holder_is_looked_up_is_looked_at_again() {
+    let arena = Arena::new();
+    arena.env.has_one_number.store(true, Ordering::SeqCst);
+    let rival = arena.rival(Protocol::Link);
+    let mut first = Some(rival.acquire());
+    let kept = Arc::new(Mutex::new(None));
+    let keep = kept.clone();
+    arena.env.on_call(move |env, call, when, _| {
+        if (call, when) == (Call::List, When::Before)
+            && let Some(first) = first.take()
+        {
+            first.release().unwrap();
+            env.sleep(MOMENT);
+            *keep.lock().unwrap() = Some(rival.acquire());
+        }
+        nothing_is_opened(call, when)
+    });
+    let status = arena.lock(Protocol::Link).inspect().unwrap();
+    let second = kept.lock().unwrap().take().unwrap();
+    let expiry = OsEnv.stat(&arena.path()).unwrap().mtime.to_system_time();
+    let seen = status.holder.map(|holder| (holder.token, holder.expires_at));
+    assert_eq!(seen, Some((second.token().clone(), expiry)), "whose it is and its expiry are one lock's");
+    second.release().unwrap();
+}
+
+/// Two holders are at stake: what was moved aside cannot be read, has the number of the lock that was seen, and its expiry, but
+/// is another's.
+#[test]
+fn a_live_lock_that_was_moved_in_place_of_the_one_that_was_seen_is_put_back_though_it_cannot_be_read() {
+    for same_expiry in [false, true] {
+        let arena = Arena::new();
+        arena.env.has_one_number.store(true, Ordering::SeqCst);
+        let dead = arena.rival(Protocol::Link).acquire().leave();
+        arena.env.sleep(LIFETIME + GRACE + MOMENT);
+        let (path, claim) = (arena.path(), arena.dir.path().join(dead.as_os_str()));
+        let (dir, rival, kept) = (arena.dir.path().to_owned(), arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
+        let (keep, mut done) = (kept.clone(), false);
+        arena.env.on_call(move |_, call, when, from| {
+            if (call, when) == (Call::Rename, When::Before) && from == path && !std::mem::replace(&mut done, true) {
+                let expiry = OsEnv.stat(&path).unwrap().mtime;
+                OsEnv.unlink(&path).unwrap();
+                OsEnv.unlink(&claim).unwrap();
+                let live = rival.acquire();
+                if same_expiry {
+                    OsEnv.set_expiry(&dir.join(live.token().as_os_str()), expiry).unwrap();
+                }
+                *keep.lock().unwrap() = Some(live);
+            }
+            nothing_is_opened(call, when)
+        });
+        let lock = arena.lock(Protocol::Link);
+        let Seen::Lock(seen) = lock.place().look().unwrap() else { panic!("no lock") };
+        assert_eq!(lock.place().break_lock(&seen).unwrap(), Break::Changed, "with the same expiry: {same_expiry}");
+        let live = kept.lock().unwrap().take().unwrap();
+        assert_eq!(arena.holder(), Some(live.token().to_string()), "with the same expiry: {same_expiry}");
+        assert!(arena.names().contains(&live.token().to_string()));
+    }
+}
+
+/// The bug: a breaker removed the claim that the content named. The consequence: who may write there could have any waiting
+/// contender's claim removed, or a lock's. The mend: only a name of the very file that was moved is removed.
+#[test]
+fn a_lock_whose_content_names_anothers_claim_does_not_have_that_removed() {
+    let arena = Arena::new();
+    let victim = arena.dir.path().join(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2"));
+    let other = arena.dir.path().join("other");
+    for file in [&victim, &other] {
+        OsEnv.create(file, bytes_of(&victim), 0o644, &mut |_| None).unwrap();
+    }
+    OsEnv.link(&other, &arena.path()).unwrap();
+    arena.env.sleep(GRACE + MOMENT);
+    arena.lock(Protocol::Link).try_acquire().unwrap().release().unwrap();
+    let left = format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2");
+    assert_eq!(arena.names(), [left, "other".into()]);
+}
+
+/// A breaker that ended while it put a lock back leaves a third link: whose the lock is does not show, but that it is one does.
+#[test]
+fn a_lock_with_two_claims_names_is_broken_once_it_is_over_and_not_before() {
+    let arena = Arena::new();
+    arena.rival(Protocol::Link).acquire().leave();
+    let left = arena.dir.path().join(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2"));
+    OsEnv.link(&arena.path(), &left).unwrap();
+    arena.env.on_call(|_, call, when, _| match (call, when) {
+        (Call::Read, When::Before) => Fate::Fail(io::ErrorKind::PermissionDenied),
+        _ => Fate::GoOn,
+    });
+    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    assert!(e.is_timeout() && e.holder().is_none(), "{e}");
+    arena.env.sleep(LIFETIME + GRACE + MOMENT);
+    arena.lock(Protocol::Link).try_acquire().unwrap().release().unwrap();
+    assert_eq!(arena.names(), [""; 0]);
+}
+
+/// Of its own lock a holder knows without reading, also where the file system rounds the expiry.
+#[test]
+fn a_holder_that_cannot_read_its_lock_knows_it_by_its_claims_name() {
+    for broken in [false, true] {
+        let arena = Arena::new();
+        arena.env.has_one_number.store(true, Ordering::SeqCst);
+        let lock = arena.lock(Protocol::Link);
+        let guard = lock.acquire().unwrap();
+        let claim = arena.dir.path().join(guard.token().as_os_str());
+        let rounded = OsEnv.stat(&claim).unwrap().mtime + Duration::from_millis(1);
+        OsEnv.set_expiry(&claim, rounded).unwrap();
+        if broken {
+            OsEnv.unlink(&arena.path()).unwrap();
+            OsEnv.unlink(&claim).unwrap();
+            let _ = arena.rival(Protocol::Link).acquire().leave();
+        }
+        arena.env.on_call(|_, call, when, _| match (call, when) {
+            (Call::Read, When::Before) => Fate::Fail(io::ErrorKind::WouldBlock),
+            _ => Fate::GoOn,
+        });
+        match guard.check() {
+            Ok(()) => assert!(!broken),
+            Err(e) => assert!(broken && e.kind() == ErrorKind::Lost, "{e}"),
+        }
+    }
+}
+
+/// The directory may have other numbers than the attributes, as on Windows and on some layers of Linux.
+#[test]
+fn a_holder_is_known_where_the_numbers_in_the_directory_mean_nothing() {
+    let arena = Arena::new();
+    let rival = arena.rival(Protocol::Link).acquire();
+    let waiting = arena.dir.path().join(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2"));
+    OsEnv.create(&waiting, b"", 0o644, &mut |_| None).unwrap();
+    let listing = OsEnv.list_with_ids(arena.dir.path()).unwrap().into_iter().map(|(name, _)| (name, 0)).collect();
+    *arena.env.listing.lock().unwrap() = Some(listing);
+    arena.env.on_call(|_, call, when, _| nothing_is_opened(call, when));
+    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    assert_eq!(e.holder().map(|holder| &holder.token), Some(rival.token()), "{e}");
+    rival.release().unwrap();
+}

@@ -1,0 +1,94 @@
+//! Lock files that a program holds a lease on, as file servers do: Samba for its oplocks, nfsd for its delegations.
+#![expect(unsafe_code, reason = "fcntl(2)'s leases have no safe wrapper")]
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::Duration;
+
+use linklock::{ErrorKind, Lock, Protocol, State, Wait, Which};
+
+use crate::common::{BOTH, Ground, LONG, assert_names_holder, long_ago, plant};
+use crate::snapshot;
+
+/// As fcntl.h has it.
+const F_SETSIG: libc::c_int = 10;
+
+/// Whoever opens the file is told to wait for it, or, if he would not wait, EWOULDBLOCK.
+fn lease(path: &Path) -> File {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    for (command, value) in [(F_SETSIG, libc::SIGURG), (libc::F_SETLEASE, libc::F_WRLCK)] {
+        // SAFETY: both take an integer. The first chooses a signal that is ignored by default, and none that ends us.
+        let done = unsafe { libc::fcntl(file.as_raw_fd(), command, value) };
+        assert_eq!(done, 0, "{}: {}", path.display(), io::Error::last_os_error());
+    }
+    file
+}
+
+fn lock_at(ground: &Ground, protocol: Protocol) -> Lock {
+    Lock::builder(ground.lock()).protocol(protocol).grace(Duration::ZERO).build().unwrap()
+}
+
+/// The bug: opening the lock file gave EWOULDBLOCK. The consequence: acquire and status ended with an error in place of
+/// waiting. The mend: who holds the lock is told by a name.
+#[test]
+fn a_lock_whose_file_somebody_has_a_lease_on_is_waited_for_and_released() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let lock = lock_at(&ground, protocol);
+        let held = lock.acquire().unwrap();
+        let file = match protocol {
+            Protocol::Dir => ground.lock().join(held.token().as_os_str()),
+            _ => ground.lock(),
+        };
+        let _lease = lease(&file);
+        let error = lock.acquire_with(&Wait::up_to(Duration::from_millis(50))).unwrap_err();
+        assert!(error.is_timeout(), "{protocol}: {error}");
+        assert_names_holder(&error, &held);
+        let status = lock.inspect().unwrap();
+        assert_eq!(
+            (status.state, status.holder.map(|h| h.token)),
+            (State::Held, Some(held.token().clone())),
+            "{protocol}"
+        );
+        held.refresh().unwrap();
+        held.check().unwrap();
+        held.release().unwrap();
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}
+
+#[test]
+fn a_link_lock_that_is_over_is_broken_whatever_lease_there_is() {
+    let ground = Ground::new();
+    plant(Protocol::Link, &ground.lock(), long_ago());
+    let _lease = lease(&ground.lock());
+    lock_at(&ground, Protocol::Link).try_acquire().unwrap().release().unwrap();
+    assert_eq!(ground.names(), [""; 0]);
+}
+
+/// It may be a lock that lost its claim, and it may be anything.
+#[test]
+fn a_file_with_a_lease_that_no_name_tells_of_is_waited_for_and_left_alone() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        fs::write(ground.lock(), "precious").unwrap();
+        std::thread::sleep(Duration::from_millis(40));
+        // To take one reads the file, which would wait for the lease.
+        let before = snapshot::of(ground.dir());
+        let lease = lease(&ground.lock());
+        let lock = lock_at(&ground, protocol);
+        for error in [
+            lock.acquire_with(&Wait::up_to(Duration::from_millis(50))).map(drop).unwrap_err(),
+            lock.break_lock(&Which::Over).map(drop).unwrap_err(),
+            lock.break_lock(&Which::Any).map(drop).unwrap_err(),
+        ] {
+            assert!(error.is_timeout(), "{protocol}: {error}");
+        }
+        drop(lease);
+        assert_eq!(snapshot::of(ground.dir()), before, "{protocol}");
+        let error = lock.acquire_with(&Wait::up_to(LONG)).map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotALock, "{protocol}: {error}");
+    }
+}

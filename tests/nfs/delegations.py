@@ -1,0 +1,168 @@
+"""Read delegations of NFS 4: a contender that has looked at a lock must not hold up its holder once it is cut off itself.
+
+A server gives a client that opens a file for reading a delegation, and recalls it when another client changes the file. If the
+client does not answer, the server tells the other one to try again later, until the lease of the first is over: 10 s here, 90 s
+on most servers.
+"""
+
+import subprocess
+import time
+from pathlib import Path
+
+from peers import Refused
+from world import EXPORT, NS, nfsvm, on_client, shown, until
+
+# A server gives none for some 50 s after its start.
+FIRST_S = 150
+# What a contender does with its first look and its next two polls.
+LOOKS_S = 5
+# What a cut-off client's delegation holds up: as long as the server's lease, and more. Each lifetime here is shorter.
+HELD_UP_S = 15
+
+
+def delegations():
+    """How many the server has given away."""
+    states = [file.read_text() for file in Path("/proc/fs/nfsd/clients").glob("*/states")]
+    return sum("type: deleg" in line for text in states for line in text.splitlines())
+
+
+def can_show(world):
+    """Whether a program that reads a file as usual gets a delegation: if not, nothing would be shown. NFS 3 has none."""
+    if world.version == "3":
+        shown("NFS 3 has no delegations")
+        return False
+    name = f"{world.arenas[0].name}/plain"
+    (EXPORT / name).write_text("anything")
+
+    def is_given():
+        # Another file each time: the server does not offer one again soon.
+        subprocess.run(on_client(2, "cat", f"/mnt/c2/{name}"), check=True, stdout=subprocess.DEVNULL)
+        time.sleep(0.5)
+        return delegations()
+
+    until(is_given, "a plain reader gets a delegation", FIRST_S)
+    Path(f"/mnt/c2/{name}").unlink()
+    until(lambda: not delegations(), "the delegation of a file that is removed is given back")
+    shown("a plain reader gets a delegation")
+    return True
+
+
+def looked(world, lifetime_s=60, grace_s=1):
+    """A waiter on client 2 for each arena, which has looked at its lock and has been told of it, and a status there."""
+    waiters = [arena.peer(2, lifetime_s, grace_s) for arena in world.arenas]
+    for arena, waiter in zip(world.arenas, waiters, strict=True):
+        state = waiter.ask("details")[1]
+        assert state == "held", f"{arena.protocol}: the lock that is held is {state} for a reader"
+        status = subprocess.run(on_client(2, world.settings["programs"]["linklock"], "status", arena.path(2)), stdout=subprocess.PIPE)
+        assert b"held" in status.stdout, f"{arena.protocol}: status says {status.stdout}"
+        waiter.tell("acquire")
+    time.sleep(LOOKS_S)
+    for arena, waiter in zip(world.arenas, waiters, strict=True):
+        assert waiter.is_silent_for(0), f"{arena.protocol}: it did not wait"
+    return waiters
+
+
+def left_behind(why=""):
+    """The finding itself; what follows from it is what each scenario is about."""
+    left = delegations()
+    shown(f"who has looked has left {left} delegations{why}")
+    return left
+
+
+def looked_and_cut_off_while_the_holder_refreshes(world):
+    """A lock with a short lifetime that is kept alive is not lost, although a waiter that has looked at it is cut off."""
+    if not can_show(world):
+        return
+    holders = [arena.peer(1, lifetime_s=14, grace_s=4) for arena in world.arenas]
+    for holder in holders:
+        holder.ask("acquire")
+    waiters = looked(world)
+    left = left_behind()
+    nfsvm("partition", 2)
+    # Only now: a refresh that the waiter could answer would take the delegation away, and for a while none is given again.
+    for holder in holders:
+        holder.ask("keep-alive")
+    time.sleep(HELD_UP_S)
+    lost = []
+    for arena, holder in zip(world.arenas, holders, strict=True):
+        try:
+            holder.ask("release")
+        except Refused as e:
+            lost.append(f"{arena.protocol}: {e}")
+    assert not lost, f"lost with {left} delegations left behind: {lost}"
+    world.heal(2)
+    for waiter in waiters:
+        waiter.answer()
+        waiter.ask("release")
+    shown("both locks are kept, and the waiter has them when it is back")
+    assert not left, f"{left} delegations were left behind"
+
+
+def looked_and_cut_off_while_the_holder_releases(world):
+    """A release is not held up by a waiter that has looked and is cut off; so it cannot come late, and remove a successor's lock."""
+    if not can_show(world):
+        return
+    holders = [arena.peer(1, lifetime_s=14, grace_s=1) for arena in world.arenas]
+    for holder in holders:
+        holder.ask("acquire")
+    looked(world)
+    left = left_behind()
+    expiries = [arena.expiry_ns() for arena in world.arenas]
+    nfsvm("partition", 2)
+    successors = [arena.peer(3, grace_s=1) for arena in world.arenas]
+    for holder, successor in zip(holders, successors, strict=True):
+        holder.tell("release")
+        successor.tell("acquire")
+    taken = [successor.answer() for successor in successors]
+    answers = []
+    for holder in holders:
+        try:
+            answers.append(holder.answer()[0])
+        except Refused as e:
+            answers.append(f"refused: {e}")
+    time.sleep(LOOKS_S)
+    wrong = []
+    for arena, expiry, (_, since, token), told in zip(world.arenas, expiries, taken, answers, strict=True):
+        if told != "released":
+            wrong.append(f"{arena.protocol}: the release was {told}")
+        if int(since) >= expiry:
+            wrong.append(f"{arena.protocol}: its successor has it only since it was broken")
+        if arena.holder() != token:
+            wrong.append(f"{arena.protocol}: the successor's lock is gone")
+    assert not wrong, f"with {left} delegations left behind: {wrong}"
+    for successor in successors:
+        successor.ask("refresh", 60_000)
+        successor.ask("release")
+    shown("both are released before they are over, and their successors keep them")
+    assert not left, f"{left} delegations were left behind"
+
+
+def looked_and_cut_off_while_another_breaks(world):
+    """A contender that has looked at an overdue lock and is cut off does not hold up the next that breaks it."""
+    if not can_show(world):
+        return
+    overdue = [arena.peer(1, lifetime_s=20, grace_s=1) for arena in world.arenas]
+    for peer in overdue:
+        peer.ask("acquire")
+    looked(world)
+    left = left_behind()
+    nfsvm("partition", 2)
+    expiries = [arena.expiry_ns() for arena in world.arenas]
+    breakers = [arena.peer(3, grace_s=1) for arena in world.arenas]
+    for breaker in breakers:
+        breaker.tell("acquire")
+    taken = [breaker.answer() for breaker in breakers]
+    late_s = [(int(since) - expiry) / NS for (_, since, _), expiry in zip(taken, expiries, strict=True)]
+    for arena, breaker, (_, _, token) in zip(world.arenas, breakers, taken, strict=True):
+        breaker.ask("refresh", 60_000)
+        assert arena.holder() == token, f"{arena.protocol}: the breaker's lock is gone"
+        breaker.ask("release")
+    shown(f"both are broken, {late_s[0]:.1f} and {late_s[1]:.1f} s after their expiry")
+    assert not left, f"{left} delegations were left behind"
+
+
+SCENARIOS = [
+    looked_and_cut_off_while_the_holder_refreshes,
+    looked_and_cut_off_while_the_holder_releases,
+    looked_and_cut_off_while_another_breaks,
+]
