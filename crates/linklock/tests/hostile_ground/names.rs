@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use linklock::{ErrorKind, Lock, Protocol};
+use linklock::{ErrorKind, Lock, Protocol, Wait};
 
 use crate::common::{BOTH, Ground, long_ago, named, plant};
 use crate::snapshot;
@@ -15,31 +15,35 @@ fn a_name_that_leaves_no_room_for_a_claim_is_refused() {
         for length in [255, 256, 5000] {
             let ground = Ground::new();
             let path = ground.dir().join("x".repeat(length));
-            let error = Lock::builder(&path).protocol(protocol).build().unwrap().try_acquire().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::CannotCreate, "{protocol}: {length} bytes: {error}");
+            let error = Lock::builder(&path).protocol(protocol).build().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{protocol}: {length} bytes: {error}");
             assert!(error.to_string().contains(path.to_str().unwrap()), "{protocol}: {error}");
             assert_eq!(ground.names(), [""; 0], "{protocol}");
         }
     }
 }
 
-/// Breakers of the link protocol make claims whose names are longer than a holder's.
+/// Breakers of the link protocol make claims whose names are longer than a holder's, and those who queue up make tickets.
 #[test]
-fn a_lock_with_the_longest_name_that_can_be_acquired_can_be_broken_too() {
+fn a_lock_with_the_longest_name_that_can_be_built_can_be_waited_for_and_broken_too() {
     for protocol in BOTH {
         let ground = Ground::new();
         let lock_at = |path: &Path| {
-            let builder = Lock::builder(path).protocol(protocol).grace(Duration::ZERO);
-            builder.host("host.example").build().unwrap()
+            let builder = Lock::builder(path).protocol(protocol).grace(Duration::ZERO).queue(true);
+            builder.host("host.example").build()
         };
         let longest = (1..=255).rev().find_map(|length| {
             let path = ground.dir().join("x".repeat(length));
-            lock_at(&path).try_acquire().ok().map(|guard| (guard.release().unwrap(), path).1)
+            lock_at(&path).is_ok().then_some(path)
         });
         let path = longest.expect("some name is short enough");
         plant(protocol, &path, long_ago());
         let bytes = path.file_name().unwrap().len();
-        lock_at(&path).try_acquire().unwrap_or_else(|e| panic!("{protocol}: {bytes} bytes: {e}")).release().unwrap();
+        let lock = lock_at(&path).unwrap();
+        let held = lock.try_acquire().unwrap_or_else(|e| panic!("{protocol}: {bytes} bytes: {e}"));
+        let e = lock.acquire_with(&Wait::up_to(Duration::from_millis(50))).unwrap_err();
+        assert!(e.is_timeout(), "{protocol}: {bytes} bytes: {e}");
+        held.release().unwrap();
     }
 }
 

@@ -69,10 +69,10 @@ fn a_symbolic_link_at_a_claims_name_is_not_followed() {
         let (others, nonce) = token.rsplit_once('|').unwrap();
         let target = ground.dir().join("target");
         fs::write(&target, "precious").unwrap();
-        let nonce: u64 = nonce.parse().unwrap();
+        let nonce = u128::from_str_radix(nonce, 16).unwrap();
         // Other tests of this process count on meanwhile.
         for next in 1..=10 {
-            symlink(&target, ground.dir().join(format!("{others}|{:020}", nonce + next))).unwrap();
+            symlink(&target, ground.dir().join(format!("{others}|{:032x}", nonce + next))).unwrap();
         }
         let before = snapshot::of(ground.dir());
         lock.acquire().unwrap().release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
