@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::breaking::{end, other_process};
-use super::faults::{Arena, BOTH, Call, Fate, FaultyEnv, GRACE, LIFETIME, When};
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use crate::claim::{Claim, bytes_of};
 use crate::env::Env;
 use crate::env::os::OsEnv;
@@ -162,6 +162,29 @@ fn whoever_clears_what_a_crash_left_at_the_lock_path_removes_what_is_beside_it()
     }
 }
 
+/// The breaker of a lock that many wait for, on other machines, is not kept by its sweep.
+#[test]
+fn one_sweep_looks_at_some_of_many_claims_and_the_next_ones_at_the_others() {
+    let arena = Arena::new();
+    let place = arena.place(Protocol::Link, Some("elsewhere"));
+    let anchor = (0..100).map(|_| arena.waits(&place).anchor).last();
+    arena.env.sleep(2 * DAY);
+    arena.lock(Protocol::Link).place().sweep(|| anchor);
+    assert_eq!(arena.names().len(), 36);
+    let old = arena.names();
+    // One that comes after all of those that wait, whose claims are looked at too.
+    let late = Place { host: "z".into(), ..place.clone() };
+    let late = arena.waits(&late);
+    arena.env.sleep(2 * DAY);
+    let anchor = (0..100).map(|_| arena.waits(&place).anchor).last();
+    for _ in 0..200 {
+        arena.lock(Protocol::Link).place().sweep(|| anchor);
+    }
+    assert!(!arena.has(&late), "each has its turn");
+    assert!(!old.iter().any(|name| arena.has_name(name)));
+    assert_eq!(arena.names().len(), 100);
+}
+
 #[test]
 fn the_claim_at_the_lock_path_stays_whatever_its_age_and_whoever_has_ended() {
     for protocol in BOTH {
@@ -232,22 +255,6 @@ fn an_owner_that_has_left_its_claim_alone_for_half_a_day_makes_another() {
         arena.lock(protocol).break_lock(&Which::Any).unwrap();
         drop(held);
         assert_eq!(attempt(&mut waits), Attempt::Void, "{protocol}");
-    }
-}
-
-/// As the one before, for an owner that is stopped after it looked at its clock.
-#[test]
-fn an_owner_that_was_stopped_while_it_made_its_claim_fresh_makes_another_too() {
-    for protocol in BOTH {
-        let arena = Arena::new();
-        let place = arena.place(protocol, Some("elsewhere"));
-        let mut waits = arena.waits(&place);
-        waits.fresh = false;
-        arena.env.once(Call::SetExpiry, When::Before, |env: &FaultyEnv, _: &Path| {
-            env.sleep(2 * DAY);
-            Fate::GoOn
-        });
-        assert_eq!(protocol.steps().attempt(&place, &mut waits).unwrap(), Attempt::Void, "{protocol}");
     }
 }
 
@@ -404,7 +411,7 @@ fn what_only_has_the_name_of_a_claim_stays() {
     let arena = Arena::new();
     let ended = other_process();
     let place = Place { on_behalf_of: OnBehalfOf::Process(ended.id()), ..arena.place(Protocol::Link, None) };
-    let names: Vec<PathBuf> = (0..8).map(|_| fresh(&place)).collect();
+    let names: Vec<PathBuf> = (0..7).map(|_| fresh(&place)).collect();
     let name = |of: &Path| of.file_name().unwrap().to_owned();
     end(ended);
     let write = |path: &Path, content: &[u8]| OsEnv.create(path, content, 0o644, &mut |_| None).unwrap();
@@ -432,10 +439,6 @@ fn what_only_has_the_name_of_a_claim_stays() {
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink(&names[0], &names[6]).unwrap();
-        // Its name is trimmed where a claim's content is read.
-        let mut padded = name(&names[7]);
-        padded.push(" ");
-        write(&arena.dir.path().join(padded), b"");
     }
     let before = arena.names();
     let entries = |path: &Path| OsEnv.list(path).unwrap().len();
@@ -446,6 +449,22 @@ fn what_only_has_the_name_of_a_claim_stays() {
     for told in arena.lock(Protocol::Link).leftovers().unwrap() {
         assert!(matches!(told.verdict, LeftoverVerdict::NotAClaim(_)), "{told:?}");
     }
+}
+
+/// A claim's name is trimmed where it is read from a claim's content: that is another file's.
+#[cfg(unix)]
+#[test]
+fn a_name_with_a_blank_is_not_that_of_the_claim() {
+    let arena = Arena::new();
+    let ended = other_process();
+    let place = Place { on_behalf_of: OnBehalfOf::Process(ended.id()), ..arena.place(Protocol::Link, None) };
+    let dead = arena.waits(&place).claim.token.to_string();
+    end(ended);
+    let other = format!("{dead} ");
+    OsEnv.create(&arena.dir.path().join(&other), b"", 0o644, &mut |_| None).unwrap();
+    assert_eq!(arena.lock(Protocol::Link).leftovers().unwrap().len(), 1);
+    assert_eq!(arena.clean(), [dead]);
+    assert_eq!(arena.names(), [other]);
 }
 
 #[test]
