@@ -106,8 +106,11 @@ fn herd() {
         assert!(count("anon_inode:[eventfd]") < sleepers.len(), "{protocol}: the leader needs none");
         // And one for the holder, which is this process.
         assert!(descriptors().len() <= before + sleepers.len() + 2, "{protocol}: {:#?}", descriptors());
-        for guard in held {
+        let mut sleepers = sleepers.into_iter();
+        // The first is the leader, and then the one that it has handed over to, and so on.
+        for (guard, sleeper) in held.into_iter().zip(&mut sleepers) {
             guard.release().unwrap();
+            sleeper.result().unwrap();
         }
         for sleeper in sleepers {
             sleeper.result().unwrap();
