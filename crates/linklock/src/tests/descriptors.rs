@@ -34,6 +34,7 @@ fn scene() {
         Ok("herd") => herd(),
         Ok("become a daemon") => become_daemon(),
         Ok("fork a daemon") => assert_eq!(in_forked_child(become_daemon), 0, "what it says on stderr"),
+        Ok("few descriptors") => few_descriptors(),
         Ok("want of descriptors") => want_of_descriptors(),
         Ok(scene) => panic!("no such scene: {scene}"),
         // Started by hand, with all ignored tests.
@@ -52,6 +53,11 @@ fn all_waiters_of_a_process_share_one_inotify_instance_and_each_is_woken() {
 fn what_gets_the_numbers_of_descriptors_that_the_application_closed_is_left_alone() {
     play("become a daemon");
     play("fork a daemon");
+}
+
+#[test]
+fn more_waiters_than_descriptors_get_their_turn() {
+    play("few descriptors");
 }
 
 #[test]
@@ -100,8 +106,11 @@ fn herd() {
         assert!(count("anon_inode:[eventfd]") < sleepers.len(), "{protocol}: the leader needs none");
         // And one for the holder, which is this process.
         assert!(descriptors().len() <= before + sleepers.len() + 2, "{protocol}: {:#?}", descriptors());
-        for guard in held {
+        let mut sleepers = sleepers.into_iter();
+        // The first is the leader, and then the one that it has handed over to, and so on.
+        for (guard, sleeper) in held.into_iter().zip(&mut sleepers) {
             guard.release().unwrap();
+            sleeper.result().unwrap();
         }
         for sleeper in sleepers {
             sleeper.result().unwrap();
@@ -199,6 +208,28 @@ fn in_forked_child(child: fn()) -> i32 {
     status
 }
 
+fn may_have_descriptors(number: u64) {
+    let limit = libc::rlimit { rlim_cur: number, rlim_max: number };
+    // SAFETY: it reads one value.
+    #[expect(unsafe_code, reason = "it has no safe function")]
+    unsafe {
+        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+    }
+}
+
+fn few_descriptors() {
+    const FEW: usize = 64;
+    may_have_descriptors(FEW as u64);
+    let arena = Arena::new();
+    arena.env.has_real_wakeups.store(true, Ordering::SeqCst);
+    let held = arena.rival(Protocol::Link).acquire();
+    let sleepers: Vec<_> = (0..FEW + 8).map(|_| Sleeper::start(arena.lock(Protocol::Link), Wait::forever())).collect();
+    held.release().unwrap();
+    for sleeper in sleepers {
+        sleeper.result().unwrap();
+    }
+}
+
 fn want_of_descriptors() {
     for protocol in BOTH {
         let arena = Arena::new();
@@ -209,12 +240,7 @@ fn want_of_descriptors() {
         let wait = Wait::forever().reporting(move |waiting| told.send(waiting.holder.is_some()).unwrap_or_default());
         let waiter = std::thread::spawn(move || lock.acquire_with(&wait));
         assert_eq!(reports.recv(), Ok(true), "it waits");
-        let limit = libc::rlimit { rlim_cur: 64, rlim_max: 1024 };
-        // SAFETY: it reads one value.
-        #[expect(unsafe_code, reason = "it has no safe function")]
-        unsafe {
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-        }
+        may_have_descriptors(64);
         #[expect(clippy::disallowed_methods, reason = "any file is good enough")]
         let first = File::open("/dev/null").unwrap();
         let taken: Vec<File> = std::iter::from_fn(|| first.try_clone().ok()).collect();

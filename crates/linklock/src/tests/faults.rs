@@ -242,8 +242,8 @@ impl FaultyEnv {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "for the kernel's clock to tick")]
-fn pause(time: Duration) {
+#[expect(clippy::disallowed_methods, reason = "for the kernel's clock to tick, and for threads to fall asleep")]
+pub(super) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use super::faults::{Arena, BOTH};
+use super::faults::{Arena, BOTH, pause};
 use crate::{Cancel, Error, ErrorKind, Lock, OnBehalfOf, Wait};
 
 /// A safety net: a wait that is not woken fails the test and does not keep it.
@@ -39,6 +39,12 @@ impl Sleeper {
         Self(end)
     }
 
+    /// So that a look that it makes just after it fell asleep, for whatever reason, is not taken for a wake-up.
+    fn soundly(self) -> Self {
+        pause(Duration::from_millis(100));
+        self
+    }
+
     pub(super) fn result(self) -> Result<(), Error> {
         self.0.recv_timeout(LONG).expect("it was woken")
     }
@@ -49,7 +55,7 @@ fn a_release_wakes_a_waiter() {
     for protocol in BOTH {
         let arena = without_polls();
         let held = arena.rival(protocol).acquire();
-        let sleeper = Sleeper::start(arena.lock(protocol), Wait::forever());
+        let sleeper = Sleeper::start(arena.lock(protocol), Wait::forever()).soundly();
         held.release().unwrap();
         sleeper.result().unwrap();
     }
@@ -68,7 +74,7 @@ fn the_end_of_the_holder_wakes_a_waiter() {
         let mut holder = idle_process();
         let builder = arena.builder(protocol).on_behalf_of(OnBehalfOf::Process(holder.id()));
         builder.build_in(arena.env.clone()).unwrap().acquire().unwrap().leave();
-        let sleeper = Sleeper::start(arena.lock(protocol), Wait::forever());
+        let sleeper = Sleeper::start(arena.lock(protocol), Wait::forever()).soundly();
         holder.kill().unwrap();
         holder.wait().unwrap();
         sleeper.result().unwrap();
@@ -81,7 +87,7 @@ fn a_cancellation_wakes_a_waiter() {
         let arena = without_polls();
         let _held = arena.rival(protocol).acquire();
         let cancel = Cancel::new().unwrap();
-        let sleeper = Sleeper::start(arena.lock(protocol), Wait::forever().cancelled_by(&cancel));
+        let sleeper = Sleeper::start(arena.lock(protocol), Wait::forever().cancelled_by(&cancel)).soundly();
         cancel.cancel();
         assert_eq!(sleeper.result().unwrap_err().kind(), ErrorKind::Cancelled, "{protocol}");
     }

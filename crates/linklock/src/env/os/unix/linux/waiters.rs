@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::mem::{self, MaybeUninit};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -16,7 +17,7 @@ use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
 use rustix::fs::OFlags;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
-use rustix::process::PidfdFlags;
+use rustix::process::{PidfdFlags, Resource, getrlimit};
 
 use super::event::{new_eventfd, set, unset};
 use super::{Kept, generation, to_pid};
@@ -74,7 +75,7 @@ pub(super) enum Sleep {
     Leading(Arc<Kept>),
     /// With its own eventfd.
     Following(Arc<Kept>),
-    /// Without hearing of changes: there is no watch, or no descriptor for an eventfd.
+    /// Without hearing of changes: there is no watch, or no descriptor to spare for an eventfd.
     Deaf,
 }
 
@@ -177,7 +178,7 @@ impl Waiters {
             }
             Some(_) if waiter.watch.is_some() => {
                 if own.as_ref().is_none_or(|own| own.get().is_none()) {
-                    *own = new_eventfd().ok().map(Arc::new);
+                    *own = new_eventfd().ok().filter(is_affordable).map(Arc::new);
                 }
                 waiter.asleep.clone_from(own);
                 own.clone().map_or(Sleep::Deaf, Sleep::Following)
@@ -213,7 +214,7 @@ impl Waiters {
             return Some(process);
         }
         let fd = rustix::process::pidfd_open(to_pid(pid)?, PidfdFlags::empty()).ok()?;
-        let process = Arc::new(Kept::new(fd, OFlags::APPEND).ok()?);
+        let process = Arc::new(Kept::new(fd, OFlags::APPEND).ok().filter(is_affordable)?);
         state.processes.retain(|_, process| process.strong_count() > 0);
         state.processes.insert(pid, Arc::downgrade(&process));
         Some(process)
@@ -312,6 +313,13 @@ impl Waiter {
             set(own);
         }
     }
+}
+
+/// The last eighth of what a process may have is left for the application, and to look at locks with. The lowest free number is
+/// given, so it tells how many there are.
+fn is_affordable(kept: &Kept) -> bool {
+    let number = kept.unchecked().map_or(0, |fd| fd.as_raw_fd() as u64);
+    getrlimit(Resource::Nofile).current.is_none_or(|most| number < most - most / 8)
 }
 
 fn runs(process: &Kept) -> bool {
