@@ -2,24 +2,39 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::claim::Token;
+use crate::claim::{Claim, Token};
 use crate::error::{Error, Lost};
 use crate::inspect::Holder;
 use crate::keepalive;
-use crate::lease::{Lease, LocalTime};
+use crate::lease::{Lease, LocalTime, ServerTime};
 use crate::protocol::{Place, Stake};
 
-/// A held lock. Dropping it releases it as well as can be; [`release`](Self::release) says whether that went well.
+/// A held lock. Dropping it releases it as well as can be; [`release`](Self::release) says whether that went well. A lock
+/// whose release failed is not kept alive any more, and is left to its expiry.
 ///
 /// The guard trusts its lock up to a deadline on this machine's suspend-counting clock, and not longer: past it, or once
 /// a refresh finds the lock broken, the lock is lost, and stays so. Ask [`is_lost`](Self::is_lost) before each step that
 /// must happen under the lock, or wait on [`loss`](Self::loss) in a thread of its own.
 ///
-/// In a process forked while it was held, the guard is of no use: there it counts as lost and leaves the lock alone.
+/// # In a forked child
+///
+/// A process that was forked while the lock was held has the guard, but not the lock. There the guard counts as lost, and no
+/// method waits or touches the lock: those that would ask the file server fail with [`ErrorKind::NotHeld`], and to drop the
+/// guard, to [`leave`](Self::leave) the lock or to [`keep it alive`](Self::keep_alive) does nothing. What else the guard
+/// tells, such as [`expires_at`](Self::expires_at), is what the parent knew at the fork.
+///
+/// # While a file system hangs
+///
+/// Operations on one lock wait for each other: [`check`](Self::check), [`refresh`](Self::refresh),
+/// [`refresh_for`](Self::refresh_for), [`release`](Self::release), [`leave`](Self::leave),
+/// [`keep_alive`](Self::keep_alive) and dropping the guard wait until a refresh that is under way has returned. All other
+/// methods, and those of [`Loss`], need no file system and no refresh to return.
+///
+/// [`ErrorKind::NotHeld`]: crate::ErrorKind::NotHeld
 #[must_use = "a guard that is dropped at once holds no lock"]
 pub struct Guard {
     tenure: Arc<Tenure>,
@@ -27,24 +42,26 @@ pub struct Guard {
 
 impl Guard {
     pub(crate) fn new(place: Arc<Place>, stake: Stake, keep_alive: bool) -> Self {
-        let token = stake.claim.token.clone();
-        let tenure = Arc::new(Tenure {
-            owner: place.env.generation(),
-            token,
-            fence: stake.fence,
-            trusted_until: AtomicU64::new(stake.lease.deadline.as_nanos()),
-            lost: OnceLock::new(),
-            ended: Mutex::default(),
-            changed: Condvar::new(),
-            stake: Mutex::new(Some(stake)),
-            kept_alive: AtomicBool::new(false),
-            is_over: AtomicBool::new(false),
-            place,
-        });
+        let guard = Self {
+            tenure: Arc::new(Tenure {
+                owner: place.env.generation(),
+                claim: stake.claim.clone(),
+                fence: stake.fence,
+                trusted_until: AtomicU64::new(stake.lease.deadline.as_nanos()),
+                shown: Shown::new(&stake.lease),
+                lost: OnceLock::new(),
+                waiting: Mutex::default(),
+                changed: Condvar::new(),
+                stake: Mutex::new(Some(stake)),
+                kept_alive: AtomicBool::new(false),
+                is_over: AtomicBool::new(false),
+                place,
+            }),
+        };
         if keep_alive {
-            tenure.keep_alive();
+            guard.keep_alive();
         }
-        Self { tenure }
+        guard
     }
 
     /// The lock path, absolute.
@@ -54,7 +71,7 @@ impl Guard {
 
     /// The name of the claim that holds the lock.
     pub fn token(&self) -> &Token {
-        &self.tenure.token
+        &self.tenure.claim.token
     }
 
     /// A number that grows strictly with every acquisition of the lock path; `None` unless [`Builder::fence`] is set, and
@@ -66,14 +83,16 @@ impl Guard {
         self.tenure.fence
     }
 
-    /// Who holds the lock, as others see it.
+    /// Who holds the lock, as others see it. `None` once the lock was released, or a release found it lost.
     pub fn holder(&self) -> Option<Holder> {
-        self.tenure.lock_stake().as_ref().map(|stake| Holder::new(&stake.claim, stake.lease.expiry, None))
+        let tenure = &self.tenure;
+        tenure.shown.lifetime().map(|_| Holder::new(&tenure.claim, tenure.shown.expiry(), None))
     }
 
-    /// The lifetime that the last refresh, or the acquisition, gave the lock.
+    /// The lifetime that the last refresh, or the acquisition, gave the lock. Zero once the lock was released, or a release
+    /// found it lost.
     pub fn lifetime(&self) -> Duration {
-        self.tenure.lock_stake().as_ref().map_or(Duration::ZERO, |stake| stake.lease.lifetime)
+        self.tenure.shown.lifetime().unwrap_or_default()
     }
 
     /// How much longer the lock can be trusted; zero once it is lost.
@@ -81,7 +100,7 @@ impl Guard {
         if self.is_lost() { Duration::ZERO } else { self.tenure.trusted_until().since(self.tenure.place.env.now()) }
     }
 
-    /// When the lifetime ends, by the file server's clock.
+    /// When the lifetime ends, by the file server's clock. `None` once the lock was released, or a release found it lost.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.holder().map(|holder| holder.expires_at)
     }
@@ -144,7 +163,7 @@ impl Guard {
     /// Leaves the lock held, for another process to refresh and release by its token. It is not kept alive any more.
     pub fn leave(self) -> Token {
         self.tenure.end();
-        self.tenure.token.clone()
+        self.tenure.claim.token.clone()
     }
 }
 
@@ -161,16 +180,20 @@ impl fmt::Debug for Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         // Whoever cares about the outcome calls release(). In a forked child the lock is not ours to release.
-        if self.tenure.is_over.load(Ordering::Acquire) || self.tenure.is_foreign() {
+        if self.tenure.is_over() || self.tenure.is_foreign() {
             return;
         }
         if let Err(e) = self.tenure.release() {
+            // A notice that outlives the guard does not keep the lock alive.
+            self.tenure.give_up();
             tracing::warn!(lock = %self.path().display(), error = %e, "the lock was not released");
         }
     }
 }
 
 /// A release that did not go well, with the guard.
+///
+/// To drop it drops the guard, which tries the release once more. To convert it into an [`Error`] does not.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct ReleaseError {
@@ -181,8 +204,11 @@ pub struct ReleaseError {
     pub guard: Guard,
 }
 
+/// Gives the guard up: nothing more is sent to the file system for it, but for a refresh that is under way. The lock, if it is
+/// still there, is not kept alive any more and is left to its expiry. Keep the [`ReleaseError`] to try the release again.
 impl From<ReleaseError> for Error {
     fn from(e: ReleaseError) -> Self {
+        e.guard.tenure.give_up();
         e.error
     }
 }
@@ -199,10 +225,11 @@ impl Loss {
         self.tenure.is_lost()
     }
 
-    /// Waits until the lock is lost (true) or released (false).
+    /// Waits until the lock is lost (true), or released, left or given up (false).
     ///
     /// The notice of a lock that is kept alive comes a sixth of the lifetime before its deadline, so that there is time to
-    /// stop. It needs no refresh to return: one that hangs in a file system does not hold it up.
+    /// stop. It needs no refresh to return: one that hangs in a file system does not hold it up. In a forked child it returns
+    /// at once.
     pub fn wait(&self) -> bool {
         self.tenure.wait_for_loss(None).unwrap_or(false)
     }
@@ -222,28 +249,59 @@ pub(crate) struct Tenure {
     pub(crate) place: Arc<Place>,
     /// The generation of the process that acquired it. A forked child has the guard too, but not the lock.
     pub(crate) owner: u64,
-    token: Token,
+    claim: Claim,
     fence: Option<u64>,
     trusted_until: AtomicU64,
+    shown: Shown,
     /// Why the lock was lost. Set once, and whoever sees the deadline pass sets it: a loss that was told stays one, even if
     /// a refresh that was in time is only now made known.
     lost: OnceLock<Lost>,
-    /// Paired with `changed`, which also tells of a loss and of a refresh.
-    ended: Mutex<Ended>,
+    /// How many wait for `changed`, which tells of a loss, of a refresh and of the end. Never locked for long; but a forked
+    /// child may find it locked for ever.
+    waiting: Mutex<u32>,
     changed: Condvar,
-    /// `None` once the lock was released or left. Locked during each operation on the lock.
+    /// `None` once the lock was released or left. Locked during each operation on the lock, so for as long as a file system
+    /// hangs; a forked child may find it locked for ever.
     stake: Mutex<Option<Stake>>,
     kept_alive: AtomicBool,
-    /// As `ended`, for whoever may not wait for a mutex.
+    /// Whether the lock was released, left or given up.
     is_over: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-struct Ended {
-    /// Whether the lock was released or left.
-    is: bool,
-    /// How many wait for that, or for a loss.
-    waiting: u32,
+/// What is told of the stake's lease to those who may not wait for an operation on the lock.
+#[derive(Debug)]
+struct Shown {
+    /// In nanoseconds; 0 once there is no stake any more.
+    lifetime: AtomicU64,
+    /// In nanoseconds since the Unix epoch.
+    expiry: AtomicI64,
+}
+
+impl Shown {
+    fn new(lease: &Lease) -> Self {
+        let shown = Self { lifetime: AtomicU64::new(0), expiry: AtomicI64::new(0) };
+        shown.set(lease);
+        shown
+    }
+
+    fn set(&self, lease: &Lease) {
+        self.expiry.store(lease.expiry.as_nanos(), Ordering::Relaxed);
+        // No lifetime is longer than ten years.
+        self.lifetime.store(lease.lifetime.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.lifetime.store(0, Ordering::Relaxed);
+    }
+
+    fn lifetime(&self) -> Option<Duration> {
+        let nanos = self.lifetime.load(Ordering::Relaxed);
+        (nanos != 0).then(|| Duration::from_nanos(nanos))
+    }
+
+    fn expiry(&self) -> ServerTime {
+        ServerTime::from_nanos(self.expiry.load(Ordering::Relaxed))
+    }
 }
 
 impl Tenure {
@@ -278,12 +336,11 @@ impl Tenure {
     }
 
     fn is_lost(&self) -> bool {
-        // The mutex comes last: in a forked child it may be locked for ever.
-        self.lost.get().is_some() || self.is_foreign() || self.is_overdue(|| self.has_ended())
+        self.lost.get().is_some() || self.is_foreign() || self.is_overdue()
     }
 
-    fn is_overdue(&self, has_ended: impl Fn() -> bool) -> bool {
-        let overdue = self.place.env.now() >= self.trusted_until() && !has_ended();
+    fn is_overdue(&self) -> bool {
+        let overdue = self.place.env.now() >= self.trusted_until() && !self.is_over();
         if overdue {
             // Lost for another reason already: just as well.
             let _ = self.lost.set(Lost::Overdue);
@@ -291,12 +348,12 @@ impl Tenure {
         overdue
     }
 
-    fn has_ended(&self) -> bool {
-        self.lock_ended().is
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
     }
 
-    fn lock_ended(&self) -> MutexGuard<'_, Ended> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_waiting(&self) -> MutexGuard<'_, u32> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_foreign(&self) -> bool {
@@ -332,12 +389,13 @@ impl Tenure {
     pub(crate) fn refresh(&self, lifetime: Option<Duration>) -> Result<(), Error> {
         self.check_owner()?;
         let mut stake = self.lock_stake();
-        let Some(stake) = stake.as_mut() else { return Err(self.released()) };
+        let Some(stake) = stake.as_mut().filter(|_| !self.is_over()) else { return Err(self.released()) };
         if self.is_lost() {
             return Err(self.lose(Error::lost(self.place.lock_path(), self.why_lost())));
         }
         let lifetime = lifetime.unwrap_or(stake.lease.lifetime);
         let refreshed = self.place.refresh(stake, lifetime, self.trusted_until());
+        self.shown.set(&stake.lease);
         match refreshed {
             Ok(()) if self.lost.get().is_some() => return Err(Error::lost(self.place.lock_path(), self.why_lost())),
             Ok(()) => self.trust(&stake.lease),
@@ -363,20 +421,16 @@ impl Tenure {
     /// Makes the loss known.
     fn lose(&self, e: Error) -> Error {
         if self.lost.set(e.why_lost()).is_ok() {
-            tracing::error!(lock = %self.place.lock_path().display(), claim = %self.token, error = %e, "the lock is lost");
+            // A log that panics must not keep the notice back.
             self.wake();
+            tracing::error!(lock = %self.place.lock_path().display(), claim = %self.claim.token, error = %e, "the lock is lost");
         }
         e
     }
 
     fn wake(&self) {
         // Under the mutex, so that nobody who has just looked misses it.
-        self.tell(self.lock_ended());
-    }
-
-    fn tell(&self, ended: MutexGuard<'_, Ended>) {
-        let waiting = ended.waiting;
-        drop(ended);
+        let waiting = *self.lock_waiting();
         // To wake nobody would be a system call all the same.
         if waiting > 0 {
             self.changed.notify_all();
@@ -388,34 +442,41 @@ impl Tenure {
         let mut stake = self.lock_stake();
         let Some(held) = stake.as_ref() else { return Ok(()) };
         let released = self.place.protocol.steps().release(&self.place, held);
-        match released {
-            Ok(()) => tracing::debug!(lock = %self.place.lock_path().display(), claim = %self.token, "released"),
-            Err(e) if e.is_lost() => {
-                *stake = None;
+        if let Err(e) = released {
+            if e.is_lost() {
+                self.forget(&mut stake);
                 return Err(self.lose(e));
             }
-            Err(e) => return Err(e),
+            return Err(e);
         }
-        *stake = None;
+        self.forget(&mut stake);
         drop(stake);
-        self.conclude();
+        self.give_up();
+        tracing::debug!(lock = %self.place.lock_path().display(), claim = %self.claim.token, "released");
         Ok(())
     }
 
-    /// No more refreshes, no more notices.
+    /// No more refreshes, no more notices, once an operation that is under way has returned.
     fn end(&self) {
         if self.is_foreign() {
             return;
         }
-        *self.lock_stake() = None;
-        self.conclude();
+        self.forget(&mut self.lock_stake());
+        self.give_up();
     }
 
-    fn conclude(&self) {
+    fn forget(&self, stake: &mut Option<Stake>) {
+        *stake = None;
+        self.shown.end();
+    }
+
+    /// No more refreshes, no more notices. Waits for nothing.
+    fn give_up(&self) {
         self.is_over.store(true, Ordering::Release);
-        let mut ended = self.lock_ended();
-        ended.is = true;
-        self.tell(ended);
+        // In a forked child nobody waits, and the mutex may be locked for ever.
+        if !self.is_foreign() {
+            self.wake();
+        }
     }
 
     fn released(&self) -> Error {
@@ -423,20 +484,24 @@ impl Tenure {
     }
 
     fn wait_for_loss(&self, limit: Option<LocalTime>) -> Option<bool> {
-        let mut ended = self.lock_ended();
+        // Before the mutex, which a forked child may find locked for ever.
+        if self.is_foreign() {
+            return Some(true);
+        }
+        let mut waiting = self.lock_waiting();
         loop {
             let now = self.place.env.now();
-            if self.lost.get().is_some() || self.is_foreign() || self.is_overdue(|| ended.is) {
+            if self.lost.get().is_some() || self.is_overdue() {
                 return Some(true);
-            } else if ended.is {
+            } else if self.is_over() {
                 return Some(false);
             } else if limit.is_some_and(|limit| now >= limit) {
                 return None;
             }
             let next = limit.map_or(self.trusted_until(), |limit| limit.min(self.trusted_until()));
-            ended.waiting += 1;
-            ended = keepalive::sleep(&self.changed, ended, next.since(now));
-            ended.waiting -= 1;
+            *waiting += 1;
+            waiting = keepalive::sleep(&self.changed, waiting, next.since(now));
+            *waiting -= 1;
         }
     }
 }

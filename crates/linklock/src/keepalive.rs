@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::mem;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -12,21 +14,25 @@ use crate::lease::LocalTime;
 /// Refreshes it at a third of its lifetime, from now until it is released, left or lost.
 pub(crate) fn keep(tenure: &Arc<Tenure>) {
     let keeper = Keeper::of_process(tenure.owner);
-    let mut kept = keeper.lock();
     let at = next_refresh(tenure);
+    let mut kept = keeper.lock();
+    let mut no_thread = None;
     let is_first = kept.due.peek().is_none_or(|Reverse(first)| at < first.at);
     kept.push(at, tenure);
     if !kept.running {
         // Where no thread can be had, the guard is lost at its deadline, and says so.
-        let spawned = thread::Builder::new().name("linklock-keep".into()).spawn(|| keeper.run());
+        let spawned = thread::Builder::new().name("linklock-keep".into()).spawn(|| keeper.run_through_panics());
         match spawned {
             Ok(_) => kept.running = true,
-            Err(e) => tracing::error!(error = %e, "no thread to keep locks alive"),
+            Err(e) => no_thread = Some(e),
         }
     }
     drop(kept);
     if is_first {
         keeper.changed.notify_one();
+    }
+    if let Some(e) = no_thread {
+        tracing::error!(error = %e, "no thread to keep locks alive");
     }
 }
 
@@ -38,6 +44,9 @@ fn next_refresh(tenure: &Tenure) -> LocalTime {
 
 /// A refresh that failed for a reason that may pass is tried again, this often before the loss is certain.
 const RETRIES: u32 = 8;
+
+/// So long the thread pauses before it begins again.
+const AFTER_PANIC: Duration = Duration::from_millis(10);
 
 /// As `Condvar::wait_timeout`, but no longer than a second at once: its clock stands still while the machine is suspended,
 /// and deadlines do not.
@@ -88,6 +97,13 @@ impl Keeper {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Begins again after a panic, which would end the refreshes of all locks of the process.
+    fn run_through_panics(&self) {
+        while through_panic(|| self.run()).is_none() {
+            drop(sleep(&self.changed, self.lock(), AFTER_PANIC));
+        }
+    }
+
     /// Ends when there is nothing left to keep; the next guard starts it again.
     fn run(&self) {
         let mut kept = self.lock();
@@ -118,15 +134,32 @@ impl Keeper {
 
 /// When to refresh next; `None` if there is nothing more to do.
 fn refresh(tenure: &Tenure) -> Option<LocalTime> {
-    match tenure.refresh(None) {
+    let again = || {
+        let now = tenure.place.env.now();
+        Some(now + tenure.trusted_until().since(now) / RETRIES + Duration::from_millis(1))
+    };
+    let refreshed = through_panic(|| match tenure.refresh(None) {
         Ok(()) => Some(next_refresh(tenure)),
         Err(e) if e.kind() == crate::ErrorKind::Io || e.kind() == crate::ErrorKind::Permission => {
-            let now = tenure.place.env.now();
-            let left = tenure.trusted_until().since(now);
             tracing::warn!(lock = %tenure.place.lock_path().display(), error = %e, "a refresh failed; trying again");
-            Some(now + left / RETRIES + Duration::from_millis(1))
+            again()
         }
         Err(_) => None,
+    });
+    // No lock is given up for a panic, such as one of whoever writes the log. Once it is lost, the next try says so.
+    refreshed.unwrap_or_else(again)
+}
+
+/// What `act` gives; `None` if it panicked, which the panic hook has told.
+fn through_panic<T>(act: impl FnOnce() -> T) -> Option<T> {
+    // What a panic leaves behind a mutex is still true, as whoever locks it says.
+    match panic::catch_unwind(AssertUnwindSafe(act)) {
+        Ok(done) => Some(done),
+        Err(cause) => {
+            // To drop what a program has panicked with could panic again.
+            mem::forget(cause);
+            None
+        }
     }
 }
 

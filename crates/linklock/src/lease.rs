@@ -133,6 +133,16 @@ impl ServerTime {
         time.unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
+    /// From nanoseconds since the Unix epoch.
+    pub(crate) fn from_nanos(nanos: i64) -> Self {
+        Self(nanos.into())
+    }
+
+    /// Nanoseconds since the Unix epoch; the nearest that 64 bits hold, which is from 1677 to 2262.
+    pub(crate) fn as_nanos(self) -> i64 {
+        self.0.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+
     /// Whole microseconds since the Unix epoch; 0 before it.
     pub(crate) fn as_micros(self) -> u64 {
         u64::try_from(self.0 / 1_000).unwrap_or(0)

@@ -439,6 +439,30 @@ fn a_ticket_is_good_for_a_minute_and_who_waits_renews_it() {
 }
 
 #[test]
+fn a_lock_for_which_the_queue_was_left_too_slowly_is_not_trusted() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let mut held = Some(arena.rival(protocol).acquire());
+        let lock = arena.builder(protocol).queue(true).build_in(arena.env.clone()).unwrap();
+        let (queue, mut slow) = (lock.place().path.queue(), true);
+        arena.env.on_call(move |env, call, when, at| {
+            match (call, when) {
+                (Call::Wait, When::Before) => drop(held.take()),
+                (Call::Unlink, When::After) if at.starts_with(&queue) && std::mem::take(&mut slow) => {
+                    env.sleep(LIFETIME);
+                }
+                _ => {}
+            }
+            Fate::GoOn
+        });
+        let guard = lock.acquire_with(&Wait::up_to(10 * LIFETIME)).unwrap();
+        assert!(!guard.is_lost(), "{protocol}");
+        guard.check().unwrap();
+        guard.release().unwrap();
+    }
+}
+
+#[test]
 fn who_comes_back_from_the_queue_to_the_same_lock_is_armed_for_it_again() {
     let arena = Arena::new();
     arena.env.sees_end.store(true, Ordering::SeqCst);

@@ -33,6 +33,26 @@ fn a_lock_is_broken_after_lifetime_and_grace_and_not_before() {
 }
 
 #[test]
+fn a_slow_word_of_the_servers_clock_before_a_break_does_not_shorten_the_lock_that_follows() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.rival(protocol).acquire().leave();
+        arena.env.sleep(LIFETIME + GRACE + MOMENT);
+        // Two are slow: the clock may be asked once for each look.
+        let mut slow = 2;
+        arena.env.on_call(move |env, call, when, _| {
+            if (call, when) == (Call::Touch, When::After) && slow > 0 {
+                slow -= 1;
+                env.sleep(2 * MOMENT);
+            }
+            Fate::GoOn
+        });
+        let guard = arena.lock(protocol).try_acquire().unwrap();
+        assert!(guard.remaining() > LIFETIME - MOMENT, "{protocol}: {:?}", guard.remaining());
+    }
+}
+
+#[test]
 fn a_waiting_contender_breaks_a_lock_that_runs_out_meanwhile() {
     for protocol in BOTH {
         let arena = Arena::new();
@@ -145,6 +165,44 @@ fn a_lock_that_cannot_be_put_back_is_not_left_over_under_the_breakers_name() {
     expected.sort();
     assert_eq!(arena.names(), expected);
     live.release().unwrap();
+}
+
+/// Linux lets nobody link a file that he does not own, where fs.protected_hardlinks is set.
+#[test]
+fn who_may_not_link_a_lock_that_he_moved_puts_it_back_and_replaces_no_other() {
+    for is_taken in [false, true] {
+        let arena = Arena::new();
+        let token = arena.rival(Protocol::Link).acquire().leave();
+        arena.env.sleep(LIFETIME + GRACE + MOMENT);
+        let (path, claim) = (arena.path(), arena.dir.path().join(token.as_os_str()));
+        let (rival, kept) = (arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
+        let keep = kept.clone();
+        let mut is_moved = false;
+        arena.env.on_call(move |env, call, when, at| {
+            match (call, when) {
+                (Call::Rename, When::Before) if at == path => {
+                    OsEnv.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
+                }
+                (Call::Rename, When::After) if at == path => {
+                    is_moved = true;
+                    if is_taken {
+                        *keep.lock().unwrap() = Some(rival.acquire());
+                    }
+                }
+                (Call::Link, When::Before) if at == path && is_moved => {
+                    return Fate::Fail(io::ErrorKind::PermissionDenied);
+                }
+                _ => {}
+            }
+            Fate::GoOn
+        });
+        let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+        assert!(e.is_timeout(), "{e}");
+        match kept.lock().unwrap().take() {
+            Some(live) => live.check().unwrap(),
+            None => assert_eq!(arena.holder(), Some(token.to_string()), "it is back"),
+        }
+    }
 }
 
 #[test]

@@ -51,6 +51,21 @@ fn a_refresh_after_the_servers_clock_went_ahead_lasts_a_lifetime_from_there() {
 }
 
 #[test]
+fn a_slow_refresh_does_not_shorten_those_that_follow() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let guard = arena.lock(protocol).acquire().unwrap();
+        arena.env.once(Call::SetExpiry, When::After, |env, _| {
+            env.sleep(2 * MOMENT);
+            Fate::GoOn
+        });
+        guard.refresh().unwrap();
+        guard.refresh().unwrap();
+        assert!(guard.remaining() > LIFETIME - MOMENT, "{protocol}: {:?}", guard.remaining());
+    }
+}
+
+#[test]
 fn a_lock_is_lost_at_its_deadline_and_not_revived() {
     for protocol in BOTH {
         let arena = Arena::new();

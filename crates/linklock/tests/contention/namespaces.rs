@@ -227,6 +227,57 @@ fn a_live_lock_is_not_broken_by_the_word_of_another_pid_namespaces_proc() {
     }
 }
 
+/// As above, of a contender whose own pid is the same in both namespaces.
+#[test]
+fn a_contender_that_finds_its_own_pid_in_another_namespaces_proc_does_not_trust_that() {
+    if !can("a pid that is the same in two namespaces") {
+        return;
+    }
+    const HOLDER: u32 = 6000;
+    const CONTENDER: u32 = 5000;
+    for protocol in BOTH {
+        let ground = Ground::new();
+        in_pid_namespace(|| {
+            own_proc().unwrap();
+            let [begun, held, ready, done] = [Signal::new(), Signal::new(), Signal::new(), Signal::new()];
+            let around = fork(|| {
+                let another = fork_as(HOLDER, || done.wait());
+                begun.give();
+                held.wait();
+                // The contender comes next.
+                std::fs::write(LAST_PID, (CONTENDER - 1).to_string()).unwrap();
+                ready.give();
+                another.join();
+            });
+            begun.wait();
+            in_pid_namespace(|| {
+                // Its start shall not fall into the same tick of the kernel's clock as that of the other with this pid.
+                std::thread::sleep(Duration::from_millis(50));
+                let (acquired, checked) = (Signal::new(), Signal::new());
+                let holder = fork_as(HOLDER, || {
+                    own_proc().unwrap();
+                    let guard = lock(&ground, protocol).acquire().unwrap();
+                    acquired.give();
+                    checked.wait();
+                    guard.release().unwrap();
+                });
+                acquired.wait();
+                held.give();
+                ready.wait();
+                fork_as(CONTENDER, || {
+                    assert_eq!(std::fs::read_link("/proc/self").unwrap(), Path::new(&CONTENDER.to_string()));
+                    assert_is_held(&lock(&ground, protocol), &protocol.to_string());
+                })
+                .join();
+                checked.give();
+                holder.join();
+            });
+            done.give();
+            around.join();
+        });
+    }
+}
+
 #[test]
 fn a_dead_holder_is_recovered_by_who_knows_its_pid_namespace() {
     if !can("a pid namespace") {

@@ -8,13 +8,24 @@
 /// recovered before its expiry, but never taken from a script that is at work.
 pub(crate) fn calling_shell() -> Option<u32> {
     let mut pid = rustix::process::getppid()?.as_raw_nonzero().get() as u32;
-    while let Some(Ancestry { parent, forked_without_exec: true }) = Ancestry::read(pid) {
+    while let Some(Ancestry { parent, forked_without_exec: true }) = Ancestry::read(pid).filter(|_| is_own_proc()) {
         if parent == 0 {
             break;
         }
         pid = parent;
     }
     Some(pid)
+}
+
+/// Whether /proc shows the pids of this process's own namespace, and not those of one around it, where ours are other
+/// processes. See proc_pid_status(5).
+fn is_own_proc() -> bool {
+    let own = std::process::id().to_string();
+    let status = std::fs::read("/proc/self/status").unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let pids = status.lines().find_map(|line| line.strip_prefix("NStgid:"));
+    std::fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == own.as_str())
+        && pids.is_some_and(|pids| pids.split_ascii_whitespace().eq([own.as_str()]))
 }
 
 struct Ancestry {

@@ -1,6 +1,7 @@
 //! run: what becomes of signals while COMMAND is started, as /proc tells.
 
 use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
 use std::iter;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -9,7 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::starting::run_script;
 use super::{is_running, state};
-use crate::support::{Scene, assert_exit, end, eventually, heed_signals, outcome, stdout};
+use crate::scripts::status;
+use crate::support::{Scene, assert_exit, end, eventually, heed_signals, outcome, stderr, stdout};
 
 /// What a process is told of signals: those that are blocked, ignored and caught.
 #[test]
@@ -70,4 +72,43 @@ fn interrupt(pid: &str) -> Option<()> {
     is_running(pid).then_some(())?;
     kill_process(id, Signal::USR1).ok()?;
     kill_process(id, Signal::CONT).ok()
+}
+
+/// The bug: in the /proc of the pid namespace around its own, the caller's pid was another process's, whose parent was then
+/// taken for the shell. The consequence: the lock was refused, or for a process that had nothing to do with it.
+#[test]
+fn a_lock_is_taken_for_the_caller_where_proc_shows_another_process_with_its_pid() {
+    let scene = Scene::new();
+    // A subshell, which is not what a lock is taken for, and the namespace's process with the same pid.
+    let mut around = Command::new("sh")
+        .args(["-c", "exec 3<&0; (read end <&3; true) & echo $!; wait"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pid = String::new();
+    BufReader::new(around.stdout.as_mut().unwrap()).read_line(&mut pid).unwrap();
+    let script =
+        "echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid || exit 99; sh -c '\"$@\"; true' sh \"$2\" acquire \"$3\"";
+    let output = Command::new("unshare")
+        .args(["--pid", "--fork", "--kill-child", "sh", "-c", script, "sh", pid.trim()])
+        .args([env!("CARGO_BIN_EXE_linklock").as_ref(), scene.lock.as_os_str()])
+        .output();
+    drop(around.stdin.take());
+    around.wait().unwrap();
+    match output {
+        Ok(output) if output.status.success() => {
+            assert_eq!(stderr(&output), "");
+            assert_eq!(status(&scene)["pid"].to_string(), pid.trim());
+        }
+        // Who may not make a namespace.
+        Ok(output) if matches!(output.status.code(), Some(1 | 99)) => not_run(&stderr(&output)),
+        Ok(output) => panic!("{}: {}", output.status, stderr(&output)),
+        Err(e) => not_run(&format!("unshare(1): {e}")),
+    }
+}
+
+/// Says why, past the test harness's capture.
+fn not_run(why: &str) {
+    let _ = writeln!(io::stderr(), "not run: a pid namespace: {why}");
 }
