@@ -16,8 +16,9 @@ from world import EXPORT, NS, nfsvm, on_client, shown, until
 FIRST_S = 150
 # What a contender does with its first look and its next two polls.
 LOOKS_S = 5
-# What a cut-off client's delegation holds up: as long as the server's lease, and more. Each lifetime here is shorter.
+# So long, and longer than the server's lease, a cut-off client's delegation holds up others.
 HELD_UP_S = 15
+SHORT_LIFETIME_S = 8
 
 
 def delegations():
@@ -70,10 +71,10 @@ def left_behind(why=""):
 
 
 def looked_and_cut_off_while_the_holder_refreshes(world):
-    """A lock with a short lifetime that is kept alive is not lost, although a waiter that has looked at it is cut off."""
+    """A lock with a short lifetime that is refreshed is not lost, although a waiter that has looked at it is cut off."""
     if not can_show(world):
         return
-    holders = [arena.peer(1, lifetime_s=14, grace_s=4) for arena in world.arenas]
+    holders = [arena.peer(1) for arena in world.arenas]
     for holder in holders:
         holder.ask("acquire")
     waiters = looked(world)
@@ -81,9 +82,15 @@ def looked_and_cut_off_while_the_holder_refreshes(world):
     nfsvm("partition", 2)
     # Only now: a refresh that the waiter could answer would take the delegation away, and for a while none is given again.
     for holder in holders:
-        holder.ask("keep-alive")
-    time.sleep(HELD_UP_S)
+        holder.tell("refresh", SHORT_LIFETIME_S * 1000)
     lost = []
+    for arena, holder in zip(world.arenas, holders, strict=True):
+        try:
+            holder.answer()
+            holder.ask("keep-alive")
+        except Refused as e:
+            lost.append(f"{arena.protocol}: {e}")
+    time.sleep(HELD_UP_S)
     for arena, holder in zip(world.arenas, holders, strict=True):
         try:
             holder.ask("release")
@@ -102,7 +109,7 @@ def looked_and_cut_off_while_the_holder_releases(world):
     """A release is not held up by a waiter that has looked and is cut off; so it cannot come late, and remove a successor's lock."""
     if not can_show(world):
         return
-    holders = [arena.peer(1, lifetime_s=14, grace_s=1) for arena in world.arenas]
+    holders = [arena.peer(1, lifetime_s=20, grace_s=1) for arena in world.arenas]
     for holder in holders:
         holder.ask("acquire")
     looked(world)
@@ -141,7 +148,7 @@ def looked_and_cut_off_while_another_breaks(world):
     """A contender that has looked at an overdue lock and is cut off does not hold up the next that breaks it."""
     if not can_show(world):
         return
-    overdue = [arena.peer(1, lifetime_s=20, grace_s=1) for arena in world.arenas]
+    overdue = [arena.peer(1, lifetime_s=40, grace_s=1) for arena in world.arenas]
     for peer in overdue:
         peer.ask("acquire")
     looked(world)

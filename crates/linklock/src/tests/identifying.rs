@@ -156,6 +156,24 @@ fn a_live_lock_that_was_moved_in_place_of_the_one_that_was_seen_is_put_back_thou
     }
 }
 
+#[test]
+fn a_lock_that_was_refreshed_between_a_breakers_look_and_its_move_is_put_back_though_it_cannot_be_read() {
+    let arena = Arena::new();
+    let token = arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MOMENT);
+    let (path, claim) = (arena.path(), arena.dir.path().join(token.as_os_str()));
+    arena.env.on_call(move |env, call, when, from| {
+        if (call, when) == (Call::Rename, When::Before) && from == path {
+            // As flufl.lock does, whose refresh knows no deadline.
+            OsEnv.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
+        }
+        nothing_is_opened(call, when)
+    });
+    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    assert!(e.is_timeout(), "{e}");
+    assert_eq!(arena.holder(), Some(token.to_string()));
+}
+
 /// The bug: a breaker removed the claim that the content named. The consequence: who may write there could have any waiting
 /// contender's claim removed, or a lock's. The mend: only a name of the very file that was moved is removed.
 #[test]
@@ -227,7 +245,10 @@ fn a_holder_is_known_where_the_numbers_in_the_directory_mean_nothing() {
     OsEnv.create(&waiting, b"", 0o644, &mut |_| None).unwrap();
     let listing = OsEnv.list_with_ids(arena.dir.path()).unwrap().into_iter().map(|(name, _)| (name, 0)).collect();
     *arena.env.listing.lock().unwrap() = Some(listing);
-    arena.env.on_call(|_, call, when, _| nothing_is_opened(call, when));
+    arena.env.on_call(|_, call, when, _| match (call, when) {
+        (Call::Read, When::Before) => Fate::Fail(io::ErrorKind::PermissionDenied),
+        _ => Fate::GoOn,
+    });
     let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
     assert_eq!(e.holder().map(|holder| &holder.token), Some(rival.token()), "{e}");
     rival.release().unwrap();
