@@ -234,6 +234,12 @@ impl Loss {
         self.tenure.wait_for_loss(None).unwrap_or(false)
     }
 
+    /// As a thread between two waits has it.
+    #[cfg(test)]
+    pub(crate) fn lock_notices(&self) -> impl Sized {
+        self.tenure.lock_waiting()
+    }
+
     /// As [`wait`](Self::wait), for so long at most; `None` if the lock was then still held.
     pub fn wait_timeout(&self, limit: Duration) -> Option<bool> {
         self.tenure.wait_for_loss(Some(self.tenure.place.env.now() + limit))

@@ -77,6 +77,8 @@ pub(super) struct FaultyEnv {
     pub(super) sees_end: AtomicBool,
     /// All files are shown with one number.
     pub(super) has_one_number: AtomicBool,
+    /// How often the clock panics yet when the thread that keeps locks alive reads it.
+    pub(super) keepers_clock_panics: AtomicU64,
     /// How often the server was asked for attributes.
     pub(super) asked: AtomicU64,
     calls: Mutex<Vec<(Call, PathBuf)>>,
@@ -106,6 +108,7 @@ impl FaultyEnv {
             removes_by_name_alone: AtomicBool::new(false),
             sees_end: AtomicBool::new(false),
             has_one_number: AtomicBool::new(false),
+            keepers_clock_panics: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             calls: Mutex::default(),
         })
@@ -140,6 +143,11 @@ impl FaultyEnv {
     /// How often a call was made, with the paths.
     pub(super) fn calls(&self, call: Call) -> Vec<PathBuf> {
         self.calls.lock().unwrap().iter().filter(|(c, _)| *c == call).map(|(_, path)| path.clone()).collect()
+    }
+
+    /// How many calls of any kind were made.
+    pub(super) fn calls_in_all(&self) -> usize {
+        self.calls.lock().unwrap().len()
     }
 
     fn ask(&self, call: Call, when: When, path: &Path) -> Fate {
@@ -208,7 +216,7 @@ impl FaultyEnv {
 }
 
 #[expect(clippy::disallowed_methods, reason = "for the kernel's clock to tick")]
-fn pause(time: Duration) {
+pub(super) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
@@ -218,6 +226,12 @@ fn no_answer<T>() -> T {
 
 impl Env for FaultyEnv {
     fn now(&self) -> LocalTime {
+        let keeps = || std::thread::current().name() == Some("linklock-keep");
+        let left = &self.keepers_clock_panics;
+        if left.load(Ordering::SeqCst) > 0 && keeps() {
+            left.fetch_sub(1, Ordering::SeqCst);
+            panic!("a clock that panics, for a test");
+        }
         OsEnv.now() + self.slept_by(OsEnv.wall_clock())
     }
 

@@ -7,3 +7,4 @@ mod errors;
 mod faults;
 mod fencing;
 mod holding;
+mod keeping;
