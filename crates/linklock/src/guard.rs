@@ -234,6 +234,12 @@ impl Loss {
         self.tenure.wait_for_loss(None).unwrap_or(false)
     }
 
+    /// As a thread between two waits has it.
+    #[cfg(test)]
+    pub(crate) fn lock_notices(&self) -> impl Sized {
+        self.tenure.lock_waiting()
+    }
+
     /// As [`wait`](Self::wait), for so long at most; `None` if the lock was then still held.
     pub fn wait_timeout(&self, limit: Duration) -> Option<bool> {
         self.tenure.wait_for_loss(Some(self.tenure.place.env.now() + limit))
@@ -394,6 +400,10 @@ impl Tenure {
             return Err(self.lose(Error::lost(self.place.lock_path(), self.why_lost())));
         }
         let lifetime = lifetime.unwrap_or(stake.lease.lifetime);
+        if lifetime < stake.lease.lifetime {
+            // From the moment that the request is carried out, which may be long before its reply, others count the shorter one.
+            self.trust_until(self.trusted_until().min(self.place.env.now() + lifetime));
+        }
         let refreshed = self.place.refresh(stake, lifetime, self.trusted_until());
         self.shown.set(&stake.lease);
         match refreshed {

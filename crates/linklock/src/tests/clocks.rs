@@ -224,3 +224,21 @@ fn a_holder_trusts_its_lock_no_longer_than_its_cut_expiry_shows() {
         }
     }
 }
+
+/// The bug, found by the simulation: while a refresh with a shorter lifetime was under way, its holder trusted the old one. The
+/// consequence: the request was carried out, its reply took long, and others broke the lock under its holder. The mend: the
+/// shorter one counts from before the request is sent.
+#[test]
+fn a_shorter_lifetime_binds_its_holder_while_it_is_being_set() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let guard = arena.lock(protocol).try_acquire().unwrap();
+        let (loss, short) = (guard.loss(), LIFETIME / 6);
+        arena.env.once(Call::SetExpiry, When::After, move |env, _| {
+            env.sleep(short);
+            assert!(loss.is_lost(), "{protocol}: others may have broken it");
+            Fate::GoOn
+        });
+        assert!(guard.refresh_for(short).unwrap_err().is_lost(), "{protocol}");
+    }
+}

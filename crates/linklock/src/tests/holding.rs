@@ -15,7 +15,7 @@ use crate::{ErrorKind, SEPARATOR, Which};
 const MOMENT: Duration = Duration::from_secs(3);
 
 /// The tests whose locks are kept alive go one after the other: one thread keeps them all, and one test makes it hang.
-static KEEPER: Mutex<()> = Mutex::new(());
+pub(super) static KEEPER: Mutex<()> = Mutex::new(());
 
 #[test]
 fn a_refresh_moves_the_deadline_on() {

@@ -167,7 +167,7 @@ fn whoever_clears_what_a_crash_left_at_the_lock_path_removes_what_is_beside_it()
 fn one_sweep_looks_at_some_of_many_claims_and_the_next_ones_at_the_others() {
     let arena = Arena::new();
     let place = arena.place(Protocol::Link, Some("elsewhere"));
-    let anchor = (0..100).map(|_| arena.waits(&place).anchor).last();
+    let anchor = [(); 100].map(|()| arena.waits(&place).anchor).last().copied();
     arena.env.sleep(2 * DAY);
     arena.lock(Protocol::Link).place().sweep(|| anchor);
     assert_eq!(arena.names().len(), 36);
@@ -176,7 +176,7 @@ fn one_sweep_looks_at_some_of_many_claims_and_the_next_ones_at_the_others() {
     let late = Place { host: "z".into(), ..place.clone() };
     let late = arena.waits(&late);
     arena.env.sleep(2 * DAY);
-    let anchor = (0..100).map(|_| arena.waits(&place).anchor).last();
+    let anchor = [(); 100].map(|()| arena.waits(&place).anchor).last().copied();
     for _ in 0..200 {
         arena.lock(Protocol::Link).place().sweep(|| anchor);
     }

@@ -11,6 +11,7 @@ mod faults;
 mod fencing;
 mod holding;
 mod identifying;
+mod keeping;
 mod leftovers;
 #[cfg(any(target_os = "linux", windows))] // Elsewhere a waiter polls.
 mod waking;
