@@ -48,7 +48,7 @@ fn play(without: &'static [Step], story: fn(&Sim, &[Actor; 3])) -> Option<String
         let actors = [0, 1, 2].map(|number| {
             sim.with(|world| world.processes[number].ended = false);
             let env = SimEnv { sim: Arc::clone(&sim), number };
-            let place = run::place(&env, &config).unwrap();
+            let place = run::place(&env).unwrap();
             Actor { env, place }
         });
         let told = catch_unwind(AssertUnwindSafe(|| story(&sim, &actors)));

@@ -2,7 +2,7 @@
 //!
 //! LINKLOCK_SIM_RUNS sets how many runs the proofs make; the default suits a quick look. `./test sim` makes many.
 
-use crate::config::{Config, Faults};
+use crate::config::{Config, Faults, Who};
 use crate::env::Step;
 use crate::explore::{Summary, exhaustive, pct, random};
 use crate::protocol::Protocol;
@@ -72,7 +72,7 @@ fn both_protocols_hold_where_lists_of_names_are_remembered() {
 #[test]
 fn both_protocols_hold_where_contenders_queue_up() {
     for protocol in BOTH {
-        let config = Config { queue: true, ..Config::new(protocol) };
+        let config = Config { queue: Who::Everybody, ..Config::new(protocol) };
         assert_holds(&format!("{protocol}, queue"), &random(&config, 0, runs() / 20));
     }
 }
@@ -147,7 +147,7 @@ type Without = (Config, &'static [Step], u64);
 fn assert_each_is_caught(worlds: impl IntoIterator<Item = Without>) {
     for (world, without, runs) in worlds {
         let config = Config { without, ..world };
-        assert_caught(&format!("{} without {without:?}", config.protocol(0)), runs, &random(&config, 0, runs));
+        assert_caught(&format!("{} without {without:?}", config.protocol()), runs, &random(&config, 0, runs));
     }
 }
 
