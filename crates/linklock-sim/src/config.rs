@@ -74,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) graces: &'static [Duration],
     /// Whether a holder may refresh its lock with another of these lifetimes.
     pub(crate) new_lifetimes: bool,
+    /// Whether a holder that refreshes its lock with a shorter lifetime trusts the old one until the call is back.
+    pub(crate) trusts_old_lifetimes: bool,
     /// Who queues up.
     pub(crate) queue: Who,
     /// What may go wrong, and how often.
@@ -143,6 +145,7 @@ impl Config {
             lifetimes: &LIFETIMES,
             graces: &GRACES,
             new_lifetimes: false,
+            trusts_old_lifetimes: false,
             queue: Who::Nobody,
             faults: Faults::ALL,
             beyond_limit: false,

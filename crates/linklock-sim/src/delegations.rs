@@ -7,10 +7,14 @@ use std::time::Duration;
 use crate::client::SimEnv;
 use crate::network::Sent;
 use crate::server::Handle;
-use crate::world::{Sim, World};
+use crate::world::{Sim, World, random};
 
 /// How long the server believes in a client that it does not hear of: what Linux has by default.
 const LEASE: Duration = Duration::from_secs(90);
+
+/// After how long a client asks again that was put off: from a tenth of a second on it doubles, up to 15 s.
+const RETRIES: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
 
 /// Which files were delegated to which machines.
 #[derive(Debug, Default)]
@@ -36,7 +40,8 @@ impl World {
 
     /// The delegations of other machines that a request is at odds with.
     fn others_of<'a>(&'a self, sent: &'a Sent) -> impl Iterator<Item = (Handle, usize)> + 'a {
-        let files = if self.delegations.0.is_empty() { Vec::new() } else { self.server.files_changed_by(&sent.request) };
+        let files =
+            if self.delegations.0.is_empty() { Vec::new() } else { self.server.files_changed_by(&sent.request) };
         let host = self.processes[sent.by].host;
         self.delegations.0.iter().copied().filter(move |(file, owner)| *owner != host && files.contains(file))
     }
@@ -44,15 +49,6 @@ impl World {
     /// Whether a machine may still rely on its delegations although it is not heard of.
     fn is_in_doubt(&self, host: usize) -> bool {
         self.hosts[host].unheard_since.is_some_and(|since| self.now < since + LEASE)
-    }
-
-    /// When the server takes the next delegation back for which it puts somebody off.
-    pub(crate) fn next_revocation(&self) -> Option<Duration> {
-        if !self.processes.iter().any(|process| process.is_put_off) {
-            return None;
-        }
-        let ends = self.delegations.0.iter().filter_map(|(_, host)| self.hosts[*host].unheard_since);
-        ends.map(|since| since + LEASE).filter(|end| *end > self.now).min()
     }
 
     /// To be called when a machine was cut off or suspended, or came back.
@@ -71,15 +67,23 @@ impl Sim {
             return;
         }
         while self.with(|world| world.is_put_off(sent)) {
-            self.with(|world| {
+            let again_after = RETRIES[random(RETRIES.len() as u32) as usize];
+            let until = self.with(|world| {
+                let until = world.now + again_after;
                 let process = &mut world.processes[sent.by];
-                (process.is_put_off, process.was_put_off) = (true, true);
-                world.tell("server", || format!("puts c{} off: a machine that is away has a delegation", sent.by));
+                (process.put_off_until, process.was_put_off) = (Some(until), true);
+                world.tell("server", || {
+                    format!(
+                        "puts c{} off for {:.1} s: a machine that is away has a delegation",
+                        sent.by,
+                        again_after.as_secs_f64()
+                    )
+                });
+                until
             });
             self.ring();
-            self.block(sent.by, |world| !world.is_put_off(sent));
-            self.with(|world| world.processes[sent.by].is_put_off = false);
-            // It asks again after a while.
+            self.block(sent.by, |world| world.now >= until);
+            self.with(|world| world.processes[sent.by].put_off_until = None);
             self.step(sent.by);
         }
         // Whoever can be asked gives it back at once, and who cannot has lost it.

@@ -43,7 +43,7 @@ pub(crate) fn one_pct(config: &Config, seed: u64) -> Option<Outcome> {
 }
 
 /// PCT learns from one run how long the next may be: a seed is for that many.
-const RUNS_A_SEED: u64 = 50;
+pub(crate) const RUNS_A_SEED: u64 = 50;
 
 fn pct_runs(config: &Config, seed: u64) -> Vec<Outcome> {
     runs_of(config, PctScheduler::new_from_seed(seed, 4, RUNS_A_SEED as usize))

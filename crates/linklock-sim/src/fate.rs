@@ -76,8 +76,10 @@ impl Sim {
             let now = world.now;
             // A process in the middle of a call or between two may be held up that long and no longer.
             let most = world.bounds.longest_pause.and_then(|longest| {
-                let busy =
-                    world.processes.iter().filter(|p| !p.ended && !p.killed && !p.is_put_off && p.waiting_until.is_none());
+                let busy = world
+                    .processes
+                    .iter()
+                    .filter(|p| !p.ended && !p.killed && p.put_off_until.is_none() && p.waiting_until.is_none());
                 let hosts = &world.hosts;
                 // The network holds up the others.
                 let held_up = busy.filter(|p| !hosts[p.host].cut_off || hosts[p.host].suspended);
@@ -159,7 +161,12 @@ impl Sim {
         let moved = self.with(|world| {
             let idle = |p: &Process| {
                 let host = &world.hosts[p.host];
-                p.ended || p.killed || p.is_put_off || p.waiting_until.is_some() || host.cut_off || host.suspended
+                p.ended
+                    || p.killed
+                    || p.put_off_until.is_some()
+                    || p.waiting_until.is_some()
+                    || host.cut_off
+                    || host.suspended
             };
             if world.over || !world.processes.iter().all(idle) {
                 return world.over;
@@ -183,10 +190,11 @@ impl Sim {
                 world.tell("network", || "all are back".into());
                 return true;
             }
-            let wait = |p: &Process| p.waiting_until.map(|until| until.since(world.local_now(p.host)));
-            let next = world.processes.iter().filter(|p| !p.ended && !p.killed).filter_map(wait);
-            let revoked = world.next_revocation().map(|end| end.saturating_sub(world.now));
-            let next = next.chain(revoked).min();
+            let wait = |p: &Process| {
+                let waits = p.waiting_until.map(|until| until.since(world.local_now(p.host)));
+                waits.or(p.put_off_until.map(|until| until.saturating_sub(world.now)))
+            };
+            let next = world.processes.iter().filter(|p| !p.ended && !p.killed).filter_map(wait).min();
             world.now += next.unwrap_or_default() + Duration::from_micros(100);
             true
         });

@@ -44,6 +44,7 @@ mod open_files;
 mod run;
 mod server;
 mod settings;
+mod soak;
 mod stamps;
 mod world;
 mod worlds;
@@ -55,6 +56,7 @@ use std::process::ExitCode;
 use config::Config;
 use explore::Summary;
 use protocol::Protocol;
+use soak::Soak;
 use worlds::{Protocols, WORLDS, World};
 
 /// Where the lock is.
@@ -91,9 +93,14 @@ fn tell_usage(out: &mut impl Write) -> std::io::Result<()> {
     })
 }
 
-struct Job {
-    config: Config,
-    search: Search,
+enum Job {
+    Runs {
+        config: Config,
+        search: Search,
+    },
+    Soak(Soak),
+    /// In these directories; without any, on the simulation.
+    Conformance(Vec<PathBuf>),
 }
 
 enum Search {
@@ -102,8 +109,6 @@ enum Search {
     Random(u64),
     Pct(u64),
     Every(usize),
-    /// In these directories; without any, on the simulation.
-    Conformance(Vec<PathBuf>),
 }
 
 impl Job {
@@ -118,7 +123,8 @@ impl Job {
                 "--runs" => search = Some(Search::Random(args.next()?.parse().ok()?)),
                 "--pct" => search = Some(Search::Pct(args.next()?.parse().ok()?)),
                 "--every" => search = Some(Search::Every(args.next()?.parse().ok()?)),
-                "conformance" => search = Some(Search::Conformance(args.by_ref().map(PathBuf::from).collect())),
+                "conformance" => return Some(Self::Conformance(args.map(PathBuf::from).collect())),
+                "soak" => return Soak::parse(args).map(Self::Soak),
                 _ => return None,
             }
         }
@@ -127,14 +133,19 @@ impl Job {
             (Search::Every(_), Protocols::All(protocol)) => Config::smallest(protocol),
             _ => world.config(protocols),
         };
-        Some(Self { config, search })
+        Some(Self::Runs { config, search })
     }
 
     fn run(self, out: &mut impl Write) -> std::io::Result<ExitCode> {
-        let summary = match self.search {
+        let (config, search) = match self {
+            Self::Runs { config, search } => (config, search),
+            Self::Soak(soak) => return soak.run(out),
+            Self::Conformance(directories) => return conformance::tell(&directories, out),
+        };
+        let summary = match search {
             Search::Story(seed) | Search::PctStory(seed) => {
-                let config = Config { story: true, ..self.config };
-                let outcome = match self.search {
+                let config = Config { story: true, ..config };
+                let outcome = match search {
                     Search::PctStory(_) => explore::one_pct(&config, seed),
                     _ => Some(explore::one(&config, seed)),
                 };
@@ -149,10 +160,9 @@ impl Job {
                     violation: outcome.violation.map(|what| (seed, what)),
                 }
             }
-            Search::Random(runs) => explore::random(&self.config, 0, runs),
-            Search::Pct(runs) => explore::pct(&self.config, 0, runs),
-            Search::Every(most) => explore::exhaustive(&self.config, most).0,
-            Search::Conformance(directories) => return conformance::tell(&directories, out),
+            Search::Random(runs) => explore::random(&config, 0, runs),
+            Search::Pct(runs) => explore::pct(&config, 0, runs),
+            Search::Every(most) => explore::exhaustive(&config, most).0,
         };
         writeln!(out, "{} runs, {} holds", summary.runs, summary.holds)?;
         if summary.lost_by_delay > 0 {

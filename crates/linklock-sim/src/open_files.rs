@@ -59,7 +59,8 @@ impl SimEnv {
     pub(crate) fn remove_open(&self, dir: Handle, name: &OsStr) -> io::Result<()> {
         let host = self.host();
         let ours = |open: &&mut OpenFile| open.dir == dir && open.name == name;
-        if self.sim.with(|world| world.hosts[host].open.iter_mut().any(|mut open| ours(&&mut open) && open.is_removed)) {
+        if self.sim.with(|world| world.hosts[host].open.iter_mut().any(|mut open| ours(&&mut open) && open.is_removed))
+        {
             return Err(error(ErrorKind::ResourceBusy));
         }
         let aside = OsString::from(format!(".nfs{:04}", self.sim.with(World::next_serial)));
@@ -95,7 +96,11 @@ impl World {
         let open = &mut self.hosts[self.processes[process].host].open;
         let closed: Vec<_> = open.extract_if(.., |open| open.process == process).collect();
         let is_last = |closed: &OpenFile| !open.iter().any(|open| open.dir == closed.dir && open.name == closed.name);
-        closed.into_iter().filter(|closed| closed.is_removed && is_last(closed)).map(|closed| (closed.dir, closed.name)).collect()
+        closed
+            .into_iter()
+            .filter(|closed| closed.is_removed && is_last(closed))
+            .map(|closed| (closed.dir, closed.name))
+            .collect()
     }
 
     /// The kernel closes what a process had open that is no more.

@@ -160,6 +160,7 @@ fn hold(env: &SimEnv, place: &Place, mut stake: Stake) {
             _ => {
                 let limit = stake.lease.deadline;
                 let lifetime = lifetimes.map_or(lifetime, |all| all[random(all.len() as u32) as usize]);
+                trust_no_longer(env, env.now() + lifetime);
                 env.sim.with(|world| world.processes[env.number].was_put_off = false);
                 if place.refresh(&mut stake, lifetime, limit).is_err_and(|e| e.is_lost()) {
                     env.sim.with(|world| world.lost_by_delay += u32::from(world.processes[env.number].was_put_off));
@@ -200,10 +201,19 @@ fn trust(env: &SimEnv, token: String, fence: Option<u64>, deadline: LocalTime) {
     });
 }
 
+/// From the moment on at which a refresh with a shorter lifetime begins, that may be on disk.
+fn trust_no_longer(env: &SimEnv, than: LocalTime) {
+    env.sim.with(|world| {
+        if let Some(hold) = world.holds.get_mut(&env.number).filter(|_| !world.config.trusts_old_lifetimes) {
+            hold.deadline = hold.deadline.min(than);
+        }
+    });
+}
+
 fn come_last(env: &SimEnv) {
     let Some(place) = place(env) else { return };
     // An expiry that was written through a slow network lies as far in the future as the network took, not farther.
-    let patience = env.sim.with(|world| world.bounds.longest_lifetime) * 300;
+    let patience = env.sim.with(|world| world.config.lifetimes.iter().copied().max()).unwrap_or_default() * 300;
     let acquired = acquire::acquire(&place, &Wait::up_to(patience)).and_then(|stake| release(&place, &stake));
     env.sim.with(|world| checks::stuck::at_the_end(world, acquired));
 }

@@ -265,7 +265,9 @@ impl Server {
     /// The files that a request changes, or names of which.
     pub(crate) fn files_changed_by(&self, request: &Request) -> Vec<Handle> {
         let files = match request {
-            Request::SetMtime { file, .. } | Request::SetMode { file, .. } | Request::Write { file, .. } => [Some(*file), None],
+            Request::SetMtime { file, .. } | Request::SetMode { file, .. } | Request::Write { file, .. } => {
+                [Some(*file), None]
+            }
             Request::Link { file, .. } => [Some(*file), None],
             Request::Remove { dir, name } => [self.child(*dir, name).ok(), None],
             Request::Rename { dir, from, to_dir, to } => [self.child(*dir, from).ok(), self.child(*to_dir, to).ok()],

@@ -35,8 +35,8 @@ pub(crate) struct Process {
     pub(crate) waiting_until: Option<LocalTime>,
     /// Removes the name that `link` shares, or looks names up for that.
     pub(crate) removes_shared: bool,
-    /// The server puts off what it has asked for.
-    pub(crate) is_put_off: bool,
+    /// The server puts off what it has asked for: when it asks again, in the world's time.
+    pub(crate) put_off_until: Option<Duration>,
     /// So it was since this was last set back.
     pub(crate) was_put_off: bool,
     /// When it last made a step, in the world's time.
@@ -113,7 +113,7 @@ pub(crate) struct World {
 }
 
 /// A run that takes more of them runs in circles.
-const MOST_STEPS: u32 = 50_000;
+const MOST_STEPS: u32 = 200_000;
 
 /// The server's clock at the beginning: not at zero, and not a whole second.
 const SERVER_START: Duration = Duration::from_millis(1_700_000_000_123);
@@ -147,7 +147,7 @@ impl World {
             ended: true,
             waiting_until: None,
             removes_shared: false,
-            is_put_off: false,
+            put_off_until: None,
             was_put_off: false,
             last_step: Duration::ZERO,
         };
@@ -222,7 +222,7 @@ impl World {
     /// Ends the life of a process, or of what is left of it.
     pub(crate) fn end(&mut self, number: usize) {
         let process = &mut self.processes[number];
-        (process.ended, process.waiting_until, process.is_put_off) = (true, None, false);
+        (process.ended, process.waiting_until, process.put_off_until) = (true, None, None);
         self.close_for_good(number);
         // What it was asked to take the lock for goes on without it.
         if self.processes[number].settings.owner == Owner::Itself {

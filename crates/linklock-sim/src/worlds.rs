@@ -85,7 +85,11 @@ pub(crate) const WORLDS: &[World] = &[
     }),
     world("clock-set-back", "the server's clock is set back again and again", Config::with_clock_set_back),
     world("beyond-limit", "with what link cannot bear", Config::beyond_the_limit),
-    world("failing-clocks", "with clocks that have live locks broken: only fencing is left", Config::with_failing_clocks),
+    world(
+        "failing-clocks",
+        "with clocks that have live locks broken: only fencing is left",
+        Config::with_failing_clocks,
+    ),
     world("client-stamps", "each client stamps files by its own wall clock", |config| Config {
         client_stamps: true,
         ..config
