@@ -15,8 +15,14 @@ use crate::claim::Fingerprint;
 use crate::env::{Attr, Env, FileId, Liveness, Reach, Stamps, Step, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 use crate::server::{Answer, Handle, Request};
+use crate::settings::Settings;
 use crate::wait::Cancel;
 use crate::world::{Sim, error};
+
+/// The pid of the process on whose behalf others of its machine take locks.
+pub(crate) const SHELL: u32 = 50;
+/// The pid of process 0.
+const FIRST_PID: u32 = 100;
 
 /// Process `number`, on its machine.
 #[derive(Clone, Debug)]
@@ -28,6 +34,10 @@ pub(crate) struct SimEnv {
 impl SimEnv {
     pub(crate) fn host(&self) -> usize {
         self.sim.with(|world| world.processes[self.number].host)
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.sim.with(|world| world.processes[self.number].settings.clone())
     }
 
     pub(crate) fn call(&self, request: &Request) -> io::Result<Answer> {
@@ -46,7 +56,7 @@ impl SimEnv {
     }
 
     /// Asks about the file that `path` is believed to be.
-    fn ask(&self, path: &Path, request: impl Fn(Handle) -> Request) -> io::Result<(Attr, Answer)> {
+    pub(crate) fn ask(&self, path: &Path, request: impl Fn(Handle) -> Request) -> io::Result<(Attr, Answer)> {
         let answer = self.afresh(&[path], || self.resolve(path).and_then(|file| self.call(&request(file.handle))))?;
         let (_, attr) = answer.file.ok_or(error(ErrorKind::NotFound))?;
         Ok((attr, answer))
@@ -89,7 +99,13 @@ impl SimEnv {
             let sent = name.clone();
             self.forget(dir, &name);
             self.forget_listing(dir);
-            self.call(&if is_dir { Request::RmDir { dir, name: sent } } else { Request::Remove { dir, name: sent } })?;
+            if is_dir {
+                self.call(&Request::RmDir { dir, name: sent })?;
+            } else if self.is_open(dir, &name) {
+                self.remove_open(dir, &name)?;
+            } else {
+                self.call(&Request::Remove { dir, name: sent })?;
+            }
             self.cache(dir, name, None);
             Ok(())
         });
@@ -125,6 +141,7 @@ impl SimEnv {
                 Ok(_) => {
                     self.forget_listing(dir);
                     self.forget(dir, &old);
+                    self.renamed((dir, &old), (to_dir, &new));
                     self.cache(to_dir, new, Some(moved));
                     Ok(())
                 }
@@ -138,6 +155,14 @@ impl SimEnv {
         });
         self.changed(from);
         self.tell(&format!("rename {} to {}", Self::show(from), Self::show(to)), renamed)
+    }
+
+    fn read_file(&self, path: &Path, limit: usize, delegation: bool) -> io::Result<(Attr, Vec<u8>)> {
+        let read = self.open_and_read(path, delegation).map(|(attr, mut content)| {
+            content.truncate(limit);
+            (attr, content)
+        });
+        self.tell(&format!("read {}", Self::show(path)), read)
     }
 
     /// Waits on the process's own clock, as a holder at work does.
@@ -154,8 +179,8 @@ impl Env for SimEnv {
     }
 
     fn wall_clock(&self) -> ServerTime {
-        // An hour off for each machine.
-        ServerTime::from_parts(1_600_000_000, 0) + self.now().since(LocalTime::from_nanos(0))
+        let host = self.host();
+        self.sim.with(|world| world.wall_clock(host))
     }
 
     fn random(&self) -> u64 {
@@ -171,7 +196,7 @@ impl Env for SimEnv {
     }
 
     fn process_id(&self) -> u32 {
-        100 + self.number as u32
+        FIRST_PID + self.number as u32
     }
 
     fn generation(&self) -> u64 {
@@ -183,10 +208,15 @@ impl Env for SimEnv {
     }
 
     fn liveness(&self, pid: u32, _: Fingerprint) -> Liveness {
-        self.sim.with(|world| match world.processes.get(pid as usize - 100) {
-            Some(process) if process.killed || process.ended => Liveness::Dead,
-            Some(_) => Liveness::Alive,
-            None => Liveness::Unknown,
+        let host = self.host();
+        self.sim.with(|world| {
+            let is_dead = if pid == SHELL {
+                world.hosts[host].shell_killed
+            } else {
+                let process = &world.processes[(pid - FIRST_PID) as usize];
+                process.killed || process.ended
+            };
+            if is_dead { Liveness::Dead } else { Liveness::Alive }
         })
     }
 
@@ -255,18 +285,14 @@ impl Env for SimEnv {
     }
 
     fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        let read = self.ask(path, |file| Request::Read { file }).map(|(attr, mut answer)| {
-            answer.content.truncate(limit);
-            (attr, answer.content)
-        });
-        self.tell(&format!("read {}", Self::show(path)), read)
+        self.read_file(path, limit, self.takes_delegation())
     }
 
     fn read_without_delegation(&self, path: &Path, _: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
         if self.sim.with(|world| world.config.opens_nothing) {
             return Err(error(ErrorKind::Unsupported));
         }
-        self.read(path, limit)
+        self.read_file(path, limit, false)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
@@ -313,7 +339,7 @@ impl Env for SimEnv {
 
     fn rmdir(&self, path: &Path) -> io::Result<()> {
         let remove = || self.remove(path, true);
-        let one_remove = self.sim.with(|world| world.config.one_remove && world.config.longest_pause.is_some());
+        let one_remove = self.sim.with(|world| world.config.one_remove && world.bounds.longest_pause.is_some());
         let removed = if one_remove { self.removing(path, remove) } else { remove() };
         self.tell(&format!("rmdir {}", Self::show(path)), removed)
     }
@@ -323,7 +349,9 @@ impl Env for SimEnv {
     }
 
     fn stamps(&self, _: &Path) -> Stamps {
-        Stamps::Server
+        // What ignores times is FUSE, of which nothing is known.
+        let is_known = self.sim.with(|world| !world.config.client_stamps && !world.config.times.ignores_times);
+        if is_known { Stamps::Server } else { Stamps::NotKnown }
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::env::Step;
 use crate::protocol::Protocol;
+use crate::stamps::Times;
+use crate::world::random;
 
 /// The fault budget: how often each fault may happen in one run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,7 +20,7 @@ pub(crate) struct Faults {
     pub(crate) cuts: u32,
     /// A process is killed, at any step.
     pub(crate) kills: u32,
-    /// The server's clock is stepped by a quarter of the grace; if clocks fail, far beyond it.
+    /// The server's clock is stepped by a quarter of the smallest grace; if clocks fail, far beyond it.
     pub(crate) clock_steps: u32,
     /// A machine is suspended, or resumed; its clock goes on.
     pub(crate) suspends: u32,
@@ -60,26 +62,30 @@ impl Faults {
 pub(crate) struct Config {
     /// The machine that each process runs on.
     pub(crate) hosts: Vec<usize>,
-    /// The protocol that each process uses; the last one's for all that follow.
+    /// The protocol that each process uses; the last one's for all that follow. Without any, each run draws them.
     pub(crate) protocols: Vec<Protocol>,
     /// Whether the processes are flufl.lock's instead.
     pub(crate) flufl: bool,
     /// How often each process takes the lock.
     pub(crate) cycles: u32,
-    /// Of every lock.
-    pub(crate) lifetime: Duration,
-    /// Of every lock.
-    pub(crate) grace: Duration,
+    /// The lifetimes that there are: each process has one of them.
+    pub(crate) lifetimes: &'static [Duration],
+    /// The graces that there are: each process has one of them.
+    pub(crate) graces: &'static [Duration],
+    /// Whether a holder may refresh its lock with another of these lifetimes.
+    pub(crate) new_lifetimes: bool,
+    /// Whether a holder that refreshes its lock with a shorter lifetime trusts the old one until the call is back.
+    pub(crate) trusts_old_lifetimes: bool,
+    /// Who queues up.
+    pub(crate) queue: Who,
     /// What may go wrong, and how often.
     pub(crate) faults: Faults,
-    /// How long a process may be held up between two steps; `None`: for any time.
-    pub(crate) longest_pause: Option<Duration>,
-    /// Whether removals of the name that `link` shares may come late: beyond its documented limit.
+    /// Whether pauses of any length, and late removals of the name that `link` shares, may happen to `link` too.
     pub(crate) beyond_limit: bool,
-    /// Whether every acquisition draws a fencing token.
+    /// Whether every acquisition draws a fencing token. Tokens grow only if all contenders have it so.
     pub(crate) fence: bool,
-    /// Whether contenders queue up.
-    pub(crate) queue: bool,
+    /// Whether each run draws `fence`, `one_remove` and, with that, `opens_nothing`.
+    pub(crate) draws: bool,
     /// Whether a client may remember the names in a directory when it opens it, as with the mount option `nocto`.
     pub(crate) stale_lists: bool,
     /// Whether the clients open no file that they can do without, as on NFS 4.0.
@@ -90,6 +96,14 @@ pub(crate) struct Config {
     pub(crate) clocks_fail: bool,
     /// Whether the server removes files and empty directories by one request, as NFS 4 does, and not by two.
     pub(crate) one_remove: bool,
+    /// Whether files are stamped by the wall clocks of the machines that change them, and not by the server's.
+    pub(crate) client_stamps: bool,
+    /// What becomes of times that are set.
+    pub(crate) times: Times,
+    /// Whether a client that opens a file to read it has a read delegation, as on NFS 4.
+    pub(crate) delegations: bool,
+    /// Whether clients rename a file that they have open, `.nfs*`, when it is removed.
+    pub(crate) silly_renames: bool,
     /// The safety steps that are left out.
     pub(crate) without: &'static [Step],
     /// Whether numbers are drawn; without, only the scheduler decides, which an exhaustive search needs.
@@ -98,28 +112,56 @@ pub(crate) struct Config {
     pub(crate) story: bool,
 }
 
+/// Which of the processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Nobody,
+    /// One in four.
+    Few,
+    Everybody,
+}
+
+const fn secs<const N: usize>(secs: [u64; N]) -> [Duration; N] {
+    let mut times = [Duration::ZERO; N];
+    let mut n = 0;
+    while n < N {
+        times[n] = Duration::from_secs(secs[n]);
+        n += 1;
+    }
+    times
+}
+
+const LIFETIMES: [Duration; 3] = secs([10, 3, 40]);
+const GRACES: [Duration; 3] = secs([4, 2, 15]);
+
 impl Config {
-    /// Three processes on two machines, and every fault there is. `link` is kept within its documented limit: no pause
-    /// between two steps is longer than the grace, and no removal of the shared name comes late.
+    /// Three processes on two machines, with settings of their own, and every fault there is. Where one of them uses `link`,
+    /// all is kept within its documented limit: no pause between two steps is longer than the smallest grace, and no removal of
+    /// the shared name comes late.
     pub(crate) fn new(protocol: Protocol) -> Self {
-        let grace = Duration::from_secs(4);
         Self {
             hosts: vec![0, 0, 1],
             protocols: vec![protocol],
             flufl: false,
             cycles: 2,
-            lifetime: Duration::from_secs(10),
-            grace,
+            lifetimes: &LIFETIMES,
+            graces: &GRACES,
+            new_lifetimes: false,
+            trusts_old_lifetimes: false,
+            queue: Who::Nobody,
             faults: Faults::ALL,
-            longest_pause: (protocol == Protocol::Link).then_some(grace * 3 / 4),
             beyond_limit: false,
             fence: true,
-            queue: false,
+            draws: false,
             stale_lists: false,
             opens_nothing: false,
             clock_goes_back: false,
             clocks_fail: false,
             one_remove: true,
+            client_stamps: false,
+            times: Times::default(),
+            delegations: false,
+            silly_renames: false,
             without: &[],
             random: true,
             story: false,
@@ -128,7 +170,7 @@ impl Config {
 
     /// With all that `link` cannot bear: pauses of any length at any step, and late removals of the shared name.
     pub(crate) fn beyond_the_limit(self) -> Self {
-        Self { longest_pause: None, beyond_limit: true, ..self }
+        Self { beyond_limit: true, ..self }
     }
 
     /// With a clock that breaks live locks.
@@ -136,7 +178,7 @@ impl Config {
         Self { faults: Faults { clock_steps: 3, ..self.faults }, clocks_fail: true, stale_lists: true, ..self }
     }
 
-    /// With a clock that is set back again and again, in all by three times the grace.
+    /// With a clock that is set back again and again, in all by three times the smallest grace.
     pub(crate) fn with_clock_set_back(self) -> Self {
         Self { faults: Faults { clock_steps: 12, ..self.faults }, clock_goes_back: true, ..self }
     }
@@ -155,9 +197,19 @@ impl Config {
         }
     }
 
-    /// The protocol of a process.
-    pub(crate) fn protocol(&self, process: usize) -> Protocol {
-        let last = self.protocols.last().copied().unwrap_or_default();
-        self.protocols.get(process).copied().unwrap_or(last)
+    /// What one run is made of. Decided by shuttle.
+    pub(crate) fn of_one_run(&self) -> Self {
+        let mut config = self.clone();
+        if config.draws {
+            (config.fence, config.one_remove) = (random(2) == 0, random(2) == 0);
+            config.opens_nothing = config.one_remove && random(2) == 0;
+        }
+        config
+    }
+
+    /// The protocol of all processes, or of the first.
+    #[cfg(test)]
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocols.first().copied().unwrap_or_default()
     }
 }

@@ -13,6 +13,7 @@ use crate::run::{Outcome, run};
 pub(crate) struct Summary {
     pub(crate) runs: u64,
     pub(crate) holds: u64,
+    pub(crate) lost_by_delay: u64,
     /// The first violation, with the seed of its run.
     pub(crate) violation: Option<(u64, String)>,
 }
@@ -42,7 +43,7 @@ pub(crate) fn one_pct(config: &Config, seed: u64) -> Option<Outcome> {
 }
 
 /// PCT learns from one run how long the next may be: a seed is for that many.
-const RUNS_A_SEED: u64 = 50;
+pub(crate) const RUNS_A_SEED: u64 = 50;
 
 fn pct_runs(config: &Config, seed: u64) -> Vec<Outcome> {
     runs_of(config, PctScheduler::new_from_seed(seed, 4, RUNS_A_SEED as usize))
@@ -60,7 +61,7 @@ pub(crate) fn exhaustive(config: &Config, most: usize) -> (Summary, bool) {
 /// One random run.
 pub(crate) fn one(config: &Config, seed: u64) -> Outcome {
     let outcomes = runs_of(config, RandomScheduler::new_from_seed(seed, 1));
-    outcomes.into_iter().next().unwrap_or(Outcome { violation: None, story: Vec::new(), holds: 0 })
+    outcomes.into_iter().next().unwrap_or_default()
 }
 
 fn each_seed(first: u64, runs: u64, run: impl Fn(u64) -> Outcome) -> Summary {
@@ -78,6 +79,7 @@ fn add(summary: &mut Summary, seed: u64, outcomes: Vec<Outcome>) -> bool {
     for outcome in outcomes {
         summary.runs += 1;
         summary.holds += u64::from(outcome.holds);
+        summary.lost_by_delay += u64::from(outcome.lost_by_delay);
         if let Some(violation) = outcome.violation {
             summary.violation = Some((seed, violation));
             return true;

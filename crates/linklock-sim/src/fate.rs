@@ -1,9 +1,18 @@
 //! Time, and everything that goes wrong by itself.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::world::{Process, Sim, random};
+use crate::settings::{Bounds, Owner, Settings};
+use crate::world::{Process, Sim, World, random};
+
+#[derive(Clone, Copy)]
+enum Victim {
+    Process(usize),
+    /// The process on whose behalf others of this machine take locks.
+    Shell(usize),
+}
 
 impl Sim {
     /// Time, and everything that goes wrong by itself. Ends with the last process.
@@ -31,7 +40,11 @@ impl Sim {
         } else if self.happens(|left| &mut left.kills, 12) {
             self.kill();
         } else if self.happens(|left| &mut left.clock_steps, 12) {
-            self.step_the_clock();
+            if self.with(|world| world.config.client_stamps) {
+                self.step_a_wall_clock();
+            } else {
+                self.step_the_clock();
+            }
         } else if self.happens(|left| &mut left.suspends, 6) {
             self.suspend_or_resume();
         } else if self.happens(|left| &mut left.restarts, 12) {
@@ -47,20 +60,26 @@ impl Sim {
         } else {
             return false;
         }
+        self.with(World::hear_of_hosts);
         self.ring();
         true
     }
 
     fn let_time_pass(&self) {
-        let (lifetime, grace) = self.with(|world| (world.config.lifetime, world.config.grace));
+        // As long as it takes to do harm to one of them.
+        let whose = random(self.with(|world| world.processes.len() - 1) as u32) as usize;
+        let Settings { lifetime, grace, .. } = self.with(|world| world.processes[whose].settings.clone());
         let choices =
             [Duration::from_millis(3), grace / 10, grace / 2, lifetime / 3, lifetime, lifetime + grace, 50 * grace];
         let time = choices[random(choices.len() as u32) as usize];
         self.with(|world| {
             let now = world.now;
             // A process in the middle of a call or between two may be held up that long and no longer.
-            let most = world.config.longest_pause.and_then(|longest| {
-                let busy = world.processes.iter().filter(|p| !p.ended && !p.killed && p.waiting_until.is_none());
+            let most = world.bounds.longest_pause.and_then(|longest| {
+                let busy = world
+                    .processes
+                    .iter()
+                    .filter(|p| !p.ended && !p.killed && p.put_off_until.is_none() && p.waiting_until.is_none());
                 let hosts = &world.hosts;
                 // The network holds up the others.
                 let held_up = busy.filter(|p| !hosts[p.host].cut_off || hosts[p.host].suspended);
@@ -92,8 +111,9 @@ impl Sim {
 
     fn step_the_clock(&self) {
         self.with(|world| {
-            let Config { lifetime, grace, clocks_fail, clock_goes_back, .. } = world.config;
-            let step = if clocks_fail { 2 * (lifetime + grace) } else { grace / 4 };
+            let Config { clocks_fail, clock_goes_back, .. } = world.config;
+            let Bounds { longest_lifetime, longest_grace, smallest_grace, .. } = world.bounds;
+            let step = if clocks_fail { 2 * (longest_lifetime + longest_grace) } else { smallest_grace / 4 };
             let (clock, way) = match clock_goes_back {
                 true => (&mut world.server_behind, "back"),
                 false => (&mut world.server_ahead, "ahead"),
@@ -104,23 +124,34 @@ impl Sim {
     }
 
     fn kill(&self) {
-        let process = random(self.with(|world| world.processes.len() - 1) as u32) as usize;
-        self.with(|world| {
-            world.processes[process].killed = true;
-            world.tell("kernel", || format!("c{process} is killed"));
+        let mut victims = self.with(|world| (0..world.processes.len() - 1).map(Victim::Process).collect::<Vec<_>>());
+        victims.extend(self.with(|world| {
+            let has_shell = |p: &&Process| p.settings.owner == Owner::Shell;
+            let hosts: BTreeSet<_> = world.processes.iter().filter(has_shell).map(|p| p.host).collect();
+            hosts.into_iter().map(Victim::Shell).collect::<Vec<_>>()
+        }));
+        let victim = victims.swap_remove(random(victims.len() as u32) as usize);
+        self.with(|world| match victim {
+            Victim::Process(number) => {
+                world.processes[number].killed = true;
+                world.tell("kernel", || format!("c{number} is killed"));
+            }
+            Victim::Shell(host) => {
+                world.hosts[host].shell_killed = true;
+                world.tell("kernel", || format!("the shell on h{host} is killed"));
+            }
         });
     }
 
     fn deliver_late(&self) {
         let which = random(self.with(|world| world.late.len()) as u32) as usize;
         self.with(|world| {
-            let (sent, process, request) = world.late.swap_remove(which);
-            if world.config.longest_pause.is_some_and(|longest| world.now > sent + longest) {
+            let sent = world.late.swap_remove(which);
+            if world.bounds.longest_pause.is_some_and(|longest| world.now > sent.at + longest) {
                 return;
             }
-            let reply = world.carry_out(process, &request);
-            let done = reply.err().map_or("done".into(), |e| format!("{e:?}"));
-            world.tell("network", || format!("late, from c{process}: {request:?}: {done}"));
+            let done = world.carry_out(&sent).err().map_or("done".into(), |e| format!("{e:?}"));
+            world.tell("network", || format!("late, from c{}: {:?}: {done}", sent.by, sent.request));
         });
     }
 
@@ -130,7 +161,12 @@ impl Sim {
         let moved = self.with(|world| {
             let idle = |p: &Process| {
                 let host = &world.hosts[p.host];
-                p.ended || p.killed || p.waiting_until.is_some() || host.cut_off || host.suspended
+                p.ended
+                    || p.killed
+                    || p.put_off_until.is_some()
+                    || p.waiting_until.is_some()
+                    || host.cut_off
+                    || host.suspended
             };
             if world.over || !world.processes.iter().all(idle) {
                 return world.over;
@@ -138,10 +174,11 @@ impl Sim {
             // Nobody can do anything: the machines and the network come back, or time passes.
             let no_more = world.calm || world.left.pauses == 0;
             let suspended = world.hosts.iter().any(|host| host.suspended);
-            if suspended && (no_more || world.config.longest_pause.is_some()) {
+            if suspended && (no_more || world.bounds.longest_pause.is_some()) {
                 for host in &mut world.hosts {
                     host.suspended = false;
                 }
+                world.hear_of_hosts();
                 world.tell("kernel", || "all are resumed".into());
                 return true;
             }
@@ -149,10 +186,14 @@ impl Sim {
                 for host in &mut world.hosts {
                     host.cut_off = false;
                 }
+                world.hear_of_hosts();
                 world.tell("network", || "all are back".into());
                 return true;
             }
-            let wait = |p: &Process| p.waiting_until.map(|until| until.since(world.local_now(p.host)));
+            let wait = |p: &Process| {
+                let waits = p.waiting_until.map(|until| until.since(world.local_now(p.host)));
+                waits.or(p.put_off_until.map(|until| until.saturating_sub(world.now)))
+            };
             let next = world.processes.iter().filter(|p| !p.ended && !p.killed).filter_map(wait).min();
             world.now += next.unwrap_or_default() + Duration::from_micros(100);
             true

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::SimEnv;
-use crate::config::Config;
 use crate::env::Env;
 use crate::lease::{LocalTime, ServerTime};
+use crate::settings::Settings;
 
 pub(crate) struct Flufl<'a> {
     env: &'a SimEnv,
@@ -19,10 +19,11 @@ pub(crate) struct Flufl<'a> {
 }
 
 impl<'a> Flufl<'a> {
-    pub(crate) fn new(env: &'a SimEnv, config: &Config) -> Self {
+    pub(crate) fn new(env: &'a SimEnv) -> Self {
+        let Settings { lifetime, grace, .. } = env.settings();
         let lock = PathBuf::from(crate::DIR).join(crate::LOCK);
         let claim = format!("{}|{}|{}|{}", lock.display(), env.host_name(), env.process_id(), env.unique());
-        Self { env, lock, claim: claim.into(), lifetime: config.lifetime, slop: config.grace }
+        Self { env, lock, claim: claim.into(), lifetime, slop: grace }
     }
 
     /// The claim's name.

@@ -35,12 +35,19 @@ mod checks;
 mod client;
 mod config;
 mod conformance;
+mod delegations;
 mod explore;
 mod fate;
 mod flufl;
+mod network;
+mod open_files;
 mod run;
 mod server;
+mod settings;
+mod soak;
+mod stamps;
 mod world;
+mod worlds;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -49,6 +56,8 @@ use std::process::ExitCode;
 use config::Config;
 use explore::Summary;
 use protocol::Protocol;
+use soak::Soak;
+use worlds::{Protocols, WORLDS, World};
 
 /// Where the lock is.
 const DIR: &str = "/shared";
@@ -56,31 +65,42 @@ const DIR: &str = "/shared";
 const LOCK: &str = "L";
 
 const USAGE: &str = "\
-usage: linklock-sim [--protocol link|dir] [WORLD] --seed N     run one seed and tell its story
-       linklock-sim [--protocol link|dir] [WORLD] --runs N     run seeds 0 to N-1 until one shows a violation
-       linklock-sim [--protocol link|dir] [WORLD] --pct N      the same, scheduled by PCT
-       linklock-sim [--protocol link|dir] [WORLD] --pct-seed N tell the story of a PCT seed
-       linklock-sim [--protocol link|dir] --every N                     every schedule of the smallest world, at most N
-       linklock-sim conformance [DIR_A [DIR_B]]                         what the simulation and a real file system must
-                                                                        agree on: in the simulation, or in a directory,
-                                                                        which DIR_B is through another mount
-WORLD: --beyond-limit     with what link cannot bear
-       --clock-set-back   with a server whose clock is set back again and again
-       --failing-clocks   with clocks that have live locks broken: only fencing is left
+usage: linklock-sim [--protocol link|dir|mixed] [--world WORLD] --seed N     run one seed and tell its story
+       linklock-sim [--protocol link|dir|mixed] [--world WORLD] --runs N     run seeds 0 to N-1 until one shows a violation
+       linklock-sim [--protocol link|dir|mixed] [--world WORLD] --pct N      the same, scheduled by PCT
+       linklock-sim [--protocol link|dir|mixed] [--world WORLD] --pct-seed N tell the story of a PCT seed
+       linklock-sim [--protocol link|dir] --every N    every schedule of the smallest world, at most N
+       linklock-sim soak --hours N [--file F]          new seeds of every main world in turn, for N hours; F keeps how far it came
+       linklock-sim conformance [DIR_A [DIR_B]]        what the simulation and a real file system must agree on: in the
+                                                       simulation, or in a directory, which DIR_B is through another mount
+WORLD is one of these; the first if it is not said:
 ";
 
 fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
     let told = match Job::parse(std::env::args().skip(1)) {
         Some(job) => job.run(&mut out),
-        None => write!(out, "{USAGE}").map(|()| ExitCode::from(64)),
+        None => tell_usage(&mut out).map(|()| ExitCode::from(64)),
     };
     told.unwrap_or(ExitCode::from(74))
 }
 
-struct Job {
-    config: Config,
-    search: Search,
+fn tell_usage(out: &mut impl Write) -> std::io::Result<()> {
+    write!(out, "{USAGE}")?;
+    WORLDS.iter().try_for_each(|world| {
+        let main = if world.is_main { " (main)" } else { "" };
+        writeln!(out, "  {:20}{}{main}", world.name, world.what)
+    })
+}
+
+enum Job {
+    Runs {
+        config: Config,
+        search: Search,
+    },
+    Soak(Soak),
+    /// In these directories; without any, on the simulation.
+    Conformance(Vec<PathBuf>),
 }
 
 enum Search {
@@ -89,57 +109,43 @@ enum Search {
     Random(u64),
     Pct(u64),
     Every(usize),
-    /// In these directories; without any, on the simulation.
-    Conformance(Vec<PathBuf>),
 }
 
 impl Job {
     fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
-        let (mut protocol, mut search) = (Protocol::Link, None);
-        let (mut beyond_limit, mut clock_set_back, mut failing_clocks) = (false, false, false);
+        let (mut protocols, mut world, mut search) = (Protocols::All(Protocol::Link), WORLDS[0], None);
         while let Some(arg) = args.next() {
             match arg.as_str() {
-                "--protocol" => {
-                    protocol = match args.next()?.as_str() {
-                        "link" => Protocol::Link,
-                        "dir" => Protocol::Dir,
-                        _ => return None,
-                    };
-                }
-                "--beyond-limit" => beyond_limit = true,
-                "--failing-clocks" => failing_clocks = true,
-                "--clock-set-back" => clock_set_back = true,
+                "--protocol" => protocols = Protocols::named(&args.next()?)?,
+                "--world" => world = World::named(&args.next()?)?,
                 "--pct-seed" => search = Some(Search::PctStory(args.next()?.parse().ok()?)),
                 "--seed" => search = Some(Search::Story(args.next()?.parse().ok()?)),
                 "--runs" => search = Some(Search::Random(args.next()?.parse().ok()?)),
                 "--pct" => search = Some(Search::Pct(args.next()?.parse().ok()?)),
                 "--every" => search = Some(Search::Every(args.next()?.parse().ok()?)),
-                "conformance" => search = Some(Search::Conformance(args.by_ref().map(PathBuf::from).collect())),
+                "conformance" => return Some(Self::Conformance(args.map(PathBuf::from).collect())),
+                "soak" => return Soak::parse(args).map(Self::Soak),
                 _ => return None,
             }
         }
         let search = search?;
-        let mut config = match search {
-            Search::Every(_) => Config::smallest(protocol),
-            _ => Config::new(protocol),
+        let config = match (&search, protocols) {
+            (Search::Every(_), Protocols::All(protocol)) => Config::smallest(protocol),
+            _ => world.config(protocols),
         };
-        if beyond_limit {
-            config = config.beyond_the_limit();
-        }
-        if clock_set_back {
-            config = config.with_clock_set_back();
-        }
-        if failing_clocks {
-            config = config.with_failing_clocks();
-        }
-        Some(Self { config, search })
+        Some(Self::Runs { config, search })
     }
 
     fn run(self, out: &mut impl Write) -> std::io::Result<ExitCode> {
-        let summary = match self.search {
+        let (config, search) = match self {
+            Self::Runs { config, search } => (config, search),
+            Self::Soak(soak) => return soak.run(out),
+            Self::Conformance(directories) => return conformance::tell(&directories, out),
+        };
+        let summary = match search {
             Search::Story(seed) | Search::PctStory(seed) => {
-                let config = Config { story: true, ..self.config };
-                let outcome = match self.search {
+                let config = Config { story: true, ..config };
+                let outcome = match search {
                     Search::PctStory(_) => explore::one_pct(&config, seed),
                     _ => Some(explore::one(&config, seed)),
                 };
@@ -147,14 +153,21 @@ impl Job {
                 for line in &outcome.story {
                     writeln!(out, "{line}")?;
                 }
-                Summary { runs: 1, holds: outcome.holds.into(), violation: outcome.violation.map(|what| (seed, what)) }
+                Summary {
+                    runs: 1,
+                    holds: outcome.holds.into(),
+                    lost_by_delay: outcome.lost_by_delay.into(),
+                    violation: outcome.violation.map(|what| (seed, what)),
+                }
             }
-            Search::Random(runs) => explore::random(&self.config, 0, runs),
-            Search::Pct(runs) => explore::pct(&self.config, 0, runs),
-            Search::Every(most) => explore::exhaustive(&self.config, most).0,
-            Search::Conformance(directories) => return conformance::tell(&directories, out),
+            Search::Random(runs) => explore::random(&config, 0, runs),
+            Search::Pct(runs) => explore::pct(&config, 0, runs),
+            Search::Every(most) => explore::exhaustive(&config, most).0,
         };
         writeln!(out, "{} runs, {} holds", summary.runs, summary.holds)?;
+        if summary.lost_by_delay > 0 {
+            writeln!(out, "{} locks lost, as a delegation held their refreshes up", summary.lost_by_delay)?;
+        }
         match summary.violation {
             Some((seed, what)) => writeln!(out, "seed {seed}: {what}").map(|()| ExitCode::FAILURE),
             None => writeln!(out, "no violation").map(|()| ExitCode::SUCCESS),

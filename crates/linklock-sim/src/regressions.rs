@@ -49,7 +49,7 @@ fn play(without: &'static [Step], story: fn(&Sim, &[Actor; 3])) -> Option<String
         let actors = [0, 1, 2].map(|number| {
             sim.with(|world| world.processes[number].ended = false);
             let env = SimEnv { sim: Arc::clone(&sim), number };
-            let place = run::place(&env, &config).unwrap();
+            let place = run::place(&env).unwrap();
             Actor { env, place }
         });
         let told = catch_unwind(AssertUnwindSafe(|| story(&sim, &actors)));
@@ -120,7 +120,7 @@ fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken(
         lose_content(holder, holder.place.lock_path());
         let refused = acquire::acquire(&other.place, &Wait::not_at_all()).unwrap_err();
         assert_eq!(refused.holder().map(|holder| &holder.token), Some(&stake.claim.token), "{refused}");
-        pass(sim, holder.place.lifetime + 2 * holder.place.grace);
+        pass(sim, holder.place.lifetime + 2 * other.place.grace);
         other.acquire();
         let lost = holder.place.protocol.steps().release(&holder.place, &stake).unwrap_err();
         assert!(lost.is_lost(), "{lost}");

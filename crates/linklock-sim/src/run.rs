@@ -9,23 +9,26 @@ use shuttle::thread;
 use crate::acquire;
 use crate::checks;
 use crate::claim::LockPath;
-use crate::client::SimEnv;
+use crate::client::{SHELL, SimEnv};
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::flufl::Flufl;
 use crate::lease::LocalTime;
 use crate::protocol::{OnBehalfOf, Place, Stake};
+use crate::settings::{Owner, Settings};
 use crate::wait::Wait;
 use crate::world::{Hold, Killed, Sim, random};
 
 /// What came of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) violation: Option<String>,
     pub(crate) story: Vec<String>,
     /// How often a lock was held, to see that the run was about something.
     pub(crate) holds: u32,
+    /// How many locks were lost since a delegation of a third machine held their refreshes up.
+    pub(crate) lost_by_delay: u32,
 }
 
 /// Runs within shuttle.
@@ -33,10 +36,10 @@ pub(crate) fn run(config: &Config) -> Outcome {
     let sim = Sim::new(config);
     let last = config.hosts.len();
     let mut threads = Vec::new();
+    let contend = if config.flufl { contend_as_flufl } else { contend };
     for number in 0..last {
-        let (sim, config) = (Arc::clone(&sim), config.clone());
-        let contend = if config.flufl { contend_as_flufl } else { contend };
-        threads.push(thread::spawn(move || live(&sim, number, |env| contend(env, &config, number))));
+        let sim = Arc::clone(&sim);
+        threads.push(thread::spawn(move || live(&sim, number, contend)));
     }
     // Without numbers to draw there is no fate: only the order of steps.
     let fate = config.random.then(|| {
@@ -49,7 +52,7 @@ pub(crate) fn run(config: &Config) -> Outcome {
         world.tell("world", || "the faults are over".into());
     });
     sim.ring();
-    live(&sim, last, |env| come_last(env, config));
+    live(&sim, last, come_last);
     sim.with(|world| world.over = true);
     sim.ring();
     if let Some(fate) = fate {
@@ -57,7 +60,12 @@ pub(crate) fn run(config: &Config) -> Outcome {
     }
     sim.with(|world| {
         checks::leftovers::at_the_end(world);
-        Outcome { violation: world.violation.clone(), story: std::mem::take(&mut world.story), holds }
+        Outcome {
+            violation: world.violation.clone(),
+            story: std::mem::take(&mut world.story),
+            holds,
+            lost_by_delay: world.lost_by_delay,
+        }
     })
 }
 
@@ -66,11 +74,7 @@ fn live<R>(sim: &Arc<Sim>, number: usize, life: impl FnOnce(&SimEnv) -> R) -> Op
     let env = SimEnv { sim: Arc::clone(sim), number };
     sim.with(|world| world.processes[number].ended = false);
     let lived = catch_unwind(AssertUnwindSafe(|| life(&env)));
-    sim.with(|world| {
-        world.processes[number].ended = true;
-        world.processes[number].waiting_until = None;
-        world.holds.remove(&number);
-    });
+    sim.with(|world| world.end(number));
     sim.ring();
     match lived {
         Ok(result) => Some(result),
@@ -79,52 +83,69 @@ fn live<R>(sim: &Arc<Sim>, number: usize, life: impl FnOnce(&SimEnv) -> R) -> Op
     }
 }
 
-pub(crate) fn place(env: &SimEnv, config: &Config) -> Option<Place> {
+pub(crate) fn place(env: &SimEnv) -> Option<Place> {
     let path = Path::new(crate::DIR).join(crate::LOCK);
+    let Settings { protocol, lifetime, grace, recover_dead, owner, queue, fence } = env.settings();
     Some(Place {
         env: Arc::new(env.clone()),
         path: LockPath::new(&path, '|').ok()?,
-        protocol: config.protocol(env.number),
+        protocol,
         host: env.host_name(),
-        lifetime: config.lifetime,
-        grace: config.grace,
+        lifetime,
+        grace,
         mode: 0o644,
-        recover_dead: true,
-        on_behalf_of: OnBehalfOf::ThisProcess,
+        recover_dead,
+        on_behalf_of: match owner {
+            Owner::Itself => OnBehalfOf::ThisProcess,
+            Owner::Shell => OnBehalfOf::Process(SHELL),
+            Owner::Nobody => OnBehalfOf::Nobody,
+        },
         command: None,
-        fence: config.fence,
-        queue: config.queue,
+        fence,
+        queue,
         unchanged: Arc::default(),
         guard_unchanged: Arc::default(),
     })
 }
 
-fn contend(env: &SimEnv, config: &Config, number: usize) -> u32 {
-    let Some(place) = place(env, config) else { return 0 };
+fn contend(env: &SimEnv) -> u32 {
+    let Some(place) = place(env) else { return 0 };
+    let (random_patience, cycles, longest) =
+        env.sim.with(|world| (world.config.random, world.config.cycles, world.bounds.longest_lifetime));
     let mut holds = 0;
-    for _ in 0..config.cycles {
-        let patience = if config.random { random(3) } else { 0 };
-        let wait = Wait::up_to(config.lifetime * patience);
-        match acquire::acquire(&place, &wait) {
+    for _ in 0..cycles {
+        let patience = if random_patience { random(3) } else { 0 };
+        match acquire::acquire(&place, &Wait::up_to(longest * patience)) {
             Ok(stake) => {
                 holds += 1;
-                hold(env, config, &place, stake);
+                hold(env, &place, stake);
             }
             Err(e) if matches!(e.kind(), ErrorKind::Timeout) => {}
-            Err(e) => env.sim.with(|world| world.violate(format!("c{number} met an error that nobody made: {e}"))),
+            Err(e) if is_refused(env, &e) => {}
+            Err(e) => env.sim.with(|world| {
+                // What a dead owner's claims meet matters to nobody.
+                if !world.owner_is_dead(env.number) {
+                    world.violate(format!("c{} met an error that nobody made: {e}", env.number));
+                }
+            }),
         }
     }
     holds
 }
 
-fn contend_as_flufl(env: &SimEnv, config: &Config, _: usize) -> u32 {
-    let mut holds = 0;
-    for _ in 0..config.cycles {
-        let lock = Flufl::new(env, config);
-        if let Ok(Some(deadline)) = lock.lock(config.lifetime * 3) {
+/// Whether it is said of a file system on which it cannot work.
+fn is_refused(env: &SimEnv, e: &Error) -> bool {
+    e.kind() == ErrorKind::Unsupported && env.sim.with(|world| world.config.times.ignores_times)
+}
+
+fn contend_as_flufl(env: &SimEnv) -> u32 {
+    let (mut holds, lifetime) = (0, env.settings().lifetime);
+    for _ in 0..env.sim.with(|world| world.config.cycles) {
+        let lock = Flufl::new(env);
+        if let Ok(Some(deadline)) = lock.lock(lifetime * 3) {
             holds += 1;
             trust(env, lock.token(), None, deadline);
-            env.sleep(config.lifetime * random(4) / 2);
+            env.sleep(lifetime * random(4) / 2);
             env.sim.with(|world| world.holds.remove(&env.number));
             lock.unlock();
         }
@@ -132,17 +153,24 @@ fn contend_as_flufl(env: &SimEnv, config: &Config, _: usize) -> u32 {
     holds
 }
 
-fn hold(env: &SimEnv, config: &Config, place: &Place, mut stake: Stake) {
+fn hold(env: &SimEnv, place: &Place, mut stake: Stake) {
     env.sim.with(|world| checks::told::on_acquisition(world, env.number, stake.lease.deadline));
     believe(env, &stake);
-    let steps = if config.random { random(4) } else { 0 };
+    let (random_steps, lifetimes) =
+        env.sim.with(|world| (world.config.random, world.config.new_lifetimes.then_some(world.config.lifetimes)));
+    let steps = if random_steps { random(4) } else { 0 };
     for _ in 0..steps {
+        let lifetime = stake.lease.lifetime;
         match random(4) {
-            0 => env.sleep(config.lifetime / 3),
-            1 => env.sleep(config.lifetime * 3 / 2),
+            0 => env.sleep(lifetime / 3),
+            1 => env.sleep(lifetime * 3 / 2),
             _ => {
                 let limit = stake.lease.deadline;
-                if place.refresh(&mut stake, config.lifetime, limit).is_err_and(|e| e.is_lost()) {
+                let lifetime = lifetimes.map_or(lifetime, |all| all[random(all.len() as u32) as usize]);
+                trust_no_longer(env, env.now() + lifetime);
+                env.sim.with(|world| world.processes[env.number].was_put_off = false);
+                if place.refresh(&mut stake, lifetime, limit).is_err_and(|e| e.is_lost()) {
+                    env.sim.with(|world| world.lost_by_delay += u32::from(world.processes[env.number].was_put_off));
                     break;
                 }
                 believe(env, &stake);
@@ -169,7 +197,7 @@ pub(crate) fn believe(env: &SimEnv, stake: &Stake) {
 fn trust(env: &SimEnv, token: String, fence: Option<u64>, deadline: LocalTime) {
     let hold = Hold { process: env.number, token, fence, deadline };
     env.sim.with(|world| {
-        if world.local_now(world.processes[env.number].host) < hold.deadline {
+        if world.believes(&hold) {
             world.tell(&format!("c{}", env.number), || {
                 format!("holds the lock with {}, number {:?}", hold.token, hold.fence)
             });
@@ -180,10 +208,21 @@ fn trust(env: &SimEnv, token: String, fence: Option<u64>, deadline: LocalTime) {
     });
 }
 
-fn come_last(env: &SimEnv, config: &Config) {
-    let Some(place) = place(env, config) else { return };
+/// From the moment on at which a refresh with a shorter lifetime begins, that may be on disk.
+fn trust_no_longer(env: &SimEnv, than: LocalTime) {
+    env.sim.with(|world| {
+        if let Some(hold) = world.holds.get_mut(&env.number).filter(|_| !world.config.trusts_old_lifetimes) {
+            hold.deadline = hold.deadline.min(than);
+        }
+    });
+}
+
+fn come_last(env: &SimEnv) {
+    let Some(place) = place(env) else { return };
     // An expiry that was written through a slow network lies as far in the future as the network took, not farther.
-    let patience = config.lifetime * 300;
+    let patience = env.sim.with(|world| world.config.lifetimes.iter().copied().max()).unwrap_or_default() * 300;
     let acquired = acquire::acquire(&place, &Wait::up_to(patience)).and_then(|stake| release(&place, &stake));
-    env.sim.with(|world| checks::stuck::at_the_end(world, acquired));
+    if !acquired.as_ref().is_err_and(|e| is_refused(env, e)) {
+        env.sim.with(|world| checks::stuck::at_the_end(world, acquired));
+    }
 }

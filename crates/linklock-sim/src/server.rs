@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 
 use crate::env::{Attr, FileId, FileKind};
 use crate::lease::ServerTime;
+use crate::stamps::Times;
 
 /// What names a file for good, as an NFS file handle does: no handle comes twice, other than inode numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +27,8 @@ pub(crate) enum Request {
     },
     Read {
         file: Handle,
+        /// Whether the client is given a read delegation.
+        delegation: bool,
     },
     ReadDir {
         dir: Handle,
@@ -110,6 +113,7 @@ pub(crate) struct Server {
     next: u64,
     /// Whether one request removes files and empty directories alike, as in NFS 4.
     one_remove: bool,
+    times: Times,
 }
 
 /// Of the directory that the lock is in.
@@ -118,8 +122,8 @@ const ROOT_MODE: u32 = 0o1755;
 pub(crate) const ROOT: Handle = Handle(1);
 
 impl Server {
-    pub(crate) fn new(now: ServerTime, one_remove: bool) -> Self {
-        let mut server = Self { nodes: BTreeMap::new(), free_inodes: Vec::new(), next: 1, one_remove };
+    pub(crate) fn new(now: ServerTime, one_remove: bool, times: Times) -> Self {
+        let mut server = Self { nodes: BTreeMap::new(), free_inodes: Vec::new(), next: 1, one_remove, times };
         server.add(Body::Dir(BTreeMap::new()), ROOT_MODE, now, 0);
         server
     }
@@ -128,7 +132,7 @@ impl Server {
         match request {
             Request::Lookup { dir, name } => self.child(*dir, name).and_then(|file| self.with_attr(file)),
             Request::GetAttr { file } => self.with_attr(*file),
-            Request::Read { file } => {
+            Request::Read { file, .. } => {
                 let mut answer = self.with_attr(*file)?;
                 if let Body::File(content) = &self.node(*file)?.body {
                     answer.content.clone_from(content);
@@ -148,15 +152,17 @@ impl Server {
                 self.with_attr(*file)
             }
             Request::SetMtime { file, mtime } => {
-                let node = self.node_mut(*file)?;
-                node.mtime = mtime.unwrap_or(node.mtime);
-                node.ctime = now;
+                if !self.times.ignores_times {
+                    let mtime = mtime.map(|mtime| self.times.kept(mtime));
+                    let node = self.node_mut(*file)?;
+                    node.mtime = mtime.unwrap_or(node.mtime);
+                    self.change(*file, now)?;
+                }
                 self.with_attr(*file)
             }
             Request::SetMode { file, mode } => {
-                let node = self.node_mut(*file)?;
-                node.mode = *mode;
-                node.ctime = now;
+                self.node_mut(*file)?.mode = *mode;
+                self.change(*file, now)?;
                 self.with_attr(*file)
             }
             Request::Link { file, dir, name } => {
@@ -166,9 +172,8 @@ impl Server {
                     return Err(ErrorKind::Unsupported);
                 }
                 self.entries_mut(*dir, now)?.insert(name.clone(), *file);
-                let node = self.node_mut(*file)?;
-                node.nlink += 1;
-                node.ctime = now;
+                self.node_mut(*file)?.nlink += 1;
+                self.change(*file, now)?;
                 self.with_attr(*file)
             }
             Request::Rename { dir, from, to_dir, to } => self.rename((*dir, from), (*to_dir, to), now),
@@ -229,7 +234,7 @@ impl Server {
         }
         self.entries_mut(from.0, now)?.remove(from.1);
         self.entries_mut(to.0, now)?.insert(to.1.clone(), moved);
-        self.node_mut(moved)?.ctime = now;
+        self.change(moved, now)?;
         Ok(Answer::default())
     }
 
@@ -242,15 +247,37 @@ impl Server {
     }
 
     fn drop_link(&mut self, file: Handle, now: ServerTime) -> Reply {
+        self.change(file, now)?;
         let node = self.node_mut(file)?;
         node.nlink -= 1;
-        node.ctime = now;
         if node.nlink == 0 {
             let inode = node.inode;
             self.free_inodes.push(inode);
             self.nodes.remove(&file);
         }
         Ok(Answer::default())
+    }
+
+    /// Makes the ctime of a file new.
+    fn change(&mut self, file: Handle, now: ServerTime) -> Result<(), ErrorKind> {
+        let times = self.times;
+        let node = self.node_mut(file)?;
+        node.ctime = times.of_change(now, node.mtime);
+        Ok(())
+    }
+
+    /// The files that a request changes, or names of which.
+    pub(crate) fn files_changed_by(&self, request: &Request) -> Vec<Handle> {
+        let files = match request {
+            Request::SetMtime { file, .. } | Request::SetMode { file, .. } | Request::Write { file, .. } => {
+                [Some(*file), None]
+            }
+            Request::Link { file, .. } => [Some(*file), None],
+            Request::Remove { dir, name } => [self.child(*dir, name).ok(), None],
+            Request::Rename { dir, from, to_dir, to } => [self.child(*dir, from).ok(), self.child(*to_dir, to).ok()],
+            _ => [None, None],
+        };
+        files.into_iter().flatten().collect()
     }
 
     fn node(&self, file: Handle) -> Result<&Node, ErrorKind> {

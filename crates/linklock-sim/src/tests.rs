@@ -6,6 +6,10 @@ use crate::config::{Config, Faults};
 use crate::env::Step;
 use crate::explore::{Summary, exhaustive, pct, random};
 use crate::protocol::Protocol;
+use crate::worlds::{Protocols, WORLDS, World};
+
+mod file_systems;
+mod twice;
 
 const BOTH: [Protocol; 2] = [Protocol::Link, Protocol::Dir];
 
@@ -25,72 +29,57 @@ fn assert_caught(what: &str, runs: u64, summary: &Summary) {
     let Some((seed, violation)) = &summary.violation else { panic!("{what}: not caught in {runs} runs") };
     // Not by anything else, such as an error or a lock that is stuck.
     let harm = ["two holders", "a live claim is removed", "told wrongly", "fencing tokens do not grow"];
-    assert!(harm.iter().any(|harm| violation.contains(harm)), "{what}: another violation: {violation}");
+    assert!(harm.iter().any(|harm| violation.contains(harm)), "{what}: another violation, seed {seed}: {violation}");
     println!("{what}: caught after {} runs, seed {seed}: {violation}", summary.runs);
 }
 
-#[test]
-fn dir_holds_under_every_fault_in_random_schedules() {
-    assert_holds("dir, random", &random(&Config::new(Protocol::Dir), 0, runs()));
+/// The main worlds, for each protocol and for both on one path: 1 for all the runs there are, 10 for a tenth.
+macro_rules! main_worlds {
+    ($($name:ident: $world:literal, $protocols:expr, $part:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let protocols = $protocols;
+                let config = World::named($world).unwrap().config(protocols);
+                let what = format!("{}, {}", $world, protocols.name());
+                assert_holds(&format!("{what}, random"), &random(&config, 0, runs() / $part));
+                assert_holds(&format!("{what}, PCT"), &pct(&config, 0, runs() / $part));
+            }
+        )*
+
+        #[test]
+        fn every_main_world_is_run_with_each_protocol_and_with_both() {
+            let run: Vec<(&str, Protocols)> = vec![$(($world, $protocols)),*];
+            for world in WORLDS.iter().filter(|world| world.is_main) {
+                for protocols in Protocols::ALL {
+                    assert!(run.contains(&(world.name, protocols)), "{}, {}", world.name, protocols.name());
+                }
+            }
+        }
+    };
+}
+
+main_worlds! {
+    link_holds_within_its_limit: "nfs", Protocols::All(Protocol::Link), 1;
+    dir_holds_under_every_fault: "nfs", Protocols::All(Protocol::Dir), 1;
+    locks_of_both_protocols_on_one_path_hold_within_the_limit_of_link: "nfs", Protocols::Mixed, 1;
+    link_holds_where_clients_rename_what_they_have_open: "open-files", Protocols::All(Protocol::Link), 1;
+    dir_holds_where_clients_rename_what_they_have_open: "open-files", Protocols::All(Protocol::Dir), 1;
+    both_on_one_path_hold_where_clients_rename_what_they_have_open: "open-files", Protocols::Mixed, 10;
+    link_holds_where_each_client_stamps_files_by_its_own_clock: "client-stamps", Protocols::All(Protocol::Link), 1;
+    dir_holds_where_each_client_stamps_files_by_its_own_clock: "client-stamps", Protocols::All(Protocol::Dir), 1;
+    both_on_one_path_hold_where_each_client_stamps_files_by_its_own_clock: "client-stamps", Protocols::Mixed, 10;
 }
 
 #[test]
-fn dir_holds_under_every_fault_in_pct_schedules() {
-    assert_holds("dir, PCT", &pct(&Config::new(Protocol::Dir), 0, runs()));
-}
-
-#[test]
-fn link_holds_within_its_limit_in_random_schedules() {
-    assert_holds("link, random", &random(&Config::new(Protocol::Link), 0, runs()));
-}
-
-#[test]
-fn link_holds_within_its_limit_in_pct_schedules() {
-    assert_holds("link, PCT", &pct(&Config::new(Protocol::Link), 0, runs()));
-}
-
-const MIXES: [[Protocol; 3]; 2] =
-    [[Protocol::Link, Protocol::Dir, Protocol::Dir], [Protocol::Dir, Protocol::Link, Protocol::Link]];
-
-#[test]
-fn locks_of_both_protocols_on_one_path_hold_within_the_limit_of_link() {
-    for (protocols, one_remove) in MIXES.into_iter().flat_map(|mix| [(mix, false), (mix, true)]) {
-        let config = Config { protocols: protocols.into(), one_remove, ..Config::new(Protocol::Link) };
-        let version = if one_remove { "4" } else { "3" };
-        assert_holds(&format!("{protocols:?}, NFS {version}"), &random(&config, 0, runs() / 10));
-    }
-}
-
-#[test]
-fn both_protocols_hold_where_lists_of_names_are_remembered() {
-    for protocol in BOTH {
-        let config = Config { stale_lists: true, ..Config::new(protocol) };
-        assert_holds(&format!("{protocol}, nocto"), &random(&config, 0, runs() / 10));
-    }
-}
-
-#[test]
-fn both_protocols_hold_where_no_lock_is_opened() {
-    for (protocol, stale_lists) in BOTH.into_iter().flat_map(|protocol| [(protocol, false), (protocol, true)]) {
-        let config = Config { opens_nothing: true, stale_lists, ..Config::new(protocol) };
-        let options = if stale_lists { ", nocto" } else { "" };
-        assert_holds(&format!("{protocol}, NFS 4.0{options}"), &random(&config, 0, runs() / 10));
-    }
-}
-
-#[test]
-fn both_protocols_hold_where_contenders_queue_up() {
-    for protocol in BOTH {
-        let config = Config { queue: true, ..Config::new(protocol) };
-        assert_holds(&format!("{protocol}, queue"), &random(&config, 0, runs() / 20));
-    }
-}
-
-#[test]
-fn both_protocols_hold_where_the_servers_clock_is_set_back_again_and_again() {
-    for protocol in BOTH {
-        let config = Config::new(protocol).with_clock_set_back();
-        assert_holds(&format!("{protocol}, clock set back"), &random(&config, 0, runs() / 10));
+fn the_smaller_worlds_hold() {
+    for (world, part) in
+        [("nocto", 10), ("clock-set-back", 10), ("late-ctimes", 10), ("client-stamps-late", 10), ("queue", 20)]
+    {
+        for protocols in Protocols::ALL {
+            let config = World::named(world).unwrap().config(protocols);
+            assert_holds(&format!("{world}, {}", protocols.name()), &random(&config, 0, runs() / part));
+        }
     }
 }
 
@@ -156,7 +145,7 @@ type Without = (Config, &'static [Step], u64);
 fn assert_each_is_caught(worlds: impl IntoIterator<Item = Without>) {
     for (world, without, runs) in worlds {
         let config = Config { without, ..world };
-        assert_caught(&format!("{} without {without:?}", config.protocol(0)), runs, &random(&config, 0, runs));
+        assert_caught(&format!("{} without {without:?}", config.protocol()), runs, &random(&config, 0, runs));
     }
 }
 
@@ -212,6 +201,9 @@ fn a_break_without_one_of_its_steps_is_caught() {
         (clock_alone(link()), &[Step::AskClock], 30_000),
     ]);
 }
+
+const MIXES: [[Protocol; 3]; 2] =
+    [[Protocol::Link, Protocol::Dir, Protocol::Dir], [Protocol::Dir, Protocol::Link, Protocol::Link]];
 
 /// The bug: a dir lock's empty directory was removed by the shared name. NFS 4 has one request for files and directories.
 /// The consequence: where the name was a link lock's by the time that it was carried out, that was removed. The mend: those

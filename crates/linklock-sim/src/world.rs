@@ -13,16 +13,21 @@ use std::time::Duration;
 use shuttle::rand::Rng;
 
 use crate::cache::{Dentry, Listing};
-use crate::checks;
 use crate::config::{Config, Faults};
+use crate::delegations::Delegations;
 use crate::env::Attr;
 use crate::lease::{LocalTime, ServerTime};
-use crate::server::{Answer, Handle, ROOT, Reply, Request, Server};
+use crate::network::Sent;
+use crate::open_files::OpenFile;
+use crate::server::{Answer, Handle, ROOT, Request, Server};
+use crate::settings::{Bounds, Owner, Settings};
+use crate::stamps;
 
 /// One process on one machine.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) host: usize,
+    pub(crate) settings: Settings,
     pub(crate) killed: bool,
     /// Not begun yet, or come to its end.
     pub(crate) ended: bool,
@@ -30,6 +35,10 @@ pub(crate) struct Process {
     pub(crate) waiting_until: Option<LocalTime>,
     /// Removes the name that `link` shares, or looks names up for that.
     pub(crate) removes_shared: bool,
+    /// The server puts off what it has asked for: when it asks again, in the world's time.
+    pub(crate) put_off_until: Option<Duration>,
+    /// So it was since this was last set back.
+    pub(crate) was_put_off: bool,
     /// When it last made a step, in the world's time.
     pub(crate) last_step: Duration,
 }
@@ -40,15 +49,22 @@ pub(crate) struct Host {
     clock_start: Duration,
     /// How much faster or slower its clock runs than the world's, in parts per million.
     drift_ppm: i64,
+    /// How far its wall clock, which is stepped, is ahead of the time that it would tell.
+    pub(crate) wall_ahead: Duration,
     pub(crate) cut_off: bool,
+    /// Since when the server does not hear of it.
+    pub(crate) unheard_since: Option<Duration>,
     /// Nothing runs on it, but its clock.
     pub(crate) suspended: bool,
+    /// The process on whose behalf others of this machine take locks has ended.
+    pub(crate) shell_killed: bool,
     /// Counts the changes that it made, which wake its own waiters.
     pub(crate) changes: u64,
     pub(crate) dentries: BTreeMap<(Handle, OsString), Dentry>,
     /// What the last reply said of a file.
     pub(crate) attrs: BTreeMap<Handle, Attr>,
     pub(crate) listings: BTreeMap<Handle, Listing>,
+    pub(crate) open: Vec<OpenFile>,
 }
 
 /// What a process believes: that it holds the lock until this moment on its own clock.
@@ -63,17 +79,21 @@ pub(crate) struct Hold {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) config: Config,
+    pub(crate) bounds: Bounds,
     /// Time itself, which nobody can read.
     pub(crate) now: Duration,
-    server: Server,
+    pub(crate) server: Server,
     pub(crate) server_ahead: Duration,
     pub(crate) server_behind: Duration,
     /// How often the server was restarted.
     pub(crate) restarts: u32,
     pub(crate) hosts: Vec<Host>,
     pub(crate) processes: Vec<Process>,
-    /// Copies of requests that are still under way: when they were sent, by whom.
-    pub(crate) late: Vec<(Duration, usize, Request)>,
+    /// Copies of requests that are still under way.
+    pub(crate) late: Vec<Sent>,
+    pub(crate) delegations: Delegations,
+    /// How many locks were lost since a delegation of a third machine held their refreshes up.
+    pub(crate) lost_by_delay: u32,
     pub(crate) left: Faults,
     /// What is believed at this moment, by process.
     pub(crate) holds: BTreeMap<usize, Hold>,
@@ -93,7 +113,7 @@ pub(crate) struct World {
 }
 
 /// A run that takes more of them runs in circles.
-const MOST_STEPS: u32 = 50_000;
+const MOST_STEPS: u32 = 200_000;
 
 /// The server's clock at the beginning: not at zero, and not a whole second.
 const SERVER_START: Duration = Duration::from_millis(1_700_000_000_123);
@@ -101,39 +121,53 @@ const HOST_START: Duration = Duration::from_secs(1000);
 
 impl World {
     pub(crate) fn new(config: &Config) -> Self {
+        let config = config.of_one_run();
         let hosts = config.hosts.iter().max().map_or(0, |host| host + 1) + 1;
         let host = |number: usize| Host {
             // An hour and more between the machines' clocks: none of them may matter.
             clock_start: HOST_START + Duration::from_secs(4000 * number as u64),
             drift_ppm: [0, 150, -150][number % 3],
+            wall_ahead: stamps::wall_ahead(&config),
             cut_off: false,
+            unheard_since: None,
             suspended: false,
+            shell_killed: false,
             changes: 0,
             dentries: BTreeMap::new(),
             attrs: BTreeMap::new(),
             listings: BTreeMap::new(),
+            open: Vec::new(),
         };
-        let process = |host| Process {
+        // The last one comes when all is over, to see whether the lock can still be had.
+        let of_hosts = config.hosts.iter().copied().chain([hosts - 1]);
+        let process = |(number, host)| Process {
             host,
+            settings: Settings::of(&config, number),
             killed: false,
             ended: true,
             waiting_until: None,
             removes_shared: false,
+            put_off_until: None,
+            was_put_off: false,
             last_step: Duration::ZERO,
         };
-        Self {
+        let processes: Vec<_> = of_hosts.enumerate().map(process).collect();
+        let mut world = Self {
             now: Duration::ZERO,
             server: Server::new(
                 ServerTime::from_parts(SERVER_START.as_secs() as i64, SERVER_START.subsec_nanos()),
                 config.one_remove,
+                config.times,
             ),
             server_ahead: Duration::ZERO,
             server_behind: Duration::ZERO,
             restarts: 0,
             hosts: (0..hosts).map(host).collect(),
-            // The last one comes when all is over, to see whether the lock can still be had.
-            processes: config.hosts.iter().copied().chain([hosts - 1]).map(process).collect(),
+            bounds: Bounds::of(&config, &processes),
+            processes,
             late: Vec::new(),
+            delegations: Delegations::default(),
+            lost_by_delay: 0,
             left: config.faults,
             holds: BTreeMap::new(),
             wins: Vec::new(),
@@ -145,8 +179,13 @@ impl World {
             serial: 0,
             steps: 0,
             random: 1,
-            config: config.clone(),
+            config,
+        };
+        for number in 0..world.processes.len() {
+            let settings = world.processes[number].settings.clone();
+            world.tell(&format!("c{number}"), || format!("{settings:?}"));
         }
+        world
     }
 
     pub(crate) fn server_now(&self) -> ServerTime {
@@ -166,9 +205,29 @@ impl World {
         self.holds.values().filter(|hold| self.believes(hold))
     }
 
-    fn believes(&self, hold: &Hold) -> bool {
-        let process = &self.processes[hold.process];
-        !process.killed && self.local_now(process.host) < hold.deadline
+    pub(crate) fn believes(&self, hold: &Hold) -> bool {
+        !self.owner_is_dead(hold.process) && self.local_now(self.processes[hold.process].host) < hold.deadline
+    }
+
+    /// Whether the process is dead for whom this one takes locks.
+    pub(crate) fn owner_is_dead(&self, process: usize) -> bool {
+        let process = &self.processes[process];
+        match process.settings.owner {
+            Owner::Itself => process.killed,
+            Owner::Shell => self.hosts[process.host].shell_killed,
+            Owner::Nobody => false,
+        }
+    }
+
+    /// Ends the life of a process, or of what is left of it.
+    pub(crate) fn end(&mut self, number: usize) {
+        let process = &mut self.processes[number];
+        (process.ended, process.waiting_until, process.put_off_until) = (true, None, None);
+        self.close_for_good(number);
+        // What it was asked to take the lock for goes on without it.
+        if self.processes[number].settings.owner == Owner::Itself {
+            self.holds.remove(&number);
+        }
     }
 
     fn is_suspended(&self, process: usize) -> bool {
@@ -203,34 +262,6 @@ impl World {
         self.serial
     }
 
-    /// The server carries a request out.
-    pub(crate) fn carry_out(&mut self, process: usize, request: &Request) -> Reply {
-        use Request::{Link, Remove, Rename, Write};
-        let now = self.server_now();
-        if !matches!(request, Link { .. } | Remove { .. } | Rename { .. } | Write { .. }) {
-            return self.server.carry_out(request, now);
-        }
-        let before = self.owner();
-        let reply = self.server.carry_out(request, now);
-        let after = self.owner();
-        if before != after {
-            self.wins.extend(after);
-            if let Some(before) = before {
-                checks::live_claim::on_removal(self, process, &before, request);
-            }
-        }
-        reply
-    }
-
-    /// Answers a link as if it had been made.
-    fn lie(&mut self, request: &Request) -> Reply {
-        let now = self.server_now();
-        match request {
-            Request::Link { file, .. } => self.server.carry_out(&Request::GetAttr { file: *file }, now),
-            _ => Ok(Answer::default()),
-        }
-    }
-
     /// The token that is under the lock path.
     pub(crate) fn owner(&mut self) -> Option<String> {
         let now = self.server_now();
@@ -239,7 +270,7 @@ impl World {
         if let Ok(Answer { names, .. }) = ask(Request::ReadDir { dir: lock }) {
             return names.first().map(|name| name.to_string_lossy().into_owned());
         }
-        let content = ask(Request::Read { file: lock }).ok()?.content;
+        let content = ask(Request::Read { file: lock, delegation: false }).ok()?.content;
         Some(String::from_utf8_lossy(&content).rsplit('/').next()?.to_owned())
     }
 
@@ -249,28 +280,6 @@ impl World {
         let names = self.server.carry_out(&Request::ReadDir { dir: ROOT }, now).map(|answer| answer.names);
         names.unwrap_or_default().into_iter().map(|name| name.to_string_lossy().into_owned()).collect()
     }
-
-    /// Whether `request` removes the name that all contenders of `link` share. What becomes of it late is the protocol's
-    /// documented limit.
-    fn is_at_the_limit(&self, request: &Request) -> bool {
-        let shared = std::ffi::OsStr::new(crate::LOCK);
-        !self.config.beyond_limit
-            && match request {
-                Request::Remove { dir, name } => *dir == ROOT && name == shared,
-                Request::Rename { dir, from, .. } => *dir == ROOT && from == shared,
-                // On NFS 4 it may remove a link lock, if there are any.
-                Request::RmDir { dir, name } => {
-                    *dir == ROOT && name == shared && self.config.one_remove && self.config.longest_pause.is_some()
-                }
-                // Repeated late, it sets the mtime to the server's now, over the expiry.
-                Request::Write { .. } => self.config.longest_pause.is_some(),
-                _ => false,
-            }
-    }
-}
-
-fn is_link_to_lock(request: &Request) -> bool {
-    matches!(request, Request::Link { dir, name, .. } if *dir == ROOT && name == crate::LOCK)
 }
 
 /// The world, and what its threads wait with.
@@ -348,58 +357,6 @@ impl Sim {
         drop(gate);
         self.with(|world| world.processes[process].last_step = world.now);
         self.die_if_killed(process);
-    }
-
-    /// Sends a request, however often it takes, and waits for a reply.
-    pub(crate) fn call(&self, process: usize, request: &Request) -> Reply {
-        if !self.with(|world| world.config.random) {
-            // What only makes a claim, beside the lock path and under a name of its own, is in nobody's way: its order
-            // makes no difference. A name is looked up together with what it is looked up for.
-            use Request::{Create, Lookup, MkDir, Write};
-            if !matches!(request, Create { .. } | Lookup { .. } | MkDir { .. } | Write { .. }) {
-                self.step(process);
-            }
-            return self.with(|world| world.carry_out(process, request));
-        }
-        self.step(process);
-        // A machine that is cut off goes on sending: that is when it was sent.
-        let (host, sent) = self.with(|world| (world.processes[process].host, world.now));
-        let at_the_limit = self.with(|world| {
-            // To be cut off with such a removal under way is beyond the limit, be it at its first look-up.
-            world.is_at_the_limit(request) || (!world.config.beyond_limit && world.processes[process].removes_shared)
-        });
-        if !at_the_limit && self.with(|world| world.hosts[host].cut_off) {
-            self.ring();
-            self.block(process, |world| !world.hosts[host].cut_off);
-        }
-        let restarts = self.with(|world| world.restarts);
-        if is_link_to_lock(request) && self.happens(|left| &mut left.lies, 12) {
-            self.with(|world| world.tell("server", || format!("lies to c{process}: made, it says, and did nothing")));
-            self.step(process);
-            return self.with(|world| world.lie(request));
-        }
-        let mut reply = self.with(|world| world.carry_out(process, request));
-        if !at_the_limit && self.happens(|left| &mut left.lost_replies, 12) {
-            self.with(|world| world.tell("network", || format!("the reply to c{process} is lost; it sends again")));
-            self.step(process);
-            reply = self.with(|world| world.carry_out(process, request));
-            if self.happens(|left| &mut left.late_requests, 3) {
-                self.with(|world| {
-                    world.tell("network", || format!("a copy of c{process}'s request is still under way"));
-                    world.late.push((sent, process, request.clone()));
-                });
-            }
-        }
-        self.step(process);
-        if !at_the_limit && self.with(|world| world.restarts != restarts) {
-            self.with(|world| {
-                world.tell("network", || format!("c{process} had no reply before the restart; it sends again"))
-            });
-            self.block(process, |world| !world.hosts[host].cut_off);
-            reply = self.with(|world| world.carry_out(process, request));
-            self.step(process);
-        }
-        reply
     }
 
     /// Whether a fault with this budget happens now, one time in `odds`.

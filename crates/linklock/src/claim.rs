@@ -120,6 +120,7 @@ pub(crate) struct Claim {
 pub(crate) struct LockPath {
     path: PathBuf,
     dir: PathBuf,
+    dir_itself: PathBuf,
     name: OsString,
     separator: char,
     /// Whether it is the breakers' guard of another.
@@ -150,7 +151,15 @@ impl LockPath {
         }
         match (absolute.parent(), absolute.file_name()) {
             (Some(dir), Some(name)) => {
-                Ok(Self { path: dir.join(name), dir: dir.into(), name: name.into(), separator, is_guard: false })
+                let dir_itself = dir.join(".");
+                Ok(Self {
+                    path: dir.join(name),
+                    dir: dir.into(),
+                    dir_itself,
+                    name: name.into(),
+                    separator,
+                    is_guard: false,
+                })
             }
             _ => Err(invalid("does not end in a file's name")),
         }
@@ -159,7 +168,7 @@ impl LockPath {
     /// The path of the guard by which breakers take turns.
     pub(crate) fn breakers_guard(&self) -> Self {
         let name = self.name_for(GUARD);
-        Self { path: self.dir.join(&name), dir: self.dir.clone(), name, separator: self.separator, is_guard: true }
+        Self { path: self.dir.join(&name), name, is_guard: true, ..self.clone() }
     }
 
     /// The path of the directory that fencing tokens are counted in.
@@ -202,6 +211,11 @@ impl LockPath {
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// A path of the directory for those who follow no symbolic link, if its own is one.
+    pub(crate) fn dir_itself(&self) -> &Path {
+        &self.dir_itself
     }
 
     /// Where a claim, or anything else with a token's name, stands.

@@ -183,6 +183,8 @@ pub(crate) enum Step {
     OwnLifetime,
     /// A refresh counts as far as the attributes show it that came back.
     ShownRefresh,
+    /// Who looks at a lock leaves no delegation with its machine.
+    NoDelegation,
     /// Before a breaker looks again, or a fencing token is given, cached names are made to be asked for.
     FreshNames,
     /// A dir lock lasts from its last change, whatever its mtime says.

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use super::identify::is_unreadable;
 use super::turn::Turn;
-use super::{
-    Attempt, Break, CONTENT_LIMIT, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone,
-};
+use super::{Attempt, Break, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone};
 use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, FileKind, Step};
 use crate::error::{Error, Lost};
@@ -42,7 +40,7 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     };
     // Gone by now: an error that makes the caller look again. What cannot be read is not needed to judge the lock.
     let entry = place.lock_path().join(name);
-    let (attr, content) = match place.env.read_without_delegation(&entry, attr.id.device, CONTENT_LIMIT) {
+    let (attr, content) = match place.read(&entry, attr.id.device) {
         Err(e) if is_unreadable(&e) => (place.env.stat(&entry)?, Vec::new()),
         read => read?,
     };
@@ -122,7 +120,7 @@ impl Dir {
         if !place.keeps(Step::FreshNames) {
             return None;
         }
-        let parent = place.env.stat(place.path.dir()).ok()?.mode;
+        let parent = place.env.stat(place.path.dir_itself()).ok()?.mode;
         (parent & STICKY == 0 && parent & 0o022 != 0).then_some(0o755 | parent & 0o022)
     }
 
@@ -228,7 +226,7 @@ impl Steps for Dir {
         stake.noreplace = matches!(renamed, Ok(Moved::NoReplace));
         if renamed.is_err() {
             // Makes an NFS client forget that the lock path was absent: that would hide a lock which we have.
-            let _ = place.env.stat(place.path.dir());
+            let _ = place.env.stat(place.path.dir_itself());
         }
         if !place.keeps(Step::DecideByDisk) {
             return Ok(if renamed.is_ok() { Attempt::Won } else { Attempt::Lost });

@@ -92,7 +92,7 @@ fn remove_smaller(place: &Place, dir: &Path, number: u64, there: &[u64]) {
 /// Makes a directory beside the lock path, open to whom the lock's own is open, with all its permissions at once.
 pub(super) fn make_directory(place: &Place, dir: &Path) -> io::Result<()> {
     let env = place.env.as_ref();
-    let mode = env.stat(place.path.dir())?.mode & 0o1777 | 0o700;
+    let mode = env.stat(place.path.dir_itself())?.mode & 0o1777 | 0o700;
     // A name that is used once, as a claim's.
     let staged = place.path.beside(&place.own_claim().token);
     // Taken: it is ours, and the reply was lost.
@@ -102,7 +102,7 @@ pub(super) fn make_directory(place: &Place, dir: &Path) -> io::Result<()> {
         let _ = env.rmdir(&staged);
         // Somebody else was first, or it was moved and the reply was lost. Whether it is of use, the next call there
         // tells. First the directory's attributes: an NFS client may believe that it is not there.
-        let there = env.stat(place.path.dir()).and_then(|_| env.stat(dir));
+        let there = env.stat(place.path.dir_itself()).and_then(|_| env.stat(dir));
         // Not empty: it was there, and is gone again.
         if there.is_ok() || e.kind() == ErrorKind::DirectoryNotEmpty { Ok(()) } else { Err(e) }
     })

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use super::{CONTENT_LIMIT, Place, SeenLock, is_gone, is_refused};
+use super::{Place, SeenLock, is_gone, is_refused};
 use crate::claim::{Claim, bytes_of};
 use crate::env::Attr;
 use crate::error::Error;
@@ -47,8 +47,7 @@ pub(super) fn owner(place: &Place, seen: &Attr) -> io::Result<Owner> {
 
 /// The claims of this lock whose names are links of this file, beside its name `known` in the same directory.
 pub(super) fn links(place: &Place, known: &OsStr, file: &Attr) -> io::Result<Vec<Claim>> {
-    // By a name of its own, the directory is listed even if its path ends in a symbolic link.
-    let listed = match place.env.list_with_ids(&place.path.dir().join(".")) {
+    let listed = match place.env.list_with_ids(place.path.dir_itself()) {
         Err(e) if is_refused(&e) => return Ok(Vec::new()),
         listed => listed?,
     };
@@ -84,7 +83,7 @@ pub(super) fn is_link(place: &Place, claim: &Claim, file: &Attr) -> io::Result<b
 
 /// Whether the lock that was seen is what a breaker has moved to `aside`, and has not changed.
 pub(super) fn is_aside(place: &Place, seen: &SeenLock, aside: &Path) -> Option<Attr> {
-    let moved = match place.env.read_without_delegation(aside, seen.attr.id.device, CONTENT_LIMIT) {
+    let moved = match place.read(aside, seen.attr.id.device) {
         Ok((moved, content)) if !is_blank(&content) => {
             let told = place.path.parse(&content)?;
             return (seen.is_unchanged(&moved) && seen.claim.as_ref().is_none_or(|claim| *claim == told))
@@ -106,7 +105,7 @@ impl Place {
         if seen.is_certain {
             return Ok(true);
         }
-        let read = self.env.read_without_delegation(self.lock_path(), seen.attr.id.device, CONTENT_LIMIT);
+        let read = self.read(self.lock_path(), seen.attr.id.device);
         if read.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
             return Ok(false);
         }

@@ -11,12 +11,13 @@ use super::{
 use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, FileKind, Step};
 use crate::error::{Error, Lost};
+use crate::lease::ServerTime;
 
 /// So many claims are made if each takes too long; the last is used all the same.
 const CLAIMS_MOST: u32 = 3;
 
 /// So often a turn is tried for: another's takes a few calls.
-const TURNS_MOST: u32 = 16;
+const TURNS_MOST: u32 = 3;
 
 #[derive(Debug)]
 pub(super) struct Link;
@@ -27,7 +28,7 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         let protocol = Protocol::Link;
         Ok(Some(Seen::Lock(SeenLock { protocol, claim, is_certain, attr, about: None })))
     };
-    let read = match place.env.read_without_delegation(place.lock_path(), attr.id.device, CONTENT_LIMIT) {
+    let read = match place.read(place.lock_path(), attr.id.device) {
         Err(e) if e.kind() == io::ErrorKind::Unsupported => match identify::owner(place, &attr)? {
             Owner::Changed => return Ok(None),
             Owner::One(claim) => return lock(Some(claim), true, attr),
@@ -80,7 +81,7 @@ impl Link {
         if attr.mtime == stake.lease.expiry {
             return Ok(true);
         }
-        match place.env.read_without_delegation(place.lock_path(), attr.id.device, CONTENT_LIMIT) {
+        match place.read(place.lock_path(), attr.id.device) {
             Ok((read, content)) => {
                 let claim = place.path.parse(&content);
                 Ok(read.id == stake.id && claim.is_some_and(|claim| claim.token == stake.claim.token))
@@ -155,8 +156,7 @@ impl Link {
     /// While it is our turn nobody breaks the lock, so the name stays what it is seen to be.
     fn unlink_in_turn(place: &Place, stake: &Stake) -> Result<(), Error> {
         let Some(turn) = (0..TURNS_MOST).find_map(|_| Turn::take(place).transpose()).transpose()? else {
-            let busy = io::Error::other("others were breaking it at each try");
-            return Err(Error::io(place.lock_path(), "release the lock", busy));
+            return Self::expire(place, stake);
         };
         let ours = place.forget_names().and_then(|()| Self.holds(place, stake));
         let unlinked = match ours {
@@ -167,6 +167,16 @@ impl Link {
         };
         turn.end();
         unlinked
+    }
+
+    /// Releases the lock without touching the shared name, for whoever breaks another's turn may take long: by its own name our
+    /// claim, and no other file, is made to have expired long ago. Whoever wants the lock then breaks it at once.
+    fn expire(place: &Place, stake: &Stake) -> Result<(), Error> {
+        match place.env.set_expiry(&place.path.beside(&stake.claim.token), ServerTime::from_parts(1, 0)) {
+            Ok(_) => Ok(()),
+            Err(e) if is_gone(&e) => Err(Error::lost(place.lock_path(), Lost::Broken)),
+            Err(e) => Err(Error::io(place.lock_path(), "release the lock", e)),
+        }
     }
 
     fn unlink_shared_name(place: &Place, stake: &Stake) -> Result<(), Error> {

@@ -307,15 +307,25 @@ impl Place {
     /// ago; asking for the directory's attributes makes it forget that, if the directory has changed since.
     fn stat_afresh(&self, path: &Path) -> io::Result<Attr> {
         match self.env.stat(path) {
-            Err(e) if is_gone(&e) => self.env.stat(self.path.dir()).and_then(|_| self.env.stat(path)),
+            Err(e) if is_gone(&e) => self.env.stat(self.path.dir_itself()).and_then(|_| self.env.stat(path)),
             stat => stat,
+        }
+    }
+
+    /// The content of a file on this device, for who looks at it and is not its owner: a delegation that stays with a machine that
+    /// is cut off then would hold up the owner.
+    fn read(&self, path: &Path, device: u64) -> io::Result<(Attr, Vec<u8>)> {
+        if self.keeps(Step::NoDelegation) {
+            self.env.read_without_delegation(path, device, CONTENT_LIMIT)
+        } else {
+            self.env.read(path, CONTENT_LIMIT)
         }
     }
 
     /// Makes an NFS client forget the names in the lock's directory, as fresh attributes of that do: it may believe in what was
     /// there before.
     fn forget_names(&self) -> io::Result<()> {
-        if self.keeps(Step::FreshNames) { self.env.stat(self.path.dir()).map(drop) } else { Ok(()) }
+        if self.keeps(Step::FreshNames) { self.env.stat(self.path.dir_itself()).map(drop) } else { Ok(()) }
     }
 
     /// Whether the times of files here can be compared with what our own changes tell of the clock.

@@ -130,7 +130,7 @@ fn judge_file(place: &Place, claim: &Claim, path: &Path, attr: &Attr, now: Serve
     let mut verdict = verdict(place, claim, attr.mtime, lifetime, now);
     let mut kind = LeftoverKind::Claim;
     if verdict.is_removable() {
-        let read = place.env.read_without_delegation(path, attr.id.device, CONTENT_LIMIT);
+        let read = place.read(path, attr.id.device);
         let (read, content) = match read {
             // Where nothing is opened, our own names tell enough: nobody else makes such a one.
             Err(e) if e.kind() == io::ErrorKind::Unsupported && claim.lifetime.is_some() => {

@@ -1,0 +1,138 @@
+//! What is between a client and the server: requests that are lost, sent again, put off, or come late.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use crate::checks;
+use crate::lease::ServerTime;
+use crate::server::{Answer, ROOT, Reply, Request};
+use crate::world::{Sim, World};
+
+/// A request under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) request: Request,
+    /// The process that sent it.
+    pub(crate) by: usize,
+    /// In the world's time.
+    pub(crate) at: Duration,
+    /// The time that it gives to what it changes; `None`: the server's, when it is carried out.
+    pub(crate) stamp: Option<ServerTime>,
+}
+
+impl World {
+    /// A machine that is cut off goes on sending: this is when it was sent.
+    pub(crate) fn send(&self, by: usize, request: &Request) -> Sent {
+        Sent { request: request.clone(), by, at: self.now, stamp: self.stamp_of(by) }
+    }
+
+    /// The server carries a request out.
+    pub(crate) fn carry_out(&mut self, sent: &Sent) -> Reply {
+        use Request::{Link, Read, Remove, Rename, Write};
+        let (request, now) = (&sent.request, sent.stamp.unwrap_or_else(|| self.server_now()));
+        if !matches!(request, Link { .. } | Remove { .. } | Rename { .. } | Write { .. }) {
+            let reply = self.server.carry_out(request, now);
+            if let Read { file, delegation: true } = request
+                && reply.is_ok()
+            {
+                self.delegate(*file, sent.by);
+            }
+            return reply;
+        }
+        let before = self.owner();
+        let reply = self.server.carry_out(request, now);
+        let after = self.owner();
+        if before != after {
+            self.wins.extend(after);
+            if let Some(before) = before {
+                checks::live_claim::on_removal(self, sent.by, &before, request);
+            }
+        }
+        reply
+    }
+
+    /// Answers a link as if it had been made.
+    fn lie(&mut self, request: &Request) -> Reply {
+        let now = self.server_now();
+        match request {
+            Request::Link { file, .. } => self.server.carry_out(&Request::GetAttr { file: *file }, now),
+            _ => Ok(Answer::default()),
+        }
+    }
+
+    /// Whether `request` removes the name that all contenders of `link` share. What becomes of it late is the protocol's
+    /// documented limit.
+    fn is_at_the_limit(&self, request: &Request) -> bool {
+        let shared = OsStr::new(crate::LOCK);
+        !self.config.beyond_limit
+            && match request {
+                Request::Remove { dir, name } => *dir == ROOT && name == shared,
+                Request::Rename { dir, from, .. } => *dir == ROOT && from == shared,
+                // On NFS 4 it may remove a link lock, if there are any.
+                Request::RmDir { dir, name } => {
+                    *dir == ROOT && name == shared && self.config.one_remove && self.bounds.longest_pause.is_some()
+                }
+                // Repeated late, it sets the mtime to the server's now, over the expiry.
+                Request::Write { .. } => self.bounds.longest_pause.is_some(),
+                _ => false,
+            }
+    }
+}
+
+fn is_link_to_lock(request: &Request) -> bool {
+    matches!(request, Request::Link { dir, name, .. } if *dir == ROOT && name == crate::LOCK)
+}
+
+impl Sim {
+    /// Sends a request, however often it takes, and waits for a reply.
+    pub(crate) fn call(&self, process: usize, request: &Request) -> Reply {
+        if !self.with(|world| world.config.random) {
+            // What only makes a claim, beside the lock path and under a name of its own, is in nobody's way: its order
+            // makes no difference. A name is looked up together with what it is looked up for.
+            use Request::{Create, Lookup, MkDir, Write};
+            if !matches!(request, Create { .. } | Lookup { .. } | MkDir { .. } | Write { .. }) {
+                self.step(process);
+            }
+            return self.with(|world| world.carry_out(&world.send(process, request)));
+        }
+        self.step(process);
+        let (host, sent) = self.with(|world| (world.processes[process].host, world.send(process, request)));
+        let at_the_limit = self.with(|world| {
+            // To be cut off with such a removal under way is beyond the limit, be it at its first look-up.
+            world.is_at_the_limit(request) || (!world.config.beyond_limit && world.processes[process].removes_shared)
+        });
+        if !at_the_limit && self.with(|world| world.hosts[host].cut_off) {
+            self.ring();
+            self.block(process, |world| !world.hosts[host].cut_off);
+        }
+        self.wait_for_delegations(&sent);
+        let restarts = self.with(|world| world.restarts);
+        if is_link_to_lock(request) && self.happens(|left| &mut left.lies, 12) {
+            self.with(|world| world.tell("server", || format!("lies to c{process}: made, it says, and did nothing")));
+            self.step(process);
+            return self.with(|world| world.lie(request));
+        }
+        let mut reply = self.with(|world| world.carry_out(&sent));
+        if !at_the_limit && self.happens(|left| &mut left.lost_replies, 12) {
+            self.with(|world| world.tell("network", || format!("the reply to c{process} is lost; it sends again")));
+            self.step(process);
+            reply = self.with(|world| world.carry_out(&sent));
+            if self.happens(|left| &mut left.late_requests, 3) {
+                self.with(|world| {
+                    world.tell("network", || format!("a copy of c{process}'s request is still under way"));
+                    world.late.push(sent.clone());
+                });
+            }
+        }
+        self.step(process);
+        if !at_the_limit && self.with(|world| world.restarts != restarts) {
+            self.with(|world| {
+                world.tell("network", || format!("c{process} had no reply before the restart; it sends again"))
+            });
+            self.block(process, |world| !world.hosts[host].cut_off);
+            reply = self.with(|world| world.carry_out(&sent));
+            self.step(process);
+        }
+        reply
+    }
+}
