@@ -278,6 +278,32 @@ fn a_release_for_another_process_removes_no_lock_of_who_broke_it_when_that_ended
     }
 }
 
+/// Such a release touches nothing but its own claim while others are at the lock path, or have died there.
+#[cfg(target_os = "linux")] // Elsewhere no process is known.
+#[test]
+fn a_release_for_another_process_lets_the_lock_expire_while_it_is_anothers_turn() {
+    let arena = Arena::new();
+    let mut script = Command::new("sleep").arg("100").spawn().unwrap();
+    let whom = OnBehalfOf::Process(script.id());
+    let held =
+        arena.builder(Protocol::Link).on_behalf_of(whom).build_in(arena.env.clone()).unwrap().try_acquire().unwrap();
+    let place = crate::protocol::Place {
+        path: LockPath::new(&arena.path(), SEPARATOR).unwrap().breakers_guard(),
+        protocol: Protocol::Dir,
+        host: "rival".into(),
+        ..arena.lock(Protocol::Dir).place().clone()
+    };
+    let turn = crate::acquire::acquire(&place, &Wait::not_at_all()).unwrap();
+    held.release().unwrap();
+    assert!(!arena.env.calls(Call::Unlink).contains(&arena.path()), "the shared name is not ours to remove now");
+    place.protocol.steps().release(&place, &turn).unwrap();
+    // On another machine too, which knows nothing of the process.
+    arena.rival(Protocol::Link).acquire().release().unwrap();
+    assert_eq!(arena.names(), [""; 0]);
+    script.kill().unwrap();
+    script.wait().unwrap();
+}
+
 /// The bug, found on real NFS 4: the lock path was an empty directory, left by one who found that it was another's turn to
 /// clear it, and "exists" was taken for "held". The consequence: a lock that nobody could take. The mend: it is renamed onto.
 #[cfg(unix)] // It takes a rename that replaces an empty directory.
