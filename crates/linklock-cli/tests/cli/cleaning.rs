@@ -260,10 +260,10 @@ mod on_unix {
         let scene = Scene::new();
         let unreadable = put_claim(&scene, "job.lock|elsewhere|1|1", 2 * DAY);
         let path = scene.dir.path().join(&unreadable);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).unwrap();
         let dir = scene.dir.path().join("job.lock|elsewhere|1|2");
         fs::create_dir(&dir).unwrap();
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o0)).unwrap();
         fs::set_permissions(scene.dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let elsewhere = Scene::new();
         let output = end(as_ordinary_user(scene.linklock("clean", ["--yes"]), elsewhere.dir.path()));
