@@ -330,14 +330,14 @@ fn runs(process: &Kept) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::io::{self, Read, Write};
     use std::os::unix::process::CommandExt;
     use std::process::Command;
     use std::sync::mpsc::channel;
     use std::thread;
     use std::time::Duration;
 
-    use rustix::process::Signal;
+    use rustix::process::{Pid, Signal, getpid, kill_process};
 
     use super::*;
 
@@ -346,9 +346,9 @@ mod tests {
         let parents = Waiters::of_process();
         let number = parents.join();
         let mut command = Command::new("true");
+        let (mut whose, mut ours) = io::pipe().unwrap();
         let in_child = move || {
-            // If a lock keeps it, it ends with this test.
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            ours.write_all(&getpid().as_raw_pid().to_ne_bytes())?;
             parents.leave(number);
             assert!(!parents.watch(number, Path::new("/")) && parents.process(1).is_none());
             assert!(parents.wake_up(number, true, true), "a look for nothing");
@@ -368,9 +368,15 @@ mod tests {
         }
         let (ended, end) = channel();
         thread::spawn(move || ended.send(command.status()));
-        let status = end.recv_timeout(Duration::from_secs(60));
+        let mut pid = [0; 4];
+        whose.read_exact(&mut pid).unwrap();
+        let status = end.recv_timeout(Duration::from_secs(60)).or_else(|_| {
+            // A lock keeps it.
+            kill_process(Pid::from_raw(i32::from_ne_bytes(pid)).unwrap(), Signal::KILL).unwrap();
+            end.recv()
+        });
         drop(locked);
         parents.leave(number);
-        assert!(status.expect("no lock keeps it").unwrap().success());
+        assert!(status.unwrap().unwrap().success());
     }
 }
