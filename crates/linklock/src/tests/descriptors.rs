@@ -96,7 +96,8 @@ fn herd() {
         let one = without_polls();
         let arenas: Vec<Arena> = (0..EACH).map(|_| without_polls()).collect();
         let all = || arenas.iter().chain([&one]);
-        let held: Vec<_> = all().map(|arena| arena.rival(protocol).acquire()).collect();
+        // By this process, whose end they wait for too.
+        let held: Vec<_> = all().map(|arena| arena.lock(protocol).acquire().unwrap()).collect();
         let before = descriptors().len();
         let sleepers: Vec<_> = all()
             .chain((1..EACH).map(|_| &one))
@@ -104,7 +105,7 @@ fn herd() {
             .collect();
         assert_eq!(count("anon_inode:inotify"), 1, "{protocol}");
         assert!(count("anon_inode:[eventfd]") < sleepers.len(), "{protocol}: the leader needs none");
-        // And one for the holder, which is this process.
+        // And one for the holder.
         assert!(descriptors().len() <= before + sleepers.len() + 2, "{protocol}: {:#?}", descriptors());
         let mut sleepers = sleepers.into_iter();
         // The first is the leader, and then the one that it has handed over to, and so on.
