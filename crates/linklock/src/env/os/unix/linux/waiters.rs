@@ -58,8 +58,6 @@ struct State {
 #[derive(Debug, Default)]
 struct Waiter {
     watch: Option<i32>,
-    /// Its watch went with the inotify instance.
-    is_lost: bool,
     /// Something has changed since it was last told.
     is_woken: bool,
     /// Its eventfd, while it sleeps and another leads.
@@ -156,11 +154,6 @@ impl Waiters {
         false
     }
 
-    /// Whether its watch went with the inotify instance.
-    pub(super) fn has_lost_watch(&self, number: u64) -> bool {
-        self.lock().is_none_or(|state| state.waiters.get(&number).is_none_or(|waiter| waiter.is_lost))
-    }
-
     /// `own` is the waiter's eventfd, which is made when it is needed.
     pub(super) fn fall_asleep(&self, number: u64, own: &mut Option<Arc<Kept>>) -> Sleep {
         let Some(mut state) = self.lock() else { return Sleep::Deaf };
@@ -228,10 +221,10 @@ impl State {
         if inotify.get().is_some() {
             return Some(inotify);
         }
-        // All watches went with it.
+        // All watches went with it. Those who had one look, and then poll until they are armed again.
         (self.inotify, self.leader) = (None, None);
         for waiter in self.waiters.values_mut().filter(|waiter| waiter.watch.is_some()) {
-            (waiter.watch, waiter.is_lost) = (None, true);
+            waiter.watch = None;
             waiter.wake();
         }
         None
@@ -255,7 +248,7 @@ impl State {
     fn set_watch(&mut self, number: u64, watch: Option<i32>) {
         let Some(waiter) = self.waiters.get_mut(&number) else { return };
         // It looks next, and sees what has changed so far.
-        (waiter.is_woken, waiter.is_lost) = (false, false);
+        waiter.is_woken = false;
         let last = mem::replace(&mut waiter.watch, watch);
         // One at a time, however many holders a long wait sees.
         self.unwatch(last);
