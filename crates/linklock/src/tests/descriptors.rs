@@ -8,7 +8,8 @@ use std::io::PipeReader;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ fn scene() {
         Ok("herd") => herd(),
         Ok("become a daemon") => become_daemon(),
         Ok("fork a daemon") => assert_eq!(in_forked_child(become_daemon), 0, "what it says on stderr"),
+        Ok("a number again") => a_number_again(),
         Ok("few descriptors") => few_descriptors(),
         Ok("want of descriptors") => want_of_descriptors(),
         Ok(scene) => panic!("no such scene: {scene}"),
@@ -53,6 +55,11 @@ fn all_waiters_of_a_process_share_one_inotify_instance_and_each_is_woken() {
 fn what_gets_the_numbers_of_descriptors_that_the_application_closed_is_left_alone() {
     play("become a daemon");
     play("fork a daemon");
+}
+
+#[test]
+fn a_cancellation_whose_event_has_another_ones_number_by_now_wakes_that_ones_waiters_no_more_than_once() {
+    play("a number again");
 }
 
 #[test]
@@ -96,7 +103,8 @@ fn herd() {
         let one = without_polls();
         let arenas: Vec<Arena> = (0..EACH).map(|_| without_polls()).collect();
         let all = || arenas.iter().chain([&one]);
-        let held: Vec<_> = all().map(|arena| arena.rival(protocol).acquire()).collect();
+        // By this process, whose end they wait for too.
+        let held: Vec<_> = all().map(|arena| arena.lock(protocol).acquire().unwrap()).collect();
         let before = descriptors().len();
         let sleepers: Vec<_> = all()
             .chain((1..EACH).map(|_| &one))
@@ -104,7 +112,7 @@ fn herd() {
             .collect();
         assert_eq!(count("anon_inode:inotify"), 1, "{protocol}");
         assert!(count("anon_inode:[eventfd]") < sleepers.len(), "{protocol}: the leader needs none");
-        // And one for the holder, which is this process.
+        // And one for the holder.
         assert!(descriptors().len() <= before + sleepers.len() + 2, "{protocol}: {:#?}", descriptors());
         let mut sleepers = sleepers.into_iter();
         // The first is the leader, and then the one that it has handed over to, and so on.
@@ -123,11 +131,7 @@ fn herd() {
 
 /// Closes all descriptors, and opens files of its own, which get the numbers.
 fn close_all_and_open_others(dir: &std::path::Path) -> Vec<OwnedFd> {
-    #[expect(unsafe_code, reason = "what an application does to the descriptors of its libraries")]
-    for number in 3..LIMIT {
-        // SAFETY: that it closes what belongs to others is what is tested.
-        unsafe { libc::close(number) };
-    }
+    (3..LIMIT).for_each(close);
     let mut opened: Vec<OwnedFd> = Vec::new();
     for round in 0..6 {
         let mut options = File::options();
@@ -189,6 +193,38 @@ fn become_daemon() {
     after.retain(|number, _| before.contains_key(number));
     assert_eq!(after, before, "the application's own are what they were");
     drop(opened);
+}
+
+fn a_number_again() {
+    let arena = without_polls();
+    let before = descriptors();
+    let early = Cancel::new().unwrap();
+    let number = descriptors().into_keys().find(|number| !before.contains_key(number)).unwrap();
+    close(number);
+    let late = Cancel::new().unwrap();
+    assert!(descriptors().contains_key(&number), "the lowest that is free");
+    let _held = arena.rival(Protocol::Link).acquire();
+    let looks = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&looks);
+    let wait = Wait::forever().cancelled_by(&late).reporting(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let (lock, (ended, end)) = (arena.lock(Protocol::Link), channel());
+    std::thread::spawn(move || ended.send(lock.acquire_with(&wait).map(drop)));
+    early.cancel();
+    // Else it would look thousands of times.
+    assert!(end.recv_timeout(Duration::from_millis(300)).is_err(), "it waits on");
+    assert!(looks.load(Ordering::SeqCst) < 10, "it sleeps: {looks:?} looks");
+    late.cancel();
+    assert_eq!(end.recv().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+}
+
+fn close(number: i32) {
+    // SAFETY: that it closes what belongs to others is what is tested.
+    #[expect(unsafe_code, reason = "what an application does to the descriptors of its libraries")]
+    unsafe {
+        libc::close(number);
+    }
 }
 
 /// Runs it in a forked process, and gives that one's exit status.

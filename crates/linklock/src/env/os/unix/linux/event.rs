@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::OFlags;
+use rustix::io::{Errno, read, write};
 
 use super::Kept;
 
@@ -20,15 +21,13 @@ pub(super) fn new_eventfd() -> io::Result<Kept> {
 /// Whether it is set now.
 pub(super) fn set(event: &Kept) -> bool {
     // A full count is refused: then it is set.
-    event
-        .get()
-        .is_some_and(|fd| matches!(rustix::io::write(fd, &1_u64.to_ne_bytes()), Ok(_) | Err(rustix::io::Errno::AGAIN)))
+    event.get().is_some_and(|fd| matches!(write(fd, &1_u64.to_ne_bytes()), Ok(_) | Err(Errno::AGAIN)))
 }
 
 pub(super) fn unset(event: &Kept) {
     if let Some(fd) = event.get() {
         // Refused where it is not set.
-        let _ = rustix::io::read(fd, &mut [0; 8]);
+        let _ = read(fd, &mut [0; 8]);
     }
 }
 
@@ -86,5 +85,41 @@ impl Drop for Event {
         #[expect(unsafe_code, reason = "see `current`")]
         // SAFETY: it came from a box, and nobody can be looking at it: `self` is borrowed by this function alone.
         drop(unsafe { Box::from_raw(*self.current.get_mut()) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn is_set(event: &Event) -> bool {
+        event.to_wait_on().is_some_and(|fd| read(fd, &mut [0; 8]).is_ok())
+    }
+
+    #[test]
+    fn a_forked_child_waits_on_an_event_of_its_own_and_sets_no_other() {
+        let event = Arc::new(Event::new().unwrap());
+        let inherited = Arc::clone(&event);
+        let mut command = Command::new("true");
+        let in_child = move || {
+            inherited.set();
+            let was_set = is_set(&inherited);
+            inherited.set();
+            if !was_set && is_set(&inherited) { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+        };
+        #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
+        // SAFETY: of what other threads may have locked at the fork, the child touches the allocator alone, and the C library
+        // sees to it that a forked child can use that.
+        unsafe {
+            command.pre_exec(in_child);
+        }
+        assert!(command.status().unwrap().success());
+        assert!(!is_set(&event), "the parent's");
+        event.set();
+        assert!(is_set(&event));
     }
 }

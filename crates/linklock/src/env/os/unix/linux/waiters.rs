@@ -58,8 +58,6 @@ struct State {
 #[derive(Debug, Default)]
 struct Waiter {
     watch: Option<i32>,
-    /// Its watch went with the inotify instance.
-    is_lost: bool,
     /// Something has changed since it was last told.
     is_woken: bool,
     /// Its eventfd, while it sleeps and another leads.
@@ -156,11 +154,6 @@ impl Waiters {
         false
     }
 
-    /// Whether its watch went with the inotify instance.
-    pub(super) fn has_lost_watch(&self, number: u64) -> bool {
-        self.lock().is_none_or(|state| state.waiters.get(&number).is_none_or(|waiter| waiter.is_lost))
-    }
-
     /// `own` is the waiter's eventfd, which is made when it is needed.
     pub(super) fn fall_asleep(&self, number: u64, own: &mut Option<Arc<Kept>>) -> Sleep {
         let Some(mut state) = self.lock() else { return Sleep::Deaf };
@@ -228,10 +221,10 @@ impl State {
         if inotify.get().is_some() {
             return Some(inotify);
         }
-        // All watches went with it.
+        // All watches went with it. Those who had one look, and then poll until they are armed again.
         (self.inotify, self.leader) = (None, None);
         for waiter in self.waiters.values_mut().filter(|waiter| waiter.watch.is_some()) {
-            (waiter.watch, waiter.is_lost) = (None, true);
+            waiter.watch = None;
             waiter.wake();
         }
         None
@@ -255,7 +248,7 @@ impl State {
     fn set_watch(&mut self, number: u64, watch: Option<i32>) {
         let Some(waiter) = self.waiters.get_mut(&number) else { return };
         // It looks next, and sees what has changed so far.
-        (waiter.is_woken, waiter.is_lost) = (false, false);
+        waiter.is_woken = false;
         let last = mem::replace(&mut waiter.watch, watch);
         // One at a time, however many holders a long wait sees.
         self.unwatch(last);
@@ -330,14 +323,14 @@ fn runs(process: &Kept) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::io::{self, Read, Write};
     use std::os::unix::process::CommandExt;
     use std::process::Command;
     use std::sync::mpsc::channel;
     use std::thread;
     use std::time::Duration;
 
-    use rustix::process::Signal;
+    use rustix::process::{Pid, Signal, getpid, kill_process};
 
     use super::*;
 
@@ -346,9 +339,9 @@ mod tests {
         let parents = Waiters::of_process();
         let number = parents.join();
         let mut command = Command::new("true");
+        let (mut whose, mut ours) = io::pipe().unwrap();
         let in_child = move || {
-            // If a lock keeps it, it ends with this test.
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            ours.write_all(&getpid().as_raw_pid().to_ne_bytes())?;
             parents.leave(number);
             assert!(!parents.watch(number, Path::new("/")) && parents.process(1).is_none());
             assert!(parents.wake_up(number, true, true), "a look for nothing");
@@ -368,9 +361,15 @@ mod tests {
         }
         let (ended, end) = channel();
         thread::spawn(move || ended.send(command.status()));
-        let status = end.recv_timeout(Duration::from_secs(60));
+        let mut pid = [0; 4];
+        whose.read_exact(&mut pid).unwrap();
+        let status = end.recv_timeout(Duration::from_secs(60)).or_else(|_| {
+            // A lock keeps it.
+            kill_process(Pid::from_raw(i32::from_ne_bytes(pid)).unwrap(), Signal::KILL).unwrap();
+            end.recv()
+        });
         drop(locked);
         parents.leave(number);
-        assert!(status.expect("no lock keeps it").unwrap().success());
+        assert!(status.unwrap().unwrap().success());
     }
 }

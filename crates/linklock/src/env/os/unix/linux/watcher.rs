@@ -123,7 +123,7 @@ impl Watcher for OsWatcher {
     }
 
     fn sees_end(&self) -> bool {
-        matches!(self.process, Some((_, Some(_)))) && !self.waiters.has_lost_watch(self.number)
+        matches!(self.process, Some((_, Some(_))))
     }
 
     fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
