@@ -194,12 +194,13 @@ fn nothing_of_a_guard_hangs_in_a_forked_child() {
     }
     // As a thread does that waits for a loss.
     let locked = loss.lock_notices();
-    match command.status() {
+    let outcome = command.status();
+    // First of all: a failure shall not hang.
+    drop((locked, hang));
+    match outcome {
         Ok(status) => assert_eq!(status.signal(), None, "the child hung"),
         Err(e) => panic!("fact {:?} is not so in the child, counted from 1", e.raw_os_error()),
     }
-    drop(locked);
-    drop(hang);
     let guard = guard.lock().unwrap().take().unwrap();
     guard.check().unwrap();
     guard.release().unwrap();

@@ -4,9 +4,11 @@
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use linklock::{ErrorKind, Guard, State, Token};
+use tracing::span;
 
 use crate::common::{BOTH, Ground, HOUR};
 use crate::settings::Settings;
@@ -71,6 +73,57 @@ fn a_guard_in_a_forked_child_neither_refreshes_nor_releases_the_parents_lock() {
             assert_eq!(guard.token(), &token);
             guard.check().unwrap();
             guard.release().unwrap();
+        }
+    }
+}
+
+/// Counts what is written to the log.
+struct Log(AtomicUsize);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[test]
+fn a_guard_that_is_dropped_in_a_forked_child_neither_releases_nor_complains() {
+    for protocol in BOTH {
+        for keep_alive in [false, true] {
+            let ground = Ground::new();
+            let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR).keep_alive(keep_alive);
+            let guard = settings.lock().acquire().unwrap();
+            let before = settings.lock().inspect().unwrap();
+            let shared = Arc::new(Mutex::new(Some(guard)));
+            let inherited = Arc::clone(&shared);
+            let wrong = in_forked_child(move || {
+                let guard = inherited.lock().unwrap().take().unwrap();
+                let log = Arc::new(Log(AtomicUsize::new(0)));
+                tracing::subscriber::with_default(Arc::clone(&log), || drop(guard));
+                first_untrue(&[log.0.load(Ordering::SeqCst) == 0])
+            });
+            assert_eq!(wrong, 0, "{protocol}: to drop it is no failed release");
+            let guard = shared.lock().unwrap().take().unwrap();
+            assert_eq!(settings.lock().inspect().unwrap().holder, before.holder, "{protocol}");
+            guard.check().unwrap();
+            guard.release().unwrap();
+            assert_eq!(ground.names(), [""; 0], "{protocol}");
         }
     }
 }
