@@ -99,6 +99,9 @@ def found_reply_at_release(world):
 
 def released_while_it_is_read(world):
     """Its client turns a REMOVE of what somebody has open into a RENAME, to a name that starts with .nfs."""
+    if world.version == "4.0":
+        shown("on NFS 4.0 nobody opens it")
+        return
     readers = []
     for arena in world.arenas:
         holder, reader = arena.peer(1), arena.peer(1)
