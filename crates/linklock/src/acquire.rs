@@ -274,7 +274,7 @@ impl Contender<'_> {
             self.unchanged = Some((lock.clone(), now));
             return Verdict::Live;
         };
-        let over = now.since(*since) > place.lifetime + place.grace;
+        let over = now.since(*since) > lock.lifetime(place.lifetime) + place.grace;
         match place.judge(lock, lock.attr.mtime) {
             Verdict::Dead => Verdict::Dead,
             _ if over => Verdict::Over,

@@ -189,6 +189,12 @@ impl SeenLock {
         }
     }
 
+    /// How long the lock lasts from its last change, by all that it says. `usual` is the least.
+    pub(crate) fn lifetime(&self, usual: Duration) -> Duration {
+        let said = self.about.as_ref().map_or(Duration::ZERO, |about| about.lifetime);
+        usual.max(said).max(self.attr.mtime.since(self.attr.ctime))
+    }
+
     /// The same claim, and not refreshed since.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.claim == other.claim && self.is_unchanged(&other.attr)
@@ -375,13 +381,15 @@ impl Place {
     /// Learns from a file of ours whether the file system keeps the times that it is given.
     pub(crate) fn note_times(&self, stake: &Stake, attr: &Attr) {
         let asked = stake.lease.expiry;
-        let kept = match self.protocol {
-            Protocol::Link => attr.mtime,
-            Protocol::Dir => dir::expiry(attr, stake.lease.lifetime),
+        let unlike_asked = match self.protocol {
+            Protocol::Link => asked.since(attr.mtime).max(attr.mtime.since(asked)),
+            // A slow network makes it later than was asked; and it need only outlast the deadline.
+            Protocol::Dir => {
+                let least = stake.anchor.earliest(stake.lease.deadline).min(asked);
+                least.since(dir::expiry(attr, stake.lease.lifetime))
+            }
         };
-        if (asked.since(kept) > ROUNDING || kept.since(asked) > ROUNDING)
-            && !self.times_unreliable.swap(true, Ordering::Relaxed)
-        {
+        if unlike_asked > ROUNDING && !self.times_unreliable.swap(true, Ordering::Relaxed) {
             tracing::warn!(lock = %self.lock_path().display(), "this file system does not keep the expiry that it is given");
         }
     }
