@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Place, Protocol, Stake};
+use super::{OnBehalfOf, Place, Protocol, Stake};
 use crate::acquire;
 use crate::error::Error;
 use crate::wait::Wait;
@@ -26,6 +26,8 @@ impl Turn {
             path: place.path.breakers_guard(),
             protocol: Protocol::Dir,
             lifetime: LIFETIME,
+            // Whoever the lock is for: it is this process that must not be taken for dead while it removes something.
+            on_behalf_of: OnBehalfOf::ThisProcess,
             fence: false,
             queue: false,
             ..place.clone()
