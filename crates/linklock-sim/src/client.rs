@@ -72,13 +72,14 @@ impl SimEnv {
             self.cache(dir, name, answer.file.map(Known::new));
             Ok(answer)
         });
-        self.changed(path);
+        self.changed(path, &made);
         made
     }
 
-    /// Wakes the waiters of this machine, if it is the lock path that was changed.
-    fn changed(&self, path: &Path) {
-        if !path.starts_with(Path::new(crate::DIR).join(crate::LOCK)) {
+    /// Wakes the waiters of this machine, if it is the lock path that was changed. What has failed wakes nobody: who tries
+    /// in vain would wake himself for ever.
+    fn changed<T>(&self, path: &Path, result: &io::Result<T>) {
+        if result.is_err() || !path.starts_with(Path::new(crate::DIR).join(crate::LOCK)) {
             return;
         }
         let host = self.host();
@@ -109,7 +110,7 @@ impl SimEnv {
             self.cache(dir, name, None);
             Ok(())
         });
-        self.changed(path);
+        self.changed(path, &removed);
         removed
     }
 
@@ -153,7 +154,7 @@ impl SimEnv {
                 }
             }
         });
-        self.changed(from);
+        self.changed(from, &renamed);
         self.tell(&format!("rename {} to {}", Self::show(from), Self::show(to)), renamed)
     }
 
@@ -254,7 +255,7 @@ impl Env for SimEnv {
 
     fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr> {
         let set = self.ask(path, |file| Request::SetMtime { file, mtime: Some(expiry) }).map(|(attr, _)| attr);
-        self.changed(path);
+        self.changed(path, &set);
         self.tell(&format!("set the expiry of {}", Self::show(path)), set)
     }
 

@@ -206,10 +206,4 @@ impl Config {
         }
         config
     }
-
-    /// The protocol of all processes, or of the first.
-    #[cfg(test)]
-    pub(crate) fn protocol(&self) -> Protocol {
-        self.protocols.first().copied().unwrap_or_default()
-    }
 }

@@ -113,7 +113,10 @@ impl Soak {
         let lock = || progress.lock().unwrap_or_else(PoisonError::into_inner);
         while OsEnv.now() < until {
             let mut shared = lock();
-            let Some(mut row) = shared.waiting.pop_front().filter(|_| !shared.over) else { return Ok(()) };
+            if shared.over {
+                break;
+            }
+            let Some(mut row) = shared.waiting.pop_front() else { break };
             drop(shared);
             let summary = row.run();
             let mut shared = lock();

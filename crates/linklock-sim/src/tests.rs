@@ -9,6 +9,7 @@ use crate::protocol::Protocol;
 use crate::worlds::{Protocols, WORLDS, World};
 
 mod file_systems;
+mod lifetimes;
 mod twice;
 
 const BOTH: [Protocol; 2] = [Protocol::Link, Protocol::Dir];
@@ -145,7 +146,7 @@ type Without = (Config, &'static [Step], u64);
 fn assert_each_is_caught(worlds: impl IntoIterator<Item = Without>) {
     for (world, without, runs) in worlds {
         let config = Config { without, ..world };
-        assert_caught(&format!("{} without {without:?}", config.protocol()), runs, &random(&config, 0, runs));
+        assert_caught(&format!("{:?} without {without:?}", config.protocols), runs, &random(&config, 0, runs));
     }
 }
 
@@ -184,7 +185,7 @@ fn a_hold_without_one_of_its_steps_is_caught() {
         (
             Config { faults: Faults { pauses: 12, cuts: 4, ..Faults::NONE }, ..link() },
             &[Step::DeadlineOfRefresh],
-            30_000,
+            40_000,
         ),
         (link(), &[Step::CheckBeforeRelease, Step::DeadlineBeforeRelease], 10_000),
     ]);
@@ -194,7 +195,7 @@ fn a_hold_without_one_of_its_steps_is_caught() {
 fn a_break_without_one_of_its_steps_is_caught() {
     assert_each_is_caught([
         (link(), &[Step::LookAgain] as &[Step], 2_000),
-        (link(), &[Step::BreakersGuard], 10_000),
+        (link(), &[Step::BreakersGuard], 40_000),
         (link(), &[Step::Grace], 2_000),
         (dir(), &[Step::Grace], 2_000),
         // In the loop that waits, which is the same for both protocols.
