@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::checks;
 use crate::lease::ServerTime;
 use crate::server::{Answer, ROOT, Reply, Request};
-use crate::world::{Sim, World};
+use crate::world::{Sim, Stop, World};
 
 /// A request under way.
 #[derive(Clone, Debug)]
@@ -105,6 +105,7 @@ impl Sim {
             self.ring();
             self.block(process, |world| !world.hosts[host].cut_off);
         }
+        self.stop(process, request, false);
         self.wait_for_delegations(&sent);
         let restarts = self.with(|world| world.restarts);
         if is_link_to_lock(request) && self.happens(|left| &mut left.lies, 12) {
@@ -113,6 +114,7 @@ impl Sim {
             return self.with(|world| world.lie(request));
         }
         let mut reply = self.with(|world| world.carry_out(&sent));
+        self.stop(process, request, true);
         if !at_the_limit && self.happens(|left| &mut left.lost_replies, 12) {
             self.with(|world| world.tell("network", || format!("the reply to c{process} is lost; it sends again")));
             self.step(process);
@@ -134,5 +136,18 @@ impl Sim {
             self.step(process);
         }
         reply
+    }
+
+    /// Waits where a story wants a process to stop.
+    fn stop(&self, process: usize, request: &Request, after: bool) {
+        let stops = self.with(|world| {
+            let here = |stop: &&mut Stop| {
+                (stop.process, stop.after, stop.is_there) == (process, after, false) && (stop.at)(request)
+            };
+            world.stop.as_mut().filter(here).map(|stop| stop.is_there = true).is_some()
+        });
+        if stops {
+            self.block(process, |world| world.stop.is_none());
+        }
     }
 }

@@ -8,15 +8,15 @@ use std::time::Duration;
 use shuttle::scheduler::RandomScheduler;
 
 use crate::acquire;
-use crate::client::SimEnv;
+use crate::client::{SHELL, SimEnv};
 use crate::config::{Config, Faults};
 use crate::env::{Env, Step};
 use crate::explore::schedule;
-use crate::protocol::{Break, Place, Protocol, Seen, SeenLock, Stake, fence};
+use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, SeenLock, Stake, fence};
 use crate::run;
-use crate::server::Request;
+use crate::server::{ROOT, Request};
 use crate::wait::Wait;
-use crate::world::{Killed, Sim};
+use crate::world::{Killed, Sim, Stop, World};
 
 /// A process of a story, which does what it is told and nothing else.
 struct Actor {
@@ -127,4 +127,80 @@ fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken(
         assert!(other.look().claim.is_some(), "the new holder's lock is there");
     };
     assert_eq!(play(&[], story), None);
+}
+
+/// Goes on once the world is as is waited for.
+fn until(sim: &Sim, holds: impl Fn(&World) -> bool) {
+    while !sim.with(|world| world.violation.is_some() || holds(world)) {
+        shuttle::thread::yield_now();
+    }
+}
+
+/// Has a process do something until it stops there; then `meanwhile` happens, and it goes on to its end.
+fn stopped(sim: &Sim, stop: Stop, act: impl FnOnce() + Send + 'static, meanwhile: impl FnOnce()) {
+    sim.with(|world| world.stop = Some(stop));
+    let acts = shuttle::thread::spawn(|| drop(catch_unwind(AssertUnwindSafe(act))));
+    until(sim, |world| world.stop.as_ref().is_none_or(|stop| stop.is_there));
+    meanwhile();
+    sim.with(|world| world.stop = None);
+    sim.ring();
+    drop(acts.join());
+}
+
+/// The bug: a lock was judged by what the clock said after the look, and not by when it was looked at. The consequence: a contender
+/// that was stopped between the two removed a dir lock that its holder had refreshed meanwhile. The mend: as of the look.
+#[test]
+fn a_contender_that_is_stopped_after_its_look_breaks_no_lock_that_was_refreshed_since() {
+    let story = |sim: &Sim, [_, holder, waiter]: &[Actor; 3]| {
+        let (lifetime, grace) = (Duration::from_secs(10), Duration::from_secs(2));
+        let place = |actor: &Actor| Place { protocol: Protocol::Dir, lifetime, grace, ..actor.place.clone() };
+        let (held, waited_for, waits) = (place(holder), place(waiter), waiter.env.number);
+        let mut stake = acquire::acquire(&held, &Wait::not_at_all()).unwrap();
+        let mut refresh = || {
+            let limit = stake.lease.deadline;
+            held.refresh(&mut stake, lifetime, limit).unwrap();
+            run::believe(&holder.env, &stake);
+        };
+        let stop =
+            Stop { process: waits, at: |request| matches!(request, Request::Read { .. }), after: true, is_there: true };
+        let wait = move || drop(acquire::acquire(&waited_for, &Wait::up_to(lifetime)));
+        // A look that finds a refreshed lock is a whole one, and no other follows it.
+        stopped(sim, stop, wait, || {
+            until(sim, |world| world.processes[waits].waiting_until.is_some());
+            sim.with(|world| world.stop.as_mut().map(|stop| stop.is_there = false));
+            refresh();
+            until(sim, |world| world.stop.as_ref().is_none_or(|stop| stop.is_there));
+            pass(sim, lifetime / 2);
+            refresh();
+            pass(sim, lifetime / 2 + grace + Duration::from_secs(1));
+        });
+    };
+    assert_eq!(play(&[], story), None);
+    let violation = play(&[Step::JudgeByLook], story).unwrap();
+    assert!(violation.contains("a live claim is removed"), "{violation}");
+}
+
+/// The bug: a link lock was released just when the process had ended that it was held for. The consequence: another had broken it
+/// and taken the lock path, which the release removed. The mend: such a lock is released in turn with those who break it.
+#[test]
+fn a_release_for_a_process_that_ends_just_then_removes_no_other_lock() {
+    let story = |sim: &Sim, [_, holder, other]: &[Actor; 3]| {
+        let place = Place { on_behalf_of: OnBehalfOf::Process(SHELL), ..holder.place.clone() };
+        let other = Place { recover_dead: true, on_behalf_of: OnBehalfOf::ThisProcess, ..other.place.clone() };
+        let stake = acquire::acquire(&place, &Wait::not_at_all()).unwrap();
+        let (process, env) = (holder.env.number, sim.with(|world| world.processes[2].host));
+        let is_removal =
+            |request: &Request| matches!(request, Request::Remove { dir, name } if *dir == ROOT && name == crate::LOCK);
+        let stop = Stop { process, at: is_removal, after: false, is_there: false };
+        let release = move || drop(place.protocol.steps().release(&place, &stake));
+        stopped(sim, stop, release, || {
+            sim.with(|world| world.hosts[env].shell_killed = true);
+            if let Ok(stake) = acquire::acquire(&other, &Wait::not_at_all()) {
+                run::believe(&SimEnv { sim: Arc::clone(&holder.env.sim), number: 2 }, &stake);
+            }
+        });
+    };
+    assert_eq!(play(&[], story), None);
+    let violation = play(&[Step::ReleaseInTurn], story).unwrap();
+    assert!(violation.contains("a live claim is removed"), "{violation}");
 }

@@ -222,7 +222,7 @@ fn clearing_the_lock_path_without_taking_turns_is_caught_on_nfs_4() {
 fn fencing_without_one_of_its_steps_is_caught() {
     let fenced = Config::new(Protocol::Dir).with_failing_clocks();
     assert_each_is_caught([
-        (fenced.clone(), &[Step::FenceSeesLock] as &[Step], 5_000),
+        (fenced.clone(), &[Step::FenceSeesLock] as &[Step], 60_000),
         (fenced, &[Step::FenceLooksAgain], 5_000),
     ]);
 }

@@ -76,6 +76,17 @@ pub(crate) struct Hold {
     pub(crate) deadline: LocalTime,
 }
 
+/// A process is to stop at its first request of a kind.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub(crate) process: usize,
+    pub(crate) at: fn(&Request) -> bool,
+    /// Once that was carried out, and not before.
+    pub(crate) after: bool,
+    /// It has stopped, and goes on once this is taken away.
+    pub(crate) is_there: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) config: Config,
@@ -103,6 +114,8 @@ pub(crate) struct World {
     pub(crate) fences: BTreeMap<String, (usize, u64)>,
     pub(crate) violation: Option<String>,
     pub(crate) story: Vec<String>,
+    /// Where a story stops a process.
+    pub(crate) stop: Option<Stop>,
     /// The faults are over.
     pub(crate) calm: bool,
     /// The last process has ended.
@@ -174,6 +187,7 @@ impl World {
             fences: BTreeMap::new(),
             violation: None,
             story: Vec::new(),
+            stop: None,
             calm: false,
             over: false,
             serial: 0,

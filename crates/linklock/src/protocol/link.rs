@@ -241,7 +241,9 @@ impl Steps for Link {
                 return Err(Error::io(place.lock_path(), "see whether the lock was taken", e));
             }
         }
-        let Err(e) = linked else { return Ok(Attempt::Lost) };
+        // It was linked, it was said, and is not at the lock path: where that link is now, nobody knows. With a second link that is
+        // not the lock, the claim would look like a holder's at the next attempt. Another claim has none.
+        let Err(e) = linked else { return Ok(Attempt::Void) };
         match e.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::StaleNetworkFileHandle | io::ErrorKind::Interrupted => {
                 Ok(Attempt::Lost)
