@@ -54,8 +54,9 @@ def looked(world, lifetime_s=60, grace_s=1):
     for arena, waiter in zip(world.arenas, waiters, strict=True):
         state = waiter.ask("details")[1]
         assert state == "held", f"{arena.protocol}: the lock that is held is {state} for a reader"
-        status = subprocess.run(on_client(2, world.settings["programs"]["linklock"], "status", arena.path(2)), stdout=subprocess.PIPE)
-        assert b"held" in status.stdout, f"{arena.protocol}: status says {status.stdout}"
+        command = on_client(2, world.settings["programs"]["linklock"], "status", arena.path(2))
+        status = subprocess.run(command, stdout=subprocess.PIPE).stdout
+        assert b"held" in status, f"{arena.protocol}: status says {status}"
         waiter.tell("acquire")
     time.sleep(LOOKS_S)
     for arena, waiter in zip(world.arenas, waiters, strict=True):
@@ -63,10 +64,10 @@ def looked(world, lifetime_s=60, grace_s=1):
     return waiters
 
 
-def left_behind(why=""):
-    """The finding itself; what follows from it is what each scenario is about."""
+def left_behind():
+    """How many delegations the waiters have left; what follows from that is what each scenario is about."""
     left = delegations()
-    shown(f"who has looked has left {left} delegations{why}")
+    shown(f"who has looked has left {left} delegations")
     return left
 
 
