@@ -55,6 +55,19 @@ fn an_acquisition_that_only_looks_successful_does_not_count() {
     }
 }
 
+/// The bug, found by the simulation: a claim that had been linked and was moved aside by a breaker was used for another attempt,
+/// which was told made and was not. The consequence: with its two links it looked like a holder's. The mend: another claim.
+#[test]
+fn a_claim_that_was_told_linked_and_is_not_at_the_lock_path_is_not_used_again() {
+    let arena = Arena::new();
+    arena.env.once(Call::Link, When::Before, |_, _| Fate::Pretend);
+    let guard = arena.lock(Protocol::Link).acquire().unwrap();
+    let claims = arena.env.calls(Call::Create);
+    assert_eq!(claims.len(), 2, "{claims:?}");
+    assert!(claims[1].ends_with(guard.token().as_os_str()));
+    assert_eq!(arena.names().len(), 2);
+}
+
 /// A file system without renameat2's flags, such as NFS. `then` is asked before the rename that comes after, which moves the
 /// directory at `path`.
 fn without_noreplace(arena: &Arena, mut then: impl FnMut(&FaultyEnv, &Path) -> Fate + Send + 'static) {
