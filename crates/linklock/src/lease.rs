@@ -245,14 +245,15 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// The lease that a call gives which sets the expiry and starts at `now`.
-    pub(crate) fn starting(now: LocalTime, anchor: &Anchor, lifetime: Duration) -> Self {
+    /// The lease that a call gives which sets the expiry and starts at `now`. `mark` tells the expiry from that of another claim:
+    /// the server's clock may stand still for some milliseconds, in which a file can go and another one get its inode number.
+    pub(crate) fn starting(now: LocalTime, anchor: &Anchor, lifetime: Duration, mark: Duration) -> Self {
         let doubt = anchor.doubt();
         // The holder gives up what is in doubt, so that for others the lock lasts for its lifetime and no longer; where that
         // is more than the holder can spare, they wait longer. Either way `expiry` is that much later than `deadline`.
         let (given_up, added) =
             if doubt <= lifetime / SPARE { (doubt, Duration::ZERO) } else { (Duration::ZERO, doubt) };
-        Self { deadline: now + lifetime - given_up, expiry: anchor.earliest(now) + lifetime + added, lifetime }
+        Self { deadline: now + lifetime - given_up, expiry: anchor.earliest(now) + lifetime + added + mark, lifetime }
     }
 }
 
@@ -309,7 +310,7 @@ mod tests {
     fn an_expiry_is_never_over_for_others_before_the_holders_deadline() {
         let set = LocalTime::from_nanos(16_000 * MS);
         for lifetime in [3, 40, 41, 600].map(Duration::from_secs) {
-            let lease = Lease::starting(set, &anchor(), lifetime);
+            let lease = Lease::starting(set, &anchor(), lifetime, Duration::ZERO);
             // Somebody else may know the server's clock better than we do.
             let latest = anchor().latest(lease.deadline);
             assert!(
@@ -323,7 +324,7 @@ mod tests {
     #[test]
     fn for_others_a_lock_lasts_for_its_lifetime_unless_its_holder_cannot_spare_what_is_in_doubt() {
         let set = LocalTime::from_nanos(16_000 * MS);
-        let starting = |secs| Lease::starting(set, &anchor(), Duration::from_secs(secs));
+        let starting = |secs| Lease::starting(set, &anchor(), Duration::from_secs(secs), Duration::ZERO);
         assert_eq!(starting(600).expiry, anchor().earliest(set) + Duration::from_secs(600));
         assert_eq!(starting(600).deadline, LocalTime::from_nanos((16_000 + 600_000 - 5_016) * MS));
         assert_eq!(starting(3).expiry, anchor().latest(set) + Duration::from_secs(3));

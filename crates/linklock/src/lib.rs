@@ -10,9 +10,11 @@
 //! * No lock is held for ever by a holder that is gone. One that ended on this machine is recovered at once; one on another
 //!   machine once its lifetime and a grace are over.
 //! * What is on disk decides, not what a call returned: a reply lost on the network makes no difference.
-//! * No wall clock decides anything. Expiries are written and compared in the file server's time, which a contender learns
-//!   from the server; deadlines are kept on a clock that is never set and counts while the machine is suspended.
-//! * What is no lock is never removed and never written to.
+//! * No machine's wall clock decides anything. Deadlines are kept on a clock that is never set and counts while the machine is
+//!   suspended. Expiries are compared with the file server's clock, which a contender learns from the server, where one clock
+//!   stamps all files: on local file systems and NFS. Elsewhere, and where that is not known, no times are compared: a lock expires
+//!   once a contender has seen it unchanged for the lock's own lifetime and the grace.
+//! * A file that is not a lock is never removed or written to.
 //!
 //! # Limitations
 //!
@@ -25,8 +27,9 @@
 //! * Peers that are flufl.lock bring flufl.lock's own races with them.
 //! * The grace must cover how far the holder's clock and the server's can drift apart within a lifetime, and any step of
 //!   the server's clock.
-//! * On a file system that does not keep the times it is given, a lock is broken after it was watched unchanged for the
-//!   watcher's own lifetime and grace: all contenders must then use the same lifetime.
+//! * On a file system that does not keep the times it is given, [`Protocol::Link`] is refused.
+//! * A lifetime that was made longer after the acquisition ([`Guard::refresh_for`]) can be taken back by a request from before it
+//!   that an NFS client repeats late.
 //! * It is advisory: whoever does not ask for the lock is not kept out.
 //!
 //! # Examples

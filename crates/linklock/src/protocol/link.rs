@@ -72,8 +72,8 @@ impl Link {
     }
 
     /// Whether these are the attributes of our claim, linked. The number of a file that is gone may be used again, so it
-    /// is not enough; with the very mtime that we set it is, and where the file system rounds that, the content tells,
-    /// for no name is used twice. What cannot be read is told by our own name, for the same reason.
+    /// is not enough. With the very mtime that we set, which has the claim's own mark, it is; where the file system rounds that,
+    /// the content tells, for no name is used twice. What cannot be read is told by our own name, for the same reason.
     fn is_ours(place: &Place, stake: &Stake, attr: &Attr) -> io::Result<bool> {
         if attr.id != stake.id || attr.nlink < 2 {
             return Ok(false);

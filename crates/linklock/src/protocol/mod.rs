@@ -444,7 +444,7 @@ impl Place {
                 anchor = self.ask_clock(path, attr.ctime).ok().flatten().unwrap_or(anchor);
                 now = env.now();
             }
-            let lease = Lease::starting(now, &anchor, self.lifetime);
+            let lease = Lease::starting(now, &anchor, self.lifetime, claim.mark());
             made = Some((attr.id, anchor, lease));
             // A dir lock lasts from its last change: to set the mtime too would be a request for nothing.
             (self.protocol == Protocol::Link || !dir::tells_change(attr)).then_some(lease.expiry)
@@ -503,7 +503,7 @@ impl Place {
 
     fn set_expiry_as_known(&self, stake: &mut Stake, path: &Path, lifetime: Duration) -> io::Result<LocalTime> {
         let before = self.env.now();
-        let lease = Lease::starting(before, &stake.anchor, lifetime);
+        let lease = Lease::starting(before, &stake.anchor, lifetime, stake.claim.mark());
         stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
         let attr = self.env.set_expiry(path, lease.expiry)?;
         // A slow reply tells less than what is known from a fast one, for all that clocks drift. A change that left the ctime as it
