@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError, mpsc};
+use std::sync::{Mutex, Once, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -10,8 +10,6 @@ use tracing::span;
 
 use super::faults::{Arena, BOTH, Call, Fate, LIFETIME, When, pause};
 use super::holding::KEEPER;
-use crate::env::Env;
-use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
 use crate::{Error, ErrorKind, Guard};
 
@@ -155,6 +153,7 @@ fn a_guard_tells_what_it_knows_while_a_refresh_hangs() {
 fn nothing_of_a_guard_hangs_in_a_forked_child() {
     use std::os::unix::process::{CommandExt, ExitStatusExt};
     use std::process::Command;
+    use std::sync::Arc;
 
     let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
     let arena = Arena::new();
