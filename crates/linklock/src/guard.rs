@@ -235,7 +235,7 @@ impl Loss {
     }
 
     /// As a thread between two waits has it.
-    #[cfg(test)]
+    #[cfg(all(test, unix))]
     pub(crate) fn lock_notices(&self) -> impl Sized {
         self.tenure.lock_waiting()
     }

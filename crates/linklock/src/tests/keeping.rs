@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError, mpsc};
+use std::sync::{Mutex, Once, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -153,6 +153,7 @@ fn a_guard_tells_what_it_knows_while_a_refresh_hangs() {
 fn nothing_of_a_guard_hangs_in_a_forked_child() {
     use std::os::unix::process::{CommandExt, ExitStatusExt};
     use std::process::Command;
+    use std::sync::Arc;
 
     let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
     let arena = Arena::new();
