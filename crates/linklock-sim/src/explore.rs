@@ -61,7 +61,7 @@ pub(crate) fn exhaustive(config: &Config, most: usize) -> (Summary, bool) {
 /// One random run.
 pub(crate) fn one(config: &Config, seed: u64) -> Outcome {
     let outcomes = runs_of(config, RandomScheduler::new_from_seed(seed, 1));
-    outcomes.into_iter().next().unwrap_or(Outcome::default())
+    outcomes.into_iter().next().unwrap_or_default()
 }
 
 fn each_seed(first: u64, runs: u64, run: impl Fn(u64) -> Outcome) -> Summary {
