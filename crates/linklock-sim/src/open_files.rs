@@ -57,15 +57,15 @@ impl SimEnv {
     /// Removes a name of a file that a process of this machine has open by it.
     pub(crate) fn remove_open(&self, dir: Handle, name: &OsStr) -> io::Result<()> {
         let host = self.host();
-        let ours = |open: &&mut OpenFile| open.dir == dir && open.name == name;
-        if self.sim.with(|world| world.hosts[host].open.iter_mut().any(|open| ours(&open) && open.is_removed)) {
+        let ours = |open: &OpenFile| open.dir == dir && open.name == name;
+        if self.sim.with(|world| world.hosts[host].open.iter().any(|open| ours(open) && open.is_removed)) {
             return Err(error(ErrorKind::ResourceBusy));
         }
         let aside = OsString::from(format!(".nfs{:04}", self.sim.with(World::next_serial)));
         self.call(&Request::Rename { dir, from: name.to_owned(), to_dir: dir, to: aside.clone() })?;
         let left = self.sim.with(|world| {
             let mut readers = 0;
-            for open in world.hosts[host].open.iter_mut().filter(ours) {
+            for open in world.hosts[host].open.iter_mut().filter(|open| ours(open)) {
                 (open.name, open.is_removed, readers) = (aside.clone(), true, readers + 1);
             }
             readers == 0
