@@ -159,6 +159,11 @@ fn dir() -> Config {
     Config { fence: false, ..Config::new(Protocol::Dir) }
 }
 
+// What takes one moment among processes that wait for each other is rarer where they differ.
+fn alike(config: Config) -> Config {
+    Config { lifetimes: &config.lifetimes[..1], graces: &config.graces[..1], ..config }
+}
+
 // It takes many steps of the clock within one wait to do harm, so all that ends waits early is left out.
 fn clock_alone(config: Config) -> Config {
     let faults = Faults { pauses: 24, cuts: 4, clock_steps: 24, ..Faults::NONE };
@@ -183,7 +188,7 @@ fn a_hold_without_one_of_its_steps_is_caught() {
         (dir(), &[Step::ExpiryFromChange] as &[Step], 10_000),
         // In the refresh, which is the same for both protocols.
         (
-            Config { faults: Faults { pauses: 12, cuts: 4, ..Faults::NONE }, ..link() },
+            alike(Config { faults: Faults { pauses: 12, cuts: 4, ..Faults::NONE }, ..link() }),
             &[Step::DeadlineOfRefresh],
             40_000,
         ),
