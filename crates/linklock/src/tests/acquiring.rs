@@ -264,6 +264,30 @@ fn a_claim_that_took_long_to_make_is_made_again() {
     }
 }
 
+/// The bug: the expiry of a claim that waited was made fresh by a request that was held up, so it was old when it was sent. The
+/// consequence and the mend: as above.
+#[test]
+fn a_claim_whose_expiry_took_long_to_make_fresh_is_made_again() {
+    for (protocol, made) in [(Protocol::Link, 2), (Protocol::Dir, 1)] {
+        let arena = Arena::new();
+        let (mut first, mut slow) = (true, true);
+        arena.env.on_call(move |env, call, when, _| {
+            if when == When::Before && call == taking(protocol) && std::mem::take(&mut first) {
+                return Fate::Fail(io::ErrorKind::AlreadyExists);
+            }
+            if (call, when) == (Call::SetExpiry, When::Before) && std::mem::take(&mut slow) {
+                env.sleep(Duration::from_secs(2));
+            }
+            Fate::GoOn
+        });
+        let guard = arena.lock(protocol).acquire().unwrap();
+        assert_eq!(arena.env.calls(Call::Create).len(), made, "{protocol}");
+        assert_eq!(arena.env.calls(Call::SetExpiry).len(), 1, "{protocol}: the new claim has a fresh one");
+        guard.release().unwrap();
+        assert_eq!(arena.names(), [""; 0], "{protocol}");
+    }
+}
+
 #[test]
 fn a_name_that_is_taken_is_left_alone() {
     for protocol in BOTH {
