@@ -288,6 +288,28 @@ fn a_claim_whose_expiry_took_long_to_make_fresh_is_made_again() {
     }
 }
 
+/// The bug: a claim had a second link already, by a link that was made long ago, whose reply came after a breaker had moved
+/// it and was stopped. The consequence: a server that then said of another link that it was made, and did not make it, was
+/// believed, since the claim had two. The mend: such a claim is given up before the attempt.
+#[test]
+fn a_claim_with_a_second_link_is_made_again() {
+    let arena = Arena::new();
+    let mut first = true;
+    arena.env.on_call(move |_, call, when, lock| {
+        if (call, when) != (Call::Link, When::Before) || !std::mem::take(&mut first) {
+            return Fate::GoOn;
+        }
+        let dir = lock.parent().unwrap();
+        let claim = OsEnv.list(dir).unwrap().remove(0);
+        OsEnv.link(&dir.join(claim), &dir.join("aside")).unwrap();
+        Fate::Fail(io::ErrorKind::AlreadyExists)
+    });
+    let guard = arena.lock(Protocol::Link).acquire().unwrap();
+    assert_eq!(arena.env.calls(Call::Create).len(), 2);
+    guard.release().unwrap();
+    assert_eq!(arena.names(), ["aside"]);
+}
+
 #[test]
 fn a_name_that_is_taken_is_left_alone() {
     for protocol in BOTH {
