@@ -184,8 +184,9 @@ impl Env for OsEnv {
 
     /// What only this machine changes has its clock alone. A share's server may keep the times that its clients send.
     fn stamps(&self, dir: &Path) -> Stamps {
-        let shared = files::open_to_watch(dir).map_or(true, |dir| watcher::is_shared(&dir));
-        if shared { Stamps::NotKnown } else { Stamps::Server }
+        // Resolved by the system, so that a link to a share is none of this machine's drives.
+        let is_own = std::fs::canonicalize(dir).is_ok_and(|dir| names::is_on_own_drive(&dir));
+        if is_own { Stamps::Server } else { Stamps::NotKnown }
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::windows::ffi::OsStrExt;
 use std::path::{Component, Path, Prefix};
 
+use windows_sys::Win32::Storage::FileSystem::GetDriveTypeW;
+
 /// A file's name from the bytes that a claim's content has for it: UTF-8.
 pub(crate) fn name_from_bytes(bytes: &[u8]) -> Option<OsString> {
     std::str::from_utf8(bytes).ok().map(OsString::from)
@@ -75,6 +77,20 @@ pub(super) fn to_wide(path: &Path) -> Vec<u16> {
         _ => ("", path.as_os_str().to_owned()),
     };
     prefix.encode_utf16().chain(rest.encode_wide()).chain([0]).collect()
+}
+
+/// Whether a path, in which no link is left, is on a drive of this machine alone.
+pub(super) fn is_on_own_drive(path: &Path) -> bool {
+    const DRIVE_REMOVABLE: u32 = 2;
+    const DRIVE_FIXED: u32 = 3;
+    const DRIVE_RAMDISK: u32 = 6;
+    let Some(Component::Prefix(prefix)) = path.components().next() else { return false };
+    let (Prefix::Disk(letter) | Prefix::VerbatimDisk(letter)) = prefix.kind() else { return false };
+    let root = [u16::from(letter), u16::from(b':'), u16::from(b'\\'), 0];
+    // SAFETY: the text ends in a zero, and is only read.
+    #[expect(unsafe_code, reason = "no safe form of this call exists")]
+    let kind = unsafe { GetDriveTypeW(root.as_ptr()) };
+    [DRIVE_REMOVABLE, DRIVE_FIXED, DRIVE_RAMDISK].contains(&kind)
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ fn sleep(ms: u32) {
 }
 
 /// A file system of this machine's own knows no protocol by which to reach it; what cannot be told counts as shared.
-pub(super) fn is_shared(dir: &File) -> bool {
+fn is_shared(dir: &File) -> bool {
     let own = get::<FILE_REMOTE_PROTOCOL_INFO>(dir).err().and_then(|e| e.raw_os_error());
     own != Some(ERROR_INVALID_PARAMETER as i32)
 }
