@@ -63,7 +63,7 @@ fn a_release_wakes_a_waiter() {
 
 /// A process that ends when it is told to, or killed.
 fn idle_process() -> Child {
-    let mut command = if cfg!(windows) { Command::new("sort") } else { Command::new("cat") };
+    let mut command = if cfg!(windows) { Command::new("cmd") } else { Command::new("cat") };
     command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
 }
 
