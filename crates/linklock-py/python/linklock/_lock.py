@@ -379,7 +379,7 @@ class Lock:
         """The claim file that holds the lock. While it is not held: a name of that form which no claim has."""
         if self._held is not None:
             return self._held.claimfile
-        return self._separator.join((self._contender.path, self._hostname, str(os.getpid()), '0' * 20))
+        return self._separator.join((self._contender.path, self._hostname, str(os.getpid()), '0' * 32))
 
     @property
     def fencing_token(self) -> int | None:
