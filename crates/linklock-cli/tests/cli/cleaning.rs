@@ -173,8 +173,11 @@ fn a_directory_is_cleaned_lock_by_lock() {
     assert_exit(&end(scene.linklock("refresh", [&token])), 0);
     // It is a lock path, not a directory of locks.
     assert!(clean(&dir_lock, &[]).contains("dir.lock: held by process "));
-    let empty = Scene::new();
-    assert!(clean(empty.dir.path(), &[]).ends_with(": has no claims of any lock\n"));
+    // On Windows, an empty directory is a free lock.
+    if cfg!(unix) {
+        let empty = Scene::new();
+        assert!(clean(empty.dir.path(), &[]).ends_with(": has no claims of any lock\n"));
+    }
 }
 
 #[test]
