@@ -1,7 +1,7 @@
 //! The `link` protocol: a claim file, hard-linked to the lock path. Compatible on disk with flufl.lock.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::identify::{self, Owner, is_blank, is_unreadable};
 use super::turn::Turn;
@@ -61,6 +61,17 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         // A mtime that is later than the last change is an expiry.
         Owner::Nobody => lock(None, attr.len == 0 && attr.mtime > attr.ctime, attr),
     }
+}
+
+/// Whether a claim that waits is what was made, by the reply to the last change of it. With another link, the count of links would
+/// not tell whether the next link is made: it was linked before, without our knowing, and a breaker that moved it was stopped.
+/// And a request that comes late may have made its name again after somebody removed it: linked, that empty file would be in
+/// everybody's way.
+pub(super) fn is_as_made(place: &Place, stake: &Stake, path: &Path) -> bool {
+    place
+        .env
+        .stat_as_known(path)
+        .map_or(true, |attr| attr.nlink == 1 && attr.id == stake.id && attr.len == bytes_of(path).len() as u64)
 }
 
 impl Link {
@@ -353,7 +364,7 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<
 }
 
 /// Undoes the move of a lock that was not to be broken. It must never replace a lock that was taken meanwhile.
-fn put_back(place: &Place, aside: &std::path::Path) {
+fn put_back(place: &Place, aside: &Path) {
     let env = place.env.as_ref();
     let put = env.link(aside, place.lock_path()).and_then(|()| gone_is_ok(env.unlink(aside)));
     // Linux lets nobody link a file that he does not own (fs.protected_hardlinks).

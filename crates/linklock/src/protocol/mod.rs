@@ -552,9 +552,7 @@ impl Place {
                 // The expiry that was sent was old by then. If that request were carried out once more, after a fresh one, a
                 // live lock would look over. Nothing late reaches another claim's file.
                 Ok(_) if self.protocol == Protocol::Link && self.env.now().since(before) > SLOW => return Ok(false),
-                // It was linked before, without our knowing, and a breaker was stopped that had moved it: so whether the next link
-                // is made the count of its links would not tell.
-                Ok(_) if self.protocol == Protocol::Link && self.has_other_links(&path) => return Ok(false),
+                Ok(_) if self.protocol == Protocol::Link && !link::is_as_made(self, stake, &path) => return Ok(false),
                 Ok(deadline) => (stake.lease.deadline, stake.told) = (deadline, before),
                 Err(e) if is_gone(&e) => return Ok(false),
                 Err(e) => return Err(Error::io(self.lock_path(), "set the expiry of a claim", e)),
@@ -562,11 +560,6 @@ impl Place {
         }
         stake.fresh = false;
         Ok(true)
-    }
-
-    /// By the reply to the last change of it.
-    fn has_other_links(&self, claim: &Path) -> bool {
-        self.env.stat_as_known(claim).is_ok_and(|attr| attr.nlink > 1)
     }
 
     /// Moves a held lock's expiry on. To count, it must be back before `limit`; whatever fails for good makes the lock

@@ -288,26 +288,39 @@ fn a_claim_whose_expiry_took_long_to_make_fresh_is_made_again() {
     }
 }
 
-/// The bug: a claim had a second link already, by a link that was made long ago, whose reply came after a breaker had moved
-/// it and was stopped. The consequence: a server that then said of another link that it was made, and did not make it, was
-/// believed, since the claim had two. The mend: such a claim is given up before the attempt.
+/// The bugs: a claim had a second link already, by a link that was made long ago, whose reply came after a breaker had moved it
+/// and was stopped; or it had been removed, and a request that came late made an empty file of its name. The consequences: a
+/// server that then said of another link that it was made, and did not make it, was believed, since the claim had two; and the
+/// empty file came under the lock path, where it was no lock. The mend: such a claim is given up before the attempt.
 #[test]
-fn a_claim_with_a_second_link_is_made_again() {
-    let arena = Arena::new();
-    let mut first = true;
-    arena.env.on_call(move |_, call, when, lock| {
-        if (call, when) != (Call::Link, When::Before) || !std::mem::take(&mut first) {
-            return Fate::GoOn;
-        }
-        let dir = lock.parent().unwrap();
-        let claim = OsEnv.list(dir).unwrap().remove(0);
-        OsEnv.link(&dir.join(claim), &dir.join("aside")).unwrap();
-        Fate::Fail(io::ErrorKind::AlreadyExists)
-    });
-    let guard = arena.lock(Protocol::Link).acquire().unwrap();
-    assert_eq!(arena.env.calls(Call::Create).len(), 2);
-    guard.release().unwrap();
-    assert_eq!(arena.names(), ["aside"]);
+fn a_claim_that_is_not_as_it_was_made_is_made_again() {
+    type Spoil = fn(&Path);
+    let spoils: [(Spoil, &[&str]); 2] = [
+        (|claim| OsEnv.link(claim, &claim.with_file_name("aside")).unwrap(), &["aside"]),
+        (
+            |claim| {
+                OsEnv.unlink(claim).unwrap();
+                OsEnv.create(claim, b"", 0o644, &mut |_| None).unwrap();
+            },
+            &[],
+        ),
+    ];
+    for (spoil, left) in spoils {
+        let arena = Arena::new();
+        let mut first = true;
+        arena.env.on_call(move |_, call, when, lock| {
+            if (call, when) != (Call::Link, When::Before) || !std::mem::take(&mut first) {
+                return Fate::GoOn;
+            }
+            let dir = lock.parent().unwrap();
+            spoil(&dir.join(OsEnv.list(dir).unwrap().remove(0)));
+            Fate::Fail(io::ErrorKind::AlreadyExists)
+        });
+        let guard = arena.lock(Protocol::Link).acquire().unwrap();
+        assert_eq!(arena.env.calls(Call::Create).len(), 2);
+        guard.release().unwrap();
+        assert_eq!(arena.names(), left);
+    }
 }
 
 #[test]
