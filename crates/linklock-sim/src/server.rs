@@ -335,6 +335,7 @@ impl Server {
             mtime: node.mtime,
             ctime: node.ctime,
             mode: node.mode,
+            owner: 0,
         };
         Ok(Answer { file: Some((file, attr)), ..Answer::default() })
     }

@@ -41,6 +41,9 @@ pub(crate) struct Attr {
     pub(crate) ctime: ServerTime,
     /// The permissions, with the sticky bit.
     pub(crate) mode: u32,
+    /// The number of the user that it belongs to, as the file system has it: a server may have put another in place of ours,
+    /// such as root's. On Windows always 0.
+    pub(crate) owner: u32,
 }
 
 /// What is known of a process.

@@ -340,7 +340,7 @@ mod tests {
 
     fn entry(mtime: ServerTime, ctime: ServerTime) -> Attr {
         let id = FileId { device: 1, inode: 1 };
-        Attr { id, kind: FileKind::Regular, nlink: 1, len: 1, mtime, ctime, mode: 0o644 }
+        Attr { id, kind: FileKind::Regular, nlink: 1, len: 1, mtime, ctime, mode: 0o644, owner: 0 }
     }
 
     #[test]

@@ -127,6 +127,7 @@ fn to_attr(stat: &Stat) -> Attr {
         mtime: ServerTime::from_parts(stat.st_mtime as i64, stat.st_mtime_nsec as u32),
         ctime: ServerTime::from_parts(stat.st_ctime as i64, stat.st_ctime_nsec as u32),
         mode: stat.st_mode as u32 & 0o7777,
+        owner: stat.st_uid,
     }
 }
 

@@ -133,6 +133,7 @@ fn to_attr(stat: &Statx) -> Attr {
         mtime: ServerTime::from_parts(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
         ctime: ServerTime::from_parts(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
         mode: u32::from(stat.stx_mode) & 0o7777,
+        owner: stat.stx_uid,
     }
 }
 
