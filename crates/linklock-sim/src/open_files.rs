@@ -61,7 +61,12 @@ impl SimEnv {
         if self.sim.with(|world| world.hosts[host].open.iter().any(|open| ours(open) && open.is_removed)) {
             return Err(error(ErrorKind::ResourceBusy));
         }
-        let aside = OsString::from(format!(".nfs{:04}", self.sim.with(World::next_serial)));
+        let known = self.cached(dir, name).and_then(|known| known.file);
+        let aside = self.sim.with(|world| {
+            let attr = known.and_then(|known| world.hosts[host].attrs.get(&known.handle).copied());
+            let inode = attr.map_or(0, |attr| attr.id.inode);
+            OsString::from(format!(".nfs{inode:016x}{:08x}", world.next_serial()))
+        });
         self.call(&Request::Rename { dir, from: name.to_owned(), to_dir: dir, to: aside.clone() })?;
         let left = self.sim.with(|world| {
             let mut readers = 0;
