@@ -91,7 +91,8 @@ impl SimEnv {
     /// where a directory is known. NFS 4 then has one request for both.
     fn remove(&self, path: &Path, is_dir: bool) -> io::Result<()> {
         let removed = self.afresh(&[path], || {
-            match (self.resolve(path)?.is_dir, is_dir) {
+            let known = self.resolve(path)?;
+            match (known.is_dir, is_dir) {
                 (true, false) => return Err(error(ErrorKind::IsADirectory)),
                 (false, true) => return Err(error(ErrorKind::NotADirectory)),
                 _ => {}
@@ -103,7 +104,7 @@ impl SimEnv {
             if is_dir {
                 self.call(&Request::RmDir { dir, name: sent })?;
             } else if self.is_open(dir, &name) {
-                self.remove_open(dir, &name)?;
+                self.remove_open(dir, &name, known.handle)?;
             } else {
                 self.call(&Request::Remove { dir, name: sent })?;
             }

@@ -9,7 +9,7 @@ use crate::env::{DirMode, FileKind, Location};
 const WRITE_OTHERS: u32 = 0o022;
 
 /// So many names are tried for a new directory, should replies be lost.
-const TRIES: u32 = 3;
+const TRIES: u32 = 16;
 
 /// Checks that nothing is put into another's directory. Who may rename in the lock's directory can bring one to this name that he
 /// may not write; one that is open to all who may write the lock's directory gives him nothing that he has not.
