@@ -28,10 +28,11 @@ pub(super) struct Dir;
 /// What the directory at the lock path is; `None` if it changed under the look.
 pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let ours = place.path.is_guard || attr.mode & STICKY != 0;
-    let mut names = place.env.list(place.location())?;
-    names.retain(|name| !(ours && is_leftover(name)));
+    let names = place.env.list(place.location())?;
+    let (left, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| ours && is_leftover(name));
     let [name] = names.as_slice() else {
-        let seen = if names.is_empty() { Seen::EmptyDirectory { ours } } else { Seen::NotALock("a directory".into()) };
+        let is_empty = names.is_empty() && left.iter().all(|name| is_removable(place, name));
+        let seen = if is_empty { Seen::EmptyDirectory { ours } } else { Seen::NotALock("a directory".into()) };
         return Ok(Some(seen));
     };
     let Some(claim) = place.path.parse(bytes_of(name.as_ref())) else {
@@ -69,6 +70,14 @@ pub(super) fn tells_change(attr: &Attr) -> bool {
 /// has an entry that it reads. The client renames it instead, and removes it once it is closed.
 fn is_leftover(name: &OsStr) -> bool {
     bytes_of(name.as_ref()).starts_with(b".nfs")
+}
+
+/// Whether it is such a file, or gone. What has such a name by chance, or by design, is somebody's.
+fn is_removable(place: &Place, name: &OsStr) -> bool {
+    match place.env.stat(&place.location().inside(name)) {
+        Ok(attr) => is_silly_name(name, &attr),
+        Err(e) => is_gone(&e),
+    }
 }
 
 /// Whether it is a name that a client gives to such a file: Linux' begins with the number of its inode, which tells it from
@@ -189,10 +198,8 @@ fn remove_empty(place: &Place) {
 /// that the lock has changed. The client that has it open refuses, and then it is gone soon. Says whether there was any.
 pub(super) fn remove_leftovers(place: &Place) -> bool {
     let names = place.env.list(place.location()).unwrap_or_default();
-    let at = names.iter().filter(|name| is_leftover(name)).map(|name| (name, place.location().inside(name)));
-    // One that has such a name by chance, or by design, is not removed.
-    let ours = at.filter(|(name, at)| place.env.stat(at).is_ok_and(|attr| is_silly_name(name, &attr)));
-    ours.map(|(_, at)| place.env.unlink(&at)).filter(Result::is_ok).count() > 0
+    let leftovers = names.iter().filter(|name| is_leftover(name) && is_removable(place, name));
+    leftovers.map(|name| place.env.unlink(&place.location().inside(name))).filter(Result::is_ok).count() > 0
 }
 
 /// For NFS 4, where rmdir may remove a link lock that came after the look. In turn nobody else makes room for one: while it

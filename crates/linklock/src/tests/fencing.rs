@@ -202,7 +202,7 @@ fn what_is_no_directory_is_not_taken_for_the_counter() {
     Plain.create(&counter(&arena), b"a letter").unwrap();
     let error = arena.builder(Protocol::Dir).fence(true).build().unwrap().acquire().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Io), "{error}");
-    assert_eq!(OsEnv.read(&at(counter(&arena)), 100).unwrap().1, b"a letter");
+    assert_eq!(OsEnv.read(&at(&counter(&arena)), 100).unwrap().1, b"a letter");
     assert_eq!(arena.names(), [COUNTER]);
 }
 
