@@ -20,7 +20,8 @@ fn give_away(arena: &Arena, protocol: Protocol, token: &Token) {
 /// lock was broken by force was never told. The mend: whose the file is counts too.
 #[test]
 fn a_lock_whose_file_is_another_users_by_now_is_lost() {
-    let asked: [(&str, fn(Guard) -> crate::Error); 3] = [
+    type Ask = fn(Guard) -> crate::Error;
+    let asked: [(&str, Ask); 3] = [
         ("check", |guard| guard.check().unwrap_err()),
         ("refresh", |guard| guard.refresh().unwrap_err()),
         ("release", |guard| guard.release().unwrap_err().into()),
