@@ -55,3 +55,16 @@ fn a_lock_of_another_user_is_not_taken_over_by_its_token() {
         assert_eq!(Plain.stat(&arena.path()).unwrap(), before, "{protocol}: it is not touched");
     }
 }
+
+/// The bug, found by an attacker between any two system calls: another file of ours had got the claim's name. The consequence: its
+/// times were set. The mend: the claim must be the file that is at the lock path.
+#[test]
+fn a_lock_is_not_taken_over_by_another_file_of_ours_that_has_the_claims_name() {
+    let arena = Arena::new();
+    let token = arena.lock(Protocol::Link).acquire().unwrap().leave();
+    let secret = arena.dir.path().join("secret");
+    Plain.create(&secret, b"precious").unwrap();
+    Plain.rename(&secret, &arena.dir.path().join(token.as_os_str())).unwrap();
+    let e = arena.lock(Protocol::Link).adopt(&token).unwrap_err();
+    assert!(e.is_lost(), "{e}");
+}
