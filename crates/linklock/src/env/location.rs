@@ -78,12 +78,12 @@ impl AsRef<Path> for Location {
 }
 
 impl Between {
-    /// Whether these attributes need be asked for.
-    pub(super) fn is_any(&self) -> bool {
-        *self == Self::default()
-    }
-
-    pub(super) fn check(&self, dir: &Attr) -> io::Result<()> {
+    /// `attr` is asked only if it matters.
+    pub(super) fn check(&self, attr: impl FnOnce() -> io::Result<Attr>) -> io::Result<()> {
+        if *self == Self::default() {
+            return Ok(());
+        }
+        let dir = attr()?;
         if self.owner.is_some_and(|owner| owner != dir.owner) {
             return Err(io::ErrorKind::NotFound.into());
         }

@@ -305,9 +305,7 @@ fn act_inside<T>(
         e => e,
     })?;
     // Of the very directory that is acted in.
-    if !must_be.is_any() {
-        must_be.check(&system::stat_open_as_known(&dir)?)?;
-    }
+    must_be.check(|| system::stat_open_as_known(&dir))?;
     act(dir.as_fd(), Path::new(name))
 }
 
