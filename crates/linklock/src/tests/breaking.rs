@@ -118,7 +118,7 @@ fn a_live_lock_that_came_between_a_breakers_look_and_its_move_is_put_back() {
         let live = kept.lock().unwrap().take().unwrap();
         live.check().unwrap_or_else(|e| panic!("{protocol}: {e}"));
         let expected = ["job.lock", &live.token().to_string()].map(str::to_owned);
-        let is_ours = |name: &String| expected.contains(name) || name.contains("|rival|");
+        let is_ours = |name: &String| expected.contains(name) || name.contains("rival");
         assert!(arena.names().iter().all(is_ours), "{protocol}: the breaker's own name for it is gone");
         live.release().unwrap();
     }

@@ -64,7 +64,9 @@ fn a_lock_is_not_taken_over_by_another_file_of_ours_that_has_the_claims_name() {
     let token = arena.lock(Protocol::Link).acquire().unwrap().leave();
     let secret = arena.dir.path().join("secret");
     Plain.create(&secret, b"precious").unwrap();
-    Plain.rename(&secret, &arena.dir.path().join(token.as_os_str())).unwrap();
+    let claim = arena.dir.path().join(token.as_os_str());
+    Plain.unlink(&claim).unwrap();
+    Plain.rename(&secret, &claim).unwrap();
     let e = arena.lock(Protocol::Link).adopt(&token).unwrap_err();
     assert!(e.is_lost(), "{e}");
 }
