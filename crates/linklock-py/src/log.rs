@@ -98,7 +98,9 @@ pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| if is_printable(c) { f.write_char(c) } else { write!(f, "{}", c.escape_unicode()) })
+        self.0
+            .chars()
+            .try_for_each(|c| if is_printable(c) { f.write_char(c) } else { write!(f, "{}", c.escape_unicode()) })
     }
 }
 
