@@ -75,7 +75,7 @@ def test_details_tell_this_lock_s_path_whatever_the_file_says(path):
     assert Lock(path).details == ("elsewhere", 1, path)
 
 
-FORGED = "evil\n2026-01-01 ERROR all is well\x1b[2J\x9b1m\u202e\u2028\u2066\r"
+FORGED = "evil\r\x1b[2J\x9b1m\u202e\u2028\u2066"
 
 
 def forge(path, lockfile, host):
@@ -90,9 +90,10 @@ def expire_at(path, seconds):
     os.utime(path, (seconds, seconds))
 
 
-def test_a_forged_host_name_reaches_no_message_and_no_log_as_it_is(path, caplog):
+@pytest.mark.parametrize("host", [FORGED, "evil\nERROR all is well"], ids=["controls", "line"])
+def test_a_forged_host_name_reaches_no_message_and_no_log_as_it_is(path, caplog, host):
     caplog.set_level(logging.DEBUG, "linklock")
-    forge(path, path, FORGED)
+    forge(path, path, host)
     lock = Lock(path)
     said = []
     for ask in (lock.refresh, lambda: lock.lock(0)):
