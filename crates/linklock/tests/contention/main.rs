@@ -20,13 +20,16 @@ mod fork;
 mod keep_alive;
 #[cfg(target_os = "linux")] // Others have no pid namespaces.
 mod namespaces;
+#[path = "../common/puppet.rs"]
 mod puppet;
 mod queue;
+#[path = "../common/settings.rs"]
 mod settings;
 mod system;
 mod threads;
 mod tokens;
 #[cfg(target_os = "linux")] // ptrace(2) as Linux has it.
+#[path = "../common/trace.rs"]
 mod trace;
 mod turmoil;
 mod waiting;
