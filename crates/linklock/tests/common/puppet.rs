@@ -53,6 +53,11 @@ impl Puppet {
         }
     }
 
+    /// As `ask`, unless it is dead.
+    pub(crate) fn reply_to(&mut self, order: &str) -> Result<Result<String, String>, String> {
+        if writeln!(self.orders, "{order}").is_err() { Err(String::new()) } else { self.reply_unless_dead() }
+    }
+
     pub(crate) fn ask(&mut self, order: &str) -> Result<String, String> {
         self.tell(order);
         self.reply()

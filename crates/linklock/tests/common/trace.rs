@@ -25,46 +25,56 @@ const PRIVATE: [libc::c_long; 6] =
 /// A system call that is about to be made.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    pub(crate) number: libc::c_long,
+    number: libc::c_long,
     removes_directory: bool,
     /// The paths that it names, if it is a call by name: absolute ones, whatever open directory it takes them from.
     pub(crate) paths: Vec<PathBuf>,
 }
 
-/// Where each call by name has its paths. Those of the second table take an open directory before each of them.
+/// A call, and which of its arguments are paths.
+type ByName = (libc::c_long, &'static str, &'static [usize]);
+
+/// All calls by name. Those of the second table take an open directory before each of them.
 #[cfg(target_arch = "x86_64")]
-const BY_PATH: &[(libc::c_long, &[usize])] = &[
-    (libc::SYS_open, &[0]),
-    (libc::SYS_stat, &[0]),
-    (libc::SYS_lstat, &[0]),
-    (libc::SYS_mkdir, &[0]),
-    (libc::SYS_rmdir, &[0]),
-    (libc::SYS_unlink, &[0]),
-    (libc::SYS_link, &[0, 1]),
-    (libc::SYS_rename, &[0, 1]),
-    (libc::SYS_chmod, &[0]),
-    (libc::SYS_readlink, &[0]),
-    (libc::SYS_statfs, &[0]),
-    (libc::SYS_inotify_add_watch, &[1]),
+const BY_PATH: &[ByName] = &[
+    (libc::SYS_open, "open", &[0]),
+    (libc::SYS_stat, "stat", &[0]),
+    (libc::SYS_lstat, "lstat", &[0]),
+    (libc::SYS_mkdir, "mkdir", &[0]),
+    (libc::SYS_rmdir, "rmdir", &[0]),
+    (libc::SYS_unlink, "unlink", &[0]),
+    (libc::SYS_link, "link", &[0, 1]),
+    (libc::SYS_rename, "rename", &[0, 1]),
+    (libc::SYS_chmod, "chmod", &[0]),
+    (libc::SYS_readlink, "readlink", &[0]),
+    (libc::SYS_statfs, "statfs", &[0]),
+    (libc::SYS_inotify_add_watch, "inotify_add_watch", &[1]),
 ];
 #[cfg(not(target_arch = "x86_64"))]
-const BY_PATH: &[(libc::c_long, &[usize])] = &[(libc::SYS_statfs, &[0]), (libc::SYS_inotify_add_watch, &[1])];
-const BELOW_DIRECTORY: &[(libc::c_long, &[usize])] = &[
-    (libc::SYS_openat, &[1]),
-    (libc::SYS_openat2, &[1]),
-    (libc::SYS_newfstatat, &[1]),
-    (libc::SYS_statx, &[1]),
-    (libc::SYS_mkdirat, &[1]),
-    (libc::SYS_unlinkat, &[1]),
-    (libc::SYS_linkat, &[1, 3]),
-    (libc::SYS_renameat, &[1, 3]),
-    (libc::SYS_renameat2, &[1, 3]),
-    (libc::SYS_fchmodat, &[1]),
-    (libc::SYS_utimensat, &[1]),
-    (libc::SYS_readlinkat, &[1]),
+const BY_PATH: &[ByName] =
+    &[(libc::SYS_statfs, "statfs", &[0]), (libc::SYS_inotify_add_watch, "inotify_add_watch", &[1])];
+const BELOW_DIRECTORY: &[ByName] = &[
+    (libc::SYS_openat, "openat", &[1]),
+    (libc::SYS_openat2, "openat2", &[1]),
+    (libc::SYS_newfstatat, "newfstatat", &[1]),
+    (libc::SYS_statx, "statx", &[1]),
+    (libc::SYS_mkdirat, "mkdirat", &[1]),
+    (libc::SYS_unlinkat, "unlinkat", &[1]),
+    (libc::SYS_linkat, "linkat", &[1, 3]),
+    (libc::SYS_renameat, "renameat", &[1, 3]),
+    (libc::SYS_renameat2, "renameat2", &[1, 3]),
+    (libc::SYS_fchmodat, "fchmodat", &[1]),
+    (libc::SYS_utimensat, "utimensat", &[1]),
+    (libc::SYS_readlinkat, "readlinkat", &[1]),
 ];
 
 impl Call {
+    /// As it is called, if it is a call by name.
+    pub(crate) fn name(&self) -> &'static str {
+        let known = BY_PATH.iter().chain(BELOW_DIRECTORY).find(|(number, ..)| *number == self.number);
+        known.map_or("?", |(_, name, _)| name)
+    }
+
     pub(crate) fn is_rename(&self) -> bool {
         #[cfg(target_arch = "x86_64")]
         if self.number == libc::SYS_rename {
@@ -175,9 +185,8 @@ impl Trace {
 
     fn call(&self, number: libc::c_long, args: &[u64; 6]) -> Call {
         let removes_directory = number == libc::SYS_unlinkat && args[2] & libc::AT_REMOVEDIR as u64 != 0;
-        let of = |table: &[(libc::c_long, &'static [usize])]| {
-            table.iter().find(|(known, _)| *known == number).map_or(&[][..], |(_, places)| places)
-        };
+        let of =
+            |table: &[ByName]| table.iter().find(|(known, ..)| *known == number).map_or(&[][..], |(.., places)| places);
         let direct = of(BY_PATH).iter().map(|i| self.path_at(args[*i]));
         let below =
             of(BELOW_DIRECTORY).iter().map(|i| Some(self.directory(args[i - 1])?.join(self.path_at(args[*i])?)));
