@@ -11,11 +11,10 @@
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
-use std::path::Path;
 
-use super::{Place, Stake, is_gone};
+use super::{Place, Stake, is_gone, shared};
 use crate::claim::bytes_of;
-use crate::env::Step;
+use crate::env::{Location, Step};
 use crate::error::Error;
 
 /// What every language that people write checks in can hold.
@@ -27,7 +26,8 @@ const TRIES: u32 = 64;
 /// Draws a number for the lock that `stake` has just won; `None` if the lock was lost meanwhile.
 pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
     let dir = place.path.fence();
-    let failed = |e| Error::io(&dir, "number the acquisition", e);
+    let failed = |e| Error::io(dir.as_path(), "number the acquisition", e);
+    shared::check(place, &dir).map_err(failed)?;
     let mut greatest = numbers(place, &dir).map_err(failed)?.last().copied();
     for _ in 0..TRIES {
         // Never below the server's time, so that a counter that was cleaned away, or restored from a backup, does not
@@ -38,11 +38,11 @@ pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
             return Err(failed(io::Error::other("there is no greater number than those in it; remove them")));
         }
         // mkdir is the one call that makes a name exclusively and leaves nothing half done.
-        let made = match place.env.mkdir(&dir.join(number.to_string()), 0o755) {
+        let made = match place.env.mkdir(&dir.inside(number.to_string().as_ref()), 0o755) {
             Ok(()) => true,
             Err(e) if e.kind() == ErrorKind::AlreadyExists => false,
             Err(e) if is_gone(&e) => {
-                make_directory(place, &dir).map_err(failed)?;
+                shared::make(place, &dir).map_err(failed)?;
                 false
             }
             Err(e) => return Err(failed(e)),
@@ -66,7 +66,7 @@ pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
 }
 
 /// The numbers in the counter, in order. Other names are not ours.
-fn numbers(place: &Place, dir: &Path) -> io::Result<Vec<u64>> {
+fn numbers(place: &Place, dir: &Location) -> io::Result<Vec<u64>> {
     let names = match place.env.list(dir) {
         Err(e) if is_gone(&e) => return Ok(Vec::new()),
         names => names?,
@@ -82,28 +82,9 @@ fn number(name: &OsString) -> Option<u64> {
     digits.parse().ok().filter(|number: &u64| *number <= GREATEST && number.to_string() == digits)
 }
 
-fn remove_smaller(place: &Place, dir: &Path, number: u64, there: &[u64]) {
+fn remove_smaller(place: &Place, dir: &Location, number: u64, there: &[u64]) {
     for smaller in there.iter().filter(|other| **other < number) {
         // Another user's, perhaps. It does no harm.
-        let _ = place.env.rmdir(&dir.join(smaller.to_string()));
+        let _ = place.env.rmdir(&dir.inside(smaller.to_string().as_ref()));
     }
-}
-
-/// Makes a directory beside the lock path, open to whom the lock's own is open, with all its permissions at once.
-pub(super) fn make_directory(place: &Place, dir: &Path) -> io::Result<()> {
-    let env = place.env.as_ref();
-    let mode = env.stat(place.path.dir_itself())?.mode & 0o1777 | 0o700;
-    // A name that is used once, as a claim's.
-    let staged = place.path.beside(&place.own_claim().token);
-    // Taken: it is ours, and the reply was lost.
-    let made = env.mkdir(&staged, mode).or_else(|e| if e.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(e) });
-    let moved = made.and_then(|()| env.chmod(&staged, mode)).and_then(|()| env.rename(&staged, dir));
-    moved.or_else(|e| {
-        let _ = env.rmdir(&staged);
-        // Somebody else was first, or it was moved and the reply was lost. Whether it is of use, the next call there
-        // tells. First the directory's attributes: an NFS client may believe that it is not there.
-        let there = env.stat(place.path.dir_itself()).and_then(|_| env.stat(dir));
-        // Not empty: it was there, and is gone again.
-        if there.is_ok() || e.kind() == ErrorKind::DirectoryNotEmpty { Ok(()) } else { Err(e) }
-    })
 }

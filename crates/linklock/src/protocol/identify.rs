@@ -5,11 +5,10 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
 
 use super::{Place, SeenLock, is_gone, is_refused};
 use crate::claim::{Claim, bytes_of};
-use crate::env::Attr;
+use crate::env::{Attr, Location};
 use crate::error::Error;
 
 /// Whose a file at the lock path is, by its other links.
@@ -32,7 +31,7 @@ pub(super) enum Owner {
 pub(super) fn owner(place: &Place, seen: &Attr) -> io::Result<Owner> {
     let known = place.lock_path().file_name().unwrap_or_default();
     let mut links = links(place, known, seen)?;
-    match place.env.stat(place.lock_path()) {
+    match place.env.stat(place.location()) {
         Ok(now) if now == *seen => {}
         Ok(_) => return Ok(Owner::Changed),
         Err(e) if is_gone(&e) => return Ok(Owner::Changed),
@@ -47,7 +46,7 @@ pub(super) fn owner(place: &Place, seen: &Attr) -> io::Result<Owner> {
 
 /// The claims of this lock whose names are links of this file, beside its name `known` in the same directory.
 pub(super) fn links(place: &Place, known: &OsStr, file: &Attr) -> io::Result<Vec<Claim>> {
-    let listed = match place.env.list_with_ids(place.path.dir_itself()) {
+    let listed = match place.env.list_dir(place.path.dir()) {
         Err(e) if is_refused(&e) => return Ok(Vec::new()),
         listed => listed?,
     };
@@ -82,7 +81,7 @@ pub(super) fn is_link(place: &Place, claim: &Claim, file: &Attr) -> io::Result<b
 }
 
 /// Whether the lock that was seen is what a breaker has moved to `aside`, and has not changed.
-pub(super) fn is_aside(place: &Place, seen: &SeenLock, aside: &Path) -> Option<Attr> {
+pub(super) fn is_aside(place: &Place, seen: &SeenLock, aside: &Location) -> Option<Attr> {
     let moved = match place.read(aside, seen.attr.id.device) {
         Ok((moved, content)) if !is_blank(&content) => {
             let told = place.path.parse(&content)?;
@@ -105,7 +104,7 @@ impl Place {
         if seen.is_certain {
             return Ok(true);
         }
-        let read = self.read(self.lock_path(), seen.attr.id.device);
+        let read = self.read(self.location(), seen.attr.id.device);
         if read.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
             return Ok(false);
         }

@@ -14,7 +14,7 @@
 mod judge;
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use judge::{Body, Judged, judge};
 use super::turn::guard_of;
 use super::{Place, gone_is_ok, is_gone, queue};
 use crate::claim::{Claim, LockPath, bytes_of};
-use crate::env::Liveness;
+use crate::env::{Liveness, Location};
 use crate::error::{Error, ErrorKind};
 use crate::lease::{Anchor, ServerTime};
 
@@ -170,7 +170,7 @@ impl Place {
                 continue;
             };
             let removed = remove(self, &found, &judged);
-            tracing::debug!(lock = %self.lock_path().display(), path = %found.path.display(), why = %judged.verdict,
+            tracing::debug!(lock = %self.lock_path().display(), path = %found.at.as_path().display(), why = %judged.verdict,
                 ok = removed.is_ok(), "swept a leftover");
         }
     }
@@ -192,7 +192,7 @@ pub(crate) fn clean(
     ask: impl FnOnce() -> Result<Anchor, Error>,
 ) -> Result<Vec<Leftover>, Error> {
     let found = find(place).map_err(|e| cannot_list(place.path.dir(), e))?;
-    let mut found: HashMap<_, _> = found.into_iter().map(|found| (found.path.clone(), found)).collect();
+    let mut found: HashMap<_, _> = found.into_iter().map(|found| (found.at.as_path().to_owned(), found)).collect();
     let (mut now, mut unknown) = (NEVER, None);
     if which.iter().any(|told| matches!(told.verdict, LeftoverVerdict::FarPast)) {
         match ask() {
@@ -211,7 +211,7 @@ pub(crate) fn clean(
         if judged.verdict.is_removable() {
             judged.verdict = match remove(place, &found, &judged) {
                 Ok(()) => LeftoverVerdict::Removed,
-                Err(e) => LeftoverVerdict::Failed(Error::io(&found.path, "remove the leftover", e)),
+                Err(e) => LeftoverVerdict::Failed(Error::io(found.at.as_path(), "remove the leftover", e)),
             };
         } else if let (LeftoverVerdict::Recent { .. }, Some(why)) = (&judged.verdict, &unknown) {
             let why = match why.kind() {
@@ -219,7 +219,7 @@ pub(crate) fn clean(
                 ErrorKind::Permission => io::ErrorKind::PermissionDenied.into(),
                 _ => io::Error::other(format!("the file server's clock cannot be asked: {why}")),
             };
-            judged.verdict = LeftoverVerdict::Failed(Error::io(&found.path, "remove the leftover", why));
+            judged.verdict = LeftoverVerdict::Failed(Error::io(found.at.as_path(), "remove the leftover", why));
         }
         done.push(tell(found, judged));
     }
@@ -233,16 +233,12 @@ pub(crate) fn names_lock(place: &Place, name: &OsStr) -> bool {
         return true;
     }
     // The names alone are not enough: they may be a user's.
-    let holds = |dir: &Path, is_ours: &dyn Fn(&OsStr) -> bool| {
-        dir.file_name() == Some(name) && place.env.list(dir).is_ok_and(|names| names.iter().any(|name| is_ours(name)))
+    let holds = |dir: &Location, is_ours: &dyn Fn(&OsStr) -> bool| {
+        dir.as_path().file_name() == Some(name)
+            && place.env.list(dir).is_ok_and(|names| names.iter().any(|name| is_ours(name)))
     };
     holds(&place.path.queue(), &|name| ticket_named(place, name).is_some())
-        || holds(guard.as_path(), &|name| claim_named(&guard, name).is_some())
-}
-
-/// The names in a directory that a user named, which may be a symbolic link.
-pub(crate) fn names_in(place: &Place, dir: &Path) -> io::Result<Vec<OsString>> {
-    place.env.list(dir).or_else(|e| if is_gone(&e) { Err(e) } else { place.env.list(&dir.join(".")) })
+        || holds(guard.location(), &|name| claim_named(&guard, name).is_some())
 }
 
 pub(crate) fn cannot_list(dir: &Path, e: io::Error) -> Error {
@@ -253,7 +249,7 @@ pub(crate) fn cannot_list(dir: &Path, e: io::Error) -> Error {
 
 /// What has the name of something that contenders make.
 struct Found {
-    path: PathBuf,
+    at: Location,
     kind: LeftoverKind,
     /// Whose it is, if the name tells.
     claim: Option<Claim>,
@@ -263,25 +259,25 @@ struct Found {
 fn find(place: &Place) -> io::Result<Vec<Found>> {
     let (queue, guard) = (place.path.queue(), place.path.breakers_guard());
     let mut all = Vec::new();
-    for name in names_in(place, place.path.dir())? {
-        let path = place.path.dir().join(&name);
-        let mut add = |kind, path: &Path, claim| all.push(Found { path: path.into(), kind, claim });
+    for (name, _) in place.env.list_dir(place.path.dir())? {
+        let at = Location::beside(place.path.dir(), &name);
+        let mut add = |kind, at, claim| all.push(Found { at, kind, claim });
         if let Some(claim) = claim_named(&place.path, &name) {
-            add(LeftoverKind::Claim, &path, Some(claim));
+            add(LeftoverKind::Claim, at, Some(claim));
         } else if let Some(claim) = claim_named(&guard, &name) {
-            add(LeftoverKind::BreakClaim, &path, Some(claim));
-        } else if path == guard.as_path() {
-            add(LeftoverKind::BreakLock, &path, None);
-        } else if path == queue {
+            add(LeftoverKind::BreakClaim, at, Some(claim));
+        } else if at == *guard.location() {
+            add(LeftoverKind::BreakLock, at, None);
+        } else if at == queue {
             for name in place.env.list(&queue).unwrap_or_default() {
                 if let Some(claim) = ticket_named(place, &name) {
-                    add(LeftoverKind::Ticket, &queue.join(&name), Some(claim));
+                    add(LeftoverKind::Ticket, queue.inside(&name), Some(claim));
                 }
             }
-            add(LeftoverKind::Queue, &path, None);
+            add(LeftoverKind::Queue, at, None);
         }
     }
-    all.sort_by(|one, other| one.path.cmp(&other.path));
+    all.sort_by(|one, other| one.at.as_path().cmp(other.at.as_path()));
     Ok(all)
 }
 
@@ -304,13 +300,13 @@ fn is_a_peers(claim: &Claim) -> bool {
 fn remove(place: &Place, found: &Found, judged: &Judged) -> io::Result<()> {
     let env = place.env.as_ref();
     match (&judged.body, &found.claim) {
-        (Body::File, _) => gone_is_ok(env.unlink(&found.path))?,
+        (Body::File, _) => gone_is_ok(env.unlink(&found.at))?,
         // The entry by its own name: whatever else came there meanwhile stays, and then so does the directory.
         (Body::DirectoryWithEntry, Some(claim)) => {
-            gone_is_ok(env.unlink(&found.path.join(claim.token.as_os_str())))?;
-            gone_is_ok(env.rmdir(&found.path))?;
+            gone_is_ok(env.unlink(&found.at.inside(claim.token.as_os_str())))?;
+            gone_is_ok(env.rmdir(&found.at))?;
         }
-        (Body::Directory | Body::DirectoryWithEntry, _) => gone_is_ok(env.rmdir(&found.path))?,
+        (Body::Directory | Body::DirectoryWithEntry, _) => gone_is_ok(env.rmdir(&found.at))?,
         // It removes the entry that was seen, or nothing. If that has changed, it is not for us.
         (Body::Lock(lock), _) => guard_of(place).break_lock(lock).map(drop).map_err(io::Error::other)?,
     }
@@ -325,7 +321,7 @@ fn tell(found: Found, judged: Judged) -> Leftover {
     let lock = if let Body::Lock(lock) = judged.body { lock.claim } else { None };
     let claim = found.claim.or(lock);
     Leftover {
-        path: found.path,
+        path: found.at.as_path().to_owned(),
         kind: judged.kind,
         host: claim.as_ref().map(|claim| claim.host.clone()),
         pid: claim.map(|claim| claim.pid),

@@ -7,12 +7,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Place, Stake, fence, gone_is_ok, is_gone};
+use super::{Place, Stake, gone_is_ok, is_gone, shared};
 use crate::claim::{Claim, TICKET_DIGITS, bytes_of};
-use crate::env::Liveness;
+use crate::env::{FileKind, Liveness, Location, Meant};
 use crate::error::Error;
 use crate::lease::{Anchor, LocalTime, ServerTime};
 
@@ -25,6 +24,8 @@ const REFRESH_EVERY: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Ticket {
     name: OsString,
+    /// Who we are there, as the file system has it.
+    owner: u32,
     refreshed: LocalTime,
     /// The ticket before ours, its ctime, and since when both are known.
     unchanged: Option<(OsString, ServerTime, LocalTime)>,
@@ -34,7 +35,7 @@ pub(crate) struct Ticket {
 #[derive(Debug)]
 pub(crate) struct Ahead {
     /// Its ticket.
-    pub(crate) ticket: PathBuf,
+    pub(crate) ticket: Location,
     /// Its process, if it is of this machine and its end can be seen.
     pub(crate) pid: Option<u32>,
 }
@@ -51,24 +52,28 @@ impl Ticket {
         let arrived = stake.anchor.earliest(now).as_micros();
         let mut name = OsString::from(format!("{arrived:0TICKET_DIGITS$}"));
         name.push(stake.claim.token.as_os_str());
-        let ticket = Self { name, refreshed: now, unchanged: None };
+        let ticket = Self { name, owner: stake.owner, refreshed: now, unchanged: None };
         ticket.put(place).map_err(|e| failed(place, e))?;
         Ok(ticket)
     }
 
-    fn path(&self, place: &Place) -> PathBuf {
-        place.path.queue().join(&self.name)
+    fn location(&self, place: &Place) -> Location {
+        place.path.queue().inside(&self.name)
     }
 
     fn put(&self, place: &Place) -> io::Result<()> {
         let queue = place.path.queue();
+        shared::check(place, &queue)?;
         // Whoever leaves as the last takes the directory with him.
         for _ in 0..64 {
-            match place.env.create(&self.path(place), b"", 0o644, &mut |_| None) {
+            match place.env.create(&self.location(place), b"", 0o644, &mut |_| None) {
                 // So made, and gone again by now.
-                Err(e) if is_gone(&e) => fence::make_directory(place, &queue).or_else(|e| gone_is_ok(Err(e)))?,
-                // The name is ours alone: it was made, and the reply was lost.
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
+                Err(e) if is_gone(&e) => shared::make(place, &queue).or_else(|e| gone_is_ok(Err(e)))?,
+                // It was made, and the reply was lost, if it is a file of ours.
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                    let attr = place.env.stat(&self.location(place))?;
+                    return if attr.kind == FileKind::Regular && attr.owner == self.owner { Ok(()) } else { Err(e) };
+                }
                 made => return made.map(drop),
             }
         }
@@ -82,7 +87,7 @@ impl Ticket {
             return Ok(());
         }
         self.refreshed = now;
-        match place.env.touch(&self.path(place)) {
+        match place.env.touch(&self.location(place), Meant { id: None, owner: self.owner }) {
             // Taken for one of a contender that is no more.
             Err(e) if is_gone(&e) => self.put(place),
             touched => touched.map(drop),
@@ -95,11 +100,11 @@ impl Ticket {
         let mut before = names(place).map_err(|e| failed(place, e))?;
         before.retain(|(name, _)| *name < self.name);
         for (name, claim) in before.iter().rev() {
-            let ticket = place.path.queue().join(name);
+            let ticket = place.path.queue().inside(name);
             if !self.has_expired(place, name, claim, anchor) {
                 return Ok(Some(Ahead { ticket, pid: place.living_process(claim) }));
             }
-            tracing::debug!(ticket = %ticket.display(), "removed the ticket of a contender that is gone");
+            tracing::debug!(ticket = %ticket.as_path().display(), "removed the ticket of a contender that is gone");
             gone_is_ok(place.env.unlink(&ticket)).map_err(|e| failed(place, e))?;
         }
         Ok(None)
@@ -113,7 +118,7 @@ impl Ticket {
         }
         let looked = place.env.now();
         // Gone already: whoever looks at the next one before it does no harm.
-        let Ok(attr) = place.env.stat(&place.path.queue().join(name)) else { return true };
+        let Ok(attr) = place.env.stat(&place.path.queue().inside(name)) else { return true };
         let expires = attr.ctime + attr.ctime.rounding() + LIFETIME;
         if place.clock_is_known() && anchor.earliest(looked) > expires {
             return true;
@@ -128,9 +133,9 @@ impl Ticket {
 
     /// Leaves the queue.
     pub(crate) fn leave(self, place: &Place) {
-        let left = gone_is_ok(place.env.unlink(&self.path(place)));
+        let left = gone_is_ok(place.env.unlink(&self.location(place)));
         if let Err(e) = left {
-            tracing::warn!(ticket = %self.path(place).display(), error = %e, "a ticket is left over");
+            tracing::warn!(ticket = %self.location(place).as_path().display(), error = %e, "a ticket is left over");
         }
         // Not empty: others wait.
         let _ = place.env.rmdir(&place.path.queue());
@@ -155,5 +160,5 @@ pub(super) fn claim(place: &Place, name: &OsStr) -> Option<Claim> {
 }
 
 fn failed(place: &Place, e: io::Error) -> Error {
-    Error::io(&place.path.queue(), "queue up for the lock", e)
+    Error::io(place.path.queue().as_path(), "queue up for the lock", e)
 }

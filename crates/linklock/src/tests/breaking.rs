@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::plain::Plain;
 use crate::claim::LockPath;
 use crate::env::Env;
-use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
 use crate::{ErrorKind, Lock, OnBehalfOf, SEPARATOR, State, Wait, Which};
 
@@ -107,7 +107,7 @@ fn a_live_lock_that_came_between_a_breakers_look_and_its_move_is_put_back() {
     let mut done = false;
     arena.env.on_call(move |_, call, when, from| {
         if (call, when) == (Call::Rename, When::Before) && from == path && !std::mem::replace(&mut done, true) {
-            OsEnv.unlink(&path).unwrap();
+            Plain.unlink(&path).unwrap();
             *keep.lock().unwrap() = Some(rival.acquire());
         }
         Fate::GoOn
@@ -116,7 +116,7 @@ fn a_live_lock_that_came_between_a_breakers_look_and_its_move_is_put_back() {
     assert!(e.is_timeout(), "{e}");
     let live = kept.lock().unwrap().take().unwrap();
     live.check().unwrap();
-    assert_eq!(OsEnv.stat(&arena.path()).unwrap().nlink, 2, "the breaker's own name for it is gone");
+    assert_eq!(Plain.stat(&arena.path()).unwrap().nlink, 2, "the breaker's own name for it is gone");
     live.release().unwrap();
 }
 
@@ -129,7 +129,7 @@ fn a_lock_that_was_refreshed_between_a_breakers_look_and_its_move_is_put_back() 
     arena.env.on_call(move |env, call, when, from| {
         if (call, when) == (Call::Rename, When::Before) && from == path {
             // As flufl.lock does, whose refresh knows no deadline.
-            OsEnv.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
+            Plain.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
         }
         Fate::GoOn
     });
@@ -151,7 +151,7 @@ fn a_lock_that_cannot_be_put_back_is_not_left_over_under_the_breakers_name() {
     arena.env.on_call(move |env, call, when, from| {
         match (call, when) {
             (Call::Rename, When::Before) if from == path => {
-                OsEnv.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
+                Plain.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
             }
             (Call::Rename, When::After) if from == path => *keep.lock().unwrap() = Some(rival.acquire()),
             _ => {}
@@ -181,7 +181,7 @@ fn who_may_not_link_a_lock_that_he_moved_puts_it_back_and_replaces_no_other() {
         arena.env.on_call(move |env, call, when, at| {
             match (call, when) {
                 (Call::Rename, When::Before) if at == path => {
-                    OsEnv.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
+                    Plain.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
                 }
                 (Call::Rename, When::After) if at == path => {
                     is_moved = true;
@@ -318,8 +318,8 @@ fn a_dir_lock_is_taken_where_an_empty_directory_of_ours_cannot_be_cleared() {
         ..arena.lock(Protocol::Dir).place().clone()
     };
     let turn = crate::acquire::acquire(&place, &Wait::not_at_all()).unwrap();
-    OsEnv.mkdir(&arena.path(), 0o755).unwrap();
-    OsEnv.chmod(&arena.path(), 0o1755).unwrap();
+    Plain.mkdir(&arena.path()).unwrap();
+    Plain.chmod(&arena.path(), 0o1755).unwrap();
     arena.lock(Protocol::Dir).try_acquire().unwrap().release().unwrap();
     assert!(arena.names().contains(&"job.lock".to_owned()), "it is another's turn to clear it");
     place.protocol.steps().release(&place, &turn).unwrap();
@@ -336,7 +336,7 @@ fn a_breaker_looks_again_once_it_is_its_turn() {
     let keep = kept.clone();
     // The rename that takes the guard: whoever had the turn before has broken the lock, and somebody took it.
     arena.env.once(Call::Rename, When::After, move |_, _| {
-        OsEnv.unlink(&path).unwrap();
+        Plain.unlink(&path).unwrap();
         *keep.lock().unwrap() = Some(rival.acquire());
         Fate::GoOn
     });
@@ -356,7 +356,7 @@ fn a_breaker_whose_turn_is_over_does_not_move_the_lock() {
     let path = arena.path();
     arena.env.on_call(move |env, call, when, at| {
         // Paused after it looked again, for longer than its guard lasts.
-        if (call, when) == (Call::Stat, When::Before) && at == path && OsEnv.stat(&guard).is_ok() {
+        if (call, when) == (Call::Stat, When::Before) && at == path && Plain.stat(&guard).is_ok() {
             env.sleep(LIFETIME);
         }
         Fate::GoOn
@@ -374,8 +374,8 @@ fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
     let path = arena.path();
     arena.env.on_call(move |_, call, when, at| {
         if (call, when) == (Call::Stat, When::Before) && at == path {
-            for entry in OsEnv.list(&guard).unwrap_or_default() {
-                OsEnv.unlink(&guard.join(entry)).unwrap();
+            for entry in Plain.list(&guard).unwrap_or_default() {
+                Plain.unlink(&guard.join(entry)).unwrap();
             }
         }
         Fate::GoOn
@@ -389,7 +389,7 @@ fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
 fn the_guard_can_be_removed_by_whoever_may_remove_files_in_its_directory() {
     for (directory, expected) in [(0o755, 0), (0o777, 0o022), (0o1777, 0)] {
         let arena = Arena::new();
-        OsEnv.chmod(arena.dir.path(), directory).unwrap();
+        Plain.chmod(arena.dir.path(), directory).unwrap();
         arena.rival(Protocol::Link).acquire().leave();
         arena.env.sleep(LIFETIME + GRACE + MOMENT);
         let modes = Arc::new(Mutex::new(Vec::new()));
@@ -398,7 +398,7 @@ fn the_guard_can_be_removed_by_whoever_may_remove_files_in_its_directory() {
             if (call, when) == (Call::Rename, When::Before)
                 && from.to_string_lossy().contains(&format!("{SEPARATOR}break{SEPARATOR}"))
             {
-                seen.lock().unwrap().push(OsEnv.stat(from).unwrap().mode & 0o022);
+                seen.lock().unwrap().push(Plain.stat(from).unwrap().mode & 0o022);
             }
             Fate::GoOn
         });

@@ -1,7 +1,7 @@
 //! The real file system with faults, rivals and other clocks put in between.
 
 use std::cell::Cell;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,9 @@ use tempfile::TempDir;
 
 use crate::claim::Fingerprint;
 use crate::env::os::OsEnv;
-use crate::env::{Attr, Env, FileId, FileKind, Liveness, Reach, Stamps, Watcher};
+use crate::env::{
+    Attr, DirMode, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Reach, Stamps, Watcher,
+};
 use crate::lease::{LocalTime, ServerTime};
 use crate::protocol::Protocol;
 use crate::wait::Cancel;
@@ -197,10 +199,11 @@ impl FaultyEnv {
     fn interfere<T>(
         &self,
         call: Call,
-        path: &Path,
+        path: &(impl AsRef<Path> + ?Sized),
         run: impl FnOnce() -> io::Result<T>,
         pretended: impl FnOnce() -> T,
     ) -> io::Result<T> {
+        let path = path.as_ref();
         self.calls.lock().unwrap().push((call, path.into()));
         match self.ask(call, When::Before, path) {
             Fate::GoOn => {}
@@ -212,6 +215,25 @@ impl FaultyEnv {
             Fate::Fail(kind) => Err(kind.into()),
             Fate::GoOn | Fate::Pretend => result,
         }
+    }
+
+    fn making(
+        &self,
+        at: &Location,
+        expiry: &mut Expiry<'_>,
+        make: impl FnOnce(&mut Expiry<'_>) -> io::Result<Attr>,
+    ) -> io::Result<Attr> {
+        let mut in_kernels_time = |attr: &Attr| {
+            let expiry = expiry(&self.as_server_says(*attr)).map(|expiry| self.to_kernel(expiry));
+            let _ = self.interfere(Call::Fill, at, || Ok(()), || ());
+            expiry
+        };
+        self.interfere(Call::Create, at, || make(&mut in_kernels_time), no_answer).map(|attr| self.as_server_says(attr))
+    }
+
+    /// The file that is meant, as the real file system has it.
+    fn as_kernel_means(&self, meant: Meant) -> Meant {
+        Meant { id: meant.id.filter(|_| !self.has_one_number.load(Ordering::SeqCst)), ..meant }
     }
 
     fn ahead(&self) -> Duration {
@@ -314,68 +336,62 @@ impl Env for FaultyEnv {
         OsEnv.user()
     }
 
-    fn create(
-        &self,
-        path: &Path,
-        content: &[u8],
-        mode: u32,
-        expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-    ) -> io::Result<Attr> {
-        let mut in_kernels_time = |attr: &Attr| {
-            let expiry = expiry(&self.as_server_says(*attr)).map(|expiry| self.to_kernel(expiry));
-            let _ = self.interfere(Call::Fill, path, || Ok(()), || ());
-            expiry
+    fn create(&self, at: &Location, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+        self.making(at, expiry, |expiry| OsEnv.create(at, content, mode, expiry))
+    }
+
+    fn set_expiry(&self, at: &Location, meant: Meant, expiry: ServerTime) -> io::Result<Attr> {
+        let run = || match self.only_says_that_it_sets_times.load(Ordering::SeqCst) {
+            true => OsEnv.stat(at),
+            false => OsEnv.set_expiry(at, self.as_kernel_means(meant), self.to_kernel(expiry)),
         };
-        self.interfere(Call::Create, path, || OsEnv.create(path, content, mode, &mut in_kernels_time), no_answer)
+        self.interfere(Call::SetExpiry, at, run, no_answer).map(|attr| self.as_server_says(attr))
+    }
+
+    fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {
+        self.interfere(Call::Touch, at, || OsEnv.touch(at, self.as_kernel_means(meant)), no_answer)
             .map(|attr| self.as_server_says(attr))
     }
 
-    fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr> {
-        let run = || match self.only_says_that_it_sets_times.load(Ordering::SeqCst) {
-            true => OsEnv.stat(path),
-            false => OsEnv.set_expiry(path, self.to_kernel(expiry)),
-        };
-        self.interfere(Call::SetExpiry, path, run, no_answer).map(|attr| self.as_server_says(attr))
-    }
-
-    fn touch(&self, path: &Path) -> io::Result<Attr> {
-        self.interfere(Call::Touch, path, || OsEnv.touch(path), no_answer).map(|attr| self.as_server_says(attr))
-    }
-
-    fn stat(&self, path: &Path) -> io::Result<Attr> {
+    fn stat(&self, at: &Location) -> io::Result<Attr> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.interfere(Call::Stat, path, || OsEnv.stat(path), no_answer).map(|attr| self.as_server_says(attr))
+        self.interfere(Call::Stat, at, || OsEnv.stat(at), no_answer).map(|attr| self.as_server_says(attr))
     }
 
-    fn stat_as_known(&self, path: &Path) -> io::Result<Attr> {
-        self.interfere(Call::Stat, path, || OsEnv.stat(path), no_answer).map(|attr| self.as_server_says(attr))
+    fn stat_dir(&self, dir: &Path) -> io::Result<Attr> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.interfere(Call::Stat, dir, || OsEnv.stat_dir(dir), no_answer).map(|attr| self.as_server_says(attr))
     }
 
-    fn id_as_known(&self, path: &Path) -> io::Result<FileId> {
-        OsEnv.id_as_known(path)
+    fn stat_as_known(&self, at: &Location) -> io::Result<Attr> {
+        self.interfere(Call::Stat, at, || OsEnv.stat(at), no_answer).map(|attr| self.as_server_says(attr))
     }
 
-    fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        let read = self.interfere(Call::Open, path, || OsEnv.read(path, limit), no_answer);
+    fn id_as_known(&self, at: &Location) -> io::Result<FileId> {
+        OsEnv.id_as_known(at)
+    }
+
+    fn read(&self, at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        let read = self.interfere(Call::Open, at, || OsEnv.read(at, limit), no_answer);
         read.map(|(attr, content)| (self.as_server_says(attr), content))
     }
 
-    fn read_without_delegation(&self, path: &Path, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        let run = || OsEnv.read_without_delegation(path, device, limit);
-        let read = self.interfere(Call::Read, path, run, no_answer);
+    fn read_without_delegation(&self, at: &Location, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        let run = || OsEnv.read_without_delegation(at, device, limit);
+        let read = self.interfere(Call::Read, at, run, no_answer);
         read.map(|(attr, content)| (self.as_server_says(attr), content))
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        OsEnv.list(path)
+    fn list(&self, at: &Location) -> io::Result<Vec<OsString>> {
+        OsEnv.list(at)
     }
 
-    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>> {
+    fn list_dir(&self, dir: &Path) -> io::Result<Vec<(OsString, u64)>> {
         let run = || match self.listing.lock().unwrap().clone() {
             Some(listing) => Ok(listing),
-            None => OsEnv.list_with_ids(path),
+            None => OsEnv.list_dir(dir),
         };
-        let mut listed = self.interfere(Call::List, path, run, Vec::new)?;
+        let mut listed = self.interfere(Call::List, dir, run, Vec::new)?;
         for (_, number) in &mut listed {
             if self.has_one_number.load(Ordering::SeqCst) {
                 *number = 1;
@@ -384,16 +400,16 @@ impl Env for FaultyEnv {
         Ok(listed)
     }
 
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
         self.interfere(Call::Link, to, || OsEnv.link(from, to), || ())
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn rename(&self, from: &Location, to: &Location) -> io::Result<()> {
         self.interfere(Call::Rename, from, || OsEnv.rename(from, to), || ())
     }
 
-    fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let run = || match self.removes_by_name_alone(to) {
+    fn rename_noreplace(&self, from: &Location, to: &Location) -> io::Result<()> {
+        let run = || match self.removes_by_name_alone.load(Ordering::SeqCst) {
             false => OsEnv.rename_noreplace(from, to),
             // The client refuses what it knows to be taken, and knows no such flag.
             true if OsEnv.stat(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
@@ -402,24 +418,25 @@ impl Env for FaultyEnv {
         self.interfere(Call::Rename, from, run, || ())
     }
 
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.interfere(Call::Unlink, path, || OsEnv.unlink(path), || ())
+    fn unlink(&self, at: &Location) -> io::Result<()> {
+        self.interfere(Call::Unlink, at, || OsEnv.unlink(at), || ())
     }
 
-    fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()> {
-        self.interfere(Call::MkDir, path, || OsEnv.mkdir(path, mode), || ())
+    fn mkdir(&self, at: &Location, mode: u32) -> io::Result<()> {
+        self.interfere(Call::MkDir, at, || OsEnv.mkdir(at, mode), || ())
     }
 
-    fn chmod(&self, path: &Path, mode: u32) -> io::Result<()> {
-        OsEnv.chmod(path, mode)
+    fn make_dir(&self, at: &Location, mode: DirMode) -> io::Result<Box<dyn NewDir>> {
+        let new = self.interfere(Call::MkDir, at, || OsEnv.make_dir(at, mode), no_answer)?;
+        Ok(Box::new(FaultyDir { env: self.this(), at: at.clone(), new }))
     }
 
-    fn rmdir(&self, path: &Path) -> io::Result<()> {
-        let run = || match OsEnv.stat(path)?.kind {
-            FileKind::Regular if self.removes_by_name_alone(path) => OsEnv.unlink(path),
-            _ => OsEnv.rmdir(path),
+    fn rmdir(&self, at: &Location) -> io::Result<()> {
+        let run = || match OsEnv.stat(at)?.kind {
+            FileKind::Regular if self.removes_by_name_alone.load(Ordering::SeqCst) => OsEnv.unlink(at),
+            _ => OsEnv.rmdir(at),
         };
-        self.interfere(Call::RmDir, path, run, || ())
+        self.interfere(Call::RmDir, at, run, || ())
     }
 
     fn removes_by_name_alone(&self, _: &Path) -> bool {
@@ -438,13 +455,25 @@ impl Env for FaultyEnv {
     }
 }
 
+struct FaultyDir {
+    env: Arc<FaultyEnv>,
+    at: Location,
+    new: Box<dyn NewDir>,
+}
+
+impl NewDir for FaultyDir {
+    fn create(&self, name: &OsStr, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+        self.env.making(&self.at.inside(name), expiry, |expiry| self.new.create(name, content, mode, expiry))
+    }
+}
+
 /// Waits in no time: the clocks move on to the end of the wait, unless the hook says that something happened.
 #[derive(Debug)]
 struct FaultyWatcher(Arc<FaultyEnv>);
 
 impl Watcher for FaultyWatcher {
-    fn arm(&mut self, path: &Path, _: Option<u32>) {
-        let _ = self.0.interfere(Call::Arm, path, || Ok(()), || ());
+    fn arm(&mut self, at: &Location, _: Option<u32>) {
+        let _ = self.0.interfere(Call::Arm, at, || Ok(()), || ());
     }
 
     fn reach(&self) -> Reach {
@@ -503,7 +532,7 @@ impl Arena {
     /// The names in the directory.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> =
-            OsEnv.list(self.dir.path()).unwrap().into_iter().map(|n| n.into_string().unwrap()).collect();
+            OsEnv.list_dir(self.dir.path()).unwrap().into_iter().map(|(n, _)| n.into_string().unwrap()).collect();
         names.sort();
         names
     }

@@ -14,4 +14,5 @@ mod identifying;
 mod keeping;
 mod leftovers;
 #[cfg(any(target_os = "linux", windows))] // Elsewhere a waiter polls.
+mod plain;
 mod waking;

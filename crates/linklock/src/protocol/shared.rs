@@ -1,0 +1,58 @@
+//! The directories beside the lock path that all contenders write to: the counter of fencing tokens, and the queue.
+
+use std::io::{self, ErrorKind};
+
+use super::{Place, is_gone};
+use crate::env::{DirMode, FileKind, Location};
+
+/// Those who may write a directory, beside its owner.
+const WRITE_OTHERS: u32 = 0o022;
+
+/// So many names are tried for a new directory, should replies be lost.
+const TRIES: u32 = 16;
+
+/// Checks that nothing is put into another's directory. Who may rename in the lock's directory can bring one to this name that he
+/// may not write; one that is open to all who may write the lock's directory gives him nothing that he has not.
+pub(super) fn check(place: &Place, dir: &Location) -> io::Result<()> {
+    let attr = match place.env.stat_as_known(dir) {
+        Err(e) if is_gone(&e) => return Ok(()),
+        attr => attr?,
+    };
+    let parent = place.env.stat_as_known(&Location::beside(place.path.dir(), ".".as_ref()))?;
+    let is_as_open = parent.mode & WRITE_OTHERS & !attr.mode == 0;
+    if attr.kind == FileKind::Directory && is_as_open {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "something else has its name, or fewer users may write it than the directory that it is in; see whose it is, and remove it",
+    ))
+}
+
+/// Makes it, open to whom the lock's own directory is open, with all its permissions at once.
+pub(super) fn make(place: &Place, dir: &Location) -> io::Result<()> {
+    let mut made = make_once(place, dir);
+    for _ in 1..TRIES {
+        // A name that nobody could guess: ours, and the reply was lost; or it was replaced by another.
+        if !made.as_ref().is_err_and(|e| e.kind() == ErrorKind::AlreadyExists) {
+            break;
+        }
+        made = make_once(place, dir);
+    }
+    made
+}
+
+fn make_once(place: &Place, dir: &Location) -> io::Result<()> {
+    let env = place.env.as_ref();
+    let mode = env.stat_dir(place.path.dir())?.mode & 0o1777 | 0o700;
+    // A name that is used once, as a claim's.
+    let staged = place.path.beside(&place.own_claim().token);
+    let moved = env.make_dir(&staged, DirMode::Exactly(mode)).and_then(|_| env.rename(&staged, dir));
+    moved.or_else(|e| {
+        let _ = env.rmdir(&staged);
+        // Somebody else was first, or it was moved and the reply was lost. Whether it is of use, the next call there
+        // tells. First the directory's attributes: an NFS client may believe that it is not there.
+        let there = env.stat_dir(place.path.dir()).and_then(|_| env.stat(dir));
+        // Not empty: it was there, and is gone again.
+        if there.is_ok() || e.kind() == ErrorKind::DirectoryNotEmpty { Ok(()) } else { Err(e) }
+    })
+}
