@@ -285,7 +285,8 @@ impl LockPath {
         if !os::is_same_name(rest, bytes_of(self.name.as_ref())) {
             return None;
         }
-        if host.is_empty() || !all_digits(pid) {
+        // Whatever others have written, a claim's name is one that a file can have.
+        if host.is_empty() || host.contains(|c| self.is_not_for_hosts(c)) || !all_digits(pid) {
             return None;
         }
         let pid = pid.parse().ok()?;
@@ -399,7 +400,7 @@ mod tests {
 
     #[test]
     fn what_is_no_claim_of_this_path_is_refused() {
-        let refused: [&[u8]; 16] = [
+        let refused: [&[u8]; 18] = [
             b"",
             b"job",
             b"/var/lock/job",
@@ -416,6 +417,8 @@ mod tests {
             b"job^h^1^+123456789abcdef0123456789abcdef",
             b"job^h^4294967296^1",
             b"job^h^1^2/x",
+            b"job^h\0x^1^2",
+            b"job^h\nx^1^2",
         ];
         for name in refused {
             assert_eq!(lock().parse(name), None, "{}", name.escape_ascii());

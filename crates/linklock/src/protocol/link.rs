@@ -368,8 +368,13 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<
 fn put_back(place: &Place, aside: &Location) {
     let env = place.env.as_ref();
     let put = env.link(aside, place.location()).and_then(|()| gone_is_ok(env.unlink(aside)));
-    // Linux lets nobody link a file that he does not own (fs.protected_hardlinks).
-    let put = put.or_else(|e| if is_refused(&e) { env.rename_noreplace(aside, place.location()) } else { Err(e) });
+    // Linux lets nobody link a file that he does not own (fs.protected_hardlinks), and no system a directory, such as a dir lock
+    // that has come meanwhile.
+    let put = put.or_else(|e| match e.kind() {
+        _ if is_refused(&e) => env.rename_noreplace(aside, place.location()),
+        io::ErrorKind::Unsupported => env.rename_noreplace(aside, place.location()),
+        _ => Err(e),
+    });
     if let Err(e) = put {
         if e.kind() == io::ErrorKind::AlreadyExists {
             // Another has the lock by now: the name aside is of no use to anybody.

@@ -1,6 +1,7 @@
 //! Symbolic links, pipes, sockets and directories of others at the lock path.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
