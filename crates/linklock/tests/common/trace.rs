@@ -107,6 +107,7 @@ pub(crate) struct Dead;
 /// A puppet's thread that is stopped, or runs from call to call.
 pub(crate) struct Trace {
     tid: libc::pid_t,
+    memory: File,
     attached: bool,
 }
 
@@ -117,7 +118,8 @@ impl Trace {
         let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
         ptrace(libc::PTRACE_SEIZE, tid, 0, options as usize)?;
         ptrace(libc::PTRACE_INTERRUPT, tid, 0, 0)?;
-        let trace = Self { tid, attached: true };
+        let memory = File::open(format!("/proc/{tid}/mem"))?;
+        let trace = Self { tid, memory, attached: true };
         assert!(trace.wait().is_some(), "the puppet lives");
         Ok(trace)
     }
@@ -208,9 +210,8 @@ impl Trace {
             return None;
         }
         let mut bytes = vec![0; libc::PATH_MAX as usize];
-        let memory = File::open(format!("/proc/{}/mem", self.tid)).unwrap();
         // It may end before the buffer does, at the end of what is mapped.
-        let read = memory.read_at(&mut bytes, address).unwrap();
+        let read = self.memory.read_at(&mut bytes, address).unwrap();
         bytes.truncate(bytes[..read].iter().position(|b| *b == 0).unwrap());
         (!bytes.is_empty()).then(|| PathBuf::from(std::ffi::OsString::from_vec(bytes)))
     }

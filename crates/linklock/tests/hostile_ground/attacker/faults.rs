@@ -14,7 +14,7 @@ use super::{Choice, attack};
 use crate::common::{BOTH, HOUR, named, say};
 use crate::kernel::is_root;
 
-const LINKS: [Thing; 4] = [Thing::LinkToFile, Thing::LinkToNumbers, Thing::LinkToOpen, Thing::HardLink];
+const LINKS: [Thing; 3] = [Thing::LinkToFile, Thing::LinkToNumbers, Thing::HardLink];
 
 fn several_users(what: &str) -> bool {
     if !is_root() {
@@ -39,7 +39,7 @@ fn no_mode_of_another_file_changes_while_a_directory_is_made_if_ptrace_is_allowe
 }
 
 fn makes_directory(call: &str) -> bool {
-    ["mkdir", "mkdirat", "chmod", "fchmodat", "open", "openat", "openat2"].contains(&call)
+    ["mkdir", "mkdirat", "chmod", "fchmodat", "openat"].contains(&call)
 }
 
 /// The bug: what is in a directory beside the lock was named by one path. The consequence: with a link in the place of that

@@ -5,10 +5,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
-use crate::common::Ground;
+use crate::common::{Ground, HOUR};
 use crate::kernel::{as_user, is_root};
 
 const VICTIM: u32 = 4201;
@@ -75,6 +76,10 @@ pub(crate) const OPEN: &str = "open";
 /// A directory of the victim's in the lock's own directory, which the attacker may rename where that is not sticky.
 pub(crate) const OWN: &str = "own";
 
+/// Claims of an honest contender that waits, by each protocol.
+pub(crate) const WAITING_DIR: &str = "lock|elsewhere.example|4712|00000000000000000000000000000001";
+pub(crate) const WAITING_FILE: &str = "lock|elsewhere.example|4712|00000000000000000000000000000002";
+
 pub(crate) struct Field {
     ground: Ground,
     pub(crate) kind: Kind,
@@ -104,7 +109,17 @@ impl Field {
         for dir in [field.vault(), field.dir().join(OWN)] {
             date(&dir);
         }
+        field.put_claims();
         field
+    }
+
+    fn put_claims(&self) {
+        let [dir, file] = [WAITING_DIR, WAITING_FILE].map(|name| self.dir().join(name));
+        make_dir(&dir, 0o1755);
+        fs::write(dir.join(WAITING_DIR), r#"{"version":1,"lifetime_ms":3600000}"#).unwrap();
+        fs::write(&file, file.as_os_str().as_encoded_bytes()).unwrap();
+        date(&dir);
+        set_times(&file, SystemTime::now() + HOUR);
     }
 
     /// The lock's.
@@ -165,14 +180,19 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Gives all a time of last access in the far future: to read it does not change that, to set its times does.
+/// Gives all a change of yesterday: nothing of it was made just now.
 fn date(path: &Path) {
-    const IN_2099: i64 = 4_070_908_800;
-    let last_access = Timespec { tv_sec: IN_2099, tv_nsec: 0 };
-    let last_modification = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ };
-    let times = Timestamps { last_access, last_modification };
-    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from).unwrap();
+    set_times(path, SystemTime::now() - 24 * HOUR);
     if path.is_dir() {
         fs::read_dir(path).unwrap().for_each(|entry| date(&entry.unwrap().path()));
     }
+}
+
+/// With a last access in the far future: to read it does not change that, to set its times does.
+fn set_times(path: &Path, mtime: SystemTime) {
+    const IN_2099: i64 = 4_070_908_800;
+    let mtime = mtime.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let [last_access, last_modification] = [IN_2099, mtime as i64].map(|tv_sec| Timespec { tv_sec, tv_nsec: 0 });
+    let times = Timestamps { last_access, last_modification };
+    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from).unwrap();
 }

@@ -129,29 +129,21 @@ impl Run<'_> {
                 continue;
             };
             self.look_for_what_is_open(puppet);
-            let (used, all) = self.names(&call);
-            if used == 0 {
+            let used = self.used(&call);
+            if used.is_empty() {
                 continue;
             }
             let stop = self.outcome.stops.len();
-            let is_on_the_way = |i: &usize| all[*i + 1..used].iter().any(|path| path.starts_with(&all[*i]));
-            let on_the_way = (0..used).filter(is_on_the_way).collect();
-            self.outcome.stops.push(Names { call: call.name(), used, all: all.len(), on_the_way });
-            if let Some(attack) = self.attack.filter(|attack| attack.stop == stop)
-                && let Some(target) = all.get(attack.target)
-            {
-                let path = self.field.dir().join(target);
-                let inside = |path: &PathBuf| Some(path.strip_prefix(&self.field.dir().join(target)).ok()?.to_owned());
-                let inside: Vec<_> = call.paths.iter().filter_map(inside).map(OsString::from).collect();
-                let inside = inside.into_iter().filter(|name| !name.is_empty()).collect();
-                let done = attack.thing.put(self.field, &path, inside);
-                self.outcome.is_done = done.is_ok();
-                self.outcome.story.push(format!(
-                    "*** {:?} in the place of {}: {done:?}",
-                    attack.thing,
-                    target.display()
-                ));
+            let mut names = Names { call: call.name(), used: used.len(), all: 0, on_the_way: Vec::new() };
+            // To look at all that is there takes as long as all else.
+            if self.attack.is_none_or(|attack| attack.stop == stop) {
+                let is_on_the_way = |i: &usize| used[*i + 1..].iter().any(|path| path.starts_with(&used[*i]));
+                names.on_the_way = (0..used.len()).filter(is_on_the_way).collect();
+                let all = self.all(used);
+                names.all = all.len();
+                self.attack(&call, &all);
             }
+            self.outcome.stops.push(names);
             self.outcome.story.push(self.tell(&call));
         }
         Ok(())
@@ -163,33 +155,46 @@ impl Run<'_> {
         format!("{name} {}", paths.collect::<Vec<_>>().join(", "))
     }
 
-    /// The names below the lock's directory that can be swapped: first those that the call uses, with the directories on the
-    /// way, then all others. Says how many the first are.
-    fn names(&self, call: &Call) -> (usize, Vec<PathBuf>) {
+    fn attack(&mut self, call: &Call, names: &[PathBuf]) {
+        let Some((attack, target)) = self.attack.and_then(|attack| Some((attack, names.get(attack.target)?))) else {
+            return;
+        };
+        let path = self.field.dir().join(target);
+        let inside = call.paths.iter().filter_map(|used| used.strip_prefix(&path).ok());
+        let inside = inside.filter(|name| !name.as_os_str().is_empty()).map(OsString::from).collect();
+        let done = attack.thing.put(self.field, &path, inside);
+        self.outcome.is_done = done.is_ok();
+        self.outcome.story.push(format!("*** {:?} in the place of {}: {done:?}", attack.thing, target.display()));
+    }
+
+    /// The names below the lock's directory that a call uses, with the directories on the way.
+    fn used(&self, call: &Call) -> Vec<PathBuf> {
         let dir = self.field.dir();
         let mut all: Vec<PathBuf> = Vec::new();
-        let mut add = |path: &Path| {
-            if !path.as_os_str().is_empty() && !path.starts_with(OWN) && !all.iter().any(|known| known == path) {
-                all.push(path.to_owned());
-            }
-        };
         for path in call.paths.iter().filter_map(|path| path.strip_prefix(&dir).ok()) {
             let mut way = PathBuf::new();
             for name in path {
                 way.push(name);
-                add(&way);
+                if !way.starts_with(OWN) && !all.contains(&way) {
+                    all.push(way.clone());
+                }
             }
         }
+        all
+    }
+
+    /// These names, and then all others.
+    fn all(&self, used: Vec<PathBuf>) -> Vec<PathBuf> {
+        let dir = self.field.dir();
         let mut others = below(&dir);
         others.sort();
-        let used = all.len();
-        let others = others.iter().filter_map(|path| path.strip_prefix(&dir).ok());
-        for other in others {
+        let mut all = used;
+        for other in others.iter().filter_map(|path| path.strip_prefix(&dir).ok()) {
             if !other.starts_with(OWN) && !all.iter().any(|known| known == other) {
                 all.push(other.to_owned());
             }
         }
-        (used, all)
+        all
     }
 
     /// Nothing outside is to be opened, be it for reading. Through a hard link that cannot be helped.
@@ -218,7 +223,11 @@ impl Run<'_> {
                 Err(last) => return self.find(&format!("the victim died: {last}")),
             }
         }
-        let said_lost = replies.iter().any(|reply| matches!(reply, Err(said) if said.starts_with("Lost")));
+        // Since it took the lock last.
+        let orders = case.scene.orders.iter().zip(&replies).rev();
+        let said_lost = orders
+            .take_while(|(order, _)| !order.starts_with("acquire"))
+            .any(|(_, reply)| reply.as_ref().is_err_and(|said| said.starts_with("Lost")));
         let Ok(checked) = puppet.reply_to("check") else { return self.find("the victim died") };
         let believes = checked.is_ok();
         self.outcome.story.push(format!("check: {checked:?}"));

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use linklock::{Guard, Lock, Protocol};
 
-use super::field::{Field, make_dir};
+use super::field::{Field, WAITING_DIR, WAITING_FILE, make_dir};
 use crate::common::{Ground, HOUR};
 use crate::puppet::Puppet;
 use crate::settings::Settings;
@@ -29,7 +29,7 @@ enum Stage {
     Empty,
     /// A lock whose holder has ended, and whatever else dead processes leave.
     Abandoned,
-    /// The same, all made by the attacker: such names are no secret.
+    /// The same by the attacker, and the lock names the claim of another that waits.
     Forged,
     /// As before, but without a lock.
     Leftovers,
@@ -78,15 +78,16 @@ impl Scene {
             field.victim.act(|| plant_ticket(field));
             return Some(rival(field, protocol).try_acquire().unwrap());
         }
-        let plant = || {
-            plant_leftovers(field);
-            if self.stage != Stage::Leftovers {
-                plant_lock(field, protocol);
-            }
-        };
         match self.stage {
-            Stage::Abandoned | Stage::Leftovers => field.victim.act(plant),
-            Stage::Forged => field.as_attacker(plant),
+            Stage::Abandoned => field.victim.act(|| {
+                plant_leftovers(field);
+                plant_lock(field, protocol);
+            }),
+            Stage::Leftovers => field.victim.act(|| plant_leftovers(field)),
+            Stage::Forged => field.as_attacker(|| {
+                plant_leftovers(field);
+                forge_lock(field, protocol);
+            }),
             Stage::Empty | Stage::Held => {}
         }
         None
@@ -113,17 +114,17 @@ pub(crate) fn dead_claim(number: u64) -> String {
 fn plant_lock(field: &Field, protocol: Protocol) {
     let claim = dead_claim(1);
     match protocol {
-        Protocol::Dir => plant_directory(&field.lock(), &claim),
+        Protocol::Dir => plant_directory(&field.lock(), &claim, HOUR),
         _ => fs::hard_link(plant_file(field, &claim), field.lock()).unwrap(),
     }
 }
 
 fn plant_leftovers(field: &Field) {
     plant_file(field, &dead_claim(2));
-    plant_directory(&field.dir().join(dead_claim(3)), &dead_claim(3));
+    plant_directory(&field.dir().join(dead_claim(3)), &dead_claim(3), HOUR);
     let of_guard = |number| dead_claim(number).replacen("lock", "lock|break", 1);
-    plant_directory(&field.dir().join("lock|break"), &of_guard(4));
-    plant_directory(&field.dir().join(of_guard(5)), &of_guard(5));
+    plant_directory(&field.dir().join("lock|break"), &of_guard(4), HOUR);
+    plant_directory(&field.dir().join(of_guard(5)), &of_guard(5), HOUR);
     plant_ticket(field);
 }
 
@@ -134,9 +135,24 @@ fn plant_file(field: &Field, claim: &str) -> PathBuf {
     path
 }
 
-fn plant_directory(path: &Path, entry: &str) {
+fn plant_directory(path: &Path, entry: &str, lifetime: Duration) {
     make_dir(path, 0o1755);
-    fs::write(path.join(entry), r#"{"version":1,"lifetime_ms":15000}"#).unwrap();
+    let content = format!(r#"{{"version":1,"lifetime_ms":{}}}"#, lifetime.as_millis());
+    fs::write(path.join(entry), content).unwrap();
+}
+
+/// A lock that has expired, with the name of a claim that was not made by whoever made the lock.
+fn forge_lock(field: &Field, protocol: Protocol) {
+    if protocol == Protocol::Dir {
+        plant_directory(&field.lock(), WAITING_DIR, Duration::from_millis(1));
+        // What a ctime may be rounded down by is added.
+        std::thread::sleep(Duration::from_millis(40));
+        return;
+    }
+    fs::write(field.lock(), field.dir().join(WAITING_FILE).as_os_str().as_encoded_bytes()).unwrap();
+    fs::hard_link(field.lock(), field.dir().join(dead_claim(1))).unwrap();
+    let long_ago = SystemTime::now() - 24 * HOUR;
+    fs::File::options().write(true).open(field.lock()).unwrap().set_modified(long_ago).unwrap();
 }
 
 fn plant_ticket(field: &Field) {

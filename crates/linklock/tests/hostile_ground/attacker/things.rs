@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, mknodat};
 
-use super::field::{Field, NUMBERS, OPEN, OWN, SECRET, STICKY, make_dir};
+use super::field::{Field, NUMBERS, OPEN, OWN, SECRET, STICKY, WAITING_DIR, make_dir};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Thing {
@@ -17,6 +17,8 @@ pub(crate) enum Thing {
     LinkToSticky,
     LinkToOpen,
     LinkToNowhere,
+    /// To a claim of another's, which is a directory.
+    LinkToClaim,
     HardLink,
     File,
     /// What was there before, with the attacker for its owner.
@@ -32,12 +34,13 @@ pub(crate) enum Thing {
 }
 
 impl Thing {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::LinkToFile,
         Self::LinkToNumbers,
         Self::LinkToSticky,
         Self::LinkToOpen,
         Self::LinkToNowhere,
+        Self::LinkToClaim,
         Self::HardLink,
         Self::File,
         Self::Copy,
@@ -77,6 +80,7 @@ impl Thing {
                 Self::LinkToSticky => symlink(vault.join(STICKY), path),
                 Self::LinkToOpen => symlink(vault.join(OPEN), path),
                 Self::LinkToNowhere => symlink(vault.join(OPEN).join("nowhere"), path),
+                Self::LinkToClaim => symlink(WAITING_DIR, path),
                 Self::File => fs::write(path, "foreign"),
                 Self::Copy => forge(&stash, path),
                 Self::Fifo => Ok(mknodat(CWD, path, FileType::Fifo, 0o666.into(), 0)?),
