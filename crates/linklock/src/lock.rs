@@ -135,6 +135,10 @@ impl Lock {
             let what = format!("{token} of this user: what has that name is another user's");
             return Err(Error::not_held(self.path(), what, lock.holder()));
         }
+        // Whatever else is ours may have got the claim's name.
+        if lock.protocol == Protocol::Link && attr.id != lock.attr.id {
+            return Err(Error::lost(self.path(), Lost::Broken));
+        }
         let anchor = own.anchor;
         // By the latest that the server's clock can say: what is left is never overrated.
         let (before, expiry) = (env.now(), lock.expiry(place.lifetime));

@@ -3,7 +3,7 @@
 //! [`os::OsEnv`] answers with the operating system; a simulated file server can answer too, and runs the same protocol
 //! code. Nothing outside this module makes a system call.
 
-mod location;
+pub(crate) mod location;
 pub(crate) mod os;
 
 use std::ffi::{OsStr, OsString};

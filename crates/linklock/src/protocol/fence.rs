@@ -26,8 +26,9 @@ const TRIES: u32 = 64;
 /// Draws a number for the lock that `stake` has just won; `None` if the lock was lost meanwhile.
 pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
     let dir = place.path.fence();
-    let failed = |e| Error::io(dir.as_path(), "number the acquisition", e);
-    shared::check(place, &dir).map_err(failed)?;
+    let path = dir.as_path().to_owned();
+    let failed = |e| Error::io(&path, "number the acquisition", e);
+    let dir = shared::only_if_open(place, dir).map_err(failed)?;
     let mut greatest = numbers(place, &dir).map_err(failed)?.last().copied();
     for _ in 0..TRIES {
         // Never below the server's time, so that a counter that was cleaned away, or restored from a backup, does not

@@ -23,6 +23,7 @@ const REFRESH_EVERY: Duration = Duration::from_secs(20);
 /// A contender's place in the queue.
 #[derive(Debug)]
 pub(crate) struct Ticket {
+    at: Location,
     name: OsString,
     /// Who we are there, as the file system has it.
     owner: u32,
@@ -52,26 +53,22 @@ impl Ticket {
         let arrived = stake.anchor.earliest(now).as_micros();
         let mut name = OsString::from(format!("{arrived:0TICKET_DIGITS$}"));
         name.push(stake.claim.token.as_os_str());
-        let ticket = Self { name, owner: stake.owner, refreshed: now, unchanged: None };
+        let queue = shared::only_if_open(place, place.path.queue()).map_err(|e| failed(place, e))?;
+        let ticket = Self { at: queue.inside(&name), name, owner: stake.owner, refreshed: now, unchanged: None };
         ticket.put(place).map_err(|e| failed(place, e))?;
         Ok(ticket)
     }
 
-    fn location(&self, place: &Place) -> Location {
-        place.path.queue().inside(&self.name)
-    }
-
     fn put(&self, place: &Place) -> io::Result<()> {
         let queue = place.path.queue();
-        shared::check(place, &queue)?;
         // Whoever leaves as the last takes the directory with him.
         for _ in 0..64 {
-            match place.env.create(&self.location(place), b"", 0o644, &mut |_| None) {
+            match place.env.create(&self.at, b"", 0o644, &mut |_| None) {
                 // So made, and gone again by now.
                 Err(e) if is_gone(&e) => shared::make(place, &queue).or_else(|e| gone_is_ok(Err(e)))?,
                 // It was made, and the reply was lost, if it is a file of ours.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                    let attr = place.env.stat(&self.location(place))?;
+                    let attr = place.env.stat(&self.at)?;
                     return if attr.kind == FileKind::Regular && attr.owner == self.owner { Ok(()) } else { Err(e) };
                 }
                 made => return made.map(drop),
@@ -87,7 +84,7 @@ impl Ticket {
             return Ok(());
         }
         self.refreshed = now;
-        match place.env.touch(&self.location(place), Meant { id: None, owner: self.owner }) {
+        match place.env.touch(&self.at, Meant { id: None, owner: self.owner }) {
             // Taken for one of a contender that is no more.
             Err(e) if is_gone(&e) => self.put(place),
             touched => touched.map(drop),
@@ -133,9 +130,9 @@ impl Ticket {
 
     /// Leaves the queue.
     pub(crate) fn leave(self, place: &Place) {
-        let left = gone_is_ok(place.env.unlink(&self.location(place)));
+        let left = gone_is_ok(place.env.unlink(&self.at));
         if let Err(e) = left {
-            tracing::warn!(ticket = %self.location(place).as_path().display(), error = %e, "a ticket is left over");
+            tracing::warn!(ticket = %self.at.as_path().display(), error = %e, "a ticket is left over");
         }
         // Not empty: others wait.
         let _ = place.env.rmdir(&place.path.queue());

@@ -95,6 +95,8 @@ pub(super) struct FaultyEnv {
     pub(super) has_real_wakeups: AtomicBool,
     /// All files are shown with one number.
     pub(super) has_one_number: AtomicBool,
+    /// These files are shown as another user's.
+    pub(super) others: Mutex<Vec<FileId>>,
     /// It is not known whose clock stamps files.
     pub(super) stamps_are_not_known: AtomicBool,
     /// What is remembered of the lock's directory, with numbers, instead of what is there.
@@ -134,6 +136,7 @@ impl FaultyEnv {
             sees_end: AtomicBool::new(false),
             has_real_wakeups: AtomicBool::new(false),
             has_one_number: AtomicBool::new(false),
+            others: Mutex::default(),
             stamps_are_not_known: AtomicBool::new(false),
             listing: Mutex::default(),
             keepers_clock_panics: AtomicU64::new(0),
@@ -232,8 +235,12 @@ impl FaultyEnv {
     }
 
     /// The file that is meant, as the real file system has it.
-    fn as_kernel_means(&self, meant: Meant) -> Meant {
-        Meant { id: meant.id.filter(|_| !self.has_one_number.load(Ordering::SeqCst)), ..meant }
+    fn as_kernel_means(&self, at: &Location, meant: Meant) -> io::Result<Meant> {
+        let attr = OsEnv.stat(at)?;
+        if !meant.is(&self.as_server_says(attr)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Meant { id: Some(attr.id), owner: attr.owner })
     }
 
     fn ahead(&self) -> Duration {
@@ -252,6 +259,9 @@ impl FaultyEnv {
         attr.mtime = attr.mtime + self.ahead();
         if self.ctime_is_not_before_mtime.load(Ordering::SeqCst) {
             attr.ctime = attr.ctime.max(attr.mtime);
+        }
+        if self.others.lock().unwrap().contains(&attr.id) {
+            attr.owner = !attr.owner;
         }
         if self.has_one_number.load(Ordering::SeqCst) {
             attr.id.inode = 1;
@@ -343,13 +353,13 @@ impl Env for FaultyEnv {
     fn set_expiry(&self, at: &Location, meant: Meant, expiry: ServerTime) -> io::Result<Attr> {
         let run = || match self.only_says_that_it_sets_times.load(Ordering::SeqCst) {
             true => OsEnv.stat(at),
-            false => OsEnv.set_expiry(at, self.as_kernel_means(meant), self.to_kernel(expiry)),
+            false => OsEnv.set_expiry(at, self.as_kernel_means(at, meant)?, self.to_kernel(expiry)),
         };
         self.interfere(Call::SetExpiry, at, run, no_answer).map(|attr| self.as_server_says(attr))
     }
 
     fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {
-        self.interfere(Call::Touch, at, || OsEnv.touch(at, self.as_kernel_means(meant)), no_answer)
+        self.interfere(Call::Touch, at, || OsEnv.touch(at, self.as_kernel_means(at, meant)?), no_answer)
             .map(|attr| self.as_server_says(attr))
     }
 

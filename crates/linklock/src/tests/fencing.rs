@@ -217,6 +217,22 @@ fn the_counter_is_open_to_whom_the_directory_is_open() {
     }
 }
 
+/// Whoever may rename in the lock's directory can move one to the counter's name that he may not write.
+#[cfg(unix)]
+#[test]
+fn nothing_is_made_in_a_directory_that_fewer_users_may_write_than_the_locks() {
+    let arena = Arena::new();
+    Plain.chmod(arena.dir.path(), 0o775).unwrap();
+    Plain.mkdir(&counter(&arena)).unwrap();
+    let smaller = counter(&arena).join("7");
+    Plain.mkdir(&smaller).unwrap();
+    let error = arena.builder(Protocol::Link).fence(true).build().unwrap().acquire().unwrap_err().to_string();
+    assert!(error.contains(COUNTER) && error.contains("fewer users may write it"), "{error}");
+    assert_eq!(numbers(&arena), ["7"]);
+    Plain.chmod(&counter(&arena), 0o775).unwrap();
+    draw(&arena, Protocol::Link);
+}
+
 #[test]
 fn contenders_that_make_the_counter_at_once_share_one() {
     let arena = Arena::new();

@@ -25,6 +25,7 @@ use rustix::process::Pid;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::claim::Fingerprint;
+use crate::env::location::Between;
 use crate::env::{Attr, DirMode, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 
@@ -277,24 +278,24 @@ fn name_of_user(id: &str) -> String {
 /// Acts on a name in a directory. The one in between is opened for this call alone, and nothing is followed to it: a
 /// descriptor that were kept would be one to lose, and would hide that the directory has been replaced.
 fn reach<T>(at: &Location, mut act: impl FnMut(BorrowedFd<'_>, &Path) -> io::Result<T>) -> io::Result<T> {
-    let Some((between, owner)) = at.between() else { return act(CWD, at.as_path()) };
-    match act_inside(between, owner, at.name(), &mut act) {
+    let Some((between, must_be)) = at.between() else { return act(CWD, at.as_path()) };
+    match act_inside(between, must_be, at.name(), &mut act) {
         // An NFS client knew another directory by its name, which is gone. Asked for that name's attributes it looks it up again,
         // as it does by itself on the way along a path.
         Err(e) if e.kind() == io::ErrorKind::StaleNetworkFileHandle => {
             system::stat_afresh(CWD, between)?;
-            act_inside(between, owner, at.name(), act)
+            act_inside(between, must_be, at.name(), act)
         }
         // A holder must be able to go on. What is said to be its own has a name that it has used once, here: what stands elsewhere
         // under that name is put there for it.
-        Err(e) if owner.is_some() && is_for_want_of_descriptors(&e) => act(CWD, at.as_path()),
+        Err(e) if must_be.owner.is_some() && is_for_want_of_descriptors(&e) => act(CWD, at.as_path()),
         done => done,
     }
 }
 
 fn act_inside<T>(
     between: &Path,
-    owner: Option<u32>,
+    must_be: Between,
     name: &OsStr,
     mut act: impl FnMut(BorrowedFd<'_>, &Path) -> io::Result<T>,
 ) -> io::Result<T> {
@@ -303,10 +304,9 @@ fn act_inside<T>(
         Errno::LOOP | Errno::MLINK => Errno::NOTDIR,
         e => e,
     })?;
-    if let Some(owner) = owner
-        && system::stat_open_as_known(&dir)?.owner != owner
-    {
-        return Err(io::ErrorKind::NotFound.into());
+    // Of the very directory that is acted in.
+    if !must_be.is_any() {
+        must_be.check(&system::stat_open_as_known(&dir)?)?;
     }
     act(dir.as_fd(), Path::new(name))
 }
