@@ -5,10 +5,12 @@
 
 mod faults;
 mod field;
+mod protections;
 mod run;
 mod scenes;
 mod things;
 mod vault;
+mod watchdog;
 
 use linklock::Protocol;
 
@@ -18,6 +20,7 @@ use crate::puppet::{self, Puppet};
 use crate::settings::Settings;
 use crate::trace::Trace;
 use field::{Kind, Victim};
+use protections::Protections;
 use run::{Attack, Case};
 use things::Thing;
 
@@ -105,6 +108,7 @@ fn attack<F: Fn(&Stop, &Attack) -> bool>(scenes: &[&str], choice: &Choice<F>) {
     if !can_trace() {
         return;
     }
+    let _protections = Protections::as_asked();
     let (mut runs, mut done, mut findings) = (0, 0, Vec::new());
     for (case, attack) in attacks(scenes, choice) {
         let outcome = case.run(Some(attack));

@@ -7,16 +7,15 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc;
 
 use linklock::{Guard, Protocol};
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use rustix::process::geteuid;
 
 use super::field::{Field, Kind, OWN, Victim};
 use super::scenes::{Scene, rival};
 use super::things::Thing;
 use super::vault::Vault;
-use crate::common::LONG;
+use super::watchdog::Watchdog;
 use crate::puppet::Puppet;
 use crate::trace::{Call, Dead, Trace};
 
@@ -273,28 +272,4 @@ fn below(dir: &Path) -> Vec<PathBuf> {
         }
     }
     all
-}
-
-/// Ends a victim that hangs.
-struct Watchdog {
-    done: mpsc::Sender<()>,
-    thread: std::thread::JoinHandle<bool>,
-}
-
-impl Watchdog {
-    fn over(puppet: &Puppet) -> Self {
-        let (done, is_done) = mpsc::channel();
-        let pid = Pid::from_raw(puppet.pid() as i32).unwrap();
-        let watch = move || {
-            let hangs = is_done.recv_timeout(LONG) == Err(mpsc::RecvTimeoutError::Timeout);
-            // It is not reaped before this thread is joined.
-            hangs && kill_process(pid, Signal::KILL).is_ok()
-        };
-        Self { done, thread: std::thread::spawn(watch) }
-    }
-
-    fn has_bitten(self) -> bool {
-        drop(self.done);
-        self.thread.join().unwrap()
-    }
 }
