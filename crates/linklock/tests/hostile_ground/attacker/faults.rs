@@ -52,6 +52,16 @@ fn no_directory_is_reached_through_a_link_that_was_put_in_its_place_if_ptrace_is
     attack(&["acquire and release", "refresh", "break and sweep", "fence twice", "queue up"], &choice);
 }
 
+/// To open a pipe that nobody writes to waits for ever.
+#[test]
+fn a_pipe_that_comes_after_a_look_is_not_waited_for_if_ptrace_is_allowed() {
+    let choice = Choice::of(|stop, attack| {
+        let opens = ["open", "openat"].contains(&stop.call);
+        stop.kind == Kind::Open && attack.thing == Thing::Fifo && stop.is_used && opens
+    });
+    attack(&["refresh by token", "clean", "fence twice", "contend"], &choice);
+}
+
 /// What anybody can make who knows a token.
 fn plant_again(field: &Field, protocol: Protocol, token: &OsStr) {
     let expiry = SystemTime::now() + HOUR;
