@@ -56,6 +56,8 @@ pub(crate) struct Names {
     pub(crate) all: usize,
     /// Which of them the call uses as a directory.
     pub(crate) on_the_way: Vec<usize>,
+    /// Which of them are in a directory beside the lock.
+    pub(crate) inner: Vec<usize>,
 }
 
 impl fmt::Display for Case {
@@ -96,6 +98,12 @@ impl Case {
         run.outcome
     }
 
+    /// Whether the attack is one that another user could make. Where there is but one, nothing of his own is kept from him.
+    pub(crate) fn is_anothers(&self, attack: &Attack, is_inner: bool) -> bool {
+        let is_of_owner = [Thing::Copy, Thing::HardLink, Thing::DirectoryOfHardLinks, Thing::OwnDirectory];
+        self.victim != Victim::Same || !is_inner && !is_of_owner.contains(&attack.thing)
+    }
+
     fn command(&self, field: &Field) -> Command {
         let mut command = self.scene.settings(field, self.protocol).command("victim");
         if let Some((user, group)) = self.victim.ids() {
@@ -133,13 +141,15 @@ impl Run<'_> {
                 continue;
             }
             let stop = self.outcome.stops.len();
-            let mut names = Names { call: call.name(), used: used.len(), all: 0, on_the_way: Vec::new() };
+            let mut names =
+                Names { call: call.name(), used: used.len(), all: 0, on_the_way: Vec::new(), inner: Vec::new() };
             // To look at all that is there takes as long as all else.
             if self.attack.is_none_or(|attack| attack.stop == stop) {
                 let is_on_the_way = |i: &usize| used[*i + 1..].iter().any(|path| path.starts_with(&used[*i]));
                 names.on_the_way = (0..used.len()).filter(is_on_the_way).collect();
                 let all = self.all(used);
                 names.all = all.len();
+                names.inner = (0..all.len()).filter(|i| all[*i].components().count() > 1).collect();
                 self.attack(&call, &all);
             }
             self.outcome.stops.push(names);

@@ -35,6 +35,8 @@ enum Stage {
     Leftovers,
     /// Another user holds the lock, and one that has ended waits in the queue.
     Held,
+    /// The attacker holds it.
+    Attackers,
 }
 
 const CYCLE: Scene = Scene {
@@ -58,6 +60,7 @@ pub(crate) const ALL: &[Scene] = &[
     Scene { name: "clean", orders: &["clean"], stage: Stage::Leftovers, ..CYCLE },
     Scene { name: "fence twice", orders: &["acquire 0", "release", "acquire 0"], fence: true, ..CYCLE },
     Scene { name: "queue up", orders: &["acquire 30"], stage: Stage::Held, queue: true, ..CYCLE },
+    Scene { name: "contend with the attacker", orders: &["acquire 0", "inspect"], stage: Stage::Attackers, ..CYCLE },
     Scene { name: "contend", orders: &["acquire 0", "inspect"], stage: Stage::Held, ..CYCLE },
 ];
 
@@ -88,6 +91,7 @@ impl Scene {
                 plant_leftovers(field);
                 forge_lock(field, protocol);
             }),
+            Stage::Attackers => drop(field.as_attacker(|| rival(field, protocol).acquire().unwrap().leave())),
             Stage::Empty | Stage::Held => {}
         }
         None
