@@ -56,6 +56,7 @@ const BY_PATH: &[ByName] =
 const BELOW_DIRECTORY: &[ByName] = &[
     (libc::SYS_openat, "openat", &[1]),
     (libc::SYS_openat2, "openat2", &[1]),
+    #[cfg(target_pointer_width = "64")]
     (libc::SYS_newfstatat, "newfstatat", &[1]),
     (libc::SYS_statx, "statx", &[1]),
     (libc::SYS_mkdirat, "mkdirat", &[1]),
