@@ -13,5 +13,6 @@ mod holding;
 mod identifying;
 mod keeping;
 mod leftovers;
+mod private;
 #[cfg(any(target_os = "linux", windows))] // Elsewhere a waiter polls.
 mod waking;
