@@ -66,7 +66,11 @@ fn a_forged_holder_is_told_of_without_harm_in_errors_and_events() {
         let lock = lock_at(&path, protocol);
 
         let holder = lock.inspect().unwrap().holder.unwrap();
-        assert_eq!((holder.host.as_str(), &holder.token), (FORGED, &token), "{protocol}: the fields keep what is there");
+        assert_eq!(
+            (holder.host.as_str(), &holder.token),
+            (FORGED, &token),
+            "{protocol}: the fields keep what is there"
+        );
         if protocol == Protocol::Dir {
             let about = holder.about.clone().unwrap();
             assert_eq!([about.command, about.user], [Some(FORGED.into()), Some(FORGED.into())]);
