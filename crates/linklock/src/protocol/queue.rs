@@ -14,6 +14,7 @@ use crate::claim::{Claim, TICKET_DIGITS, bytes_of};
 use crate::env::{FileKind, Liveness, Location, Meant};
 use crate::error::Error;
 use crate::lease::{Anchor, LocalTime, ServerTime};
+use crate::printable::Printable;
 
 /// How long a ticket is good for after its last change. So long one contender that is stopped, or that died on another
 /// machine, holds up those behind it.
@@ -101,7 +102,7 @@ impl Ticket {
             if !self.has_expired(place, name, claim, anchor) {
                 return Ok(Some(Ahead { ticket, pid: place.living_process(claim) }));
             }
-            tracing::debug!(ticket = %ticket.as_path().display(), "removed the ticket of a contender that is gone");
+            tracing::debug!(ticket = %Printable::new(ticket.as_path()), "removed the ticket of a contender that is gone");
             gone_is_ok(place.env.unlink(&ticket)).map_err(|e| failed(place, e))?;
         }
         Ok(None)
@@ -132,7 +133,7 @@ impl Ticket {
     pub(crate) fn leave(self, place: &Place) {
         let left = gone_is_ok(place.env.unlink(&self.at));
         if let Err(e) = left {
-            tracing::warn!(ticket = %self.at.as_path().display(), error = %e, "a ticket is left over");
+            tracing::warn!(ticket = %Printable::new(self.at.as_path()), error = %e, "a ticket is left over");
         }
         // Not empty: others wait.
         let _ = place.env.rmdir(&place.path.queue());
