@@ -24,7 +24,7 @@ pub(crate) struct Contender {
 #[pymethods]
 impl Contender {
     #[new]
-    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue))]
+    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, require_private))]
     #[expect(clippy::too_many_arguments, reason = "in Python each is given by its name")]
     fn new(
         path: PathBuf,
@@ -36,6 +36,7 @@ impl Contender {
         keep_alive: bool,
         fence: bool,
         queue: bool,
+        require_private: bool,
     ) -> PyResult<Self> {
         let protocol = match protocol {
             "link" => Protocol::Link,
@@ -50,7 +51,8 @@ impl Contender {
             .protocol(protocol)
             .keep_alive(keep_alive)
             .fence(fence)
-            .queue(queue);
+            .queue(queue)
+            .require_private(require_private);
         Ok(Self { lock: Arc::new(builder.build().map_err(|e| to_python(&e))?) })
     }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use linklock::Printable;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tracing::field::{Field, Visit};
@@ -76,7 +77,8 @@ impl Subscriber for Listener {
         event.record(&mut text);
         // As Python's logging numbers them.
         let level = if *event.metadata().level() == Level::ERROR { 40 } else { 30 };
-        let line = Line { level, text: text.message + &text.fields };
+        // Whoever wrote what is in it: one line, and nothing that a terminal would act upon.
+        let line = Line { level, text: Printable::new(&(text.message + &text.fields)).to_string() };
         if LISTENER.get().is_some_and(|listener| listener.send(line).is_ok()) {
             IS_PENDING.store(true, Ordering::Release);
         }

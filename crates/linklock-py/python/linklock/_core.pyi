@@ -39,6 +39,7 @@ class Contender:
         keep_alive: bool,
         fence: bool,
         queue: bool,
+        require_private: bool,
     ) -> Contender: ...
     @property
     def path(self) -> str: ...
