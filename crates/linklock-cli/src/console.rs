@@ -166,6 +166,36 @@ mod tests {
         assert_eq!(printable("host\x1b[2J\u{9b}é\n"), "host\\u{1b}[2J\\u{9b}é\\n");
     }
 
+    /// The library escapes what it logs; what else is logged, or forgotten, is escaped here.
+    #[test]
+    fn what_is_logged_is_escaped_whoever_logs_it() {
+        use std::sync::{Arc, Mutex};
+
+        #[derive(Clone, Default)]
+        struct Log(Arc<Mutex<Vec<u8>>>);
+        impl Write for Log {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let log = Log::default();
+        let writer = log.clone();
+        let shown = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .fmt_fields(Fields)
+            .without_time()
+            .finish();
+        let name = "a\nb\x1b[2J\u{9b}\u{202e}";
+        tracing::subscriber::with_default(shown, || tracing::info!(shown = %name, said = name, "{name}"));
+        let told = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let line = told.strip_suffix('\n').unwrap();
+        assert!(line.contains("shown=a\\nb") && !line.contains(Printable::escapes), "{line:?}");
+    }
+
     #[test]
     fn json_is_harmless_on_a_terminal_and_read_as_what_it_was() {
         let text = "a\n\x1b\x7f\u{9b}\u{202e}\u{feff}\u{e0041}\u{1f512}\"\\é";
