@@ -4,8 +4,9 @@
 //! without asking; attributes are asked for each time, as the real environment does with AT_STATX_FORCE_SYNC; link, rename,
 //! unlink, mkdir and exclusive creation reach the server.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -296,13 +297,11 @@ impl Env for SimEnv {
         self.read_file(path, limit, false)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        Ok(self.list_with_ids(path)?.into_iter().map(|(name, _)| name).collect())
-    }
-
-    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>> {
+    fn list(&self, path: &Path, each: &mut dyn FnMut(&OsStr, u64) -> ControlFlow<()>) -> io::Result<()> {
         let listed = self.afresh(&[path], || self.resolve(path).and_then(|dir| self.names_in(dir.handle)));
-        self.tell(&format!("list {}", Self::show(path)), listed)
+        let listed = self.tell(&format!("list {}", Self::show(path)), listed)?;
+        let _ = listed.iter().try_for_each(|(name, number)| each(name, *number));
+        Ok(())
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -260,13 +261,17 @@ impl Lock {
         // Any name will do.
         let any = at("lock".as_ref())?;
         let mut paths = BTreeSet::new();
-        for name in leftovers::names_in(&any.place, dir).map_err(|e| leftovers::cannot_list(dir, e))? {
+        let listed = leftovers::list_named(&any.place, dir, &mut |name| {
             // No lock path holds the separator.
-            let Some(lock) = crate::claim::before(&name, separator).and_then(|lock| at(&lock).ok()) else { continue };
-            if !paths.contains(lock.path()) && leftovers::names_lock(&lock.place, &name) {
+            if let Some(lock) = crate::claim::before(name, separator).and_then(|lock| at(&lock).ok())
+                && !paths.contains(lock.path())
+                && leftovers::names_lock(&lock.place, name)
+            {
                 paths.insert(lock.path().to_owned());
             }
-        }
+            ControlFlow::Continue(())
+        });
+        listed.map_err(|e| leftovers::cannot_list(dir, e))?;
         Ok(paths.into_iter().collect())
     }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -114,7 +115,7 @@ impl<'a> Client<'a> {
 
     pub(super) fn list(&self, name: &str) -> Answer<Vec<OsString>> {
         self.on("list", name, |env, path| {
-            let mut names = env.list(path)?;
+            let mut names = all_names(env, path)?;
             names.sort();
             Ok(names)
         })
@@ -243,4 +244,14 @@ fn errno(e: &io::Error) -> Option<Errno> {
         ErrorKind::Unsupported => Some(Errno::PERM),
         _ => None,
     })
+}
+
+/// For directories that hold what a scenario has made.
+pub(super) fn all_names(env: &dyn Env, dir: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    env.list(dir, &mut |name, _| {
+        names.push(name.to_owned());
+        ControlFlow::Continue(())
+    })?;
+    Ok(names)
 }

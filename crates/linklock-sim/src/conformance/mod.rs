@@ -148,7 +148,7 @@ pub(crate) fn on_real_directories(
 fn remove_all(env: &OsEnv, dir: &Path) -> io::Result<()> {
     // With its attributes, the names in it are asked for again.
     env.stat(dir)?;
-    for name in env.list(dir)? {
+    for name in client::all_names(env, dir)? {
         let path = dir.join(name);
         env.unlink(&path).or_else(|_| remove_all(env, &path))?;
     }

@@ -5,9 +5,10 @@
 
 pub(crate) mod os;
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::claim::Fingerprint;
@@ -122,11 +123,10 @@ pub(crate) trait Env: Debug + Send + Sync {
     /// As `read`, but leaves no read delegation of NFS 4 with this machine: if the machine were cut off, that would hold up
     /// whoever changes the file. Where no open is sure to leave none, nothing is opened: `Unsupported`. `device` is the file's.
     fn read_without_delegation(&self, path: &Path, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)>;
-    /// The names in a directory.
-    fn list(&self, path: &Path) -> io::Result<Vec<OsString>>;
-    /// The names in a directory, each with the number that the directory has for its inode. No file has number 0. On some
-    /// file systems a file's attributes have another number.
-    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>>;
+    /// Shows `each` the names in a directory, one by one, until it breaks. Nothing is kept of them: others may have put any
+    /// number there. Each comes with the number that the directory has for its inode. No file has number 0. On some file
+    /// systems a file's attributes have another number.
+    fn list(&self, path: &Path, each: &mut dyn FnMut(&OsStr, u64) -> ControlFlow<()>) -> io::Result<()>;
     /// `Unsupported` where the file system has no hard links.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

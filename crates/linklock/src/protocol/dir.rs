@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ use crate::lease::ServerTime;
 
 pub(super) const STICKY: u32 = 0o1000;
 
+/// At a lock path there are no more of an NFS client's own names than its contenders have read entries at once.
+const LEFTOVERS_MOST: usize = 1000;
+
 /// So often an entry may be seen and not be there to be removed.
 const RELEASES_MOST: u32 = 3;
 
@@ -29,11 +33,21 @@ pub(super) struct Dir;
 /// What the directory at the lock path is; `None` if it changed under the look.
 pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let ours = place.path.is_guard || attr.mode & STICKY != 0;
-    let mut names = place.env.list(place.lock_path())?;
-    names.retain(|name| !(ours && is_leftover(name)));
-    let [name] = names.as_slice() else {
-        let seen = if names.is_empty() { Seen::EmptyDirectory { ours } } else { Seen::NotALock("a directory".into()) };
-        return Ok(Some(seen));
+    // No more of the names than tell: others may have put any number there.
+    let (mut names, mut leftovers) = (Vec::new(), 0);
+    place.env.list(place.lock_path(), &mut |name, _| {
+        if ours && is_leftover(name) {
+            leftovers += 1;
+        } else {
+            names.push(name.to_owned());
+        }
+        if names.len() > 1 || leftovers > LEFTOVERS_MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    let name = match names.as_slice() {
+        _ if leftovers > LEFTOVERS_MOST => return Ok(Some(Seen::NotALock("a directory".into()))),
+        [] => return Ok(Some(Seen::EmptyDirectory { ours })),
+        [name] => name,
+        _ => return Ok(Some(Seen::NotALock("a directory".into()))),
     };
     let Some(claim) = place.path.parse(bytes_of(name.as_ref())) else {
         return Ok(Some(Seen::NotALock("a directory".into())));
@@ -171,9 +185,9 @@ fn remove_empty(place: &Place) {
 /// Removes what a client that died leaves there for ever. To remove a file that is still open does no harm: its reader learns
 /// that the lock has changed. The client that has it open refuses, and then it is gone soon. Says whether there was any.
 pub(super) fn remove_leftovers(place: &Place) -> bool {
-    let names = place.env.list(place.lock_path()).unwrap_or_default();
-    let leftovers = names.iter().filter(|name| is_leftover(name));
-    leftovers.map(|name| place.env.unlink(&place.lock_path().join(name))).filter(Result::is_ok).count() > 0
+    let leftovers = place.names(place.lock_path(), LEFTOVERS_MOST, &is_leftover).unwrap_or_default();
+    let removed = leftovers.iter().map(|name| place.env.unlink(&place.lock_path().join(name)));
+    removed.filter(Result::is_ok).count() > 0
 }
 
 /// For NFS 4, where rmdir may remove a link lock that came after the look. In turn nobody else makes room for one: while it

@@ -9,8 +9,9 @@
 //!   even if A's lock was broken because a clock had been set.
 //! - A mkdir that comes late, or twice, makes a number that nobody is given: others find it and go beyond it.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::{Place, Stake, is_gone};
@@ -24,11 +25,14 @@ const GREATEST: u64 = i64::MAX as u64;
 /// Only holders that lost the lock and have not noticed yet can make one try again.
 const TRIES: u32 = 64;
 
+/// An acquisition removes no more numbers than this, so that it does not last.
+const SMALLER_MOST: usize = 1000;
+
 /// Draws a number for the lock that `stake` has just won; `None` if the lock was lost meanwhile.
 pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
     let dir = place.path.fence();
     let failed = |e| Error::io(&dir, "number the acquisition", e);
-    let mut greatest = numbers(place, &dir).map_err(failed)?.last().copied();
+    let mut greatest = numbers(place, &dir).map_err(failed)?.greatest;
     for _ in 0..TRIES {
         // Never below the server's time, so that a counter that was cleaned away, or restored from a backup, does not
         // give a number twice.
@@ -56,34 +60,48 @@ pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
         }
         // What an NFS client remembers of a directory may be old; but not past its own change there.
         let there = numbers(place, &dir).map_err(failed)?;
-        greatest = there.last().copied();
+        greatest = there.greatest;
         if made && (greatest == Some(number) || !place.keeps(Step::FenceLooksAgain)) {
-            remove_smaller(place, &dir, number, &there);
+            remove(place, &dir, &there.smaller);
             return Ok((place.env.now() < stake.lease.deadline).then_some(number));
         }
     }
     Err(failed(io::Error::other(format!("its greatest number was another one {TRIES} times in a row"))))
 }
 
-/// The numbers in the counter, in order. Other names are not ours.
-fn numbers(place: &Place, dir: &Path) -> io::Result<Vec<u64>> {
-    let names = match place.env.list(dir) {
-        Err(e) if is_gone(&e) => return Ok(Vec::new()),
-        names => names?,
-    };
-    let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
-    numbers.sort_unstable();
+/// The numbers in the counter. Other names are not ours.
+#[derive(Debug, Default)]
+struct Numbers {
+    greatest: Option<u64>,
+    /// Some of the others.
+    smaller: Vec<u64>,
+}
+
+fn numbers(place: &Place, dir: &Path) -> io::Result<Numbers> {
+    let mut numbers = Numbers::default();
+    let listed = place.env.list(dir, &mut |name, _| {
+        let Some(number) = number(name) else { return ControlFlow::Continue(()) };
+        let smaller = match numbers.greatest {
+            Some(greatest) if greatest > number => Some(number),
+            _ => numbers.greatest.replace(number),
+        };
+        if numbers.smaller.len() < SMALLER_MOST {
+            numbers.smaller.extend(smaller);
+        }
+        ControlFlow::Continue(())
+    });
+    listed.or_else(|e| if is_gone(&e) { Ok(()) } else { Err(e) })?;
     Ok(numbers)
 }
 
-fn number(name: &OsString) -> Option<u64> {
+fn number(name: &OsStr) -> Option<u64> {
     let digits = std::str::from_utf8(bytes_of(name.as_ref())).ok()?;
     // As we write it: "+1" and "01" are other names.
     digits.parse().ok().filter(|number: &u64| *number <= GREATEST && number.to_string() == digits)
 }
 
-fn remove_smaller(place: &Place, dir: &Path, number: u64, there: &[u64]) {
-    for smaller in there.iter().filter(|other| **other < number) {
+fn remove(place: &Place, dir: &Path, smaller: &[u64]) {
+    for smaller in smaller {
         // Another user's, perhaps. It does no harm.
         let _ = place.env.rmdir(&dir.join(smaller.to_string()));
     }

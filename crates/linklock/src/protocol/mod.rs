@@ -9,8 +9,10 @@ pub(crate) mod queue;
 mod turn;
 mod unchanged;
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -320,6 +322,18 @@ impl Place {
         } else {
             self.env.read(path, CONTENT_LIMIT)
         }
+    }
+
+    /// The names in a directory that are `wanted`, and `limit` of them at most.
+    fn names(&self, dir: &Path, limit: usize, wanted: &dyn Fn(&OsStr) -> bool) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        self.env.list(dir, &mut |name, _| {
+            if wanted(name) {
+                names.push(name.to_owned());
+            }
+            if names.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(names)
     }
 
     /// Makes an NFS client forget the names in the lock's directory, as fresh attributes of that do: it may believe in what was

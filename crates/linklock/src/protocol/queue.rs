@@ -5,8 +5,10 @@
 //! does an acquisition. The queue gives order and nothing else: who has the lock is for the lock path alone to say, and
 //! whatever is wrong with a ticket costs somebody a place at most.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +22,9 @@ use crate::lease::{Anchor, LocalTime, ServerTime};
 /// machine, holds up those behind it.
 pub(super) const LIFETIME: Duration = Duration::from_secs(60);
 const REFRESH_EVERY: Duration = Duration::from_secs(20);
+
+/// So many tickets before our own are remembered of a listing, which may have any number of them.
+const NEAREST_MOST: usize = 64;
 
 /// A contender's place in the queue.
 #[derive(Debug)]
@@ -41,7 +46,11 @@ pub(crate) struct Ahead {
 
 /// Whether anybody waits in the queue.
 pub(crate) fn is_empty(place: &Place) -> Result<bool, Error> {
-    names(place).map(|names| names.is_empty()).map_err(|e| failed(place, e))
+    let is_ticket = |name: &OsStr| claim(place, name).is_some();
+    match place.names(&place.path.queue(), 1, &is_ticket) {
+        Err(e) if is_gone(&e) => Ok(true),
+        names => names.map(|names| names.is_empty()).map_err(|e| failed(place, e)),
+    }
 }
 
 impl Ticket {
@@ -92,17 +101,20 @@ impl Ticket {
 
     /// Who is the next before us; `None` if it is our turn. Removes the tickets of those who do not wait any more.
     pub(crate) fn ahead(&mut self, place: &Place, anchor: &Anchor) -> Result<Option<Ahead>, Error> {
-        let mut before = names(place).map_err(|e| failed(place, e))?;
-        before.retain(|(name, _)| *name < self.name);
-        for (name, claim) in before.iter().rev() {
-            let ticket = place.path.queue().join(name);
-            if !self.has_expired(place, name, claim, anchor) {
-                return Ok(Some(Ahead { ticket, pid: place.living_process(claim) }));
+        loop {
+            let before = nearest(place, &self.name).map_err(|e| failed(place, e))?;
+            for (name, claim) in before.iter().rev() {
+                let ticket = place.path.queue().join(name);
+                if !self.has_expired(place, name, claim, anchor) {
+                    return Ok(Some(Ahead { ticket, pid: place.living_process(claim) }));
+                }
+                tracing::debug!(ticket = %ticket.display(), "removed the ticket of a contender that is gone");
+                gone_is_ok(place.env.unlink(&ticket)).map_err(|e| failed(place, e))?;
             }
-            tracing::debug!(ticket = %ticket.display(), "removed the ticket of a contender that is gone");
-            gone_is_ok(place.env.unlink(&ticket)).map_err(|e| failed(place, e))?;
+            if before.len() < NEAREST_MOST {
+                return Ok(None);
+            }
         }
-        Ok(None)
     }
 
     /// Whether a contender is known not to wait any more: it has ended, or its ticket has not changed for a ticket's lifetime, by
@@ -137,15 +149,26 @@ impl Ticket {
     }
 }
 
-/// The tickets and whose they are, in order. Other names are not ours.
-fn names(place: &Place) -> io::Result<Vec<(OsString, Claim)>> {
-    let names = match place.env.list(&place.path.queue()) {
-        Err(e) if is_gone(&e) => return Ok(Vec::new()),
-        names => names?,
-    };
-    let mut tickets: Vec<_> = names.into_iter().filter_map(|name| Some((claim(place, &name)?, name))).collect();
-    tickets.sort_unstable_by(|(_, one), (_, other)| one.cmp(other));
-    Ok(tickets.into_iter().map(|(claim, name)| (name, claim)).collect())
+/// The tickets that come last before this one, and whose they are, in order. Other names are not ours.
+fn nearest(place: &Place, own: &OsStr) -> io::Result<Vec<(OsString, Claim)>> {
+    let mut nearest: BTreeMap<OsString, Claim> = BTreeMap::new();
+    let listed = place.env.list(&place.path.queue(), &mut |name, _| {
+        let is_near = || nearest.len() < NEAREST_MOST || nearest.keys().next().is_none_or(|first| **first < *name);
+        if name < own
+            && is_near()
+            && let Some(claim) = claim(place, name)
+        {
+            nearest.insert(name.to_owned(), claim);
+            if nearest.len() > NEAREST_MOST {
+                nearest.pop_first();
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    match listed {
+        Err(e) if is_gone(&e) => Ok(Vec::new()),
+        listed => listed.map(|()| nearest.into_iter().collect()),
+    }
 }
 
 /// The claim of a contender that has a ticket of this name.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::faults::{Arena, BOTH, Call, Fate, FaultyEnv, GRACE, LIFETIME, When};
+use super::faults::{Arena, BOTH, Call, Fate, FaultyEnv, GRACE, LIFETIME, When, names_in};
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
@@ -121,7 +121,7 @@ fn a_lock_that_is_anothers_by_the_time_of_the_check_is_not_ours() {
             match protocol {
                 Protocol::Link => OsEnv.unlink(&path).unwrap(),
                 Protocol::Dir => {
-                    for name in OsEnv.list(&path).unwrap() {
+                    for name in names_in(&path).unwrap() {
                         OsEnv.unlink(&path.join(name)).unwrap();
                     }
                 }
@@ -148,7 +148,7 @@ fn a_lock_with_the_very_expiry_of_our_claim_is_not_ours() {
     let dir = arena.dir.path().to_owned();
     arena.env.once(Call::Link, When::After, move |_, lock| {
         let host = OsEnv.host_name();
-        let ours = OsEnv.list(&dir).unwrap().into_iter().find(|name| name.to_string_lossy().contains(&host)).unwrap();
+        let ours = names_in(&dir).unwrap().into_iter().find(|name| name.to_string_lossy().contains(&host)).unwrap();
         OsEnv.set_expiry(lock, OsEnv.stat(&dir.join(ours)).unwrap().mtime).unwrap();
         Fate::GoOn
     });
@@ -171,7 +171,7 @@ fn a_contender_that_waited_longer_than_its_lifetime_takes_the_lock_with_a_fresh_
                 // Just before the contender would break it, the rival lets go.
                 drop(rival.take());
             } else if (call, when) == (taking(protocol), When::After) && rival.is_none() {
-                let name = OsEnv.list(&path).ok().and_then(|names| names.into_iter().next());
+                let name = names_in(&path).ok().and_then(|names| names.into_iter().next());
                 let attr = OsEnv.stat(&name.map_or(path.clone(), |name| path.join(name))).unwrap();
                 // Without a second link it is still what the rival left.
                 let is_taken = protocol == Protocol::Dir || attr.nlink > 1;
@@ -233,7 +233,7 @@ fn a_claim_that_a_cleaner_removed_is_made_again() {
 
 fn remove_claims_of_this_host(dir: &std::path::Path) {
     let host = OsEnv.host_name();
-    for name in OsEnv.list(dir).unwrap() {
+    for name in names_in(dir).unwrap() {
         let path = dir.join(&name);
         if name.to_string_lossy().contains(&host) && OsEnv.unlink(&path).is_err() {
             OsEnv.unlink(&path.join(&name)).unwrap();
@@ -313,7 +313,7 @@ fn a_claim_that_is_not_as_it_was_made_is_made_again() {
                 return Fate::GoOn;
             }
             let dir = lock.parent().unwrap();
-            spoil(&dir.join(OsEnv.list(dir).unwrap().remove(0)));
+            spoil(&dir.join(names_in(dir).unwrap().remove(0)));
             Fate::Fail(io::ErrorKind::AlreadyExists)
         });
         let guard = arena.lock(Protocol::Link).acquire().unwrap();
@@ -545,7 +545,7 @@ fn who_comes_back_from_the_queue_to_the_same_lock_is_armed_for_it_again() {
     let stake = Protocol::Link.steps().stage(rival.place()).unwrap();
     Ticket::draw(rival.place(), &stake).unwrap();
     let queue = rival.place().path.queue();
-    let ticket = queue.join(&OsEnv.list(&queue).unwrap()[0]);
+    let ticket = queue.join(&names_in(&queue).unwrap()[0]);
     let (path, aside) = (arena.path(), arena.dir.path().join("aside"));
     OsEnv.rename(&ticket, &aside).unwrap();
     let (mut links, mut armed) = (0, PathBuf::new());

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, names_in};
 use crate::claim::LockPath;
 use crate::env::Env;
 use crate::env::os::OsEnv;
@@ -374,7 +374,7 @@ fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
     let path = arena.path();
     arena.env.on_call(move |_, call, when, at| {
         if (call, when) == (Call::Stat, When::Before) && at == path {
-            for entry in OsEnv.list(&guard).unwrap_or_default() {
+            for entry in names_in(&guard).unwrap_or_default() {
                 OsEnv.unlink(&guard.join(entry)).unwrap();
             }
         }

@@ -1,9 +1,10 @@
 //! The real file system with faults, rivals and other clocks put in between.
 
 use std::cell::Cell;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -38,7 +39,7 @@ pub(super) enum Call {
     Read,
     /// Of the content, whatever that leaves behind.
     Open,
-    /// Of the names with their numbers.
+    /// Of the names in a directory.
     List,
     /// The wake-ups, which has no answer.
     Arm,
@@ -101,6 +102,8 @@ pub(super) struct FaultyEnv {
     pub(super) keepers_clock_panics: AtomicU64,
     /// How often the server was asked for attributes.
     pub(super) asked: AtomicU64,
+    /// How many names of directories were shown.
+    pub(super) shown: AtomicU64,
     calls: Mutex<Vec<(Call, PathBuf)>>,
 }
 
@@ -136,6 +139,7 @@ impl FaultyEnv {
             listing: Mutex::default(),
             keepers_clock_panics: AtomicU64::new(0),
             asked: AtomicU64::new(0),
+            shown: AtomicU64::new(0),
             calls: Mutex::default(),
         })
     }
@@ -248,6 +252,21 @@ impl FaultyEnv {
         let time = epoch + (time.since(epoch) - self.ahead());
         if self.cuts_times.load(Ordering::SeqCst) { ServerTime::from_parts(time.to_parts().0, 0) } else { time }
     }
+}
+
+/// All names in a directory, with their numbers.
+pub(super) fn numbered_names(dir: &Path) -> io::Result<Vec<(OsString, u64)>> {
+    let mut names = Vec::new();
+    OsEnv.list(dir, &mut |name, number| {
+        names.push((name.to_owned(), number));
+        ControlFlow::Continue(())
+    })?;
+    Ok(names)
+}
+
+/// All names in a directory.
+pub(super) fn names_in(dir: &Path) -> io::Result<Vec<OsString>> {
+    numbered_names(dir).map(|names| names.into_iter().map(|(name, _)| name).collect())
 }
 
 #[expect(clippy::disallowed_methods, reason = "for the kernel's clock to tick, and for threads to fall asleep")]
@@ -366,22 +385,19 @@ impl Env for FaultyEnv {
         read.map(|(attr, content)| (self.as_server_says(attr), content))
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        OsEnv.list(path)
-    }
-
-    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>> {
-        let run = || match self.listing.lock().unwrap().clone() {
-            Some(listing) => Ok(listing),
-            None => OsEnv.list_with_ids(path),
+    fn list(&self, path: &Path, each: &mut dyn FnMut(&OsStr, u64) -> ControlFlow<()>) -> io::Result<()> {
+        let mut show = |name: &OsStr, number| {
+            self.shown.fetch_add(1, Ordering::SeqCst);
+            each(name, if self.has_one_number.load(Ordering::SeqCst) { 1 } else { number })
         };
-        let mut listed = self.interfere(Call::List, path, run, Vec::new)?;
-        for (_, number) in &mut listed {
-            if self.has_one_number.load(Ordering::SeqCst) {
-                *number = 1;
+        let run = || match self.listing.lock().unwrap().clone() {
+            Some(listing) => {
+                let _ = listing.iter().try_for_each(|(name, number)| show(name, *number));
+                Ok(())
             }
-        }
-        Ok(listed)
+            None => OsEnv.list(path, &mut show),
+        };
+        self.interfere(Call::List, path, run, || ())
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -503,7 +519,7 @@ impl Arena {
     /// The names in the directory.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> =
-            OsEnv.list(self.dir.path()).unwrap().into_iter().map(|n| n.into_string().unwrap()).collect();
+            names_in(self.dir.path()).unwrap().into_iter().map(|n| n.into_string().unwrap()).collect();
         names.sort();
         names
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, names_in};
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
@@ -21,7 +21,7 @@ fn counter(arena: &Arena) -> PathBuf {
 /// The numbers, or whatever else is in the counter.
 fn numbers(arena: &Arena) -> Vec<String> {
     let mut names: Vec<_> =
-        OsEnv.list(&counter(arena)).unwrap().into_iter().map(|name| name.into_string().unwrap()).collect();
+        names_in(&counter(arena)).unwrap().into_iter().map(|name| name.into_string().unwrap()).collect();
     names.sort();
     names
 }

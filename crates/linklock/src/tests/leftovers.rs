@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::breaking::{end, other_process};
-use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, names_in};
 use crate::claim::{Claim, bytes_of};
 use crate::env::Env;
 use crate::env::os::OsEnv;
@@ -272,7 +272,7 @@ fn a_waiter_whose_claim_was_removed_makes_another_and_gets_the_lock() {
                 cleaned = Some(lock.clean(lock.leftovers().unwrap()).unwrap());
                 let done = cleaned.iter().flatten();
                 let removed = done.filter(|done| matches!(done.verdict, LeftoverVerdict::Removed)).count();
-                assert_eq!(removed, 1, "the waiter's, in {:?}: {cleaned:?}", OsEnv.list(&dir));
+                assert_eq!(removed, 1, "the waiter's, in {:?}: {cleaned:?}", names_in(&dir));
             }
             Fate::GoOn
         });
@@ -441,7 +441,7 @@ fn what_only_has_the_name_of_a_claim_stays() {
         std::os::unix::fs::symlink(&names[0], &names[6]).unwrap();
     }
     let before = arena.names();
-    let entries = |path: &Path| OsEnv.list(path).unwrap().len();
+    let entries = |path: &Path| names_in(path).unwrap().len();
     assert!(arena.clean().is_empty());
     arena.lock(Protocol::Link).place().sweep(|| None);
     assert_eq!(arena.names(), before);

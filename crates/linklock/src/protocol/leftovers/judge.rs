@@ -156,7 +156,7 @@ fn judge_file(place: &Place, claim: &Claim, path: &Path, attr: &Attr, now: Serve
 
 /// A claim of `dir`, or a directory that was to become one.
 fn judge_directory(place: &Place, claim: &Claim, path: &Path, attr: &Attr, now: ServerTime) -> io::Result<Judged> {
-    let names = place.env.list(path)?;
+    let names = place.names(path, 2, &|_| true)?;
     let (body, attr) = match names.as_slice() {
         [] => (Body::Directory, *attr),
         [name] if name == claim.token.as_os_str() => (Body::DirectoryWithEntry, place.env.stat(&path.join(name))?),
@@ -201,7 +201,7 @@ fn judge_queue(place: &Place, path: &Path) -> io::Result<Option<Judged>> {
     if place.env.stat(path)?.kind != FileKind::Directory {
         return Ok(Some(Judged::not_a_claim("something else")));
     }
-    let is_empty = place.env.list(path)?.is_empty();
+    let is_empty = place.names(path, 1, &|_| true)?.is_empty();
     let empty =
         || Judged { kind: LeftoverKind::Queue, body: Body::Directory, expiry: None, verdict: LeftoverVerdict::Empty };
     Ok(is_empty.then(empty))

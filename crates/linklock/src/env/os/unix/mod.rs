@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -189,22 +190,17 @@ impl Env for OsEnv {
         system::read_without_delegation(path, device, limit)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        Ok(self.list_with_ids(path)?.into_iter().map(|(name, _)| name).collect())
-    }
-
-    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>> {
+    fn list(&self, path: &Path, each: &mut dyn FnMut(&OsStr, u64) -> ControlFlow<()>) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
-        let mut names = Vec::new();
         for entry in rustix::fs::Dir::new(dir)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push((OsStr::from_bytes(name).to_owned(), entry.ino()));
+            if name != b"." && name != b".." && each(OsStr::from_bytes(name), entry.ino()).is_break() {
+                break;
             }
         }
-        Ok(names)
+        Ok(())
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -5,9 +5,10 @@
 //! is closed, and a scanner or a peer may not share what it reads. So every call is tried for a while.
 #![expect(clippy::disallowed_methods, reason = "this is the place for it")]
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
@@ -132,22 +133,25 @@ pub(super) fn read(path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
     Ok((attr, content))
 }
 
-pub(super) fn list(path: &Path) -> io::Result<Vec<OsString>> {
+pub(super) fn list(path: &Path, each: &mut dyn FnMut(&OsStr) -> ControlFlow<()>) -> io::Result<()> {
     // By a handle that shares all: std's own does not share deletion everywhere, and would be in a release's way.
     let dir = open_any(path, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?;
     if attr_of(&dir)?.kind != FileKind::Directory {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    let (mut names, mut buffer) = (Vec::new(), Box::new(records::EMPTY));
+    let mut buffer = Box::new(records::EMPTY);
     loop {
         match next_entries(&dir, &mut buffer) {
-            Ok(()) => names.extend(records::names(&buffer[..], records::ENTRIES)),
-            Err(e) if e.raw_os_error() == Some(ERROR_NO_MORE_FILES as i32) => break,
+            Ok(()) => {}
+            Err(e) if e.raw_os_error() == Some(ERROR_NO_MORE_FILES as i32) => return Ok(()),
             Err(e) => return Err(e),
         }
+        for name in records::names(&buffer[..], records::ENTRIES) {
+            if name != "." && name != ".." && each(&name).is_break() {
+                return Ok(());
+            }
+        }
     }
-    names.retain(|name| name != "." && name != "..");
-    Ok(names)
 }
 
 pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {

@@ -8,9 +8,10 @@ mod processes;
 mod records;
 mod watcher;
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -139,13 +140,9 @@ impl Env for OsEnv {
         files::read(path, limit)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        files::list(path)
-    }
-
     /// The numbers are not asked for.
-    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>> {
-        Ok(files::list(path)?.into_iter().map(|name| (name, 0)).collect())
+    fn list(&self, path: &Path, each: &mut dyn FnMut(&OsStr, u64) -> ControlFlow<()>) -> io::Result<()> {
+        files::list(path, &mut |name| each(name, 0))
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
