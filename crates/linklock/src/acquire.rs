@@ -22,6 +22,7 @@ pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
         in_vain: 0,
         asked: None,
         swept: false,
+        is_out_of_order: false,
     };
     let acquired = contender.contend();
     match acquired {
@@ -99,14 +100,18 @@ struct Contender<'a> {
     asked: Option<(FileId, ServerTime)>,
     /// Whether what a crash left at the lock path was cleared, and what is beside it swept: once is enough.
     swept: bool,
+    /// There can be no queue here, or not for this user.
+    is_out_of_order: bool,
 }
 
 impl Contender<'_> {
     fn contend(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
         let steps = place.protocol.steps();
-        if place.queue && !self.waiter.is_single_try() && !queue::is_empty(place)? {
+        if self.queues_up() && !queue::is_empty(place)? {
             self.wait_in_queue()?;
+            // Its expiry may be over by now.
+            self.stake.fresh = false;
         }
         loop {
             match self.attempt()? {
@@ -127,17 +132,22 @@ impl Contender<'_> {
     }
 
     fn wait_for_turn(&mut self) -> Result<(), Error> {
-        if self.waiter.place.queue && !self.waiter.is_single_try() {
+        if self.queues_up() {
             self.wait_in_queue()?;
         }
         self.until_worth_trying()
+    }
+
+    fn queues_up(&self) -> bool {
+        self.waiter.place.queue && !self.is_out_of_order && !self.waiter.is_single_try()
     }
 
     /// Waits until nobody is before us.
     fn wait_in_queue(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
         if self.waiter.ticket.is_none() {
-            self.waiter.ticket = Some(Ticket::draw(place, &self.stake)?);
+            self.waiter.ticket = Ticket::draw(place, &self.stake)?;
+            self.is_out_of_order = self.waiter.ticket.is_none();
         }
         loop {
             // Another path than before is to wake us, whatever comes next.

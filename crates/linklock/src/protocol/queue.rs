@@ -4,6 +4,10 @@
 //! the first one waits for the lock; each other waits for the ticket before its own. So a release wakes one contender, and so
 //! does an acquisition. The queue gives order and nothing else: who has the lock is for the lock path alone to say, and
 //! whatever is wrong with a ticket costs somebody a place at most.
+//!
+//! So the order is given up where others could make it a reason to fail, or to wait for long: where this user cannot queue up,
+//! where the tickets of contenders that are gone cannot be removed, and where there are too many names to look at. A contender
+//! that changes its ticket again and again holds up those behind it for as long as it does so, as a holder does.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -12,27 +16,43 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Place, Stake, fence, gone_is_ok, is_gone};
+use super::{Place, Stake, fence, gone_is_ok, is_gone, is_refused};
 use crate::claim::{Claim, TICKET_DIGITS, bytes_of};
-use crate::env::Liveness;
+use crate::env::{Attr, FileKind, Liveness};
 use crate::error::Error;
 use crate::lease::{Anchor, LocalTime, ServerTime};
 
 /// How long a ticket is good for after its last change. So long one contender that is stopped, or that died on another
 /// machine, holds up those behind it.
-pub(super) const LIFETIME: Duration = Duration::from_secs(60);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
 const REFRESH_EVERY: Duration = Duration::from_secs(20);
 
 /// So many tickets before our own are remembered of a listing, which may have any number of them.
 const NEAREST_MOST: usize = 64;
+
+/// So often the tickets of contenders that are gone are removed in a row, [`NEAREST_MOST`] at a time.
+const REMOVALS_MOST: u32 = 16;
+
+/// No more names are looked at. To list so many takes some 30 ms on a local file system.
+const NAMES_MOST: usize = 1 << 16;
 
 /// A contender's place in the queue.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     name: OsString,
     refreshed: LocalTime,
-    /// The ticket before ours, its ctime, and since when both are known.
-    unchanged: Option<(OsString, ServerTime, LocalTime)>,
+    /// Of tickets before ours, the ctime, and since when that is known.
+    unchanged: BTreeMap<OsString, (ServerTime, LocalTime)>,
+}
+
+/// What is to be thought of a ticket before ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Waits,
+    /// Its contender is gone.
+    Ended,
+    /// It is gone, or only has the name of a ticket.
+    None,
 }
 
 /// The contender before another one in the queue.
@@ -44,25 +64,31 @@ pub(crate) struct Ahead {
     pub(crate) pid: Option<u32>,
 }
 
-/// Whether anybody waits in the queue.
+/// Whether anybody waits in the queue, as far as this user may know.
 pub(crate) fn is_empty(place: &Place) -> Result<bool, Error> {
     let is_ticket = |name: &OsStr| claim(place, name).is_some();
     match place.names(&place.path.queue(), 1, &is_ticket) {
-        Err(e) if is_gone(&e) => Ok(true),
+        Err(e) if is_gone(&e) || is_useless(&e) => Ok(true),
         names => names.map(|names| names.is_empty()).map_err(|e| failed(place, e)),
     }
 }
 
 impl Ticket {
-    /// Joins the queue at its end.
-    pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Self, Error> {
+    /// Joins the queue at its end. `None` if there can be no queue, or not for this user.
+    pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<Self>, Error> {
         let now = place.env.now();
         let arrived = stake.anchor.earliest(now).as_micros();
         let mut name = OsString::from(format!("{arrived:0TICKET_DIGITS$}"));
         name.push(stake.claim.token.as_os_str());
-        let ticket = Self { name, refreshed: now, unchanged: None };
-        ticket.put(place).map_err(|e| failed(place, e))?;
-        Ok(ticket)
+        let ticket = Self { name, refreshed: now, unchanged: BTreeMap::new() };
+        match ticket.put(place) {
+            Err(e) if is_useless(&e) => {
+                tracing::warn!(queue = %place.path.queue().display(), error = %e,
+                    "cannot queue up, and waits for the lock out of order; remove what is there, or make it writable");
+                Ok(None)
+            }
+            put => put.map(|()| Some(ticket)).map_err(|e| failed(place, e)),
+        }
     }
 
     fn path(&self, place: &Place) -> PathBuf {
@@ -96,46 +122,78 @@ impl Ticket {
             Err(e) if is_gone(&e) => self.put(place),
             touched => touched.map(drop),
         }
+        // Without a ticket, those behind us pass.
+        .or_else(|e| if is_useless(&e) { Ok(()) } else { Err(e) })
         .map_err(|e| failed(place, e))
     }
 
     /// Who is the next before us; `None` if it is our turn. Removes the tickets of those who do not wait any more.
     pub(crate) fn ahead(&mut self, place: &Place, anchor: &Anchor) -> Result<Option<Ahead>, Error> {
-        loop {
-            let before = nearest(place, &self.name).map_err(|e| failed(place, e))?;
+        for _ in 0..REMOVALS_MOST {
+            let before = match nearest(place, &self.name) {
+                Err(e) if is_useless(&e) => return Ok(None),
+                before => before.map_err(|e| failed(place, e))?,
+            };
+            self.unchanged.retain(|known, _| before.contains_key(known));
+            let mut removed = 0;
             for (name, claim) in before.iter().rev() {
                 let ticket = place.path.queue().join(name);
-                if !self.has_expired(place, name, claim, anchor) {
-                    return Ok(Some(Ahead { ticket, pid: place.living_process(claim) }));
+                match self.standing(place, name, claim, anchor, &before) {
+                    Standing::Waits => return Ok(Some(Ahead { ticket, pid: place.living_process(claim) })),
+                    Standing::None => {}
+                    // In a sticky directory it is for its owner alone to remove.
+                    Standing::Ended => removed += u32::from(gone_is_ok(place.env.unlink(&ticket)).is_ok()),
                 }
-                tracing::debug!(ticket = %ticket.display(), "removed the ticket of a contender that is gone");
-                gone_is_ok(place.env.unlink(&ticket)).map_err(|e| failed(place, e))?;
             }
-            if before.len() < NEAREST_MOST {
-                return Ok(None);
+            tracing::debug!(queue = %place.path.queue().display(), removed, "removed the tickets of contenders that are gone");
+            if before.len() < NEAREST_MOST || removed == 0 {
+                break;
             }
         }
+        Ok(None)
     }
 
     /// Whether a contender is known not to wait any more: it has ended, or its ticket has not changed for a ticket's lifetime, by
     /// the clock that stamps it or by ours. So one whose time lies in the future holds up nobody for longer.
-    fn has_expired(&mut self, place: &Place, name: &OsStr, claim: &Claim, anchor: &Anchor) -> bool {
+    fn standing(
+        &mut self,
+        place: &Place,
+        name: &OsStr,
+        claim: &Claim,
+        anchor: &Anchor,
+        before: &BTreeMap<OsString, Claim>,
+    ) -> Standing {
         if place.liveness(claim) == Liveness::Dead {
-            return true;
+            return Standing::Ended;
         }
         let looked = place.env.now();
         // Gone already: whoever looks at the next one before it does no harm.
-        let Ok(attr) = place.env.stat(&place.path.queue().join(name)) else { return true };
+        let Some(attr) = Self::look(place, name) else { return Standing::None };
         let expires = attr.ctime + attr.ctime.rounding() + LIFETIME;
         if place.clock_is_known() && anchor.earliest(looked) > expires {
-            return true;
+            return Standing::Ended;
         }
-        let same = self.unchanged.as_ref().filter(|(seen, ctime, _)| seen == name && *ctime == attr.ctime);
-        if let Some((_, _, since)) = same {
-            return looked.since(*since) > LIFETIME + attr.ctime.rounding();
+        if let Some((_, since)) = self.unchanged.get(name).filter(|(ctime, _)| *ctime == attr.ctime) {
+            let is_over = looked.since(*since) > LIFETIME + attr.ctime.rounding();
+            return if is_over { Standing::Ended } else { Standing::Waits };
         }
-        self.unchanged = Some((name.to_owned(), attr.ctime, place.env.now()));
-        false
+        self.unchanged.insert(name.to_owned(), (attr.ctime, place.env.now()));
+        if !place.clock_is_known() || attr.ctime > anchor.latest(place.env.now()) {
+            // Nothing but to watch it tells, so the others are watched from now on as well, and not one after the other.
+            for other in before.keys().filter(|other| ***other < *name) {
+                if !self.unchanged.contains_key(other)
+                    && let Some(attr) = Self::look(place, other)
+                {
+                    self.unchanged.insert(other.clone(), (attr.ctime, place.env.now()));
+                }
+            }
+        }
+        Standing::Waits
+    }
+
+    /// The attributes of a ticket, if it is one.
+    fn look(place: &Place, name: &OsStr) -> Option<Attr> {
+        place.env.stat(&place.path.queue().join(name)).ok().filter(|attr| attr.kind == FileKind::Regular)
     }
 
     /// Leaves the queue.
@@ -149,9 +207,9 @@ impl Ticket {
     }
 }
 
-/// The tickets that come last before this one, and whose they are, in order. Other names are not ours.
-fn nearest(place: &Place, own: &OsStr) -> io::Result<Vec<(OsString, Claim)>> {
-    let mut nearest: BTreeMap<OsString, Claim> = BTreeMap::new();
+/// The tickets that come last before this one, and whose they are. Other names are not ours.
+fn nearest(place: &Place, own: &OsStr) -> io::Result<BTreeMap<OsString, Claim>> {
+    let (mut nearest, mut names): (BTreeMap<OsString, Claim>, _) = (BTreeMap::new(), 0);
     let listed = place.env.list(&place.path.queue(), &mut |name, _| {
         let is_near = || nearest.len() < NEAREST_MOST || nearest.keys().next().is_none_or(|first| **first < *name);
         if name < own
@@ -163,11 +221,17 @@ fn nearest(place: &Place, own: &OsStr) -> io::Result<Vec<(OsString, Claim)>> {
                 nearest.pop_first();
             }
         }
-        ControlFlow::Continue(())
+        names += 1;
+        if names < NAMES_MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
+    if names >= NAMES_MOST {
+        tracing::warn!(queue = %place.path.queue().display(), names,
+            "there are too many names in the queue, and it gives no order; remove it");
+        return Ok(BTreeMap::new());
+    }
     match listed {
-        Err(e) if is_gone(&e) => Ok(Vec::new()),
-        listed => listed.map(|()| nearest.into_iter().collect()),
+        Err(e) if is_gone(&e) => Ok(BTreeMap::new()),
+        listed => listed.map(|()| nearest),
     }
 }
 
@@ -175,6 +239,11 @@ fn nearest(place: &Place, own: &OsStr) -> io::Result<Vec<(OsString, Claim)>> {
 pub(super) fn claim(place: &Place, name: &OsStr) -> Option<Claim> {
     let (time, token) = bytes_of(name.as_ref()).split_at_checked(TICKET_DIGITS)?;
     time.iter().all(u8::is_ascii_digit).then(|| place.path.parse(token))?
+}
+
+/// Nobody can queue up there, or not this user: it is no directory, or another's.
+fn is_useless(e: &io::Error) -> bool {
+    is_refused(e) || e.kind() == ErrorKind::NotADirectory
 }
 
 fn failed(place: &Place, e: io::Error) -> Error {

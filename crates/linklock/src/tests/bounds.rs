@@ -1,12 +1,21 @@
 //! What others may set, such as numbers, counts and times, costs a bounded share of time and memory, and blocks nobody for longer
 //! than a lock may.
 
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::faults::{Arena, BOTH};
-use crate::State;
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, names_in};
 use crate::env::Env;
 use crate::env::os::OsEnv;
+use crate::lease::ServerTime;
+use crate::protocol::Protocol;
+use crate::protocol::queue::{self, Ticket};
+use crate::{Lock, SEPARATOR, State, Wait};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// How many names of directories `act` was shown.
 fn shown<T>(arena: &Arena, act: impl FnOnce() -> T) -> (T, u64) {
@@ -30,5 +39,128 @@ fn a_look_at_a_directory_reads_no_more_names_than_tell_that_it_is_no_lock() {
             assert_eq!(status.state, State::NotALock, "{protocol}, {mode:o}, {name}");
             assert!(shown <= most, "{protocol}, {mode:o}, {name}: {shown}");
         }
+    }
+}
+
+fn queued(arena: &Arena, host: &str) -> Lock {
+    arena.builder(Protocol::Link).queue(true).host(host).build_in(arena.env.clone()).unwrap()
+}
+
+fn queue_of(arena: &Arena) -> PathBuf {
+    queued(arena, "any").place().path.queue()
+}
+
+/// A contender on another machine draws a ticket and is not heard of again.
+fn left_ticket(arena: &Arena) {
+    let rival = queued(arena, "rival");
+    let stake = rival.place().protocol.steps().stage(rival.place()).unwrap();
+    Ticket::draw(rival.place(), &stake).unwrap().unwrap();
+    rival.place().protocol.steps().withdraw(rival.place(), &stake.claim);
+}
+
+fn refuse(arena: &Arena, refused: Call) {
+    let queue = queue_of(arena);
+    arena.env.on_call(move |_, call, when, at| match (call, when) {
+        (call, When::Before) if call == refused && at.starts_with(&queue) => {
+            Fate::Fail(io::ErrorKind::PermissionDenied)
+        }
+        _ => Fate::GoOn,
+    });
+}
+
+/// Takes the lock, which is free, within a time by the clocks that the arena moves on.
+fn acquire_within(arena: &Arena, limit: Duration) {
+    let start = arena.env.now();
+    let guard = queued(arena, "here").acquire_with(&Wait::up_to(100 * MINUTE)).unwrap();
+    let waited = arena.env.now().since(start);
+    assert!(waited < limit, "{waited:?}");
+    guard.release().unwrap();
+}
+
+/// The bug: in a sticky directory one user's ticket that was left over was an error for all others.
+#[test]
+fn a_ticket_that_is_left_over_and_cannot_be_removed_is_passed() {
+    let arena = Arena::new();
+    left_ticket(&arena);
+    arena.env.sleep(queue::LIFETIME + MINUTE);
+    refuse(&arena, Call::Unlink);
+    acquire_within(&arena, MINUTE);
+    let left = names_in(&queue_of(&arena)).unwrap();
+    assert!(left.iter().any(|name| name.to_string_lossy().contains("rival")), "{left:?}");
+}
+
+/// The bug: only one ticket was known to be unchanged, so two of them took turns for ever.
+#[test]
+fn many_tickets_that_are_left_over_hold_up_nobody_for_longer_than_one_where_no_clock_tells() {
+    let arena = Arena::new();
+    arena.env.stamps_are_not_known.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        left_ticket(&arena);
+    }
+    refuse(&arena, Call::Unlink);
+    acquire_within(&arena, queue::LIFETIME + MINUTE);
+}
+
+#[test]
+fn a_ticket_of_any_time_holds_up_nobody_for_longer_than_another() {
+    let arena = Arena::new();
+    left_ticket(&arena);
+    let ticket = names_in(&queue_of(&arena)).unwrap().remove(0);
+    for time in ["0", "9"] {
+        let ticket = queue_of(&arena).join(time.repeat(20) + &ticket.to_str().unwrap()[20..]);
+        OsEnv.create(&ticket, b"", 0o644, &mut |_| None).unwrap();
+        // An mtime is anybody's to set, and tells nothing.
+        OsEnv.set_expiry(&ticket, ServerTime::from_parts(253_402_300_799, 0)).unwrap();
+    }
+    acquire_within(&arena, queue::LIFETIME + MINUTE);
+}
+
+#[test]
+fn what_only_has_the_name_of_a_ticket_is_passed_and_left_alone() {
+    let arena = Arena::new();
+    left_ticket(&arena);
+    let ticket = queue_of(&arena).join(names_in(&queue_of(&arena)).unwrap().remove(0));
+    OsEnv.unlink(&ticket).unwrap();
+    OsEnv.mkdir(&ticket, 0o755).unwrap();
+    acquire_within(&arena, MINUTE);
+    assert!(OsEnv.stat(&ticket).is_ok());
+}
+
+/// Order is a courtesy: to have none is better than to fail.
+#[test]
+fn where_nobody_can_queue_up_the_lock_is_waited_for_out_of_order() {
+    for refused in [Some(Call::Create), Some(Call::List), None] {
+        let arena = Arena::new();
+        match refused {
+            Some(call) => {
+                left_ticket(&arena);
+                refuse(&arena, call);
+            }
+            None => drop(OsEnv.create(&queue_of(&arena), b"", 0o644, &mut |_| None).unwrap()),
+        }
+        // Held, so that there is a reason to queue up; and then it expires.
+        arena.rival(Protocol::Link).acquire().leave();
+        acquire_within(&arena, LIFETIME + GRACE + MINUTE);
+    }
+}
+
+#[test]
+fn a_queue_of_any_size_takes_a_bounded_share_of_time_and_memory() {
+    let arena = Arena::new();
+    let name = |number| {
+        let name = format!("{number:020}job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{number}");
+        (OsString::from(name), 0)
+    };
+    left_ticket(&arena);
+    for (crowd, looks_most) in [(1_000, 64 + 8), (200_000, 8)] {
+        *arena.env.listing.lock().unwrap() = Some((0..crowd).map(name).collect());
+        let rival = queued(&arena, "rival");
+        let stake = rival.place().protocol.steps().stage(rival.place()).unwrap();
+        let mut ticket = Ticket::draw(rival.place(), &stake).unwrap().unwrap();
+        let looks = arena.env.calls(Call::Stat).len();
+        let (ahead, shown) = shown(&arena, || ticket.ahead(rival.place(), &stake.anchor).unwrap());
+        assert!(ahead.is_none(), "they are not there, for all that is listed: {ahead:?}");
+        let looks = arena.env.calls(Call::Stat).len() - looks;
+        assert!(looks <= looks_most && shown <= 1 << 16, "{crowd}: {looks} looks, {shown} names");
     }
 }
