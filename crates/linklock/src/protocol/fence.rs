@@ -8,6 +8,11 @@
 //!   later, finds that number or a greater one, and takes one that is greater still. No clock is asked for that: it holds
 //!   even if A's lock was broken because a clock had been set.
 //! - A mkdir that comes late, or twice, makes a number that nobody is given: others find it and go beyond it.
+//!
+//! Others may make a number too. It counts like any other, for which is which does not show. But no holder is given a number that
+//! is more than [`AHEAD_MOST`] ahead of the server's clock: it gets an error, which names what is in the way. To pass over such a
+//! number would be no proof against a clock that was set back: holders may have been given it. So what others make moves the
+//! numbers on by so much at most, or is an error; and the numbers grow for as long as the lock is acquired at all.
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
@@ -21,6 +26,13 @@ use crate::error::Error;
 
 /// What every language that people write checks in can hold.
 const GREATEST: u64 = i64::MAX as u64;
+
+/// A number is no further ahead of the server's clock than this, in microseconds: ten years. Numbers get ahead of it where the
+/// clock was set back. Without others' help none does by more than that.
+const AHEAD_MOST: u64 = 10 * 365 * 24 * 3600 * 1_000_000;
+
+/// November 2026. A clock that is behind it was not set yet, as on a machine without a battery: that is no reason to fail.
+const CLOCK_LEAST: u64 = 1_793_500_000_000_000;
 
 /// Only holders that lost the lock and have not noticed yet can make one try again.
 const TRIES: u32 = 64;
@@ -38,8 +50,11 @@ pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
         // give a number twice.
         let floor = stake.anchor.earliest(place.env.now()).as_micros();
         let number = greatest.map_or(1, |greatest| greatest.saturating_add(1)).max(floor);
-        if number > GREATEST {
-            return Err(failed(io::Error::other("there is no greater number than those in it; remove them")));
+        if number > greatest_at(floor) {
+            return Err(failed(io::Error::other(format!(
+                "the number {} in it is ten years ahead of the file server's clock or more; check that clock; if it is right, remove the number, and make what checks the numbers forget it",
+                greatest.unwrap_or(floor)
+            ))));
         }
         // mkdir is the one call that makes a name exclusively and leaves nothing half done.
         let made = match place.env.mkdir(&dir.join(number.to_string()), 0o755) {
@@ -67,6 +82,11 @@ pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
         }
     }
     Err(failed(io::Error::other(format!("its greatest number was another one {TRIES} times in a row"))))
+}
+
+/// The greatest number that a holder is given when the server's clock says `now`.
+fn greatest_at(now: u64) -> u64 {
+    now.max(CLOCK_LEAST).saturating_add(AHEAD_MOST).min(GREATEST)
 }
 
 /// The numbers in the counter. Other names are not ours.
@@ -124,4 +144,21 @@ pub(super) fn make_directory(place: &Place, dir: &Path) -> io::Result<()> {
         // Not empty: it was there, and is gone again.
         if there.is_ok() || e.kind() == ErrorKind::DirectoryNotEmpty { Ok(()) } else { Err(e) }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_may_be_ten_years_ahead_of_the_clock_and_of_one_that_was_not_set_yet() {
+        let ten_years = 315_360_000_000_000;
+        for unset in [0, 946_684_800_000_000, CLOCK_LEAST] {
+            assert_eq!(greatest_at(unset), CLOCK_LEAST + ten_years, "{unset}");
+        }
+        assert_eq!(greatest_at(CLOCK_LEAST + 1), CLOCK_LEAST + 1 + ten_years);
+        for late in [GREATEST, u64::MAX] {
+            assert_eq!(greatest_at(late), GREATEST, "{late}");
+        }
+    }
 }

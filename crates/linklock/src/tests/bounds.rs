@@ -164,3 +164,73 @@ fn a_queue_of_any_size_takes_a_bounded_share_of_time_and_memory() {
         assert!(looks <= looks_most && shown <= 1 << 16, "{crowd}: {looks} looks, {shown} names");
     }
 }
+
+fn counter(arena: &Arena) -> PathBuf {
+    queued(arena, "any").place().path.fence()
+}
+
+fn draw(arena: &Arena) -> Result<u64, crate::Error> {
+    let guard = arena.builder(Protocol::Dir).fence(true).build_in(arena.env.clone()).unwrap().acquire()?;
+    let number = guard.fencing_token().unwrap();
+    guard.release().unwrap();
+    Ok(number)
+}
+
+/// The bug: with the greatest number of all there was none any more, and with a smaller one the numbers went on from there: what
+/// had seen such a number then refused whatever came after the counter had been cleaned away, for centuries.
+#[test]
+fn a_number_that_others_made_moves_the_numbers_on_by_ten_years_at_most_or_is_an_error_that_names_it() {
+    let year = 365 * 24 * 3600 * 1_000_000;
+    let arena = Arena::new();
+    let first = draw(&arena).unwrap();
+    for (ahead, is_used) in [(9 * year, true), (11 * year, false), (i64::MAX as u64 - first, false)] {
+        let (number, counter) = (first + ahead, counter(&arena));
+        OsEnv.mkdir(&counter.join(number.to_string()), 0o755).unwrap();
+        if is_used {
+            assert_eq!(draw(&arena).unwrap(), number + 1);
+            continue;
+        }
+        let last = names_in(&counter).unwrap();
+        let e = draw(&arena).unwrap_err().to_string();
+        assert!(
+            e.contains(counter.to_str().unwrap()) && e.contains(&number.to_string()) && e.contains("remove"),
+            "{e}"
+        );
+        assert_eq!(names_in(&counter).unwrap(), last, "it is for a user to decide");
+        assert_eq!(arena.holder(), None, "the lock is free");
+        OsEnv.rmdir(&counter.join(number.to_string())).unwrap();
+        let next = draw(&arena).unwrap();
+        assert!(next > first + 9 * year && next < first + 10 * year, "{next}, as after {first}");
+    }
+}
+
+#[test]
+fn what_is_no_number_in_the_counter_does_not_count_and_stays() {
+    let arena = Arena::new();
+    let first = draw(&arena).unwrap();
+    let large = u64::MAX.to_string();
+    let others =
+        ["-1", "+99999999999999999999", "0999999999999999999", "1e30", "0x7f", "\u{663}", &large, &"9".repeat(200)];
+    for name in others {
+        OsEnv.mkdir(&counter(&arena).join(name), 0o755).unwrap();
+    }
+    // One that is a file counts, for it is in the way of a directory, and cannot be removed as one.
+    let file = first + 1_000_000_000;
+    OsEnv.create(&counter(&arena).join(file.to_string()), b"", 0o644, &mut |_| None).unwrap();
+    assert_eq!(draw(&arena).unwrap(), file + 1);
+    assert_eq!(names_in(&counter(&arena)).unwrap().len(), others.len() + 2);
+}
+
+#[test]
+fn a_counter_of_any_size_takes_a_bounded_share_of_memory_and_requests() {
+    let arena = Arena::new();
+    let first = draw(&arena).unwrap();
+    for number in 1..1500 {
+        OsEnv.mkdir(&counter(&arena).join((first - number).to_string()), 0o755).unwrap();
+    }
+    draw(&arena).unwrap();
+    let left = names_in(&counter(&arena)).unwrap().len();
+    assert_eq!(left, 501, "a thousand went; the rest goes with the next numbers");
+    draw(&arena).unwrap();
+    assert_eq!(names_in(&counter(&arena)).unwrap().len(), 1);
+}
