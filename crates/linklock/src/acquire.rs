@@ -283,6 +283,12 @@ impl Contender<'_> {
         // The look that found it has just seen its holder alive, and its end would wake us.
         let lives = self.waiter.pid.is_some();
         let verdict = if lives { place.judge_living(lock, server_then) } else { place.judge(lock, server_then) };
+        if verdict == Verdict::Live && place.path.is_guard {
+            // Whatever its times say, it is over once it was seen unchanged for as long as any break lock lasts.
+            let left = place.unchanged.time_left(place, lock, self.waiter.looked);
+            let verdict = if left.is_zero() { Verdict::Over } else { Verdict::Live };
+            return Ok(Some((verdict, self.stake.anchor.surely_past(expired_at).min(env.now() + left))));
+        }
         if verdict != Verdict::Over || env.leaves_out(Step::AskClock) {
             return Ok(Some((verdict, self.stake.anchor.surely_past(expired_at))));
         }

@@ -16,7 +16,7 @@ use crate::guard::Guard;
 use crate::inspect::{self, Status};
 use crate::lease::{Anchor, LIFETIME_MOST, Lease, LocalTime};
 use crate::protocol::leftovers::{self, Leftover};
-use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone};
+use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone, turn};
 use crate::wait::Wait;
 
 /// The separator in the names of claims, as flufl.lock has it: on Windows, whose names cannot hold a `|`, it is `^`.
@@ -177,6 +177,7 @@ impl Lock {
         if let Which::Claim(token) = which {
             self.parse(token)?;
         }
+        let mut waited = false;
         // A change of the lock between our look and our act means that somebody made progress: look again.
         loop {
             let status = self.inspect()?;
@@ -222,7 +223,13 @@ impl Lock {
                     return Ok(Some(status));
                 }
                 Break::Changed => {}
-                Break::Busy => return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None)),
+                Break::Busy if waited => {
+                    return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None));
+                }
+                Break::Busy => {
+                    turn::wait(&self.place)?;
+                    waited = true;
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::identify::is_unreadable;
-use super::turn::Turn;
+use super::turn::{self, Turn};
 use super::{Attempt, Break, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone};
 use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, FileKind, Step};
@@ -58,13 +58,17 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         Err(e) if is_unreadable(&e) => (place.env.stat(&entry)?, Vec::new()),
         read => read?,
     };
-    Ok(Some(Seen::Lock(SeenLock {
+    let mut lock = SeenLock {
         protocol: Protocol::Dir,
         claim: Some(claim),
         is_certain: true,
         attr,
         about: About::from_json(&content).map(Box::new),
-    })))
+    };
+    if place.path.is_guard {
+        lock.believe(turn::LIFETIME);
+    }
+    Ok(Some(Seen::Lock(lock)))
 }
 
 /// When the lifetime ends of a lock whose entry has these attributes: the lifetime after its last change, or what the mtime

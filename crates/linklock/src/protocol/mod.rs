@@ -6,7 +6,7 @@ mod identify;
 pub(crate) mod leftovers;
 mod link;
 pub(crate) mod queue;
-mod turn;
+pub(crate) mod turn;
 mod unchanged;
 
 use std::ffi::{OsStr, OsString};
@@ -209,6 +209,16 @@ impl SeenLock {
         self.told_lifetime().unwrap_or(usual).max(self.attr.mtime.since(self.attr.ctime))
     }
 
+    /// Whatever it tells of its lifetime, this is it.
+    fn believe(&mut self, lifetime: Duration) {
+        if let Some(about) = &mut self.about {
+            about.lifetime = lifetime;
+        }
+        if let Some(claim) = &mut self.claim {
+            claim.lifetime = Some(lifetime);
+        }
+    }
+
     /// A dir lock's entry says it to the millisecond, the name of a claim a little more.
     fn told_lifetime(&self) -> Option<Duration> {
         let about = self.about.as_ref().map(|about| about.lifetime);
@@ -267,6 +277,8 @@ impl Place {
                 Err(e) => return Err(Error::io(self.lock_path(), "look at the lock", e)),
             };
             let seen = match attr.kind {
+                // There is no break lock of `link`.
+                FileKind::Regular if self.path.is_guard => Ok(Some(Seen::NotALock("an ordinary file".into()))),
                 FileKind::Regular => link::look(self, attr),
                 FileKind::Directory => dir::look(self, attr),
                 FileKind::Symlink => Ok(Some(Seen::NotALock("a symbolic link".into()))),

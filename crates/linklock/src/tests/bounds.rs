@@ -13,7 +13,7 @@ use crate::env::os::OsEnv;
 use crate::lease::ServerTime;
 use crate::protocol::Protocol;
 use crate::protocol::queue::{self, Ticket};
-use crate::{Lock, SEPARATOR, State, Wait};
+use crate::{ErrorKind, Lock, SEPARATOR, State, Wait, Which};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -110,7 +110,7 @@ fn a_ticket_of_any_time_holds_up_nobody_for_longer_than_another() {
         let ticket = queue_of(&arena).join(time.repeat(20) + &ticket.to_str().unwrap()[20..]);
         OsEnv.create(&ticket, b"", 0o644, &mut |_| None).unwrap();
         // An mtime is anybody's to set, and tells nothing.
-        OsEnv.set_expiry(&ticket, ServerTime::from_parts(253_402_300_799, 0)).unwrap();
+        OsEnv.set_expiry(&ticket, far()).unwrap();
     }
     acquire_within(&arena, queue::LIFETIME + MINUTE);
 }
@@ -233,4 +233,73 @@ fn a_counter_of_any_size_takes_a_bounded_share_of_memory_and_requests() {
     assert_eq!(left, 501, "a thousand went; the rest goes with the next numbers");
     draw(&arena).unwrap();
     assert_eq!(names_in(&counter(&arena)).unwrap().len(), 1);
+}
+
+/// The last second of the year 9999.
+fn far() -> ServerTime {
+    ServerTime::from_parts(253_402_300_799, 0)
+}
+
+/// Puts something of a break lock's form there, which says that it lasts for longer than any does.
+fn plant_break_lock(arena: &Arena, mtime: ServerTime) -> PathBuf {
+    let guard = arena.dir.path().join(format!("job.lock{SEPARATOR}break"));
+    // The bits of the lifetime in the name of its claim are all set.
+    let claim = format!("job.lock{SEPARATOR}break{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{}", "0000000000000fff".repeat(2));
+    OsEnv.mkdir(&guard, 0o755).unwrap();
+    OsEnv.chmod(&guard, 0o1755).unwrap();
+    let json = br#"{"version":1,"lifetime_ms":315360000000}"#;
+    OsEnv.create(&guard.join(claim), json, 0o644, &mut |_| Some(mtime)).unwrap();
+    guard
+}
+
+/// The bug: what the entry of a break lock said of its lifetime was believed, and kept everybody from breaking any lock.
+#[test]
+fn a_break_lock_lasts_no_longer_than_any_does_whatever_it_says() {
+    for mtime in [OsEnv.wall_clock(), far()] {
+        for is_operator in [true, false] {
+            let arena = Arena::new();
+            arena.rival(Protocol::Link).acquire().leave();
+            arena.env.sleep(LIFETIME + GRACE + MINUTE);
+            plant_break_lock(&arena, mtime);
+            let start = arena.env.now();
+            let lock = arena.lock(Protocol::Link);
+            if is_operator {
+                lock.break_lock(&Which::Any).unwrap();
+            } else {
+                lock.acquire_with(&Wait::up_to(100 * MINUTE)).unwrap().release().unwrap();
+            }
+            let waited = arena.env.now().since(start);
+            assert!(waited < MINUTE && waited > GRACE, "{waited:?}: it may be one that was made just now");
+            assert_eq!(arena.names(), [""; 0], "operator: {is_operator}");
+        }
+    }
+}
+
+#[test]
+fn a_break_lock_from_the_future_that_is_left_over_is_cleaned_away() {
+    let arena = Arena::new();
+    plant_break_lock(&arena, far());
+    assert!(arena.lock(Protocol::Link).leftovers().unwrap().iter().all(|left| !left.verdict.is_removable()));
+    arena.env.sleep(3 * 24 * 60 * MINUTE);
+    let left = arena.lock(Protocol::Link).leftovers().unwrap();
+    arena.lock(Protocol::Link).clean(left).unwrap();
+    assert_eq!(arena.names(), [""; 0]);
+}
+
+/// The bug: a file at its path was taken for a lock of the link protocol, which nobody could break.
+#[test]
+fn what_is_no_break_lock_is_an_error_that_names_it() {
+    let arena = Arena::new();
+    arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MINUTE);
+    let guard = arena.dir.path().join(format!("job.lock{SEPARATOR}break"));
+    let claim = format!("job.lock{SEPARATOR}break{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2");
+    OsEnv.create(&guard, claim.as_bytes(), 0o644, &mut |_| Some(far())).unwrap();
+    let lock = arena.lock(Protocol::Link);
+    for e in [lock.break_lock(&Which::Any).map(drop).unwrap_err(), lock.try_acquire().map(drop).unwrap_err()] {
+        assert!(e.kind() == ErrorKind::NotALock && e.to_string().contains(guard.to_str().unwrap()), "{e}");
+    }
+    OsEnv.unlink(&guard).unwrap();
+    lock.break_lock(&Which::Any).unwrap();
+    assert_eq!(arena.names(), [""; 0]);
 }

@@ -224,8 +224,10 @@ fn judge_break_lock(place: &Place, now: ServerTime) -> io::Result<Option<Judged>
     let Some(claim) = lock.claim.as_ref().filter(|_| lock.protocol == Protocol::Dir) else {
         return Ok(Some(Judged::not_a_claim("an ordinary file")));
     };
-    let lifetime = lock.about.as_ref().map_or(turn::LIFETIME, |about| about.lifetime);
-    let expiry = lock.expiry(lifetime);
-    let verdict = verdict(&guard, claim, expiry, lifetime, now);
+    // No break lock has an mtime that lies further ahead: somebody has set it.
+    let is_set = lock.attr.mtime > now.max(lock.attr.ctime) + turn::LIFETIME + DAY;
+    let attr = if is_set { Attr { mtime: lock.attr.ctime, ..lock.attr } } else { lock.attr };
+    let expiry = dir::expiry(&attr, turn::LIFETIME);
+    let verdict = verdict(&guard, claim, expiry, turn::LIFETIME, now);
     Ok(Some(Judged { kind, body: Body::Lock(lock), expiry: Some(expiry), verdict }))
 }
