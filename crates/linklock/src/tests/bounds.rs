@@ -276,6 +276,16 @@ fn a_break_lock_lasts_no_longer_than_any_does_whatever_it_says() {
 }
 
 #[test]
+fn a_break_lock_that_a_breaker_left_is_broken_at_once_whatever_lifetime_it_says() {
+    let arena = Arena::new();
+    arena.rival(Protocol::Link).acquire().leave();
+    plant_break_lock(&arena, OsEnv.wall_clock());
+    arena.env.sleep(LIFETIME + GRACE + MINUTE);
+    arena.lock(Protocol::Link).try_acquire().unwrap().release().unwrap();
+    assert_eq!(arena.names(), [""; 0]);
+}
+
+#[test]
 fn a_break_lock_from_the_future_that_is_left_over_is_cleaned_away() {
     let arena = Arena::new();
     plant_break_lock(&arena, far());
