@@ -338,7 +338,7 @@ struct Waiter<'a> {
     watcher: Option<Box<dyn Watcher>>,
     pid: Option<u32>,
     /// The lock that was seen when the wake-ups were armed, and whether it was seen again since, with its holder alive.
-    armed: Option<(FileId, Option<Token>)>,
+    armed: Option<Armed>,
     is_armed: bool,
     /// A moment before the last look.
     looked: LocalTime,
@@ -354,7 +354,21 @@ struct Waiter<'a> {
     ticket: Option<Ticket>,
     /// How many looks in a row have found an empty directory that nothing tells for ours.
     doubts: u32,
+    /// What was waited for last, since when, and how often it was looked at since.
+    alarms: (Option<Armed>, LocalTime, u32),
 }
+
+/// Which file, and whose claim, the wake-ups are for.
+type Armed = (FileId, Option<Token>);
+
+/// So many looks at one and the same lock in [`ALARMS_WITHIN`] find nothing new before the waiter hears no wake-ups for a while:
+/// others may change a file thousands of times in a second. A release, and whoever has the lock next, is something new.
+const ALARMS_MOST: u32 = 32;
+const ALARMS_WITHIN: Duration = Duration::from_secs(1);
+
+/// For how long it hears none: twice as long each time.
+const REST_LEAST: Duration = Duration::from_millis(10);
+const REST_MOST: Duration = Duration::from_millis(100);
 
 /// So many looks an empty directory gets before it is somebody else's.
 const DOUBTS: u32 = 3;
@@ -380,6 +394,7 @@ impl<'a> Waiter<'a> {
             told: None,
             ticket: None,
             doubts: 0,
+            alarms: (None, started, 0),
         }
     }
 
@@ -509,6 +524,15 @@ impl<'a> Waiter<'a> {
             ticket.refresh(self.place)?;
         }
         self.tell(holder.as_ref());
+        if let Some(rest) = self.rest_needed(lock) {
+            self.disarm();
+            let until = env.now() + rest;
+            let mut deaf = env.watcher();
+            while env.now() < until && self.check_cancelled(None).is_ok() {
+                deaf.wait(until, self.wait.cancel.as_ref());
+            }
+            return Ok(ControlFlow::Continue(()));
+        }
         let watcher = self.watcher.get_or_insert_with(|| env.watcher());
         let now = env.now();
         let poll = now + poll_delay(env, watcher.reach());
@@ -517,6 +541,20 @@ impl<'a> Waiter<'a> {
             [self.until, over.filter(|over| *over > now), report].into_iter().flatten().fold(poll, LocalTime::min);
         watcher.wait(next, self.wait.cancel.as_ref());
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// For how long the wake-ups are not to be heard before the next look, if others make too many.
+    fn rest_needed(&mut self, lock: Option<&SeenLock>) -> Option<Duration> {
+        let now = self.place.env.now();
+        let this = lock.map(|lock| (lock.attr.id, lock.token().cloned()));
+        let (last, since, looks) = &mut self.alarms;
+        if *last != this || now.since(*since) > ALARMS_WITHIN {
+            self.alarms = (this, now, 0);
+            return None;
+        }
+        *looks += 1;
+        let rests = looks.checked_sub(ALARMS_MOST)?;
+        Some((REST_LEAST * 2_u32.pow(rests.min(4))).min(REST_MOST))
     }
 
     fn tell(&mut self, holder: Option<&Holder>) {

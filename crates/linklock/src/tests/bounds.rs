@@ -313,3 +313,56 @@ fn what_is_no_break_lock_is_an_error_that_names_it() {
     lock.break_lock(&Which::Any).unwrap();
     assert_eq!(arena.names(), [""; 0]);
 }
+
+/// How often `lock` looks while it waits for two seconds and something wakes it every millisecond.
+fn looks_at_flood(arena: &Arena, lock: &Lock) -> usize {
+    arena.env.on_call(|env, call, when, _| match (call, when) {
+        (Call::Wait, When::Before) => {
+            env.sleep(Duration::from_millis(1));
+            Fate::Fail(io::ErrorKind::Interrupted)
+        }
+        _ => Fate::GoOn,
+    });
+    let before = arena.env.calls(Call::Stat).len();
+    let e = lock.acquire_with(&Wait::up_to(Duration::from_secs(2))).unwrap_err();
+    assert!(e.is_timeout(), "{e}");
+    arena.env.calls(Call::Stat).len() - before
+}
+
+/// The bug: each change of the lock file, such as utimes(2) by its owner, woke all waiters, and kept a processor busy for each.
+#[test]
+fn a_waiter_that_is_woken_again_and_again_for_nothing_looks_no_oftener_than_some_dozens_of_times_in_a_second() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let held = arena.rival(protocol).acquire();
+        let looks = looks_at_flood(&arena, &arena.lock(protocol));
+        assert!(looks < 300, "{protocol}: {looks}");
+        held.release().unwrap();
+    }
+    let arena = Arena::new();
+    left_ticket(&arena);
+    let looks = looks_at_flood(&arena, &queued(&arena, "here"));
+    assert!(looks < 500, "in the queue: {looks}");
+}
+
+#[test]
+fn a_waiter_hears_of_every_holder_that_comes_however_many_there_are() {
+    let arena = Arena::new();
+    let rival = arena.rival(Protocol::Dir);
+    let mut held = Some(rival.acquire());
+    let mut left = 200;
+    arena.env.on_call(move |_, call, when, _| match (call, when) {
+        (Call::Wait, When::Before) => {
+            held.take().unwrap().release().unwrap();
+            left -= 1;
+            if left > 0 {
+                held = Some(rival.acquire());
+            }
+            Fate::Fail(io::ErrorKind::Interrupted)
+        }
+        _ => Fate::GoOn,
+    });
+    let lock = arena.lock(Protocol::Dir);
+    lock.acquire_with(&Wait::up_to(MINUTE)).unwrap().release().unwrap();
+    assert!(!arena.env.has_slept(), "no time passed but what the machine took");
+}

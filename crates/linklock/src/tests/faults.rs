@@ -175,6 +175,11 @@ impl FaultyEnv {
         }
     }
 
+    /// Whether time was let pass.
+    pub(super) fn has_slept(&self) -> bool {
+        !self.slept.lock().unwrap().is_empty()
+    }
+
     /// How often a call was made, with the paths.
     pub(super) fn calls(&self, call: Call) -> Vec<PathBuf> {
         self.calls.lock().unwrap().iter().filter(|(c, _)| *c == call).map(|(_, path)| path.clone()).collect()
@@ -449,18 +454,22 @@ impl Env for FaultyEnv {
     fn watcher(&self) -> Box<dyn Watcher> {
         match self.has_real_wakeups.load(Ordering::SeqCst) {
             true => OsEnv.watcher(),
-            false => Box::new(FaultyWatcher(self.this())),
+            false => Box::new(FaultyWatcher { env: self.this(), is_armed: false }),
         }
     }
 }
 
 /// Waits in no time: the clocks move on to the end of the wait, unless the hook says that something happened.
 #[derive(Debug)]
-struct FaultyWatcher(Arc<FaultyEnv>);
+struct FaultyWatcher {
+    env: Arc<FaultyEnv>,
+    is_armed: bool,
+}
 
 impl Watcher for FaultyWatcher {
     fn arm(&mut self, path: &Path, _: Option<u32>) {
-        let _ = self.0.interfere(Call::Arm, path, || Ok(()), || ());
+        self.is_armed = true;
+        let _ = self.env.interfere(Call::Arm, path, || Ok(()), || ());
     }
 
     fn reach(&self) -> Reach {
@@ -468,12 +477,13 @@ impl Watcher for FaultyWatcher {
     }
 
     fn sees_end(&self) -> bool {
-        self.0.sees_end.load(Ordering::SeqCst)
+        self.env.sees_end.load(Ordering::SeqCst)
     }
 
     fn wait(&mut self, until: LocalTime, _: Option<&Cancel>) {
-        if let Ok(()) = self.0.interfere(Call::Wait, Path::new(""), || Ok(()), || ()) {
-            self.0.sleep(until.since(self.0.now()));
+        // One that is armed for nothing hears of nothing.
+        if !self.is_armed || self.env.interfere(Call::Wait, Path::new(""), || Ok(()), || ()).is_ok() {
+            self.env.sleep(until.since(self.env.now()));
         }
     }
 }
