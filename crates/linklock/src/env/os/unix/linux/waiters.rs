@@ -64,6 +64,17 @@ struct Waiter {
     asleep: Option<Arc<Kept>>,
 }
 
+/// Whether a waiter is woken by changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Watched {
+    Yes,
+    /// There is no room for another watch, or no descriptor.
+    No,
+    /// Only who may read a file may watch it. Its directory could be watched in its place; but there, whatever anybody does to any
+    /// file would wake us, and in a directory such as /tmp that is more than a look now and then.
+    Refused,
+}
+
 /// What a waiter sleeps with.
 #[derive(Debug)]
 pub(super) enum Sleep {
@@ -125,33 +136,38 @@ impl Waiters {
         state.hand_over(number);
     }
 
-    /// Wakes this waiter when what is at `path` changes, and for nothing else any more. False if it cannot.
-    pub(super) fn watch(&self, number: u64, path: &Path) -> bool {
+    /// Wakes this waiter when what is at `path` changes, and for nothing else any more.
+    pub(super) fn watch(&self, number: u64, path: &Path) -> Watched {
         for attempt in 1..=TRIES {
             let Some((inotify, removed)) = self.lock().and_then(|mut s| Some((s.inotify_or_new()?, s.removed))) else {
-                return false;
+                return Watched::No;
             };
             // Not under the mutex: a file server that does not answer must not keep those who wait for other locks.
             let added = inotify.unchecked().map(|fd| inotify::add_watch(fd, path, CHANGES));
             let watch = match added {
                 Some(Ok(watch)) => Some(watch),
                 // Nothing there: whoever looks next will see that it is free.
-                Some(Err(Errno::NOENT)) => return true,
+                Some(Err(Errno::NOENT)) => return Watched::Yes,
                 _ => None,
             };
-            let Some(mut state) = self.lock() else { return false };
+            let is_refused = matches!(added, Some(Err(Errno::ACCESS)));
+            let Some(mut state) = self.lock() else { return Watched::No };
             let is_current = state.inotify.as_ref().is_some_and(|current| Arc::ptr_eq(current, &inotify));
             // One that another waiter has too is not removed; else it may have been, before we could say that we have it.
             let is_sure = state.removed == removed || watch.is_none_or(|watch| state.is_watched(watch));
             if is_current && is_sure {
                 state.set_watch(number, watch);
-                return watch.is_some();
+                return match watch {
+                    Some(_) => Watched::Yes,
+                    None if is_refused => Watched::Refused,
+                    None => Watched::No,
+                };
             }
             if is_current && attempt == TRIES {
                 state.unwatch(watch);
             }
         }
-        false
+        Watched::No
     }
 
     /// `own` is the waiter's eventfd, which is made when it is needed.
@@ -343,11 +359,11 @@ mod tests {
         let in_child = move || {
             ours.write_all(&getpid().as_raw_pid().to_ne_bytes())?;
             parents.leave(number);
-            assert!(!parents.watch(number, Path::new("/")) && parents.process(1).is_none());
+            assert!(parents.watch(number, Path::new("/")) == Watched::No && parents.process(1).is_none());
             assert!(parents.wake_up(number, true, true), "a look for nothing");
             let own = Waiters::of_process();
             let new = own.join();
-            let is_own = !ptr::eq(own, parents) && own.watch(new, Path::new("/"));
+            let is_own = !ptr::eq(own, parents) && own.watch(new, Path::new("/")) == Watched::Yes;
             own.leave(new);
             if is_own && ptr::eq(own, Waiters::of_process()) { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
         };
