@@ -230,6 +230,7 @@ impl Contender<'_> {
             }
             // Without a claim the server's clock cannot be asked; an attempt makes another.
             let Some((verdict, over)) = self.judge(&lock)? else { return self.give_up_if_late(lock.holder()) };
+            self.waiter.is_busy = false;
             if verdict != Verdict::Live {
                 if self.waiter.must_look_again() {
                     continue;
@@ -241,7 +242,7 @@ impl Contender<'_> {
                         continue;
                     }
                     // Its breaker will wake us, or the next poll.
-                    Break::Busy => {}
+                    Break::Busy => self.waiter.is_busy = true,
                 }
             }
             let over = (verdict == Verdict::Live).then_some(over);
@@ -283,7 +284,7 @@ impl Contender<'_> {
         // The look that found it has just seen its holder alive, and its end would wake us.
         let lives = self.waiter.pid.is_some();
         let verdict = if lives { place.judge_living(lock, server_then) } else { place.judge(lock, server_then) };
-        if verdict == Verdict::Live && place.path.is_guard {
+        if verdict == Verdict::Live && place.path.is_guard && !lock.is_hidden() {
             // Whatever its times say, it is over once it was seen unchanged for as long as any break lock lasts.
             let left = place.unchanged.time_left(place, lock, self.waiter.looked);
             let verdict = if left.is_zero() { Verdict::Over } else { Verdict::Live };
@@ -354,6 +355,8 @@ struct Waiter<'a> {
     ticket: Option<Ticket>,
     /// How many looks in a row have found an empty directory that nothing tells for ours.
     doubts: u32,
+    /// Whether it was another's turn to break the lock when we would have.
+    is_busy: bool,
     /// What was waited for last, since when, and how often it was looked at since.
     alarms: (Option<Armed>, LocalTime, u32),
 }
@@ -394,6 +397,7 @@ impl<'a> Waiter<'a> {
             told: None,
             ticket: None,
             doubts: 0,
+            is_busy: false,
             alarms: (None, started, 0),
         }
     }
@@ -412,7 +416,11 @@ impl<'a> Waiter<'a> {
     }
 
     fn timed_out(&self, holder: Option<Holder>) -> Error {
-        Error::timeout(self.place.lock_path(), self.waited(), holder, self.must_watch)
+        if self.last.as_ref().is_some_and(SeenLock::is_hidden) {
+            return Error::timeout_of_hidden(self.place.lock_path(), self.waited());
+        }
+        let error = Error::timeout(self.place.lock_path(), self.waited(), holder, self.must_watch);
+        if self.is_busy { error.kept_by(self.place.path.breakers_guard().as_path()) } else { error }
     }
 
     fn check_cancelled(&self, holder: Option<&Holder>) -> Result<(), Error> {
@@ -468,6 +476,9 @@ impl<'a> Waiter<'a> {
     /// unchanged.
     fn watch(&mut self, lock: &SeenLock) -> Option<(Verdict, Duration)> {
         let place = self.place;
+        if lock.is_hidden() {
+            return None;
+        }
         if *self.clock_is_known.get_or_insert_with(|| place.clock_is_known()) {
             return None;
         }

@@ -211,7 +211,7 @@ impl Lock {
                 _ => {}
             }
             // To remove the name of an empty file loses nothing else.
-            let is_any = *which == Which::Any && lock.attr.len == 0;
+            let is_any = *which == Which::Any && lock.attr.len == 0 && !lock.is_hidden();
             if !is_any && !self.place.may_break(&lock)? {
                 return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None));
             }

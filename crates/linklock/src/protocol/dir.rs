@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use super::identify::is_unreadable;
 use super::turn::{self, Turn};
-use super::{Attempt, Break, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone};
+use super::{
+    Attempt, Break, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
+};
 use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, FileKind, Step};
 use crate::error::{Error, Lost};
@@ -35,14 +37,20 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let ours = place.path.is_guard || attr.mode & STICKY != 0;
     // No more of the names than tell: others may have put any number there.
     let (mut names, mut leftovers) = (Vec::new(), 0);
-    place.env.list(place.lock_path(), &mut |name, _| {
+    let listed = place.env.list(place.lock_path(), &mut |name, _| {
         if ours && is_leftover(name) {
             leftovers += 1;
         } else {
             names.push(name.to_owned());
         }
         if names.len() > 1 || leftovers > LEFTOVERS_MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
+    });
+    // As an umask of 077 makes it.
+    let hidden = || Ok(Some(Seen::Lock(SeenLock::hidden(attr))));
+    match listed {
+        Err(e) if ours && is_refused(&e) => return hidden(),
+        listed => listed?,
+    }
     let name = match names.as_slice() {
         _ if leftovers > LEFTOVERS_MOST => return Ok(Some(Seen::NotALock("a directory".into()))),
         [] => return Ok(Some(Seen::EmptyDirectory { ours })),
@@ -55,7 +63,10 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     // Gone by now: an error that makes the caller look again. What cannot be read is not needed to judge the lock.
     let entry = place.lock_path().join(name);
     let (attr, content) = match place.read(&entry, attr.id.device) {
-        Err(e) if is_unreadable(&e) => (place.env.stat(&entry)?, Vec::new()),
+        Err(e) if is_unreadable(&e) => match place.env.stat(&entry) {
+            Err(e) if is_refused(&e) => return hidden(),
+            stat => (stat?, Vec::new()),
+        },
         read => read?,
     };
     let mut lock = SeenLock {
@@ -66,7 +77,7 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         about: About::from_json(&content).map(Box::new),
     };
     if place.path.is_guard {
-        lock.believe(turn::LIFETIME);
+        lock.believe_at_most(turn::LIFETIME);
     }
     Ok(Some(Seen::Lock(lock)))
 }
@@ -257,7 +268,10 @@ impl Steps for Dir {
         let is_there = match &renamed {
             Ok(Moved::Seen) if place.was_told_just_now(stake) => Ok(true),
             Ok(_) => Self::is_there(place.env.stat_as_known(&entry)),
-            Err(_) => Self::is_there(place.env.stat(&entry)),
+            // What we may not look into is not ours.
+            Err(_) => {
+                Self::is_there(place.env.stat(&entry)).or_else(|e| if is_refused(&e) { Ok(false) } else { Err(e) })
+            }
         };
         match is_there {
             Ok(true) if place.env.now() < stake.lease.deadline || !place.keeps(Step::DeadlineOnceWon) => {

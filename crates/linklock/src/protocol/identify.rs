@@ -126,6 +126,9 @@ impl Place {
         if seen.is_certain {
             return Ok(true);
         }
+        if seen.is_hidden() {
+            return Err(Error::cannot_break(self.lock_path(), None, io::ErrorKind::PermissionDenied.into()));
+        }
         let read = self.read(self.lock_path(), seen.attr.id.device);
         if read.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
             return Ok(false);

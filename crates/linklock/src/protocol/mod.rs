@@ -180,6 +180,16 @@ pub(crate) struct SeenLock {
 }
 
 impl SeenLock {
+    /// A dir lock that this user may not look into; `attr` are those of the directory. Whose it is does not show, nor when it
+    /// expires: a refresh changes its entry alone. So it lives until it is gone, and is for its owner or root to break.
+    fn hidden(attr: Attr) -> Self {
+        Self { protocol: Protocol::Dir, claim: None, is_certain: false, attr, about: None }
+    }
+
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.protocol == Protocol::Dir && self.claim.is_none()
+    }
+
     pub(crate) fn holder(&self) -> Option<Holder> {
         // Without a word of the lifetime, the mtime alone tells.
         let expiry = self.expiry(Duration::ZERO);
@@ -209,13 +219,13 @@ impl SeenLock {
         self.told_lifetime().unwrap_or(usual).max(self.attr.mtime.since(self.attr.ctime))
     }
 
-    /// Whatever it tells of its lifetime, this is it.
-    fn believe(&mut self, lifetime: Duration) {
+    /// Whatever it tells of its lifetime, it is no longer than this.
+    fn believe_at_most(&mut self, lifetime: Duration) {
         if let Some(about) = &mut self.about {
-            about.lifetime = lifetime;
+            about.lifetime = about.lifetime.min(lifetime);
         }
-        if let Some(claim) = &mut self.claim {
-            claim.lifetime = Some(lifetime);
+        if let Some(told) = self.claim.as_mut().and_then(|claim| claim.lifetime.as_mut()) {
+            *told = lifetime.min(*told);
         }
     }
 
@@ -366,7 +376,8 @@ impl Place {
 
     /// As `judge`, of a lock whose holder is not dead.
     pub(crate) fn judge_living(&self, seen: &SeenLock, server_now: ServerTime) -> Verdict {
-        if server_now > self.expiry(seen) + self.grace() { Verdict::Over } else { Verdict::Live }
+        let is_over = !seen.is_hidden() && server_now > self.expiry(seen) + self.grace();
+        if is_over { Verdict::Over } else { Verdict::Live }
     }
 
     /// Whether the server has told only now that the claim is as we believe.

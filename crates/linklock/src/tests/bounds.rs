@@ -366,3 +366,60 @@ fn a_waiter_hears_of_every_holder_that_comes_however_many_there_are() {
     lock.acquire_with(&Wait::up_to(MINUTE)).unwrap().release().unwrap();
     assert!(!arena.env.has_slept(), "no time passed but what the machine took");
 }
+
+/// The bug: a lock that was made under an umask of 077 was an error for other users, who should wait for it. Whoever may not look
+/// into it does not know when it expires, so he must not break it.
+#[test]
+fn a_lock_that_may_not_be_looked_into_is_waited_for_and_never_broken() {
+    for (refused, clock_is_known) in [(Call::List, true), (Call::List, false), (Call::Stat, true)] {
+        let arena = Arena::new();
+        arena.env.stamps_are_not_known.store(!clock_is_known, Ordering::SeqCst);
+        let held = arena.rival(Protocol::Dir).acquire();
+        let (token, path) = (held.token().clone(), arena.path());
+        arena.env.on_call(move |_, call, when, at| {
+            let is_inside = at == path || at.parent() == Some(&path);
+            let is_refused = call == refused || (refused, call) == (Call::Stat, Call::Read);
+            match when {
+                When::Before if is_refused && is_inside && (call == Call::List || at != path) => {
+                    Fate::Fail(io::ErrorKind::PermissionDenied)
+                }
+                _ => Fate::GoOn,
+            }
+        });
+        for protocol in BOTH {
+            let lock = arena.lock(protocol);
+            let e = lock.acquire_with(&Wait::up_to(2 * (LIFETIME + GRACE))).unwrap_err();
+            assert!(e.is_timeout() && e.to_string().contains("may not look into it"), "{protocol}: {e}");
+            let e = lock.break_lock(&Which::Any).unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::CannotBreak, "{protocol}: {e}");
+            let e = lock.break_lock(&Which::Over).unwrap_err();
+            assert_ne!(e.kind(), ErrorKind::Io, "{protocol}: {e}");
+            let status = lock.inspect().unwrap();
+            assert_eq!((status.state, status.expires_at, status.available), (State::Held, None, false));
+        }
+        assert!(OsEnv.stat(&arena.path().join(token.as_os_str())).is_ok());
+        // Its holder gives it back, late as it is.
+        let (entry, mut is_held) = (arena.path().join(token.as_os_str()), true);
+        arena.env.on_call(move |_, call, when, at| {
+            if call == Call::Wait && std::mem::take(&mut is_held) {
+                OsEnv.unlink(&entry).unwrap();
+            }
+            match is_held && when == When::Before && call == Call::List && entry.starts_with(at) {
+                true => Fate::Fail(io::ErrorKind::PermissionDenied),
+                false => Fate::GoOn,
+            }
+        });
+        arena.lock(Protocol::Link).acquire_with(&Wait::up_to(MINUTE)).unwrap().release().unwrap();
+        drop(held);
+    }
+}
+
+#[test]
+fn who_waits_for_an_expired_lock_is_told_of_the_break_lock_that_keeps_it() {
+    let arena = Arena::new();
+    arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MINUTE);
+    let guard = plant_break_lock(&arena, far());
+    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    assert!(e.is_timeout() && e.to_string().contains(guard.to_str().unwrap()), "{e}");
+}

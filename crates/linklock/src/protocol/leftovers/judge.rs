@@ -219,6 +219,10 @@ fn judge_break_lock(place: &Place, now: ServerTime) -> io::Result<Option<Judged>
             let verdict = LeftoverVerdict::Empty;
             return Ok(Some(Judged { kind, body: Body::Directory, expiry: None, verdict }));
         }
+        Seen::Lock(lock) if lock.is_hidden() => {
+            let why = "this user may not read it".into();
+            return Ok(Some(Judged::kept(kind, LeftoverVerdict::Unreadable(why))));
+        }
         Seen::Lock(lock) => lock,
     };
     let Some(claim) = lock.claim.as_ref().filter(|_| lock.protocol == Protocol::Dir) else {
@@ -227,7 +231,8 @@ fn judge_break_lock(place: &Place, now: ServerTime) -> io::Result<Option<Judged>
     // No break lock has an mtime that lies further ahead: somebody has set it.
     let is_set = lock.attr.mtime > now.max(lock.attr.ctime) + turn::LIFETIME + DAY;
     let attr = if is_set { Attr { mtime: lock.attr.ctime, ..lock.attr } } else { lock.attr };
-    let expiry = dir::expiry(&attr, turn::LIFETIME);
-    let verdict = verdict(&guard, claim, expiry, turn::LIFETIME, now);
+    let lifetime = lock.about.as_ref().map_or(turn::LIFETIME, |about| about.lifetime);
+    let expiry = dir::expiry(&attr, lifetime);
+    let verdict = verdict(&guard, claim, expiry, lifetime, now);
     Ok(Some(Judged { kind, body: Body::Lock(lock), expiry: Some(expiry), verdict }))
 }
