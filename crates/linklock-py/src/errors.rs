@@ -8,6 +8,8 @@ use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::log::Escaped;
+
 create_exception!(linklock, LockError, PyException, "Base class of all exceptions of this package.");
 create_exception!(linklock, AlreadyLockedError, LockError, "This lock object already holds the lock.");
 create_exception!(linklock, NotLockedError, LockError, "The lock is not held, or not any more.");
@@ -16,7 +18,7 @@ create_exception!(linklock._core, NotALockError, TimeOutError, "What stands at t
 
 /// An error of the file system becomes an OSError, of which Python itself chooses the class by its errno.
 pub(crate) fn to_python(e: &Error) -> PyErr {
-    let message = e.to_string();
+    let message = Escaped(&e.to_string()).to_string();
     match e.kind() {
         ErrorKind::Timeout | ErrorKind::Cancelled => TimeOutError::new_err(message),
         ErrorKind::NotALock => NotALockError::new_err(message),

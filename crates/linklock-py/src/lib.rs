@@ -14,7 +14,7 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::contender::Contender;
+    use crate::contender::{Contender, Found};
     #[pymodule_export]
     use crate::errors::{AlreadyLockedError, LockError, NotALockError, NotLockedError, TimeOutError};
     #[pymodule_export]

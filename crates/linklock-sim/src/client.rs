@@ -6,14 +6,15 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::Known;
 use crate::claim::Fingerprint;
-use crate::env::{Attr, Env, FileId, Liveness, Reach, Stamps, Step, Watcher};
+use crate::env::{
+    Attr, DirMode, Each, Env, Expiry, FileId, Liveness, Location, Meant, NewDir, Reach, Stamps, Step, Watcher,
+};
 use crate::lease::{LocalTime, ServerTime};
 use crate::server::{Answer, Handle, Request};
 use crate::settings::Settings;
@@ -92,7 +93,8 @@ impl SimEnv {
     /// where a directory is known. NFS 4 then has one request for both.
     fn remove(&self, path: &Path, is_dir: bool) -> io::Result<()> {
         let removed = self.afresh(&[path], || {
-            match (self.resolve(path)?.is_dir, is_dir) {
+            let known = self.resolve(path)?;
+            match (known.is_dir, is_dir) {
                 (true, false) => return Err(error(ErrorKind::IsADirectory)),
                 (false, true) => return Err(error(ErrorKind::NotADirectory)),
                 _ => {}
@@ -104,7 +106,7 @@ impl SimEnv {
             if is_dir {
                 self.call(&Request::RmDir { dir, name: sent })?;
             } else if self.is_open(dir, &name) {
-                self.remove_open(dir, &name)?;
+                self.remove_open(dir, &name, known.handle)?;
             } else {
                 self.call(&Request::Remove { dir, name: sent })?;
             }
@@ -157,6 +159,25 @@ impl SimEnv {
         });
         self.changed(from, &renamed);
         self.tell(&format!("rename {} to {}", Self::show(from), Self::show(to)), renamed)
+    }
+
+    fn stat_path(&self, path: &Path) -> io::Result<Attr> {
+        if let Ok(Known { handle, is_dir: true }) = self.resolve(path) {
+            // New attributes of a directory make the client ask again for the names in it.
+            let host = self.host();
+            self.sim.with(|world| world.hosts[host].dentries.retain(|(dir, _), _| *dir != handle));
+            self.forget_listing(handle);
+        }
+        let stat = self.ask(path, |file| Request::GetAttr { file }).map(|(attr, _)| attr);
+        let links = stat.as_ref().map_or(0, |attr| attr.nlink);
+        self.tell(&format!("stat {} ({links} links)", Self::show(path)), stat)
+    }
+
+    /// Whether the file that is believed to be there is the one that is meant, as this client knows it.
+    fn check(&self, path: &Path, meant: Meant) -> io::Result<()> {
+        let (known, host) = (self.afresh(&[path], || self.resolve(path))?, self.host());
+        let attr = self.sim.with(|world| world.hosts[host].attrs.get(&known.handle).copied());
+        if attr.is_none_or(|attr| meant.is(&attr)) { Ok(()) } else { Err(error(ErrorKind::NotFound)) }
     }
 
     fn read_file(&self, path: &Path, limit: usize, delegation: bool) -> io::Result<(Attr, Vec<u8>)> {
@@ -234,13 +255,8 @@ impl Env for SimEnv {
         None
     }
 
-    fn create(
-        &self,
-        path: &Path,
-        content: &[u8],
-        mode: u32,
-        expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-    ) -> io::Result<Attr> {
+    fn create(&self, at: &Location, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+        let path = at.as_path();
         let verifier = self.sim.with(|world| world.next_serial()).into();
         let made = self.make(path, |dir, name| Request::Create { dir, name, mode, verifier });
         let made = self.tell(&format!("create {}", Self::show(path)), made)?;
@@ -254,57 +270,66 @@ impl Env for SimEnv {
         set.file.map(|(_, attr)| attr).ok_or(error(ErrorKind::NotFound))
     }
 
-    fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr> {
+    fn set_expiry(&self, at: &Location, meant: Meant, expiry: ServerTime) -> io::Result<Attr> {
+        let path = at.as_path();
+        self.check(path, meant)?;
         let set = self.ask(path, |file| Request::SetMtime { file, mtime: Some(expiry) }).map(|(attr, _)| attr);
         self.changed(path, &set);
         self.tell(&format!("set the expiry of {}", Self::show(path)), set)
     }
 
-    fn touch(&self, path: &Path) -> io::Result<Attr> {
+    fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {
+        let path = at.as_path();
+        self.check(path, meant)?;
         self.ask(path, |file| Request::SetMtime { file, mtime: None }).map(|(attr, _)| attr)
     }
 
-    fn stat(&self, path: &Path) -> io::Result<Attr> {
-        if let Ok(Known { handle, is_dir: true }) = self.resolve(path) {
-            // New attributes of a directory make the client ask again for the names in it.
-            let host = self.host();
-            self.sim.with(|world| world.hosts[host].dentries.retain(|(dir, _), _| *dir != handle));
-            self.forget_listing(handle);
-        }
-        let stat = self.ask(path, |file| Request::GetAttr { file }).map(|(attr, _)| attr);
-        let links = stat.as_ref().map_or(0, |attr| attr.nlink);
-        self.tell(&format!("stat {} ({links} links)", Self::show(path)), stat)
+    fn stat(&self, at: &Location) -> io::Result<Attr> {
+        self.stat_path(at.as_path())
     }
 
-    fn stat_as_known(&self, path: &Path) -> io::Result<Attr> {
+    fn stat_dir(&self, dir: &Path) -> io::Result<Attr> {
+        self.stat_path(dir)
+    }
+
+    fn stat_as_known(&self, at: &Location) -> io::Result<Attr> {
+        let path = at.as_path();
         let (known, host) = (self.resolve(path)?, self.host());
         let attr = self.sim.with(|world| world.hosts[host].attrs.get(&known.handle).copied());
-        attr.map_or_else(|| self.stat(path), |attr| self.tell(&format!("stat {} as known", Self::show(path)), Ok(attr)))
+        attr.map_or_else(
+            || self.stat_path(path),
+            |attr| self.tell(&format!("stat {} as known", Self::show(path)), Ok(attr)),
+        )
     }
 
-    fn id_as_known(&self, path: &Path) -> io::Result<FileId> {
-        Ok(self.stat_as_known(path)?.id)
+    fn id_as_known(&self, at: &Location) -> io::Result<FileId> {
+        Ok(self.stat_as_known(at)?.id)
     }
 
-    fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        self.read_file(path, limit, self.takes_delegation())
+    fn read(&self, at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        self.read_file(at.as_path(), limit, self.takes_delegation())
     }
 
-    fn read_without_delegation(&self, path: &Path, _: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+    fn read_without_delegation(&self, at: &Location, _: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
         if self.sim.with(|world| world.config.opens_nothing) {
             return Err(error(ErrorKind::Unsupported));
         }
-        self.read_file(path, limit, false)
+        self.read_file(at.as_path(), limit, false)
     }
 
-    fn list(&self, path: &Path, each: &mut dyn FnMut(&OsStr, u64) -> ControlFlow<()>) -> io::Result<()> {
+    fn list(&self, at: &Location, each: &mut Each<'_>) -> io::Result<()> {
+        self.list_dir(at.as_path(), each)
+    }
+
+    fn list_dir(&self, path: &Path, each: &mut Each<'_>) -> io::Result<()> {
         let listed = self.afresh(&[path], || self.resolve(path).and_then(|dir| self.names_in(dir.handle)));
         let listed = self.tell(&format!("list {}", Self::show(path)), listed)?;
         let _ = listed.iter().try_for_each(|(name, number)| each(name, *number));
         Ok(())
     }
 
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
+        let (from, to) = (from.as_path(), to.as_path());
         let linked = self.afresh(&[from, to], || {
             let file = self.resolve(from)?.handle;
             self.make(to, |dir, name| Request::Link { file, dir, name })
@@ -312,32 +337,43 @@ impl Env for SimEnv {
         self.tell(&format!("link {} to {}", Self::show(from), Self::show(to)), linked.map(drop))
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn rename(&self, from: &Location, to: &Location) -> io::Result<()> {
+        let (from, to) = (from.as_path(), to.as_path());
         self.removing(from, || self.move_name(from, to))
     }
 
     /// The flag does not go over the wire, but the kernel looks at what it knows first.
-    fn rename_noreplace(&self, _: &Path, to: &Path) -> io::Result<()> {
-        let (dir, name) = self.split(to)?;
+    fn rename_noreplace(&self, _: &Location, to: &Location) -> io::Result<()> {
+        let (dir, name) = self.split(to.as_path())?;
         let known = self.cached(dir, &name).is_some_and(|known| known.file.is_some());
         Err(error(if known { ErrorKind::AlreadyExists } else { ErrorKind::InvalidInput }))
     }
 
-    fn unlink(&self, path: &Path) -> io::Result<()> {
+    fn unlink(&self, at: &Location) -> io::Result<()> {
+        let path = at.as_path();
         let removed = self.removing(path, || self.remove(path, false));
         self.tell(&format!("unlink {}", Self::show(path)), removed)
     }
 
-    fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()> {
+    fn mkdir(&self, at: &Location, mode: u32) -> io::Result<()> {
+        let path = at.as_path();
         let made = self.make(path, |dir, name| Request::MkDir { dir, name, mode });
         self.tell(&format!("mkdir {}", Self::show(path)), made.map(drop))
     }
 
-    fn chmod(&self, path: &Path, mode: u32) -> io::Result<()> {
-        self.ask(path, |file| Request::SetMode { file, mode }).map(drop)
+    fn make_dir(&self, at: &Location, mode: DirMode) -> io::Result<Box<dyn NewDir>> {
+        match mode {
+            DirMode::Usual(mode) => self.mkdir(at, mode)?,
+            DirMode::Exactly(mode) => {
+                self.mkdir(at, 0o1700)?;
+                self.ask(at.as_path(), |file| Request::SetMode { file, mode })?;
+            }
+        }
+        Ok(Box::new(SimDir { env: self.clone(), at: at.clone() }))
     }
 
-    fn rmdir(&self, path: &Path) -> io::Result<()> {
+    fn rmdir(&self, at: &Location) -> io::Result<()> {
+        let path = at.as_path();
         let remove = || self.remove(path, true);
         let one_remove = self.sim.with(|world| world.config.one_remove && world.bounds.longest_pause.is_some());
         let removed = if one_remove { self.removing(path, remove) } else { remove() };
@@ -363,6 +399,18 @@ impl Env for SimEnv {
     }
 }
 
+/// No other directory takes its place here: there are no hostile neighbours.
+struct SimDir {
+    env: SimEnv,
+    at: Location,
+}
+
+impl NewDir for SimDir {
+    fn create(&self, name: &OsStr, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+        self.env.create(&self.at.inside(name), content, mode, expiry)
+    }
+}
+
 /// Wakes on every change of the lock path that the own machine makes.
 #[derive(Debug)]
 struct SimWatcher {
@@ -371,7 +419,7 @@ struct SimWatcher {
 }
 
 impl Watcher for SimWatcher {
-    fn arm(&mut self, _: &Path, _: Option<u32>) {
+    fn arm(&mut self, _: &Location, _: Option<u32>) {
         let host = self.env.host();
         self.changes = Some(self.env.sim.with(|world| world.hosts[host].changes));
     }

@@ -6,14 +6,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::SimEnv;
-use crate::env::Env;
+use crate::env::{Env, Location, Meant};
 use crate::lease::{LocalTime, ServerTime};
 use crate::settings::Settings;
 
+/// It looks at nothing before it changes it.
+const WHATEVER: Meant = Meant { id: None, owner: 0 };
+
 pub(crate) struct Flufl<'a> {
     env: &'a SimEnv,
-    lock: PathBuf,
-    claim: PathBuf,
+    lock: Location,
+    claim: Location,
     lifetime: Duration,
     slop: Duration,
 }
@@ -21,27 +24,27 @@ pub(crate) struct Flufl<'a> {
 impl<'a> Flufl<'a> {
     pub(crate) fn new(env: &'a SimEnv) -> Self {
         let Settings { lifetime, grace, .. } = env.settings();
-        let lock = PathBuf::from(crate::DIR).join(crate::LOCK);
-        let claim = format!("{}|{}|{}|{}", lock.display(), env.host_name(), env.process_id(), env.unique());
-        Self { env, lock, claim: claim.into(), lifetime, slop: grace }
+        let claim = format!("{}|{}|{}|{}", crate::LOCK, env.host_name(), env.process_id(), env.unique());
+        let [lock, claim] = [crate::LOCK, &claim].map(|name| Location::beside(crate::DIR.as_ref(), name.as_ref()));
+        Self { env, lock, claim, lifetime, slop: grace }
     }
 
     /// The claim's name.
     pub(crate) fn token(&self) -> String {
-        self.claim.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        self.claim.as_path().file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Gives the time up to which it trusts the lock; `None` once `patience` is over.
     pub(crate) fn lock(&self, patience: Duration) -> io::Result<Option<LocalTime>> {
         let started = self.env.now();
-        let content = self.claim.to_string_lossy().into_owned();
+        let content = self.claim.as_path().to_string_lossy().into_owned();
         let mut expiry = |_: &_| Some(self.server_now() + self.lifetime);
         self.env.create(&self.claim, content.as_bytes(), 0o644, &mut expiry)?;
         loop {
             if self.env.link(&self.claim, &self.lock).is_ok() {
                 // Touched only now: the expiry from before the wait was on the lock for a moment.
                 let deadline = self.env.now() + self.lifetime;
-                let _ = self.env.set_expiry(&self.claim, self.server_now() + self.lifetime);
+                let _ = self.env.set_expiry(&self.claim, WHATEVER, self.server_now() + self.lifetime);
                 return Ok(Some(deadline));
             }
             if self.env.now().since(started) > patience {
@@ -59,19 +62,20 @@ impl<'a> Flufl<'a> {
 
     fn break_lock(&self) {
         // No second look, no condition: whatever has that name by now is removed.
-        let _ = self.env.set_expiry(&self.lock, self.server_now() + self.lifetime);
+        let _ = self.env.set_expiry(&self.lock, WHATEVER, self.server_now() + self.lifetime);
         let winner = self.env.read(&self.lock, usize::MAX).map(|(_, content)| content).unwrap_or_default();
         let _ = self.env.unlink(&self.lock);
-        let _ = self.env.unlink(&PathBuf::from(String::from_utf8_lossy(&winner).into_owned()));
+        let winner = PathBuf::from(String::from_utf8_lossy(&winner).into_owned());
+        let _ = self.env.unlink(&Location::beside(crate::DIR.as_ref(), winner.file_name().unwrap_or_default()));
     }
 
     pub(crate) fn unlock(&self) {
-        let _ = self.env.set_expiry(&self.claim, self.server_now() + self.lifetime);
+        let _ = self.env.set_expiry(&self.claim, WHATEVER, self.server_now() + self.lifetime);
         let links = self.env.stat(&self.lock).map_or(0, |attr| attr.nlink);
         let ours = self
             .env
             .read(&self.lock, usize::MAX)
-            .is_ok_and(|(_, read)| read == self.claim.as_os_str().as_encoded_bytes());
+            .is_ok_and(|(_, read)| read == self.claim.as_path().as_os_str().as_encoded_bytes());
         if links == 2 && ours {
             let _ = self.env.unlink(&self.lock);
         }

@@ -55,13 +55,17 @@ impl SimEnv {
     }
 
     /// Removes a name of a file that a process of this machine has open by it.
-    pub(crate) fn remove_open(&self, dir: Handle, name: &OsStr) -> io::Result<()> {
+    pub(crate) fn remove_open(&self, dir: Handle, name: &OsStr, file: Handle) -> io::Result<()> {
         let host = self.host();
         let ours = |open: &OpenFile| open.dir == dir && open.name == name;
         if self.sim.with(|world| world.hosts[host].open.iter().any(|open| ours(open) && open.is_removed)) {
             return Err(error(ErrorKind::ResourceBusy));
         }
-        let aside = OsString::from(format!(".nfs{:04}", self.sim.with(World::next_serial)));
+        let aside = self.sim.with(|world| {
+            let attr = world.hosts[host].attrs.get(&file).copied();
+            let inode = attr.map_or(0, |attr| attr.id.inode);
+            OsString::from(format!(".nfs{inode:016x}{:08x}", world.next_serial()))
+        });
         self.call(&Request::Rename { dir, from: name.to_owned(), to_dir: dir, to: aside.clone() })?;
         let left = self.sim.with(|world| {
             let mut readers = 0;

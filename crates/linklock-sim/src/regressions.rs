@@ -1,7 +1,6 @@
 //! What the simulation found so rarely that its story is told again here, step by step: the bug, its consequence, its mend.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use shuttle::scheduler::RandomScheduler;
 use crate::acquire;
 use crate::client::{SHELL, SimEnv};
 use crate::config::{Config, Faults};
-use crate::env::{Env, Step};
+use crate::env::{Env, Location, Step};
 use crate::explore::schedule;
 use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, SeenLock, Stake, fence};
 use crate::run;
@@ -65,10 +64,14 @@ fn pass(sim: &Sim, time: Duration) {
     sim.with(|world| world.now += time);
 }
 
+fn beside(name: &str) -> Location {
+    Location::beside(crate::DIR.as_ref(), name.as_ref())
+}
+
 /// As a power failure of the server does, after which the names and the times are there, and the content is not.
-fn lose_content(actor: &Actor, path: &Path) {
-    let expiry = actor.env.stat(path).unwrap().mtime;
-    let file = actor.env.resolve(path).unwrap().handle;
+fn lose_content(actor: &Actor, at: &Location) {
+    let expiry = actor.env.stat(at).unwrap().mtime;
+    let file = actor.env.resolve(at.as_path()).unwrap().handle;
     actor.env.call(&Request::Write { file, content: Vec::new() }).unwrap();
     actor.env.call(&Request::SetMtime { file, mtime: Some(expiry) }).unwrap();
 }
@@ -82,8 +85,7 @@ fn a_breaker_asks_for_names_again_before_it_looks_again() {
         pass(sim, holder.place.lifetime + 2 * holder.place.grace);
         let seen = breaker.look();
         // Another breaker has moved it, and is stopped there. A third takes the lock.
-        let aside = Path::new(crate::DIR).join("L|h1|102|99");
-        other.env.rename(other.place.lock_path(), &aside).unwrap();
+        other.env.rename(other.place.location(), &beside("L|h1|102|99")).unwrap();
         other.acquire();
         let broken = breaker.place.break_lock(&seen);
         assert!(matches!(broken, Ok(Break::Changed)), "{broken:?}");
@@ -102,7 +104,7 @@ fn a_fencing_token_is_given_by_fresh_names() {
         let stake = take(holder);
         // To make the counter brings fresh names too.
         assert!(fence::draw(&holder.place, &stake).unwrap().is_some());
-        other.env.rename(other.place.lock_path(), &Path::new(crate::DIR).join("L|h1|102|99")).unwrap();
+        other.env.rename(other.place.location(), &beside("L|h1|102|99")).unwrap();
         take(other);
         let drawn = fence::draw(&holder.place, &stake).unwrap();
         assert_eq!(drawn.is_some(), holder.env.leaves_out(Step::FreshNames), "{drawn:?}");
@@ -117,7 +119,7 @@ fn a_fencing_token_is_given_by_fresh_names() {
 fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken() {
     let story = |sim: &Sim, [holder, other, _]: &[Actor; 3]| {
         let stake = acquire::acquire(&holder.place, &Wait::not_at_all()).unwrap();
-        lose_content(holder, holder.place.lock_path());
+        lose_content(holder, holder.place.location());
         let refused = acquire::acquire(&other.place, &Wait::not_at_all()).unwrap_err();
         assert_eq!(refused.holder().map(|holder| &holder.token), Some(&stake.claim.token), "{refused}");
         pass(sim, holder.place.lifetime + 2 * other.place.grace);

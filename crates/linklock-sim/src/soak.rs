@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::env::Env;
 use crate::env::os::OsEnv;
+use crate::env::{Env, Location};
 use crate::explore::{self, RUNS_A_SEED, Summary};
 use crate::lease::LocalTime;
 use crate::worlds::{Protocols, WORLDS, World};
@@ -132,7 +132,7 @@ impl Soak {
     }
 
     fn load(&self) -> io::Result<Progress> {
-        let known = match self.file.as_deref().map(|file| OsEnv.read(file, FILE_MOST)) {
+        let known = match self.file.as_deref().map(|file| OsEnv.read(&at(file), FILE_MOST)) {
             Some(Ok((_, content))) => serde_json::from_slice(&content)?,
             Some(Err(e)) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => json!({}),
@@ -162,8 +162,12 @@ impl Soak {
         let content = json!({ "worlds": progress.done, "found": progress.found }).to_string();
         let mut name = file.as_os_str().to_owned();
         name.push(format!(".{}.{}", OsEnv.process_id(), OsEnv.unique()));
-        let beside = Path::new(&name);
-        OsEnv.create(beside, content.as_bytes(), 0o644, &mut |_| None)?;
-        OsEnv.rename(beside, file)
+        let beside = at(Path::new(&name));
+        OsEnv.create(&beside, content.as_bytes(), 0o644, &mut |_| None)?;
+        OsEnv.rename(&beside, &at(file))
     }
+}
+
+fn at(file: &Path) -> Location {
+    Location::beside(file.parent().unwrap_or(file), file.file_name().unwrap_or_default())
 }

@@ -1,11 +1,10 @@
 //! The only loop that waits for a lock.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::claim::Token;
-use crate::env::{FileId, Reach, Step, Watcher};
+use crate::env::{FileId, Location, Reach, Step, Watcher};
 use crate::error::Error;
 use crate::inspect::Holder;
 use crate::lease::{LocalTime, ServerTime};
@@ -294,7 +293,7 @@ impl Contender<'_> {
             return Ok(Some((verdict, self.stake.anchor.surely_past(expired_at))));
         }
         // What we know of the server's clock may be old by now: ask it before we act on it.
-        match place.ask_clock(&place.protocol.steps().staged_file(place, &self.stake.claim), self.stake.ctime) {
+        match place.ask_clock_by(&self.stake) {
             Ok(anchor) => self.stake.anchor = anchor.unwrap_or(self.stake.anchor),
             Err(e) if is_gone(&e) => return Ok(None),
             Err(e) => return Err(Error::io(place.lock_path(), "ask for the server's time", e)),
@@ -430,10 +429,10 @@ impl<'a> Waiter<'a> {
         Ok(())
     }
 
-    /// Wakes on a change at `path`, and on the end of process `pid`.
-    fn arm(&mut self, path: &Path, pid: Option<u32>) {
+    /// Wakes on a change there, and on the end of process `pid`.
+    fn arm(&mut self, at: &Location, pid: Option<u32>) {
         let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
-        watcher.arm(path, pid);
+        watcher.arm(at, pid);
     }
 
     /// What the next look finds is to be armed for again.
@@ -448,7 +447,7 @@ impl<'a> Waiter<'a> {
             // What is still there is still armed for; and to ask for a process costs as much as to wake up.
             let is_armed = self.is_armed && watcher.sees_end();
             if !is_armed {
-                watcher.arm(self.place.lock_path(), self.pid);
+                watcher.arm(self.place.location(), self.pid);
             }
             self.looked = self.place.env.now();
             let remembered = self.last.take().filter(|last| self.place.is_still_there(last));

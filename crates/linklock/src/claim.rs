@@ -10,7 +10,7 @@ use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::env::{Env, os};
+use crate::env::{Env, Location, os};
 use crate::error::Error;
 use crate::lease::RoundLifetime;
 
@@ -126,9 +126,8 @@ impl Claim {
 /// A lock path, made absolute, and the names that may stand beside it.
 #[derive(Clone, Debug)]
 pub(crate) struct LockPath {
-    path: PathBuf,
+    location: Location,
     dir: PathBuf,
-    dir_itself: PathBuf,
     name: OsString,
     separator: char,
     /// Whether it is the breakers' guard of another.
@@ -159,15 +158,8 @@ impl LockPath {
         }
         match (absolute.parent(), absolute.file_name()) {
             (Some(dir), Some(name)) => {
-                let dir_itself = dir.join(".");
-                Ok(Self {
-                    path: dir.join(name),
-                    dir: dir.into(),
-                    dir_itself,
-                    name: name.into(),
-                    separator,
-                    is_guard: false,
-                })
+                let location = Location::beside(dir, name);
+                Ok(Self { location, dir: dir.into(), name: name.into(), separator, is_guard: false })
             }
             _ => Err(invalid("does not end in a file's name")),
         }
@@ -176,17 +168,17 @@ impl LockPath {
     /// The path of the guard by which breakers take turns.
     pub(crate) fn breakers_guard(&self) -> Self {
         let name = self.name_for(GUARD);
-        Self { path: self.dir.join(&name), name, is_guard: true, ..self.clone() }
+        Self { location: Location::beside(&self.dir, &name), name, is_guard: true, ..self.clone() }
     }
 
-    /// The path of the directory that fencing tokens are counted in.
-    pub(crate) fn fence(&self) -> PathBuf {
-        self.dir.join(self.name_for(FENCE))
+    /// The directory that fencing tokens are counted in.
+    pub(crate) fn fence(&self) -> Location {
+        Location::beside(&self.dir, &self.name_for(FENCE))
     }
 
-    /// The path of the directory that contenders queue up in.
-    pub(crate) fn queue(&self) -> PathBuf {
-        self.dir.join(self.name_for(QUEUE))
+    /// The directory that contenders queue up in.
+    pub(crate) fn queue(&self) -> Location {
+        Location::beside(&self.dir, &self.name_for(QUEUE))
     }
 
     fn name_for(&self, use_of_it: &str) -> OsString {
@@ -208,31 +200,26 @@ impl LockPath {
         let most = self.name.len().saturating_sub(longest - NAME_MOST);
         Err(Error::invalid(format!(
             "lock path {}: its name has {} bytes; with the host name {host:?} it may have {most}, so that the names beside it fit into {NAME_MOST}",
-            self.path.display(),
+            self.as_path().display(),
             self.name.len()
         )))
     }
 
     pub(crate) fn as_path(&self) -> &Path {
-        &self.path
+        self.location.as_path()
+    }
+
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
     }
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// A path of the directory for those who follow no symbolic link, if its own is one.
-    pub(crate) fn dir_itself(&self) -> &Path {
-        &self.dir_itself
-    }
-
     /// Where a claim, or anything else with a token's name, stands.
-    pub(crate) fn beside(&self, token: &Token) -> PathBuf {
-        // In one allocation: every cycle asks several times.
-        let mut path = PathBuf::with_capacity(self.dir.as_os_str().len() + 1 + token.0.len());
-        path.push(&self.dir);
-        path.push(&token.0);
-        path
+    pub(crate) fn beside(&self, token: &Token) -> Location {
+        Location::beside(&self.dir, &token.0)
     }
 
     pub(crate) fn check_host(&self, host: &str) -> Result<(), Error> {
@@ -298,7 +285,8 @@ impl LockPath {
         if !os::is_same_name(rest, bytes_of(self.name.as_ref())) {
             return None;
         }
-        if host.is_empty() || !all_digits(pid) {
+        // Whatever others have written, a claim's name is one that a file can have.
+        if host.is_empty() || host.contains(|c| self.is_not_for_hosts(c)) || !all_digits(pid) {
             return None;
         }
         let pid = pid.parse().ok()?;
@@ -412,7 +400,7 @@ mod tests {
 
     #[test]
     fn what_is_no_claim_of_this_path_is_refused() {
-        let refused: [&[u8]; 16] = [
+        let refused: [&[u8]; 18] = [
             b"",
             b"job",
             b"/var/lock/job",
@@ -429,6 +417,8 @@ mod tests {
             b"job^h^1^+123456789abcdef0123456789abcdef",
             b"job^h^4294967296^1",
             b"job^h^1^2/x",
+            b"job^h\0x^1^2",
+            b"job^h\nx^1^2",
         ];
         for name in refused {
             assert_eq!(lock().parse(name), None, "{}", name.escape_ascii());

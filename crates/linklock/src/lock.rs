@@ -98,11 +98,11 @@ impl Lock {
         Ok(Guard::new(Arc::clone(&self.place), stake, self.keep_alive))
     }
 
-    /// Takes over a lock that another process acquired and left, by its token. What the claim holds is asked of the disk,
-    /// and how long it lasts of the server's clock.
+    /// Takes over a lock that another process of this user acquired and left, by its token. What the claim holds is asked of the
+    /// disk, and how long it lasts of the server's clock.
     ///
     /// # Errors
-    /// Lost, if its lifetime is over; not held, if another claim or none holds the lock.
+    /// Lost, if its lifetime is over; not held, if another claim, another user's or none holds the lock.
     pub fn adopt(&self, token: &Token) -> Result<Guard, Error> {
         let place = &self.place;
         let env = place.env.as_ref();
@@ -129,7 +129,18 @@ impl Lock {
             return Err(Error::clock_not_known(self.path(), lock.holder()));
         }
         // Not of the held file: each change of that makes a dir lock last longer, and one that is over would come to life.
-        let anchor = self.ask_server()?;
+        let own = self.stage_for_nothing()?;
+        // A name is not enough: that of a lock which is over can be given to another file, by whoever may write the directory. What
+        // we have staged there only now tells who we are to the file system.
+        if lock.owner != Some(own.owner) || attr.owner != own.owner {
+            let what = format!("{token} of this user: what has that name is another user's");
+            return Err(Error::not_held(self.path(), what, lock.holder()));
+        }
+        // Whatever else is ours may have got the claim's name.
+        if lock.protocol == Protocol::Link && attr.id != lock.attr.id {
+            return Err(Error::lost(self.path(), Lost::Broken));
+        }
+        let anchor = own.anchor;
         // By the latest that the server's clock can say: what is left is never overrated.
         let (before, expiry) = (env.now(), lock.expiry(place.lifetime));
         let left = expiry.since(anchor.latest(before));
@@ -140,6 +151,7 @@ impl Lock {
         let stake = Stake {
             claim,
             id: attr.id,
+            owner: attr.owner,
             ctime: attr.ctime,
             anchor,
             lease,
@@ -268,7 +280,7 @@ impl Lock {
         // Any name will do.
         let any = at("lock".as_ref())?;
         let mut paths = BTreeSet::new();
-        let listed = leftovers::list_named(&any.place, dir, &mut |name| {
+        let listed = any.place.env.list_dir(dir, &mut |name, _| {
             // No lock path holds the separator.
             if let Some(lock) = crate::claim::before(name, separator).and_then(|lock| at(&lock).ok())
                 && !paths.contains(lock.path())
@@ -303,12 +315,17 @@ impl Lock {
         self.place.sweep(|| self.ask_server().ok());
     }
 
-    /// Learns what the server's clock says, which only a change can tell: by a claim that contends for nothing.
+    /// Learns what the server's clock says, which only a change can tell.
     fn ask_server(&self) -> Result<Anchor, Error> {
+        Ok(self.stage_for_nothing()?.anchor)
+    }
+
+    /// A claim that contends for nothing, and is gone again.
+    fn stage_for_nothing(&self) -> Result<Stake, Error> {
         let steps = self.place.protocol.steps();
         let stake = steps.stage(&self.place)?;
         steps.withdraw(&self.place, &stake.claim);
-        Ok(stake.anchor)
+        Ok(stake)
     }
 
     fn parse(&self, token: &Token) -> Result<crate::claim::Claim, Error> {

@@ -33,8 +33,6 @@ DEFAULT_GRACE: Final = timedelta(seconds=10)
 
 # How soon a signal is seen that comes in just before the main thread begins to wait.
 SIGNAL_TICK_MS: Final = 50
-# ESTALE is how NFS says of a file that this machine knew that it is gone.
-GONE: Final = (errno.ENOENT, errno.ESTALE)
 
 log = logging.getLogger('linklock')
 log.addHandler(logging.NullHandler())
@@ -186,7 +184,8 @@ class Lock:
         if lifetime is not None:
             self.lifetime = lifetime
         if not self.is_locked and not unconditionally:
-            raise NotLockedError(f'{self!r}: {self._read()}')
+            found = self._contender.look()
+            raise NotLockedError(f'{self!r}: {"nobody holds it" if found is None else found.text}')
 
     def unlock(self, *, unconditionally: bool = False) -> None:
         """Releases the lock.
@@ -405,41 +404,40 @@ class Lock:
 
         :raises FileNotFoundError: if nobody holds the lock.
         """
-        holder = self._contender.holder()
-        return datetime.fromtimestamp(os.stat(self._path).st_mtime if holder is None else holder[1])
+        found = self._contender.look()
+        if found is None or found.expires_at is None:
+            why = 'nobody holds the lock' if found is None else found.text
+            raise FileNotFoundError(errno.ENOENT, why, self._path)
+        return datetime.fromtimestamp(found.expires_at)
 
     @property
     def details(self) -> tuple[str, int, str]:
-        """The holder's host name and process id, and the lock's path there.
+        """The holder's host name and process id, and the lock's path.
 
-        :raises NotLockedError: if nobody holds the lock, or what is at its path is no lock.
+        Whoever may write the lock's directory can make up the host name and the process id.
+
+        :raises NotLockedError: if nobody holds the lock, or what is at its path is not a lock.
         """
-        try:
-            lockfile, hostname, pid, _nonce = (self._read() or '').split(self._separator)
-            return hostname, int(pid), lockfile
-        except ValueError as error:
-            raise NotLockedError('Details are unavailable') from error
+        found = self._contender.look()
+        if found is None or found.holder is None:
+            raise NotLockedError('Details are unavailable')
+        return *found.holder, self._contender.path
 
     @property
     def state(self) -> LockState:
         """What can be inferred of the lock."""
-        content = self._read()
-        if content is None:
+        found = self._contender.look()
+        if found is None:
             return LockState.unlocked
-        try:
-            _lockfile, hostname, digits, _nonce = content.split(self._separator)
-            pid = int(digits)
-        except ValueError:
+        if found.holder is None or found.expires_at is None:
             return LockState.unknown
+        hostname, pid = found.holder
         if hostname != self._hostname:
             return LockState.unknown
         if pid != os.getpid() and not _is_running(pid):
             return LockState.stale
-        try:
-            # As points in time: the hour that a daylight-saving change repeats is no trouble.
-            is_expired = self.expiration.timestamp() < self._now().timestamp()
-        except FileNotFoundError:
-            return LockState.unlocked
+        # As points in time: the hour that a daylight-saving change repeats is no trouble.
+        is_expired = found.expires_at < self._now().timestamp()
         if pid == os.getpid():
             return LockState.ours_expired if is_expired else LockState.ours
         return LockState.theirs_expired if is_expired else LockState.unknown
@@ -456,20 +454,6 @@ class Lock:
     @retry_errnos.deleter
     def retry_errnos(self) -> None:
         self._retry_errnos = []
-
-    def _read(self) -> str | None:
-        """The path of the claim that holds the lock, as the lock file has it; None if there is no lock file."""
-        try:
-            # Bytes that are not of the encoding are kept, as everywhere in paths.
-            with open(self._path, encoding=sys.getfilesystemencoding(), errors='surrogateescape') as fp:
-                return fp.read().strip()
-        except IsADirectoryError:
-            holder = self._contender.holder()
-            return None if holder is None else holder[0]
-        except OSError as error:
-            if error.errno in GONE:
-                return None
-            raise
 
     def _now(self) -> datetime:
         """The time by which `state` judges an expiration: a hook for subclasses.

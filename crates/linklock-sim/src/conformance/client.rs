@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::io::Errno;
 
 use super::{Checked, Difference};
-use crate::env::{Attr, Env, FileId};
+use crate::env::{Attr, DirMode, Each, Env, FileId, Location, Meant};
 use crate::lease::ServerTime;
 
 /// The mtime of a file for which a scenario asks no other.
@@ -27,16 +27,19 @@ impl<'a> Client<'a> {
         Self { name, env, dir }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        if name == "." { self.dir.clone() } else { self.dir.join(name) }
+    fn at(&self, name: &str) -> Location {
+        match name.split_once('/') {
+            None => Location::beside(&self.dir, name.as_ref()),
+            Some((dir, name)) => Location::beside(&self.dir, dir.as_ref()).inside(name.as_ref()),
+        }
     }
 
     fn answer<T>(&self, step: String, result: io::Result<T>) -> Answer<T> {
         Answer { step: format!("{}: {step}", self.name), result }
     }
 
-    fn on<T>(&self, call: &str, name: &str, ask: impl FnOnce(&dyn Env, &Path) -> io::Result<T>) -> Answer<T> {
-        self.answer(format!("{call} {name}"), ask(self.env, &self.path(name)))
+    fn on<T>(&self, call: &str, name: &str, ask: impl FnOnce(&dyn Env, &Location) -> io::Result<T>) -> Answer<T> {
+        self.answer(format!("{call} {name}"), ask(self.env, &self.at(name)))
     }
 
     /// Holds its own name.
@@ -45,18 +48,18 @@ impl<'a> Client<'a> {
     }
 
     pub(super) fn create_with(&self, name: &str, content: &[u8], mtime: ServerTime) -> Answer<()> {
-        self.on("create", name, |env, path| env.create(path, content, 0o644, &mut |_| Some(mtime)).map(drop))
+        self.on("create", name, |env, at| env.create(at, content, 0o644, &mut |_| Some(mtime)).map(drop))
     }
 
     /// The attributes that a new file has before anything is written.
     pub(super) fn create_and_look(&self, name: &str) -> Answer<Option<Attr>> {
-        self.on("create", name, |env, path| {
+        self.on("create", name, |env, at| {
             let mut first = None;
             let mut look = |attr: &Attr| {
                 first = Some(*attr);
                 Some(ServerTime::from_parts(MTIME, 0))
             };
-            env.create(path, b"content", 0o644, &mut look).map(|_| first)
+            env.create(at, b"content", 0o644, &mut look).map(|_| first)
         })
     }
 
@@ -65,44 +68,45 @@ impl<'a> Client<'a> {
     }
 
     pub(super) fn mkdir_with(&self, name: &str, mode: u32) -> Answer<()> {
-        self.on("mkdir", name, |env, path| env.mkdir(path, mode))
+        self.on("mkdir", name, |env, at| env.mkdir(at, mode))
     }
 
     pub(super) fn link(&self, from: &str, to: &str) -> Answer<()> {
-        self.answer(format!("link {from} to {to}"), self.env.link(&self.path(from), &self.path(to)))
+        self.answer(format!("link {from} to {to}"), self.env.link(&self.at(from), &self.at(to)))
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> Answer<()> {
-        self.answer(format!("rename {from} to {to}"), self.env.rename(&self.path(from), &self.path(to)))
+        self.answer(format!("rename {from} to {to}"), self.env.rename(&self.at(from), &self.at(to)))
     }
 
     pub(super) fn rename_noreplace(&self, from: &str, to: &str) -> Answer<()> {
-        let renamed = self.env.rename_noreplace(&self.path(from), &self.path(to));
+        let renamed = self.env.rename_noreplace(&self.at(from), &self.at(to));
         self.answer(format!("rename {from} to {to} and replace nothing"), renamed)
     }
 
     pub(super) fn unlink(&self, name: &str) -> Answer<()> {
-        self.on("unlink", name, |env, path| env.unlink(path))
+        self.on("unlink", name, |env, at| env.unlink(at))
     }
 
     pub(super) fn rmdir(&self, name: &str) -> Answer<()> {
-        self.on("rmdir", name, |env, path| env.rmdir(path))
+        self.on("rmdir", name, |env, at| env.rmdir(at))
     }
 
-    pub(super) fn chmod(&self, name: &str, mode: u32) -> Answer<()> {
-        self.on("chmod", name, |env, path| env.chmod(path, mode))
+    /// With exactly this mode.
+    pub(super) fn make_dir(&self, name: &str, mode: u32) -> Answer<()> {
+        self.on("make directory", name, |env, at| env.make_dir(at, DirMode::Exactly(mode)).map(drop))
     }
 
     pub(super) fn stat(&self, name: &str) -> Answer<Attr> {
-        self.on("stat", name, |env, path| env.stat(path))
+        self.on("stat", name, |env, at| if name == "." { env.stat_dir(&self.dir) } else { env.stat(at) })
     }
 
     pub(super) fn stat_as_known(&self, name: &str) -> Answer<Attr> {
-        self.on("stat as known", name, |env, path| env.stat_as_known(path))
+        self.on("stat as known", name, |env, at| env.stat_as_known(at))
     }
 
     pub(super) fn id_as_known(&self, name: &str) -> Answer<FileId> {
-        self.on("number as known", name, |env, path| env.id_as_known(path))
+        self.on("number as known", name, |env, at| env.id_as_known(at))
     }
 
     pub(super) fn read(&self, name: &str) -> Answer<(Attr, Vec<u8>)> {
@@ -110,23 +114,26 @@ impl<'a> Client<'a> {
     }
 
     pub(super) fn read_up_to(&self, name: &str, limit: usize) -> Answer<(Attr, Vec<u8>)> {
-        self.on("read", name, |env, path| env.read(path, limit))
+        self.on("read", name, |env, at| env.read(at, limit))
     }
 
     pub(super) fn list(&self, name: &str) -> Answer<Vec<OsString>> {
-        self.on("list", name, |env, path| {
-            let mut names = all_names(env, path)?;
+        self.on("list", name, |env, at| {
+            let mut names = match name {
+                "." => all_names(|each| env.list_dir(&self.dir, each))?,
+                _ => all_names(|each| env.list(at, each))?,
+            };
             names.sort();
             Ok(names)
         })
     }
 
     pub(super) fn set_expiry(&self, name: &str, expiry: ServerTime) -> Answer<Attr> {
-        self.on("set the expiry of", name, |env, path| env.set_expiry(path, expiry))
+        self.on("set the expiry of", name, |env, at| env.set_expiry(at, believed(env, at)?, expiry))
     }
 
     pub(super) fn touch(&self, name: &str) -> Answer<Attr> {
-        self.on("touch", name, |env, path| env.touch(path))
+        self.on("touch", name, |env, at| env.touch(at, believed(env, at)?))
     }
 
     /// Makes a directory with one file in it.
@@ -137,7 +144,7 @@ impl<'a> Client<'a> {
 
     /// Makes the client know what it may keep of a name, whether there is one or not.
     pub(super) fn has_seen(&self, name: &str) {
-        let _ = self.env.stat(&self.path(name));
+        let _ = self.stat(name);
     }
 
     /// What the library does to be told of names as they are: the attributes of the directory that they are in.
@@ -247,11 +254,16 @@ fn errno(e: &io::Error) -> Option<Errno> {
 }
 
 /// For directories that hold what a scenario has made.
-pub(super) fn all_names(env: &dyn Env, dir: &Path) -> io::Result<Vec<OsString>> {
+pub(super) fn all_names(list: impl FnOnce(&mut Each<'_>) -> io::Result<()>) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
-    env.list(dir, &mut |name, _| {
+    list(&mut |name, _| {
         names.push(name.to_owned());
         ControlFlow::Continue(())
     })?;
     Ok(names)
+}
+
+/// The file that this client believes to be there.
+fn believed(env: &dyn Env, at: &Location) -> io::Result<Meant> {
+    env.stat_as_known(at).map(|attr| Meant { id: Some(attr.id), owner: attr.owner })
 }

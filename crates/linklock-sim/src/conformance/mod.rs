@@ -25,8 +25,8 @@ use shuttle::scheduler::RandomScheduler;
 
 use crate::client::SimEnv;
 use crate::config::{Config, Faults};
-use crate::env::Env;
 use crate::env::os::OsEnv;
+use crate::env::{Env, Location};
 use crate::explore::schedule;
 use crate::protocol::Protocol;
 use crate::world::Sim;
@@ -134,23 +134,24 @@ pub(crate) fn on_real_directories(
 ) -> io::Result<()> {
     let env = OsEnv;
     let fresh = PathBuf::from(format!("conformance.{}.{}", env.process_id(), env.random()));
-    env.mkdir(&a.join(&fresh), 0o755)?;
+    let there = Location::beside(a, fresh.as_os_str());
+    env.mkdir(&there, 0o755)?;
     let played = scenarios.enumerate().try_for_each(|(number, scenario)| {
         let stage = fresh.join(number.to_string());
-        env.mkdir(&a.join(&stage), 0o755)?;
+        env.mkdir(&there.inside(number.to_string().as_ref()), 0o755)?;
         let (a, b) = (Client::new("A", &env, a.join(&stage)), Client::new("B", &env, b.join(&stage)));
         tell(play(scenario, a, b, &|time| env.watcher().wait(env.now() + time, None)))
     });
     // A failed scenario is told first, and the rest is still to be removed.
-    remove_all(&env, &a.join(&fresh)).and(played)
+    remove_all(&env, &there).and(played)
 }
 
-fn remove_all(env: &OsEnv, dir: &Path) -> io::Result<()> {
+fn remove_all(env: &OsEnv, dir: &Location) -> io::Result<()> {
     // With its attributes, the names in it are asked for again.
     env.stat(dir)?;
-    for name in client::all_names(env, dir)? {
-        let path = dir.join(name);
-        env.unlink(&path).or_else(|_| remove_all(env, &path))?;
+    for name in client::all_names(|each| env.list(dir, each))? {
+        let at = Location::beside(dir.as_path(), &name);
+        env.unlink(&at).or_else(|_| remove_all(env, &at))?;
     }
     env.rmdir(dir)
 }

@@ -47,11 +47,12 @@ fn new_directory(on: &Stage<'_>) -> Checked {
     const STICKY: u32 = 0o1000;
     on.a.mkdir_with("plain", 0o755).ok()?;
     on.a.mkdir_with("sticky", 0o755 | STICKY).ok()?;
-    on.a.mkdir_with("late", 0o755).ok()?;
-    on.a.chmod("late", 0o755 | STICKY).ok()?;
+    on.a.make_dir("open", 0o775).ok()?;
     for client in [&on.a, &on.b] {
-        for (name, sticky) in [("plain", 0), ("sticky", STICKY), ("late", STICKY)] {
+        for (name, sticky) in [("plain", 0), ("sticky", STICKY), ("open", 0)] {
             let attr = client.stat(name).ok()?;
+            let is_open = attr.mode & 0o022 == 0o020;
+            same(name, &(name == "open"), &is_open)?;
             same(name, &(FileKind::Directory, sticky), &(attr.kind, attr.mode & STICKY))?;
             client.lists(name, &[])?;
         }

@@ -3,6 +3,7 @@
 //! [`os::OsEnv`] answers with the operating system; a simulated file server can answer too, and runs the same protocol
 //! code. Nothing outside this module makes a system call.
 
+pub(crate) mod location;
 pub(crate) mod os;
 
 use std::ffi::OsStr;
@@ -14,6 +15,8 @@ use std::path::Path;
 use crate::claim::Fingerprint;
 use crate::lease::{LocalTime, ServerTime};
 use crate::wait::Cancel;
+
+pub(crate) use location::Location;
 
 /// Which file it is, whatever its name. A number may be used again once the file is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,17 +68,52 @@ pub(crate) enum Stamps {
     NotKnown,
 }
 
-/// The world as the protocols see it. Every function may block for as long as the file system does.
-///
-/// No function follows a symbolic link in the last component of a path.
+/// Which file is meant by a name that others may have given to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Meant {
+    /// `None` where the number may change while the file is there.
+    pub(crate) id: Option<FileId>,
+    pub(crate) owner: u32,
+}
+
+impl Meant {
+    pub(crate) fn is(&self, attr: &Attr) -> bool {
+        self.id.is_none_or(|id| id == attr.id) && self.owner == attr.owner
+    }
+}
+
+/// Says what mtime a new file is to have, see [`Env::create`].
+pub(crate) type Expiry<'a> = dyn FnMut(&Attr) -> Option<ServerTime> + 'a;
+
+/// Takes a name in a directory, with the number that the directory has for its inode. No file has number 0. On some file systems
+/// a file's attributes have another number.
+pub(crate) type Each<'a> = dyn FnMut(&OsStr, u64) -> ControlFlow<()> + 'a;
+
+/// The permissions of a new directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DirMode {
+    /// These, less the umask. They must have the sticky bit, by which the directory is known again.
+    Usual(u32),
+    /// These, whatever the umask.
+    Exactly(u32),
+}
+
+/// A directory that was made just now, and is open: what is made in it is made there, whatever has its name meanwhile.
+pub(crate) trait NewDir {
+    /// As [`Env::create`].
+    fn create(&self, name: &OsStr, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr>;
+}
+
+/// The world as the protocols see it. Every function may block for as long as the file system does. None follows a symbolic
+/// link at a [`Location`].
 pub(crate) trait Env: Debug + Send + Sync {
     /// The clock that deadlines are kept on; it counts in suspend and is never set.
     fn now(&self) -> LocalTime;
     /// This machine's wall clock. For looking without touching alone: it decides nothing.
     fn wall_clock(&self) -> ServerTime;
     fn random(&self) -> u64;
-    /// A number that no other claim, of this or another process, ever gets: a random start of this process, drawn again
-    /// after a fork, and a counter.
+    /// A number that no other claim, of this or another process, ever gets, and that nobody can guess: a counter with a random
+    /// start, drawn again after a fork, and random bits.
     fn unique(&self) -> u64;
 
     fn host_name(&self) -> String;
@@ -98,45 +136,43 @@ pub(crate) trait Env: Debug + Send + Sync {
     /// Makes a new file with this content. `expiry` is asked for the mtime to give it, if any, and told the attributes right
     /// after the file came to be: their ctime is the server's now. Gives the attributes that the file has then, as this machine
     /// knows them. If anything fails, no file is left.
-    fn create(
-        &self,
-        path: &Path,
-        content: &[u8],
-        mode: u32,
-        expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-    ) -> io::Result<Attr>;
+    fn create(&self, at: &Location, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr>;
     /// Sets the mtime, and the atime with it: file systems on libfuse 2 ignore a change of the mtime alone, and answer that all
-    /// is well. Gives the attributes as this machine knows them: those that came with the reply, where there is one.
-    fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr>;
-    /// Changes the ctime and leaves the mtime alone. Of the attributes it gives, only the ctime is sure to be the
-    /// server's.
-    fn touch(&self, path: &Path) -> io::Result<Attr>;
+    /// is well. Gives the attributes as this machine knows them: those that came with the reply, where there is one. Of any
+    /// other file than the one that is meant, nothing is changed: `NotFound`.
+    fn set_expiry(&self, at: &Location, meant: Meant, expiry: ServerTime) -> io::Result<Attr>;
+    /// Changes the ctime, of the file that is meant, and leaves the mtime alone. Of the attributes it gives, only the ctime is
+    /// sure to be the server's.
+    fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr>;
     /// The attributes, asked of the server and not of a cache.
-    fn stat(&self, path: &Path) -> io::Result<Attr>;
+    fn stat(&self, at: &Location) -> io::Result<Attr>;
+    /// The attributes of the lock's directory, asked of the server.
+    fn stat_dir(&self, dir: &Path) -> io::Result<Attr>;
     /// The attributes as this machine knows them: right after a call that has changed the file, those that came with the
     /// reply. Asks nobody where that can be avoided.
-    fn stat_as_known(&self, path: &Path) -> io::Result<Attr>;
+    fn stat_as_known(&self, at: &Location) -> io::Result<Attr>;
     /// Which file has this name, as this machine knows it. Asks nobody where that can be avoided.
-    fn id_as_known(&self, path: &Path) -> io::Result<FileId>;
+    fn id_as_known(&self, at: &Location) -> io::Result<FileId>;
     /// Up to `limit` bytes of a regular file and its attributes, those of the very file that was read.
-    fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)>;
+    fn read(&self, at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)>;
     /// As `read`, but leaves no read delegation of NFS 4 with this machine: if the machine were cut off, that would hold up
     /// whoever changes the file. Where no open is sure to leave none, nothing is opened: `Unsupported`. `device` is the file's.
-    fn read_without_delegation(&self, path: &Path, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)>;
+    fn read_without_delegation(&self, at: &Location, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)>;
     /// Shows `each` the names in a directory, one by one, until it breaks. Nothing is kept of them: others may have put any
-    /// number there. Each comes with the number that the directory has for its inode. No file has number 0. On some file
-    /// systems a file's attributes have another number.
-    fn list(&self, path: &Path, each: &mut dyn FnMut(&OsStr, u64) -> ControlFlow<()>) -> io::Result<()>;
+    /// number there.
+    fn list(&self, at: &Location, each: &mut Each<'_>) -> io::Result<()>;
+    /// The same for the lock's directory.
+    fn list_dir(&self, dir: &Path, each: &mut Each<'_>) -> io::Result<()>;
     /// `Unsupported` where the file system has no hard links.
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn link(&self, from: &Location, to: &Location) -> io::Result<()>;
+    fn rename(&self, from: &Location, to: &Location) -> io::Result<()>;
     /// As `rename`, but fails if `to` exists. Not every file system can (NFS cannot): EINVAL.
-    fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()>;
-    fn unlink(&self, path: &Path) -> io::Result<()>;
-    fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()>;
-    /// Sets the permissions, whatever the umask.
-    fn chmod(&self, path: &Path, mode: u32) -> io::Result<()>;
-    fn rmdir(&self, path: &Path) -> io::Result<()>;
+    fn rename_noreplace(&self, from: &Location, to: &Location) -> io::Result<()>;
+    fn unlink(&self, at: &Location) -> io::Result<()>;
+    fn mkdir(&self, at: &Location, mode: u32) -> io::Result<()>;
+    /// Makes a directory, and opens it: `AlreadyExists` too if another has taken its place meanwhile.
+    fn make_dir(&self, at: &Location, mode: DirMode) -> io::Result<Box<dyn NewDir>>;
+    fn rmdir(&self, at: &Location) -> io::Result<()>;
     /// Whether a removal there takes whatever has the name by the time that it is carried out, be it a file or an empty
     /// directory: so does NFS 4. True if it is not known.
     fn removes_by_name_alone(&self, dir: &Path) -> bool;
@@ -218,9 +254,9 @@ pub(crate) enum Reach {
 
 /// What a contender waits with, for changes at one path.
 pub(crate) trait Watcher: Debug {
-    /// Wakes on a change of what is at `path` now, and on the end of process `pid`. To be called before looking: a change
+    /// Wakes on a change of what is there now, and on the end of process `pid`. To be called before looking: a change
     /// between the look and the wait is then not missed.
-    fn arm(&mut self, path: &Path, pid: Option<u32>);
+    fn arm(&mut self, at: &Location, pid: Option<u32>);
     fn reach(&self) -> Reach;
     /// Whether the process that it is armed for is still there as far as the last wait told, and its end would wake.
     fn sees_end(&self) -> bool {

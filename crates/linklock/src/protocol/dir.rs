@@ -7,7 +7,6 @@
 use std::ffi::OsStr;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::identify::is_unreadable;
@@ -16,7 +15,7 @@ use super::{
     Attempt, Break, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
 };
 use crate::claim::{Claim, bytes_of};
-use crate::env::{Attr, FileKind, Step};
+use crate::env::{Attr, DirMode, FileKind, Location, Step};
 use crate::error::{Error, Lost};
 use crate::inspect::About;
 use crate::lease::ServerTime;
@@ -36,14 +35,10 @@ pub(super) struct Dir;
 pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let ours = place.path.is_guard || attr.mode & STICKY != 0;
     // No more of the names than tell: others may have put any number there.
-    let (mut names, mut leftovers) = (Vec::new(), 0);
-    let listed = place.env.list(place.lock_path(), &mut |name, _| {
-        if ours && is_leftover(name) {
-            leftovers += 1;
-        } else {
-            names.push(name.to_owned());
-        }
-        if names.len() > 1 || leftovers > LEFTOVERS_MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    let (mut names, mut left) = (Vec::new(), Vec::new());
+    let listed = place.env.list(place.location(), &mut |name, _| {
+        if ours && is_leftover(name) { &mut left } else { &mut names }.push(name.to_owned());
+        if names.len() > 1 || left.len() > LEFTOVERS_MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     // As an umask of 077 makes it.
     let hidden = || Ok(Some(Seen::Lock(SeenLock::hidden(attr))));
@@ -52,16 +47,18 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         listed => listed?,
     }
     let name = match names.as_slice() {
-        _ if leftovers > LEFTOVERS_MOST => return Ok(Some(Seen::NotALock("a directory".into()))),
-        [] => return Ok(Some(Seen::EmptyDirectory { ours })),
-        [name] => name,
+        [name] if left.len() <= LEFTOVERS_MOST => name,
+        [] if left.len() <= LEFTOVERS_MOST && left.iter().all(|name| is_removable(place, name)) => {
+            return Ok(Some(Seen::EmptyDirectory { ours }));
+        }
         _ => return Ok(Some(Seen::NotALock("a directory".into()))),
     };
     let Some(claim) = place.path.parse(bytes_of(name.as_ref())) else {
         return Ok(Some(Seen::NotALock("a directory".into())));
     };
     // Gone by now: an error that makes the caller look again. What cannot be read is not needed to judge the lock.
-    let entry = place.lock_path().join(name);
+    let entry = place.location().inside(name);
+    let of_dir = attr.owner;
     let (attr, content) = match place.read(&entry, attr.id.device) {
         Err(e) if is_unreadable(&e) => match place.env.stat(&entry) {
             Err(e) if is_refused(&e) => return hidden(),
@@ -74,6 +71,7 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         claim: Some(claim),
         is_certain: true,
         attr,
+        owner: Some(of_dir).filter(|owner| *owner == attr.owner),
         about: About::from_json(&content).map(Box::new),
     };
     if place.path.is_guard {
@@ -99,6 +97,25 @@ fn is_leftover(name: &OsStr) -> bool {
     bytes_of(name.as_ref()).starts_with(b".nfs")
 }
 
+/// Whether it is such a file, or gone. What has such a name by chance, or by design, is somebody's.
+fn is_removable(place: &Place, name: &OsStr) -> bool {
+    match place.env.stat(&place.location().inside(name)) {
+        Ok(attr) => is_silly_name(name, &attr),
+        Err(e) => is_gone(&e),
+    }
+}
+
+/// Whether it is a name that a client gives to such a file: Linux' begins with the number of its inode, which tells it from
+/// others; FreeBSD's is `.nfs.`, two numbers of the client's own and `4.4`.
+fn is_silly_name(name: &OsStr, attr: &Attr) -> bool {
+    const DIGITS: usize = 16;
+    let name = std::str::from_utf8(bytes_of(name.as_ref())).unwrap_or_default();
+    let Some(rest) = name.strip_prefix(".nfs") else { return false };
+    let inode = rest.get(..DIGITS).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    let is_silly = inode == Some(attr.id.inode) || (rest.starts_with('.') && rest.ends_with("4.4"));
+    attr.kind == FileKind::Regular && is_silly
+}
+
 /// How a claim came to the lock path, by what rename(2) says.
 enum Moved {
     NoReplace,
@@ -109,18 +126,23 @@ enum Moved {
 }
 
 impl Dir {
-    fn entry(place: &Place, claim: &Claim) -> PathBuf {
-        place.lock_path().join(claim.token.as_os_str())
+    fn entry(place: &Place, claim: &Claim) -> Location {
+        place.location().inside(claim.token.as_os_str())
     }
 
-    fn staged_entry(place: &Place, claim: &Claim) -> PathBuf {
-        place.path.beside(&claim.token).join(claim.token.as_os_str())
+    /// In a directory of ours: in another's, that name tells nothing.
+    fn own_entry(place: &Place, stake: &Stake) -> Location {
+        Self::entry(place, &stake.claim).of(stake.owner)
     }
 
-    /// Whether the entry that was asked for is there.
-    fn is_there(entry: io::Result<Attr>) -> io::Result<bool> {
+    fn staged_entry(place: &Place, claim: &Claim) -> Location {
+        place.path.beside(&claim.token).inside(claim.token.as_os_str())
+    }
+
+    /// Whether our entry, which was asked for, is there.
+    fn is_there(stake: &Stake, entry: io::Result<Attr>) -> io::Result<bool> {
         match entry {
-            Ok(_) => Ok(true),
+            Ok(attr) => Ok(attr.owner == stake.owner),
             Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => Ok(false),
             Err(e) => Err(e),
         }
@@ -129,7 +151,7 @@ impl Dir {
     /// Removes the entry of a lock. Says whether it was there, as far as the answer tells.
     fn remove_entry(place: &Place, stake: &Stake) -> Result<bool, Error> {
         let before = place.env.now();
-        match place.env.unlink(&Self::entry(place, &stake.claim)) {
+        match place.env.unlink(&Self::own_entry(place, stake)) {
             Ok(()) => Ok(true),
             // A request whose reply was lost is sent again after seconds, and then finds what the first has done.
             Err(e) if is_gone(&e) => Ok(place.env.now().since(before) >= RECENT),
@@ -149,13 +171,13 @@ impl Dir {
         if !place.keeps(Step::FreshNames) {
             return None;
         }
-        let parent = place.env.stat(place.path.dir_itself()).ok()?.mode;
+        let parent = place.env.stat_dir(place.path.dir()).ok()?.mode;
         (parent & STICKY == 0 && parent & 0o022 != 0).then_some(0o755 | parent & 0o022)
     }
 
     /// rename(2), but never onto a directory that somebody else made and left empty.
     fn rename(place: &Place, claim: &Claim) -> io::Result<Moved> {
-        let (from, to) = (place.path.beside(&claim.token), place.lock_path());
+        let (from, to) = (place.path.beside(&claim.token), place.location());
         match place.env.rename_noreplace(&from, to) {
             Ok(()) => return Ok(Moved::NoReplace),
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
@@ -190,19 +212,19 @@ pub(super) fn clear(place: &Place) {
 }
 
 fn remove_empty(place: &Place) {
-    let Err(e) = place.env.rmdir(place.lock_path()) else { return };
+    let Err(e) = place.env.rmdir(place.location()) else { return };
     if e.kind() == io::ErrorKind::DirectoryNotEmpty && remove_leftovers(place) {
         // Not there, or taken again: both are as well.
-        let _ = place.env.rmdir(place.lock_path());
+        let _ = place.env.rmdir(place.location());
     }
 }
 
 /// Removes what a client that died leaves there for ever. To remove a file that is still open does no harm: its reader learns
 /// that the lock has changed. The client that has it open refuses, and then it is gone soon. Says whether there was any.
 pub(super) fn remove_leftovers(place: &Place) -> bool {
-    let leftovers = place.names(place.lock_path(), LEFTOVERS_MOST, &is_leftover).unwrap_or_default();
-    let removed = leftovers.iter().map(|name| place.env.unlink(&place.lock_path().join(name)));
-    removed.filter(Result::is_ok).count() > 0
+    let leftovers = place.names(place.location(), LEFTOVERS_MOST, &is_leftover).unwrap_or_default();
+    let leftovers = leftovers.iter().filter(|name| is_removable(place, name));
+    leftovers.map(|name| place.env.unlink(&place.location().inside(name))).filter(Result::is_ok).count() > 0
 }
 
 /// For NFS 4, where rmdir may remove a link lock that came after the look. In turn nobody else makes room for one: while it
@@ -213,7 +235,7 @@ fn clear_in_turn(place: &Place) {
         let Ok(Some(turn)) = Turn::take(place) else { return };
         // Whether ours is empty the removal tells.
         let is_ours = |attr: Attr| attr.kind == FileKind::Directory && attr.mode & STICKY != 0;
-        let seen = place.forget_names().and_then(|()| place.env.stat(place.lock_path()));
+        let seen = place.forget_names().and_then(|()| place.env.stat(place.location()));
         if seen.is_ok_and(is_ours) && turn.is_ours() {
             remove_empty(place);
         }
@@ -231,16 +253,19 @@ impl Steps for Dir {
         // else made, should it be left empty at the lock path: that one is never removed.
         let mode = place.mode | (place.mode & 0o444) >> 2 | STICKY;
         let guard_mode = if place.path.is_guard { Self::guard_mode(place) } else { None };
+        let mode = guard_mode.map_or(DirMode::Usual(mode), DirMode::Exactly);
         place.stage(|claim| {
             let dir = place.path.beside(&claim.token);
-            let entry = dir.join(claim.token.as_os_str());
-            place.env.mkdir(&dir, mode).inspect_err(|_| {
-                // Perhaps it was made all the same, and the reply was lost. If it is empty, it is nobody's claim.
-                let _ = place.env.rmdir(&dir);
-            })?;
+            let token = claim.token.clone();
             let about = About::new(place, &claim).to_json();
-            let open_to_others = guard_mode.map_or(Ok(()), |mode| place.env.chmod(&dir, mode));
-            open_to_others.and_then(|()| place.create(claim, &entry, about.as_bytes())).inspect_err(|_| {
+            let made = place.env.make_dir(&dir, mode).and_then(|new| {
+                // What was made is what is filled: others may give its name to another directory.
+                let entry = Self::staged_entry(place, &claim);
+                place
+                    .create(claim, &entry, |expiry| new.create(token.as_os_str(), about.as_bytes(), place.mode, expiry))
+            });
+            made.inspect_err(|_| {
+                // Perhaps it was made although an error was told, since the reply was lost. If it is empty, it is nobody's claim.
                 let _ = place.env.rmdir(&dir);
             })
         })
@@ -255,7 +280,7 @@ impl Steps for Dir {
         stake.noreplace = matches!(renamed, Ok(Moved::NoReplace));
         if renamed.is_err() {
             // Makes an NFS client forget that the lock path was absent: that would hide a lock which we have.
-            let _ = place.env.stat(place.path.dir_itself());
+            let _ = place.env.stat_dir(place.path.dir());
         }
         if !place.keeps(Step::DecideByDisk) {
             return Ok(if renamed.is_ok() { Attempt::Won } else { Attempt::Lost });
@@ -264,14 +289,13 @@ impl Steps for Dir {
         // the lock path, the lock is ours. A rename that went well makes a client look the name up anew; otherwise the
         // server is asked. If the server has told of the entry only now, and our directory is at the lock path, so is the entry:
         // NFS clients forget what is in a directory that is moved, and to look would be two requests.
-        let entry = Self::entry(place, &stake.claim);
+        let entry = Self::own_entry(place, stake);
         let is_there = match &renamed {
             Ok(Moved::Seen) if place.was_told_just_now(stake) => Ok(true),
-            Ok(_) => Self::is_there(place.env.stat_as_known(&entry)),
+            Ok(_) => Self::is_there(stake, place.env.stat_as_known(&entry)),
             // What we may not look into is not ours.
-            Err(_) => {
-                Self::is_there(place.env.stat(&entry)).or_else(|e| if is_refused(&e) { Ok(false) } else { Err(e) })
-            }
+            Err(_) => Self::is_there(stake, place.env.stat(&entry))
+                .or_else(|e| if is_refused(&e) { Ok(false) } else { Err(e) }),
         };
         match is_there {
             Ok(true) if place.env.now() < stake.lease.deadline || !place.keeps(Step::DeadlineOnceWon) => {
@@ -303,14 +327,14 @@ impl Steps for Dir {
     }
 
     fn holds(&self, place: &Place, stake: &Stake) -> io::Result<bool> {
-        Self::is_there(place.stat_afresh(&Self::entry(place, &stake.claim)))
+        Self::is_there(stake, place.stat_afresh(&Self::own_entry(place, stake)))
     }
 
-    fn held_file(&self, place: &Place, claim: &Claim) -> PathBuf {
+    fn held_file(&self, place: &Place, claim: &Claim) -> Location {
         Self::entry(place, claim)
     }
 
-    fn staged_file(&self, place: &Place, claim: &Claim) -> PathBuf {
+    fn staged_file(&self, place: &Place, claim: &Claim) -> Location {
         Self::staged_entry(place, claim)
     }
 

@@ -17,11 +17,10 @@
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
-use std::path::Path;
 
-use super::{Place, Stake, is_gone};
+use super::{Place, Stake, is_gone, shared};
 use crate::claim::bytes_of;
-use crate::env::Step;
+use crate::env::{Location, Step};
 use crate::error::Error;
 
 /// What every language that people write checks in can hold.
@@ -43,7 +42,9 @@ const SMALLER_MOST: usize = 1000;
 /// Draws a number for the lock that `stake` has just won; `None` if the lock was lost meanwhile.
 pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
     let dir = place.path.fence();
-    let failed = |e| Error::io(&dir, "number the acquisition", e);
+    let path = dir.as_path().to_owned();
+    let failed = |e| Error::io(&path, "number the acquisition", e);
+    let dir = shared::only_if_open(place, dir).map_err(failed)?;
     let mut greatest = numbers(place, &dir).map_err(failed)?.greatest;
     for _ in 0..TRIES {
         // Never below the server's time, so that a counter that was cleaned away, or restored from a backup, does not
@@ -57,11 +58,11 @@ pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
             ))));
         }
         // mkdir is the one call that makes a name exclusively and leaves nothing half done.
-        let made = match place.env.mkdir(&dir.join(number.to_string()), 0o755) {
+        let made = match place.env.mkdir(&dir.inside(number.to_string().as_ref()), 0o755) {
             Ok(()) => true,
             Err(e) if e.kind() == ErrorKind::AlreadyExists => false,
             Err(e) if is_gone(&e) => {
-                make_directory(place, &dir).map_err(failed)?;
+                shared::make(place, &dir).map_err(failed)?;
                 false
             }
             Err(e) => return Err(failed(e)),
@@ -97,7 +98,7 @@ struct Numbers {
     smaller: Vec<u64>,
 }
 
-fn numbers(place: &Place, dir: &Path) -> io::Result<Numbers> {
+fn numbers(place: &Place, dir: &Location) -> io::Result<Numbers> {
     let mut numbers = Numbers::default();
     let listed = place.env.list(dir, &mut |name, _| {
         let Some(number) = number(name) else { return ControlFlow::Continue(()) };
@@ -120,30 +121,11 @@ fn number(name: &OsStr) -> Option<u64> {
     digits.parse().ok().filter(|number: &u64| *number <= GREATEST && number.to_string() == digits)
 }
 
-fn remove(place: &Place, dir: &Path, smaller: &[u64]) {
+fn remove(place: &Place, dir: &Location, smaller: &[u64]) {
     for smaller in smaller {
         // Another user's, perhaps. It does no harm.
-        let _ = place.env.rmdir(&dir.join(smaller.to_string()));
+        let _ = place.env.rmdir(&dir.inside(smaller.to_string().as_ref()));
     }
-}
-
-/// Makes a directory beside the lock path, open to whom the lock's own is open, with all its permissions at once.
-pub(super) fn make_directory(place: &Place, dir: &Path) -> io::Result<()> {
-    let env = place.env.as_ref();
-    let mode = env.stat(place.path.dir_itself())?.mode & 0o1777 | 0o700;
-    // A name that is used once, as a claim's.
-    let staged = place.path.beside(&place.own_claim().token);
-    // Taken: it is ours, and the reply was lost.
-    let made = env.mkdir(&staged, mode).or_else(|e| if e.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(e) });
-    let moved = made.and_then(|()| env.chmod(&staged, mode)).and_then(|()| env.rename(&staged, dir));
-    moved.or_else(|e| {
-        let _ = env.rmdir(&staged);
-        // Somebody else was first, or it was moved and the reply was lost. Whether it is of use, the next call there
-        // tells. First the directory's attributes: an NFS client may believe that it is not there.
-        let there = env.stat(place.path.dir_itself()).and_then(|_| env.stat(dir));
-        // Not empty: it was there, and is gone again.
-        if there.is_ok() || e.kind() == ErrorKind::DirectoryNotEmpty { Ok(()) } else { Err(e) }
-    })
 }
 
 #[cfg(test)]

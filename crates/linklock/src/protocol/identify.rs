@@ -6,11 +6,10 @@
 use std::ffi::OsStr;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use super::{Place, SeenLock, is_gone, is_refused};
 use crate::claim::{Claim, bytes_of};
-use crate::env::Attr;
+use crate::env::{Attr, Location};
 use crate::error::Error;
 
 /// Whether each of more claims than this is a link of a file is not asked. On file systems that tell it with their names, so many
@@ -37,7 +36,7 @@ pub(super) enum Owner {
 pub(super) fn owner(place: &Place, seen: &Attr) -> io::Result<Owner> {
     let known = place.lock_path().file_name().unwrap_or_default();
     let mut links = links(place, known, seen)?;
-    match place.env.stat(place.lock_path()) {
+    match place.env.stat(place.location()) {
         Ok(now) if now == *seen => {}
         Ok(_) => return Ok(Owner::Changed),
         Err(e) if is_gone(&e) => return Ok(Owner::Changed),
@@ -56,7 +55,7 @@ pub(super) fn links(place: &Place, known: &OsStr, file: &Attr) -> io::Result<Vec
     let mut numbers_tell = false;
     // The claims with the file's number, and all others.
     let (mut same, mut others) = (Vec::new(), Vec::new());
-    let listed = place.env.list(place.path.dir_itself(), &mut |name, number| {
+    let listed = place.env.list_dir(place.path.dir(), &mut |name, number| {
         let is_same = number == file.id.inode;
         if name == known {
             numbers_tell = is_same;
@@ -103,7 +102,7 @@ pub(super) fn is_link(place: &Place, claim: &Claim, file: &Attr) -> io::Result<b
 }
 
 /// Whether the lock that was seen is what a breaker has moved to `aside`, and has not changed.
-pub(super) fn is_aside(place: &Place, seen: &SeenLock, aside: &Path) -> Option<Attr> {
+pub(super) fn is_aside(place: &Place, seen: &SeenLock, aside: &Location) -> Option<Attr> {
     let moved = match place.read(aside, seen.attr.id.device) {
         Ok((moved, content)) if !is_blank(&content) => {
             let told = place.path.parse(&content)?;
@@ -126,10 +125,7 @@ impl Place {
         if seen.is_certain {
             return Ok(true);
         }
-        if seen.is_hidden() {
-            return Err(Error::cannot_break(self.lock_path(), None, io::ErrorKind::PermissionDenied.into()));
-        }
-        let read = self.read(self.lock_path(), seen.attr.id.device);
+        let read = self.read(self.location(), seen.attr.id.device);
         if read.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
             return Ok(false);
         }

@@ -28,7 +28,7 @@ use judge::{Body, Judged, judge};
 use super::turn::guard_of;
 use super::{Place, gone_is_ok, is_gone, queue};
 use crate::claim::{Claim, LockPath, bytes_of};
-use crate::env::Liveness;
+use crate::env::{Liveness, Location};
 use crate::error::{Error, ErrorKind};
 use crate::lease::{Anchor, ServerTime};
 
@@ -177,7 +177,7 @@ impl Place {
                 continue;
             };
             let removed = remove(self, &found, &judged);
-            tracing::debug!(lock = %self.lock_path().display(), path = %found.path.display(), why = %judged.verdict,
+            tracing::debug!(lock = %self.lock_path().display(), path = %found.at.as_path().display(), why = %judged.verdict,
                 ok = removed.is_ok(), "swept a leftover");
         }
     }
@@ -199,7 +199,7 @@ pub(crate) fn clean(
     ask: impl FnOnce() -> Result<Anchor, Error>,
 ) -> Result<Vec<Leftover>, Error> {
     let found = find(place, LISTED_MOST).map_err(|e| cannot_list(place.path.dir(), e))?;
-    let mut found: HashMap<_, _> = found.into_iter().map(|found| (found.path.clone(), found)).collect();
+    let mut found: HashMap<_, _> = found.into_iter().map(|found| (found.at.as_path().to_owned(), found)).collect();
     let (mut now, mut unknown) = (NEVER, None);
     if which.iter().any(|told| matches!(told.verdict, LeftoverVerdict::FarPast)) {
         match ask() {
@@ -218,7 +218,7 @@ pub(crate) fn clean(
         if judged.verdict.is_removable() {
             judged.verdict = match remove(place, &found, &judged) {
                 Ok(()) => LeftoverVerdict::Removed,
-                Err(e) => LeftoverVerdict::Failed(Error::io(&found.path, "remove the leftover", e)),
+                Err(e) => LeftoverVerdict::Failed(Error::io(found.at.as_path(), "remove the leftover", e)),
             };
         } else if let (LeftoverVerdict::Recent { .. }, Some(why)) = (&judged.verdict, &unknown) {
             let why = match why.kind() {
@@ -226,7 +226,7 @@ pub(crate) fn clean(
                 ErrorKind::Permission => io::ErrorKind::PermissionDenied.into(),
                 _ => io::Error::other(format!("the file server's clock cannot be asked: {why}")),
             };
-            judged.verdict = LeftoverVerdict::Failed(Error::io(&found.path, "remove the leftover", why));
+            judged.verdict = LeftoverVerdict::Failed(Error::io(found.at.as_path(), "remove the leftover", why));
         }
         done.push(tell(found, judged));
     }
@@ -240,18 +240,11 @@ pub(crate) fn names_lock(place: &Place, name: &OsStr) -> bool {
         return true;
     }
     // The names alone are not enough: they may be a user's.
-    let holds = |dir: &Path, is_ours: &dyn Fn(&OsStr) -> bool| {
-        dir.file_name() == Some(name) && place.names(dir, 1, is_ours).is_ok_and(|names| !names.is_empty())
+    let holds = |dir: &Location, is_ours: &dyn Fn(&OsStr) -> bool| {
+        dir.as_path().file_name() == Some(name) && place.names(dir, 1, is_ours).is_ok_and(|names| !names.is_empty())
     };
     holds(&place.path.queue(), &|name| ticket_named(place, name).is_some())
-        || holds(guard.as_path(), &|name| claim_named(&guard, name).is_some())
-}
-
-/// Shows `each` the names in a directory that a user named, which may be a symbolic link.
-pub(crate) fn list_named(place: &Place, dir: &Path, each: &mut dyn FnMut(&OsStr) -> ControlFlow<()>) -> io::Result<()> {
-    let mut list = |dir: &Path| place.env.list(dir, &mut |name, _| each(name));
-    // A symbolic link is refused before any name is shown.
-    list(dir).or_else(|e| if is_gone(&e) { Err(e) } else { list(&dir.join(".")) })
+        || holds(guard.location(), &|name| claim_named(&guard, name).is_some())
 }
 
 pub(crate) fn cannot_list(dir: &Path, e: io::Error) -> Error {
@@ -262,7 +255,7 @@ pub(crate) fn cannot_list(dir: &Path, e: io::Error) -> Error {
 
 /// What has the name of something that contenders make.
 struct Found {
-    path: PathBuf,
+    at: Location,
     kind: LeftoverKind,
     /// Whose it is, if the name tells.
     claim: Option<Claim>,
@@ -273,16 +266,17 @@ struct Found {
 fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
     let (queue, guard) = (place.path.queue(), place.path.breakers_guard());
     let (dir, mut all) = (place.path.dir(), Vec::new());
-    list_named(place, dir, &mut |name| {
-        let at = |kind, claim| Found { path: dir.join(name), kind, claim };
+    place.env.list_dir(dir, &mut |name, _| {
+        let at = Location::beside(dir, name);
+        let mut add = |kind, at, claim| all.push(Found { at, kind, claim });
         if let Some(claim) = claim_named(&place.path, name) {
-            all.push(at(LeftoverKind::Claim, Some(claim)));
+            add(LeftoverKind::Claim, at, Some(claim));
         } else if let Some(claim) = claim_named(&guard, name) {
-            all.push(at(LeftoverKind::BreakClaim, Some(claim)));
-        } else if guard.as_path().file_name() == Some(name) {
-            all.push(at(LeftoverKind::BreakLock, None));
-        } else if queue.file_name() == Some(name) {
-            all.push(at(LeftoverKind::Queue, None));
+            add(LeftoverKind::BreakClaim, at, Some(claim));
+        } else if at == *guard.location() {
+            add(LeftoverKind::BreakLock, at, None);
+        } else if at == queue {
+            add(LeftoverKind::Queue, at, None);
         }
         if all.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
@@ -290,7 +284,7 @@ fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
         let tickets = place.names(&queue, limit, &|name| ticket_named(place, name).is_some()).unwrap_or_default();
         let found = |name: OsString| {
             let claim = ticket_named(place, &name);
-            Found { path: queue.join(&name), kind: LeftoverKind::Ticket, claim }
+            Found { at: queue.inside(&name), kind: LeftoverKind::Ticket, claim }
         };
         all.extend(tickets.into_iter().map(found));
     }
@@ -298,7 +292,7 @@ fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
         tracing::warn!(directory = %dir.display(), found = all.len(),
             "there are more names of claims than linklock looks at; remove those that are not of your contenders");
     }
-    all.sort_by(|one, other| one.path.cmp(&other.path));
+    all.sort_by(|one, other| one.at.as_path().cmp(other.at.as_path()));
     Ok(all)
 }
 
@@ -321,13 +315,13 @@ fn is_a_peers(claim: &Claim) -> bool {
 fn remove(place: &Place, found: &Found, judged: &Judged) -> io::Result<()> {
     let env = place.env.as_ref();
     match (&judged.body, &found.claim) {
-        (Body::File, _) => gone_is_ok(env.unlink(&found.path))?,
+        (Body::File, _) => gone_is_ok(env.unlink(&found.at))?,
         // The entry by its own name: whatever else came there meanwhile stays, and then so does the directory.
         (Body::DirectoryWithEntry, Some(claim)) => {
-            gone_is_ok(env.unlink(&found.path.join(claim.token.as_os_str())))?;
-            gone_is_ok(env.rmdir(&found.path))?;
+            gone_is_ok(env.unlink(&found.at.inside(claim.token.as_os_str())))?;
+            gone_is_ok(env.rmdir(&found.at))?;
         }
-        (Body::Directory | Body::DirectoryWithEntry, _) => gone_is_ok(env.rmdir(&found.path))?,
+        (Body::Directory | Body::DirectoryWithEntry, _) => gone_is_ok(env.rmdir(&found.at))?,
         // It removes the entry that was seen, or nothing. If that has changed, it is not for us.
         (Body::Lock(lock), _) => guard_of(place).break_lock(lock).map(drop).map_err(io::Error::other)?,
     }
@@ -342,7 +336,7 @@ fn tell(found: Found, judged: Judged) -> Leftover {
     let lock = if let Body::Lock(lock) = judged.body { lock.claim } else { None };
     let claim = found.claim.or(lock);
     Leftover {
-        path: found.path,
+        path: found.at.as_path().to_owned(),
         kind: judged.kind,
         host: claim.as_ref().map(|claim| claim.host.clone()),
         pid: claim.map(|claim| claim.pid),

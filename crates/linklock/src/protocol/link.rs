@@ -1,7 +1,6 @@
 //! The `link` protocol: a claim file, hard-linked to the lock path. Compatible on disk with flufl.lock.
 
 use std::io;
-use std::path::{Path, PathBuf};
 
 use super::identify::{self, Owner, is_blank, is_unreadable};
 use super::turn::Turn;
@@ -9,7 +8,7 @@ use super::{
     Attempt, Break, CONTENT_LIMIT, Place, Protocol, SLOW, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
 };
 use crate::claim::{Claim, bytes_of};
-use crate::env::{Attr, FileKind, Step};
+use crate::env::{Attr, FileKind, Location, Step};
 use crate::error::{Error, Lost};
 use crate::lease::ServerTime;
 
@@ -26,15 +25,15 @@ pub(super) struct Link;
 pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let lock = |claim, is_certain, attr| {
         let protocol = Protocol::Link;
-        Ok(Some(Seen::Lock(SeenLock { protocol, claim, is_certain, attr, about: None })))
+        Ok(Some(Seen::Lock(SeenLock { protocol, claim, is_certain, attr, owner: Some(attr.owner), about: None })))
     };
-    let read = match place.read(place.lock_path(), attr.id.device) {
+    let read = match place.read(place.location(), attr.id.device) {
         Err(e) if e.kind() == io::ErrorKind::Unsupported => match identify::owner(place, &attr)? {
             Owner::Changed => return Ok(None),
             Owner::One(claim) => return lock(Some(claim), true, attr),
             // Nothing else tells. The holder of a lock that lost its claim's name can neither refresh nor release it any more,
             // so a delegation does not hold it up.
-            Owner::Nobody | Owner::Several => place.env.read(place.lock_path(), CONTENT_LIMIT),
+            Owner::Nobody | Owner::Several => place.env.read(place.location(), CONTENT_LIMIT),
         },
         read => read,
     };
@@ -67,18 +66,17 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
 /// not tell whether the next link is made: it was linked before, without our knowing, and a breaker that moved it was stopped.
 /// And a request that comes late may have made its name again after somebody removed it: linked, that empty file would be in
 /// everybody's way.
-pub(super) fn is_as_made(place: &Place, stake: &Stake, path: &Path) -> bool {
-    place
-        .env
-        .stat_as_known(path)
-        .map_or(true, |attr| attr.nlink == 1 && attr.id == stake.id && attr.len == bytes_of(path).len() as u64)
+pub(super) fn is_as_made(place: &Place, stake: &Stake, at: &Location) -> bool {
+    let (meant, len) = (place.meant(stake.id, stake.owner), bytes_of(at.as_path()).len() as u64);
+    place.env.stat_as_known(at).map_or(true, |attr| attr.nlink == 1 && meant.is(&attr) && attr.len == len)
 }
 
 impl Link {
     fn make(place: &Place) -> Result<Stake, Error> {
         place.stage(|claim| {
-            let path = place.path.beside(&claim.token);
-            place.create(claim, &path, bytes_of(&path))
+            let at = place.path.beside(&claim.token);
+            let content = bytes_of(at.as_path());
+            place.create(claim, &at, |expiry| place.env.create(&at, content, place.mode, expiry))
         })
     }
 
@@ -86,13 +84,14 @@ impl Link {
     /// is not enough. With the very mtime that we set, which has the claim's own mark, it is; where the file system rounds that,
     /// the content tells, for no name is used twice. What cannot be read is told by our own name, for the same reason.
     fn is_ours(place: &Place, stake: &Stake, attr: &Attr) -> io::Result<bool> {
-        if attr.id != stake.id || attr.nlink < 2 {
+        // Another user's file may have got the number of ours, and all times that its owner likes.
+        if !place.meant(stake.id, stake.owner).is(attr) || attr.nlink < 2 {
             return Ok(false);
         }
         if attr.mtime == stake.lease.expiry {
             return Ok(true);
         }
-        match place.read(place.lock_path(), attr.id.device) {
+        match place.read(place.location(), attr.id.device) {
             Ok((read, content)) => {
                 let claim = place.path.parse(&content);
                 Ok(read.id == stake.id && claim.is_some_and(|claim| claim.token == stake.claim.token))
@@ -116,9 +115,9 @@ impl Link {
     fn decide(place: &Place, stake: &mut Stake, linked: &io::Result<()>) -> io::Result<Option<Attempt>> {
         // The reply to a link that was made has brought the attributes; a link that was not made here is no news to them, and
         // the server is asked.
-        let known = if linked.is_ok() { place.env.stat_as_known(place.lock_path()).ok() } else { None };
-        let known = known.filter(|attr| attr.id == stake.id && attr.nlink > 1);
-        let attr = match known.map_or_else(|| place.env.stat(place.lock_path()), Ok) {
+        let known = if linked.is_ok() { place.env.stat_as_known(place.location()).ok() } else { None };
+        let known = known.filter(|attr| place.meant(stake.id, stake.owner).is(attr) && attr.nlink > 1);
+        let attr = match known.map_or_else(|| place.env.stat(place.location()), Ok) {
             Ok(attr) => attr,
             Err(e) if is_gone(&e) => return Ok(None),
             Err(e) => return Err(e),
@@ -130,7 +129,7 @@ impl Link {
             return Ok(None);
         }
         stake.ctime = attr.ctime;
-        if attr.len != bytes_of(&place.path.beside(&stake.claim.token)).len() as u64 {
+        if attr.len != bytes_of(place.path.beside(&stake.claim.token).as_path()).len() as u64 {
             // Out of space, and no error so far: nobody could tell whose lock it is.
             let _ = Self::unlink_lock(place, stake);
             return Err(io::ErrorKind::StorageFull.into());
@@ -146,7 +145,7 @@ impl Link {
     /// untruth, as Lustre has done, and only this client believes that our file is under the lock path: then that may be
     /// another's lock, and is not to be removed. To link our file to its old name tells, and touches no other.
     fn restore_claim(place: &Place, stake: &mut Stake) -> io::Result<Option<Attempt>> {
-        match place.env.link(place.lock_path(), &place.path.beside(&stake.claim.token)) {
+        match place.env.link(place.location(), &place.path.beside(&stake.claim.token)) {
             Ok(()) => Self::decide(place, stake, &Err(io::ErrorKind::AlreadyExists.into())),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(Some(Attempt::Lost)),
             Err(e) if is_gone(&e) => Ok(Some(Attempt::Void)),
@@ -183,7 +182,8 @@ impl Link {
     /// Releases the lock without touching the shared name, for whoever breaks another's turn may take long: by its own name our
     /// claim, and no other file, is made to have expired long ago. Whoever wants the lock then breaks it at once.
     fn expire(place: &Place, stake: &Stake) -> Result<(), Error> {
-        match place.env.set_expiry(&place.path.beside(&stake.claim.token), ServerTime::from_parts(1, 0)) {
+        let claim = place.path.beside(&stake.claim.token);
+        match place.env.set_expiry(&claim, place.meant(stake.id, stake.owner), ServerTime::from_parts(1, 0)) {
             Ok(_) => Ok(()),
             Err(e) if is_gone(&e) => Err(Error::lost(place.lock_path(), Lost::Broken)),
             Err(e) => Err(Error::io(place.lock_path(), "release the lock", e)),
@@ -196,7 +196,7 @@ impl Link {
         if place.env.now() >= stake.lease.deadline && place.keeps(Step::DeadlineBeforeRelease) {
             return Err(Error::lost(place.lock_path(), Lost::Overdue));
         }
-        match place.env.unlink(place.lock_path()) {
+        match place.env.unlink(place.location()) {
             Ok(()) => Ok(()),
             // The request was carried out, its reply lost, and the request sent again.
             Err(e) if is_gone(&e) => Ok(()),
@@ -230,7 +230,7 @@ impl Steps for Link {
             return Ok(Attempt::Void);
         }
         let before = place.env.now();
-        let linked = place.env.link(&place.path.beside(&stake.claim.token), place.lock_path());
+        let linked = place.env.link(&place.path.beside(&stake.claim.token), place.location());
         if !place.keeps(Step::DecideByDisk) {
             return Ok(if linked.is_ok() { Attempt::Won } else { Attempt::Lost });
         }
@@ -266,15 +266,15 @@ impl Steps for Link {
     }
 
     fn holds(&self, place: &Place, stake: &Stake) -> io::Result<bool> {
-        Self::is_at_lock_path(place, stake, place.stat_afresh(place.lock_path()))
+        Self::is_at_lock_path(place, stake, place.stat_afresh(place.location()))
     }
 
-    fn held_file(&self, place: &Place, claim: &Claim) -> PathBuf {
+    fn held_file(&self, place: &Place, claim: &Claim) -> Location {
         // The claim's own name: whatever became of the lock path, this can only reach our file.
         place.path.beside(&claim.token)
     }
 
-    fn staged_file(&self, place: &Place, claim: &Claim) -> PathBuf {
+    fn staged_file(&self, place: &Place, claim: &Claim) -> Location {
         place.path.beside(&claim.token)
     }
 
@@ -282,7 +282,7 @@ impl Steps for Link {
         // What was told just now need not be asked again: then what this machine knows will do, and it knows what was done on it.
         // A lock that is taken away by force from another machine is missed in that moment, as it is right after any look.
         let ours = if place.was_told_just_now(stake) {
-            Self::is_at_lock_path(place, stake, place.env.stat_as_known(place.lock_path()))
+            Self::is_at_lock_path(place, stake, place.env.stat_as_known(place.location()))
         } else {
             self.holds(place, stake)
         };
@@ -329,11 +329,12 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<
         _ => return Ok(Break::Changed),
     }
     // A fresh name: rename onto another link of the same file would do nothing and say that all is well.
-    let aside = place.path.beside(&place.own_claim().token);
+    let token = place.own_claim().token;
+    let aside = place.path.beside(&token);
     if !turn.is_none_or(Turn::is_ours) {
         return Ok(Break::Changed);
     }
-    match env.rename(place.lock_path(), &aside) {
+    match env.rename(place.location(), &aside) {
         Ok(()) => {}
         Err(e) if is_gone(&e) => return Ok(Break::Changed),
         Err(e) => return Err(place.break_failed(seen, e)),
@@ -349,7 +350,7 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<
         Some(claim) => {
             identify::is_link(place, claim, &moved).map(|is| if is { vec![claim.clone()] } else { Vec::new() })
         }
-        None => identify::links(place, aside.file_name().unwrap_or_default(), &moved),
+        None => identify::links(place, token.as_os_str(), &moved),
     };
     let claims = claims.unwrap_or_else(|e| {
         tracing::warn!(lock = %place.lock_path().display(), error = %e, "a broken claim may be left over");
@@ -357,24 +358,29 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<
     });
     for path in claims.iter().map(|claim| place.path.beside(&claim.token)).chain([aside]) {
         if let Err(e) = gone_is_ok(env.unlink(&path)) {
-            tracing::warn!(lock = %place.lock_path().display(), file = %path.display(), error = %e, "a broken claim is left over");
+            tracing::warn!(lock = %place.lock_path().display(), file = %path.as_path().display(), error = %e, "a broken claim is left over");
         }
     }
     Ok(Break::Done)
 }
 
 /// Undoes the move of a lock that was not to be broken. It must never replace a lock that was taken meanwhile.
-fn put_back(place: &Place, aside: &Path) {
+fn put_back(place: &Place, aside: &Location) {
     let env = place.env.as_ref();
-    let put = env.link(aside, place.lock_path()).and_then(|()| gone_is_ok(env.unlink(aside)));
-    // Linux lets nobody link a file that he does not own (fs.protected_hardlinks).
-    let put = put.or_else(|e| if is_refused(&e) { env.rename_noreplace(aside, place.lock_path()) } else { Err(e) });
+    let put = env.link(aside, place.location()).and_then(|()| gone_is_ok(env.unlink(aside)));
+    // Linux lets nobody link a file that he does not own (fs.protected_hardlinks), and no system a directory, such as a dir lock
+    // that has come meanwhile.
+    let put = put.or_else(|e| match e.kind() {
+        _ if is_refused(&e) => env.rename_noreplace(aside, place.location()),
+        io::ErrorKind::Unsupported => env.rename_noreplace(aside, place.location()),
+        _ => Err(e),
+    });
     if let Err(e) = put {
         if e.kind() == io::ErrorKind::AlreadyExists {
             // Another has the lock by now: the name aside is of no use to anybody.
             let _ = env.unlink(aside);
         }
-        tracing::error!(lock = %place.lock_path().display(), aside = %bytes_of(aside).escape_ascii(), error = %e,
+        tracing::error!(lock = %place.lock_path().display(), aside = %bytes_of(aside.as_path()).escape_ascii(), error = %e,
             "a live lock was moved by a breaker and could not be put back: its holder has lost it");
     }
 }

@@ -6,6 +6,7 @@ mod identify;
 pub(crate) mod leftovers;
 mod link;
 pub(crate) mod queue;
+mod shared;
 pub(crate) mod turn;
 mod unchanged;
 
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::claim::{Claim, Fingerprint, LockPath, Token};
-use crate::env::{Attr, Env, FileId, FileKind, Liveness, Stamps, Step};
+use crate::env::{Attr, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, Stamps, Step};
 use crate::error::{Error, Lost};
 use crate::inspect::{About, Holder};
 use crate::lease::{Anchor, Lease, LocalTime, ServerTime};
@@ -98,6 +99,8 @@ pub(crate) struct Stake {
     pub(crate) claim: Claim,
     /// The file that carries the expiry.
     pub(crate) id: FileId,
+    /// Whose that file is, as the file system has it: who we are there.
+    pub(crate) owner: u32,
     /// When that file was changed last, as far as we know.
     pub(crate) ctime: ServerTime,
     pub(crate) anchor: Anchor,
@@ -132,9 +135,9 @@ pub(crate) trait Steps: Sync {
     /// Whether the lock is this claim's, asked of the server.
     fn holds(&self, place: &Place, stake: &Stake) -> io::Result<bool>;
     /// The file that carries the expiry while the lock is held.
-    fn held_file(&self, place: &Place, claim: &Claim) -> std::path::PathBuf;
+    fn held_file(&self, place: &Place, claim: &Claim) -> Location;
     /// The file that carries the expiry while the claim waits.
-    fn staged_file(&self, place: &Place, claim: &Claim) -> std::path::PathBuf;
+    fn staged_file(&self, place: &Place, claim: &Claim) -> Location;
     /// Gives the lock back.
     fn release(&self, place: &Place, stake: &Stake) -> Result<(), Error>;
     /// Removes a claim that does not hold the lock.
@@ -175,6 +178,8 @@ pub(crate) struct SeenLock {
     pub(crate) is_certain: bool,
     /// Of the file that carries the expiry.
     pub(crate) attr: Attr,
+    /// Whose it is; `None` if the directory and the entry in it are different users'.
+    pub(crate) owner: Option<u32>,
     /// What the holder says of itself, where the protocol has room for it.
     pub(crate) about: Option<Box<About>>,
 }
@@ -183,7 +188,7 @@ impl SeenLock {
     /// A dir lock that this user may not look into; `attr` are those of the directory. Whose it is does not show, nor when it
     /// expires: a refresh changes its entry alone. So it lives until it is gone, and is for its owner or root to break.
     fn hidden(attr: Attr) -> Self {
-        Self { protocol: Protocol::Dir, claim: None, is_certain: false, attr, about: None }
+        Self { protocol: Protocol::Dir, claim: None, is_certain: false, attr, owner: Some(attr.owner), about: None }
     }
 
     pub(crate) fn is_hidden(&self) -> bool {
@@ -273,15 +278,20 @@ pub(crate) struct TimesNotKept;
 const CONTENT_LIMIT: usize = 8192;
 
 impl Place {
+    /// For people.
     pub(crate) fn lock_path(&self) -> &Path {
         self.path.as_path()
+    }
+
+    pub(crate) fn location(&self) -> &Location {
+        self.path.location()
     }
 
     /// Looks, and touches nothing.
     pub(crate) fn look(&self) -> Result<Seen, Error> {
         // What is there may be another thing from one call to the next; then look again.
         for _ in 0..64 {
-            let attr = match self.stat_afresh(self.lock_path()) {
+            let attr = match self.stat_afresh(self.location()) {
                 Ok(attr) => attr,
                 Err(e) if is_gone(&e) => return Ok(Seen::Free),
                 Err(e) => return Err(Error::io(self.lock_path(), "look at the lock", e)),
@@ -310,7 +320,7 @@ impl Place {
     /// for it. So it is for going on waiting: nobody acts on it.
     pub(crate) fn is_still_there(&self, seen: &SeenLock) -> bool {
         let file = match (seen.protocol, &seen.claim) {
-            (Protocol::Link, _) => self.lock_path().to_owned(),
+            (Protocol::Link, _) => self.location().clone(),
             (Protocol::Dir, Some(claim)) => Protocol::Dir.steps().held_file(self, claim),
             (Protocol::Dir, None) => return false,
         };
@@ -329,25 +339,25 @@ impl Place {
 
     /// The attributes of the lock path, or of what is below it. That a name is absent may be an NFS client's memory of long
     /// ago; asking for the directory's attributes makes it forget that, if the directory has changed since.
-    fn stat_afresh(&self, path: &Path) -> io::Result<Attr> {
-        match self.env.stat(path) {
-            Err(e) if is_gone(&e) => self.env.stat(self.path.dir_itself()).and_then(|_| self.env.stat(path)),
+    fn stat_afresh(&self, at: &Location) -> io::Result<Attr> {
+        match self.env.stat(at) {
+            Err(e) if is_gone(&e) => self.env.stat_dir(self.path.dir()).and_then(|_| self.env.stat(at)),
             stat => stat,
         }
     }
 
     /// The content of a file on this device, for who looks at it and is not its owner: a delegation that stays with a machine that
     /// is cut off then would hold up the owner.
-    fn read(&self, path: &Path, device: u64) -> io::Result<(Attr, Vec<u8>)> {
+    fn read(&self, at: &Location, device: u64) -> io::Result<(Attr, Vec<u8>)> {
         if self.keeps(Step::NoDelegation) {
-            self.env.read_without_delegation(path, device, CONTENT_LIMIT)
+            self.env.read_without_delegation(at, device, CONTENT_LIMIT)
         } else {
-            self.env.read(path, CONTENT_LIMIT)
+            self.env.read(at, CONTENT_LIMIT)
         }
     }
 
     /// The names in a directory that are `wanted`, and `limit` of them at most.
-    fn names(&self, dir: &Path, limit: usize, wanted: &dyn Fn(&OsStr) -> bool) -> io::Result<Vec<OsString>> {
+    fn names(&self, dir: &Location, limit: usize, wanted: &dyn Fn(&OsStr) -> bool) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
         self.env.list(dir, &mut |name, _| {
             if wanted(name) {
@@ -361,7 +371,7 @@ impl Place {
     /// Makes an NFS client forget the names in the lock's directory, as fresh attributes of that do: it may believe in what was
     /// there before.
     fn forget_names(&self) -> io::Result<()> {
-        if self.keeps(Step::FreshNames) { self.env.stat(self.path.dir_itself()).map(drop) } else { Ok(()) }
+        if self.keeps(Step::FreshNames) { self.env.stat_dir(self.path.dir()).map(drop) } else { Ok(()) }
     }
 
     /// Whether the times of files here can be compared with what our own changes tell of the clock.
@@ -468,33 +478,40 @@ impl Place {
         staged.map_err(|e| Error::cannot_create(self.lock_path(), e))
     }
 
-    /// Makes the file that carries a claim's expiry, with a fresh one.
-    fn create(&self, claim: Claim, path: &Path, content: &[u8]) -> io::Result<Stake> {
+    /// Makes the file that carries a claim's expiry by `make`, with a fresh one.
+    fn create(
+        &self,
+        claim: Claim,
+        at: &Location,
+        make: impl FnOnce(&mut Expiry<'_>) -> io::Result<Attr>,
+    ) -> io::Result<Stake> {
         let env = self.env.as_ref();
         let before = env.now();
         let mut made = None;
-        let attr = env.create(path, content, self.mode, &mut |attr| {
+        let attr = make(&mut |attr| {
             let mut now = env.now();
             let mut anchor = Anchor::new(attr.ctime, before, now);
             // Made from a slow reply, the expiry would lie as much too far in the future.
             if anchor.width() > SLOW {
-                anchor = self.ask_clock(path, attr.ctime).ok().flatten().unwrap_or(anchor);
+                let meant = self.meant(attr.id, attr.owner);
+                anchor = self.ask_clock(at, meant, attr.ctime).ok().flatten().unwrap_or(anchor);
                 now = env.now();
             }
             let lease = Lease::starting(now, &anchor, self.lifetime, claim.mark());
-            made = Some((attr.id, anchor, lease));
+            made = Some((*attr, anchor, lease));
             // A dir lock lasts from its last change: to set the mtime too would be a request for nothing.
             (self.protocol == Protocol::Link || !dir::tells_change(attr)).then_some(lease.expiry)
         })?;
-        let (id, anchor, mut lease) = made.ok_or_else(|| io::Error::other("the new file has no attributes"))?;
+        let (new, anchor, mut lease) = made.ok_or_else(|| io::Error::other("the new file has no attributes"))?;
         if self.protocol == Protocol::Link {
             lease.deadline = self.shown_deadline(&claim, &lease, before, &attr).inspect_err(|_| {
-                let _ = env.unlink(path);
+                let _ = env.unlink(at);
             })?;
         }
         Ok(Stake {
             claim,
-            id,
+            id: new.id,
+            owner: new.owner,
             ctime: attr.ctime,
             anchor,
             lease,
@@ -505,12 +522,24 @@ impl Place {
         })
     }
 
+    /// The file of a claim of ours. The entry of a dir claim is told by its name, which no other has, and by its owner: there
+    /// are file systems where a file's number changes, and dir needs none.
+    fn meant(&self, id: FileId, owner: u32) -> Meant {
+        Meant { id: (self.protocol == Protocol::Link).then_some(id), owner }
+    }
+
+    /// Asks the server's clock by a claim that waits.
+    pub(crate) fn ask_clock_by(&self, stake: &Stake) -> io::Result<Option<Anchor>> {
+        let at = self.protocol.steps().staged_file(self, &stake.claim).of(stake.owner);
+        self.ask_clock(&at, self.meant(stake.id, stake.owner), stake.ctime)
+    }
+
     /// Learns what the server's clock says, by a change of a file of ours that changes nothing else; `None` where the file
     /// system cannot tell, or has left the ctime at the one that is known.
-    pub(crate) fn ask_clock(&self, path: &Path, known: ServerTime) -> io::Result<Option<Anchor>> {
+    pub(crate) fn ask_clock(&self, at: &Location, meant: Meant, known: ServerTime) -> io::Result<Option<Anchor>> {
         let ask = || {
             let before = self.env.now();
-            let attr = self.env.touch(path)?;
+            let attr = self.env.touch(at, meant)?;
             let anchor = Anchor::of_change(&attr, before, self.env.now());
             Ok::<_, io::Error>(anchor.filter(|_| attr.ctime != known))
         };
@@ -524,25 +553,25 @@ impl Place {
         Ok(anchor)
     }
 
-    /// Sets a new expiry on the file at `path`, and says until when it may be trusted, counted from before the call. The
+    /// Sets a new expiry on the claim's file, which is there, and says until when it may be trusted, counted from before the call. The
     /// stake's own deadline does not grow: until more is known, and if the call fails, the old expiry or the new one may be
     /// on disk, so it is the earlier of both.
-    fn set_expiry(&self, stake: &mut Stake, path: &Path, lifetime: Duration) -> io::Result<LocalTime> {
+    fn set_expiry(&self, stake: &mut Stake, at: &Location, lifetime: Duration) -> io::Result<LocalTime> {
         let known = stake.anchor;
-        let deadline = self.set_expiry_as_known(stake, path, lifetime)?;
+        let deadline = self.set_expiry_as_known(stake, at, lifetime)?;
         // What was known of the server's clock may be old. If it has gone ahead since, by drifting or by a step, what was
         // written is over too early for others; now more is known.
         if stake.anchor.ahead_of(&known, self.env.now()) > SLOW {
-            return self.set_expiry_as_known(stake, path, lifetime);
+            return self.set_expiry_as_known(stake, at, lifetime);
         }
         Ok(deadline)
     }
 
-    fn set_expiry_as_known(&self, stake: &mut Stake, path: &Path, lifetime: Duration) -> io::Result<LocalTime> {
+    fn set_expiry_as_known(&self, stake: &mut Stake, at: &Location, lifetime: Duration) -> io::Result<LocalTime> {
         let before = self.env.now();
         let lease = Lease::starting(before, &stake.anchor, lifetime, stake.claim.mark());
         stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
-        let attr = self.env.set_expiry(path, lease.expiry)?;
+        let attr = self.env.set_expiry(at, self.meant(stake.id, stake.owner), lease.expiry)?;
         // A slow reply tells less than what is known from a fast one, for all that clocks drift. A change that left the ctime as it
         // was may be none: FUSE file systems have answered so.
         if let Some(anchor) = Anchor::of_change(&attr, before, self.env.now())
@@ -581,15 +610,15 @@ impl Place {
     /// Makes the expiry fresh for the next attempt, unless it still is. Says whether the claim is there at all.
     fn freshen(&self, stake: &mut Stake) -> Result<bool, Error> {
         if !stake.fresh && self.keeps(Step::FreshExpiry) {
-            let path = self.protocol.steps().staged_file(self, &stake.claim);
+            let at = self.protocol.steps().staged_file(self, &stake.claim).of(stake.owner);
             let before = self.env.now();
-            match self.set_expiry(stake, &path, self.lifetime) {
+            match self.set_expiry(stake, &at, self.lifetime) {
                 // So old that others may be removing it.
                 Ok(_) if leftovers::is_given_up(self, stake) => return Ok(false),
                 // The expiry that was sent was old by then. If that request were carried out once more, after a fresh one, a
                 // live lock would look over. Nothing late reaches another claim's file.
                 Ok(_) if self.protocol == Protocol::Link && self.env.now().since(before) > SLOW => return Ok(false),
-                Ok(_) if self.protocol == Protocol::Link && !link::is_as_made(self, stake, &path) => return Ok(false),
+                Ok(_) if self.protocol == Protocol::Link && !link::is_as_made(self, stake, &at) => return Ok(false),
                 Ok(deadline) => (stake.lease.deadline, stake.told) = (deadline, before),
                 Err(e) if is_gone(&e) => return Ok(false),
                 Err(e) => return Err(Error::io(self.lock_path(), "set the expiry of a claim", e)),
@@ -608,7 +637,8 @@ impl Place {
         if self.env.now() >= limit && self.keeps(Step::DeadlineOfRefresh) {
             return lost(Lost::Overdue);
         }
-        let deadline = match self.set_expiry(stake, &steps.held_file(self, &stake.claim), lifetime) {
+        let held = steps.held_file(self, &stake.claim).of(stake.owner);
+        let deadline = match self.set_expiry(stake, &held, lifetime) {
             Ok(deadline) => deadline,
             Err(e) if is_gone(&e) => return lost(Lost::Broken),
             Err(e) => return Err(Error::io(self.lock_path(), "refresh the lock", e)),

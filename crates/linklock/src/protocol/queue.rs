@@ -13,12 +13,11 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Place, Stake, fence, gone_is_ok, is_gone, is_refused};
+use super::{Place, Stake, gone_is_ok, is_gone, is_refused, shared};
 use crate::claim::{Claim, TICKET_DIGITS, bytes_of};
-use crate::env::{Attr, FileKind, Liveness};
+use crate::env::{Attr, FileKind, Liveness, Location, Meant};
 use crate::error::Error;
 use crate::lease::{Anchor, LocalTime, ServerTime};
 
@@ -39,7 +38,10 @@ const NAMES_MOST: usize = 1 << 16;
 /// A contender's place in the queue.
 #[derive(Debug)]
 pub(crate) struct Ticket {
+    at: Location,
     name: OsString,
+    /// Who we are there, as the file system has it.
+    owner: u32,
     refreshed: LocalTime,
     /// Of tickets before ours, the ctime, and since when that is known.
     unchanged: BTreeMap<OsString, (ServerTime, LocalTime)>,
@@ -59,7 +61,7 @@ enum Standing {
 #[derive(Debug)]
 pub(crate) struct Ahead {
     /// Its ticket.
-    pub(crate) ticket: PathBuf,
+    pub(crate) ticket: Location,
     /// Its process, if it is of this machine and its end can be seen.
     pub(crate) pid: Option<u32>,
 }
@@ -80,30 +82,33 @@ impl Ticket {
         let arrived = stake.anchor.earliest(now).as_micros();
         let mut name = OsString::from(format!("{arrived:0TICKET_DIGITS$}"));
         name.push(stake.claim.token.as_os_str());
-        let ticket = Self { name, refreshed: now, unchanged: BTreeMap::new() };
-        match ticket.put(place) {
+        let drawn = shared::only_if_open(place, place.path.queue()).and_then(|queue| {
+            let (owner, unchanged) = (stake.owner, BTreeMap::new());
+            let ticket = Self { at: queue.inside(&name), name, owner, refreshed: now, unchanged };
+            ticket.put(place).map(|()| ticket)
+        });
+        match drawn {
             Err(e) if is_useless(&e) => {
-                tracing::warn!(queue = %place.path.queue().display(), error = %e,
+                tracing::warn!(queue = %place.path.queue().as_path().display(), error = %e,
                     "cannot queue up, and waits for the lock out of order; remove what is there, or make it writable");
                 Ok(None)
             }
-            put => put.map(|()| Some(ticket)).map_err(|e| failed(place, e)),
+            drawn => drawn.map(Some).map_err(|e| failed(place, e)),
         }
-    }
-
-    fn path(&self, place: &Place) -> PathBuf {
-        place.path.queue().join(&self.name)
     }
 
     fn put(&self, place: &Place) -> io::Result<()> {
         let queue = place.path.queue();
         // Whoever leaves as the last takes the directory with him.
         for _ in 0..64 {
-            match place.env.create(&self.path(place), b"", 0o644, &mut |_| None) {
+            match place.env.create(&self.at, b"", 0o644, &mut |_| None) {
                 // So made, and gone again by now.
-                Err(e) if is_gone(&e) => fence::make_directory(place, &queue).or_else(|e| gone_is_ok(Err(e)))?,
-                // The name is ours alone: it was made, and the reply was lost.
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
+                Err(e) if is_gone(&e) => shared::make(place, &queue).or_else(|e| gone_is_ok(Err(e)))?,
+                // It was made, and the reply was lost, if it is a file of ours.
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                    let attr = place.env.stat(&self.at)?;
+                    return if attr.kind == FileKind::Regular && attr.owner == self.owner { Ok(()) } else { Err(e) };
+                }
                 made => return made.map(drop),
             }
         }
@@ -117,7 +122,7 @@ impl Ticket {
             return Ok(());
         }
         self.refreshed = now;
-        match place.env.touch(&self.path(place)) {
+        match place.env.touch(&self.at, Meant { id: None, owner: self.owner }) {
             // Taken for one of a contender that is no more.
             Err(e) if is_gone(&e) => self.put(place),
             touched => touched.map(drop),
@@ -137,7 +142,7 @@ impl Ticket {
             self.unchanged.retain(|known, _| before.contains_key(known));
             let mut removed = 0;
             for (name, claim) in before.iter().rev() {
-                let ticket = place.path.queue().join(name);
+                let ticket = place.path.queue().inside(name);
                 match self.standing(place, name, claim, anchor, &before) {
                     Standing::Waits => return Ok(Some(Ahead { ticket, pid: place.living_process(claim) })),
                     Standing::None => {}
@@ -145,7 +150,8 @@ impl Ticket {
                     Standing::Ended => removed += u32::from(gone_is_ok(place.env.unlink(&ticket)).is_ok()),
                 }
             }
-            tracing::debug!(queue = %place.path.queue().display(), removed, "removed the tickets of contenders that are gone");
+            tracing::debug!(queue = %place.path.queue().as_path().display(), removed,
+                "removed the tickets of contenders that are gone");
             if before.len() < NEAREST_MOST || removed == 0 {
                 break;
             }
@@ -193,14 +199,14 @@ impl Ticket {
 
     /// The attributes of a ticket, if it is one.
     fn look(place: &Place, name: &OsStr) -> Option<Attr> {
-        place.env.stat(&place.path.queue().join(name)).ok().filter(|attr| attr.kind == FileKind::Regular)
+        place.env.stat(&place.path.queue().inside(name)).ok().filter(|attr| attr.kind == FileKind::Regular)
     }
 
     /// Leaves the queue.
     pub(crate) fn leave(self, place: &Place) {
-        let left = gone_is_ok(place.env.unlink(&self.path(place)));
+        let left = gone_is_ok(place.env.unlink(&self.at));
         if let Err(e) = left {
-            tracing::warn!(ticket = %self.path(place).display(), error = %e, "a ticket is left over");
+            tracing::warn!(ticket = %self.at.as_path().display(), error = %e, "a ticket is left over");
         }
         // Not empty: others wait.
         let _ = place.env.rmdir(&place.path.queue());
@@ -225,7 +231,7 @@ fn nearest(place: &Place, own: &OsStr) -> io::Result<BTreeMap<OsString, Claim>> 
         if names < NAMES_MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     if names >= NAMES_MOST {
-        tracing::warn!(queue = %place.path.queue().display(), names,
+        tracing::warn!(queue = %place.path.queue().as_path().display(), names,
             "there are too many names in the queue, and it gives no order; remove it");
         return Ok(BTreeMap::new());
     }
@@ -247,5 +253,5 @@ fn is_useless(e: &io::Error) -> bool {
 }
 
 fn failed(place: &Place, e: io::Error) -> Error {
-    Error::io(&place.path.queue(), "queue up for the lock", e)
+    Error::io(place.path.queue().as_path(), "queue up for the lock", e)
 }

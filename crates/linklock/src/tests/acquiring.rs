@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::faults::{Arena, BOTH, Call, Fate, FaultyEnv, GRACE, LIFETIME, When, names_in};
+use super::faults::{Arena, BOTH, Call, Fate, FaultyEnv, GRACE, LIFETIME, When};
+use super::plain::Plain;
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
@@ -101,7 +102,7 @@ fn a_directory_that_was_cleaned_before_it_came_to_the_lock_path_is_no_lock() {
     let mut cleaned = false;
     without_noreplace(&arena, move |env, claim| {
         if !std::mem::replace(&mut cleaned, true) {
-            OsEnv.unlink(&claim.join(claim.file_name().unwrap())).unwrap();
+            Plain.unlink(&claim.join(claim.file_name().unwrap())).unwrap();
             env.sleep(Duration::from_secs(1));
         }
         Fate::GoOn
@@ -119,10 +120,10 @@ fn a_lock_that_is_anothers_by_the_time_of_the_check_is_not_ours() {
         arena.env.once(taking(protocol), When::After, move |_, _| {
             // Broken by somebody, and taken.
             match protocol {
-                Protocol::Link => OsEnv.unlink(&path).unwrap(),
+                Protocol::Link => Plain.unlink(&path).unwrap(),
                 Protocol::Dir => {
-                    for name in names_in(&path).unwrap() {
-                        OsEnv.unlink(&path.join(name)).unwrap();
+                    for name in Plain.list(&path).unwrap() {
+                        Plain.unlink(&path.join(name)).unwrap();
                     }
                 }
             }
@@ -148,8 +149,8 @@ fn a_lock_with_the_very_expiry_of_our_claim_is_not_ours() {
     let dir = arena.dir.path().to_owned();
     arena.env.once(Call::Link, When::After, move |_, lock| {
         let host = OsEnv.host_name();
-        let ours = names_in(&dir).unwrap().into_iter().find(|name| name.to_string_lossy().contains(&host)).unwrap();
-        OsEnv.set_expiry(lock, OsEnv.stat(&dir.join(ours)).unwrap().mtime).unwrap();
+        let ours = Plain.list(&dir).unwrap().into_iter().find(|name| name.to_string_lossy().contains(&host)).unwrap();
+        Plain.set_expiry(lock, Plain.stat(&dir.join(ours)).unwrap().mtime).unwrap();
         Fate::GoOn
     });
     assert!(arena.lock(Protocol::Link).try_acquire().unwrap_err().is_timeout());
@@ -171,8 +172,8 @@ fn a_contender_that_waited_longer_than_its_lifetime_takes_the_lock_with_a_fresh_
                 // Just before the contender would break it, the rival lets go.
                 drop(rival.take());
             } else if (call, when) == (taking(protocol), When::After) && rival.is_none() {
-                let name = names_in(&path).ok().and_then(|names| names.into_iter().next());
-                let attr = OsEnv.stat(&name.map_or(path.clone(), |name| path.join(name))).unwrap();
+                let name = Plain.list(&path).ok().and_then(|names| names.into_iter().next());
+                let attr = Plain.stat(&name.map_or(path.clone(), |name| path.join(name))).unwrap();
                 // Without a second link it is still what the rival left.
                 let is_taken = protocol == Protocol::Dir || attr.nlink > 1;
                 assert!(!is_taken || attr.mtime > env.wall_clock(), "{protocol}: it must not be over when it appears");
@@ -233,11 +234,11 @@ fn a_claim_that_a_cleaner_removed_is_made_again() {
 
 fn remove_claims_of_this_host(dir: &std::path::Path) {
     let host = OsEnv.host_name();
-    for name in names_in(dir).unwrap() {
+    for name in Plain.list(dir).unwrap() {
         let path = dir.join(&name);
-        if name.to_string_lossy().contains(&host) && OsEnv.unlink(&path).is_err() {
-            OsEnv.unlink(&path.join(&name)).unwrap();
-            OsEnv.rmdir(&path).unwrap();
+        if name.to_string_lossy().contains(&host) && Plain.unlink(&path).is_err() {
+            Plain.unlink(&path.join(&name)).unwrap();
+            Plain.rmdir(&path).unwrap();
         }
     }
 }
@@ -296,11 +297,11 @@ fn a_claim_whose_expiry_took_long_to_make_fresh_is_made_again() {
 fn a_claim_that_is_not_as_it_was_made_is_made_again() {
     type Spoil = fn(&Path);
     let spoils: [(Spoil, &[&str]); 2] = [
-        (|claim| OsEnv.link(claim, &claim.with_file_name("aside")).unwrap(), &["aside"]),
+        (|claim| Plain.link(claim, &claim.with_file_name("aside")).unwrap(), &["aside"]),
         (
             |claim| {
-                OsEnv.unlink(claim).unwrap();
-                OsEnv.create(claim, b"", 0o644, &mut |_| None).unwrap();
+                Plain.unlink(claim).unwrap();
+                Plain.create(claim, b"").unwrap();
             },
             &[],
         ),
@@ -313,7 +314,7 @@ fn a_claim_that_is_not_as_it_was_made_is_made_again() {
                 return Fate::GoOn;
             }
             let dir = lock.parent().unwrap();
-            spoil(&dir.join(names_in(dir).unwrap().remove(0)));
+            spoil(&dir.join(Plain.list(dir).unwrap().remove(0)));
             Fate::Fail(io::ErrorKind::AlreadyExists)
         });
         let guard = arena.lock(Protocol::Link).acquire().unwrap();
@@ -540,14 +541,14 @@ fn who_comes_back_from_the_queue_to_the_same_lock_is_armed_for_it_again() {
     arena.env.sees_end.store(true, Ordering::SeqCst);
     let held = arena.rival(Protocol::Link).acquire();
     // Without its claim the lock has one link, and who looks at it makes one attempt more; then it is in the queue again.
-    OsEnv.unlink(&arena.dir.path().join(held.token().as_os_str())).unwrap();
+    Plain.unlink(&arena.dir.path().join(held.token().as_os_str())).unwrap();
     let rival = arena.builder(Protocol::Link).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
     let stake = Protocol::Link.steps().stage(rival.place()).unwrap();
     Ticket::draw(rival.place(), &stake).unwrap().unwrap();
     let queue = rival.place().path.queue();
-    let ticket = queue.join(&names_in(&queue).unwrap()[0]);
+    let ticket = queue.inside(&Plain.list(&queue).unwrap()[0]);
     let (path, aside) = (arena.path(), arena.dir.path().join("aside"));
-    OsEnv.rename(&ticket, &aside).unwrap();
+    Plain.rename(&ticket, &aside).unwrap();
     let (mut links, mut armed) = (0, PathBuf::new());
     let waits = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&waits);
@@ -558,13 +559,13 @@ fn who_comes_back_from_the_queue_to_the_same_lock_is_armed_for_it_again() {
             (Call::Link, When::Before) => {
                 links += 1;
                 if links == 2 {
-                    OsEnv.rename(&aside, &ticket).unwrap();
+                    Plain.rename(&aside, &ticket).unwrap();
                 }
             }
             // and gone when it was waited for.
             (Call::Wait, When::Before) => {
                 seen.lock().unwrap().push(armed == path);
-                let _ = OsEnv.unlink(&ticket);
+                let _ = Plain.unlink(&ticket);
             }
             _ => {}
         }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, names_in};
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::plain::Plain;
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::lease::ServerTime;
@@ -29,11 +30,11 @@ fn shown<T>(arena: &Arena, act: impl FnOnce() -> T) -> (T, u64) {
 fn a_look_at_a_directory_reads_no_more_names_than_tell_that_it_is_no_lock() {
     for (mode, name, most) in [(0o755, "", 2), (0o1755, "", 2), (0o1755, ".nfs", 1001)] {
         let arena = Arena::new();
-        OsEnv.mkdir(&arena.path(), 0o755).unwrap();
+        Plain.mkdir(&arena.path()).unwrap();
         for number in 0..1200 {
-            OsEnv.create(&arena.path().join(format!("{name}{number}")), b"", 0o644, &mut |_| None).unwrap();
+            Plain.create(&arena.path().join(format!("{name}{number}")), b"").unwrap();
         }
-        OsEnv.chmod(&arena.path(), mode).unwrap();
+        Plain.chmod(&arena.path(), mode).unwrap();
         for protocol in BOTH {
             let (status, shown) = shown(&arena, || arena.lock(protocol).inspect().unwrap());
             assert_eq!(status.state, State::NotALock, "{protocol}, {mode:o}, {name}");
@@ -47,7 +48,7 @@ fn queued(arena: &Arena, host: &str) -> Lock {
 }
 
 fn queue_of(arena: &Arena) -> PathBuf {
-    queued(arena, "any").place().path.queue()
+    queued(arena, "any").place().path.queue().as_path().to_owned()
 }
 
 /// A contender on another machine draws a ticket and is not heard of again.
@@ -85,7 +86,7 @@ fn a_ticket_that_is_left_over_and_cannot_be_removed_is_passed() {
     arena.env.sleep(queue::LIFETIME + MINUTE);
     refuse(&arena, Call::Unlink);
     acquire_within(&arena, MINUTE);
-    let left = names_in(&queue_of(&arena)).unwrap();
+    let left = Plain.list(&queue_of(&arena)).unwrap();
     assert!(left.iter().any(|name| name.to_string_lossy().contains("rival")), "{left:?}");
 }
 
@@ -105,12 +106,12 @@ fn many_tickets_that_are_left_over_hold_up_nobody_for_longer_than_one_where_no_c
 fn a_ticket_of_any_time_holds_up_nobody_for_longer_than_another() {
     let arena = Arena::new();
     left_ticket(&arena);
-    let ticket = names_in(&queue_of(&arena)).unwrap().remove(0);
+    let ticket = Plain.list(&queue_of(&arena)).unwrap().remove(0);
     for time in ["0", "9"] {
         let ticket = queue_of(&arena).join(time.repeat(20) + &ticket.to_str().unwrap()[20..]);
-        OsEnv.create(&ticket, b"", 0o644, &mut |_| None).unwrap();
+        Plain.create(&ticket, b"").unwrap();
         // An mtime is anybody's to set, and tells nothing.
-        OsEnv.set_expiry(&ticket, far()).unwrap();
+        Plain.set_expiry(&ticket, far()).unwrap();
     }
     acquire_within(&arena, queue::LIFETIME + MINUTE);
 }
@@ -119,11 +120,11 @@ fn a_ticket_of_any_time_holds_up_nobody_for_longer_than_another() {
 fn what_only_has_the_name_of_a_ticket_is_passed_and_left_alone() {
     let arena = Arena::new();
     left_ticket(&arena);
-    let ticket = queue_of(&arena).join(names_in(&queue_of(&arena)).unwrap().remove(0));
-    OsEnv.unlink(&ticket).unwrap();
-    OsEnv.mkdir(&ticket, 0o755).unwrap();
+    let ticket = queue_of(&arena).join(Plain.list(&queue_of(&arena)).unwrap().remove(0));
+    Plain.unlink(&ticket).unwrap();
+    Plain.mkdir(&ticket).unwrap();
     acquire_within(&arena, MINUTE);
-    assert!(OsEnv.stat(&ticket).is_ok());
+    assert!(Plain.stat(&ticket).is_ok());
 }
 
 /// Order is a courtesy: to have none is better than to fail.
@@ -136,7 +137,7 @@ fn where_nobody_can_queue_up_the_lock_is_waited_for_out_of_order() {
                 left_ticket(&arena);
                 refuse(&arena, call);
             }
-            None => drop(OsEnv.create(&queue_of(&arena), b"", 0o644, &mut |_| None).unwrap()),
+            None => drop(Plain.create(&queue_of(&arena), b"").unwrap()),
         }
         // Held, so that there is a reason to queue up; and then it expires.
         arena.rival(Protocol::Link).acquire().leave();
@@ -166,7 +167,7 @@ fn a_queue_of_any_size_takes_a_bounded_share_of_time_and_memory() {
 }
 
 fn counter(arena: &Arena) -> PathBuf {
-    queued(arena, "any").place().path.fence()
+    queued(arena, "any").place().path.fence().as_path().to_owned()
 }
 
 fn draw(arena: &Arena) -> Result<u64, crate::Error> {
@@ -185,20 +186,20 @@ fn a_number_that_others_made_moves_the_numbers_on_by_ten_years_at_most_or_is_an_
     let first = draw(&arena).unwrap();
     for (ahead, is_used) in [(9 * year, true), (11 * year, false), (i64::MAX as u64 - first, false)] {
         let (number, counter) = (first + ahead, counter(&arena));
-        OsEnv.mkdir(&counter.join(number.to_string()), 0o755).unwrap();
+        Plain.mkdir(&counter.join(number.to_string())).unwrap();
         if is_used {
             assert_eq!(draw(&arena).unwrap(), number + 1);
             continue;
         }
-        let last = names_in(&counter).unwrap();
+        let last = Plain.list(&counter).unwrap();
         let e = draw(&arena).unwrap_err().to_string();
         assert!(
             e.contains(counter.to_str().unwrap()) && e.contains(&number.to_string()) && e.contains("remove"),
             "{e}"
         );
-        assert_eq!(names_in(&counter).unwrap(), last, "it is for a user to decide");
+        assert_eq!(Plain.list(&counter).unwrap(), last, "it is for a user to decide");
         assert_eq!(arena.holder(), None, "the lock is free");
-        OsEnv.rmdir(&counter.join(number.to_string())).unwrap();
+        Plain.rmdir(&counter.join(number.to_string())).unwrap();
         let next = draw(&arena).unwrap();
         assert!(next > first + 9 * year && next < first + 10 * year, "{next}, as after {first}");
     }
@@ -212,13 +213,13 @@ fn what_is_no_number_in_the_counter_does_not_count_and_stays() {
     let others =
         ["-1", "+99999999999999999999", "0999999999999999999", "1e30", "0x7f", "\u{663}", &large, &"9".repeat(200)];
     for name in others {
-        OsEnv.mkdir(&counter(&arena).join(name), 0o755).unwrap();
+        Plain.mkdir(&counter(&arena).join(name)).unwrap();
     }
     // One that is a file counts, for it is in the way of a directory, and cannot be removed as one.
     let file = first + 1_000_000_000;
-    OsEnv.create(&counter(&arena).join(file.to_string()), b"", 0o644, &mut |_| None).unwrap();
+    Plain.create(&counter(&arena).join(file.to_string()), b"").unwrap();
     assert_eq!(draw(&arena).unwrap(), file + 1);
-    assert_eq!(names_in(&counter(&arena)).unwrap().len(), others.len() + 2);
+    assert_eq!(Plain.list(&counter(&arena)).unwrap().len(), others.len() + 2);
 }
 
 #[test]
@@ -226,13 +227,13 @@ fn a_counter_of_any_size_takes_a_bounded_share_of_memory_and_requests() {
     let arena = Arena::new();
     let first = draw(&arena).unwrap();
     for number in 1..1500 {
-        OsEnv.mkdir(&counter(&arena).join((first - number).to_string()), 0o755).unwrap();
+        Plain.mkdir(&counter(&arena).join((first - number).to_string())).unwrap();
     }
     draw(&arena).unwrap();
-    let left = names_in(&counter(&arena)).unwrap().len();
+    let left = Plain.list(&counter(&arena)).unwrap().len();
     assert_eq!(left, 501, "a thousand went; the rest goes with the next numbers");
     draw(&arena).unwrap();
-    assert_eq!(names_in(&counter(&arena)).unwrap().len(), 1);
+    assert_eq!(Plain.list(&counter(&arena)).unwrap().len(), 1);
 }
 
 /// The last second of the year 9999.
@@ -245,10 +246,11 @@ fn plant_break_lock(arena: &Arena, mtime: ServerTime) -> PathBuf {
     let guard = arena.dir.path().join(format!("job.lock{SEPARATOR}break"));
     // The bits of the lifetime in the name of its claim are all set.
     let claim = format!("job.lock{SEPARATOR}break{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{}", "0000000000000fff".repeat(2));
-    OsEnv.mkdir(&guard, 0o755).unwrap();
-    OsEnv.chmod(&guard, 0o1755).unwrap();
+    Plain.mkdir(&guard).unwrap();
+    Plain.chmod(&guard, 0o1755).unwrap();
     let json = br#"{"version":1,"lifetime_ms":315360000000}"#;
-    OsEnv.create(&guard.join(claim), json, 0o644, &mut |_| Some(mtime)).unwrap();
+    Plain.create(&guard.join(&claim), json).unwrap();
+    Plain.set_expiry(&guard.join(&claim), mtime).unwrap();
     guard
 }
 
@@ -304,12 +306,13 @@ fn what_is_no_break_lock_is_an_error_that_names_it() {
     arena.env.sleep(LIFETIME + GRACE + MINUTE);
     let guard = arena.dir.path().join(format!("job.lock{SEPARATOR}break"));
     let claim = format!("job.lock{SEPARATOR}break{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2");
-    OsEnv.create(&guard, claim.as_bytes(), 0o644, &mut |_| Some(far())).unwrap();
+    Plain.create(&guard, claim.as_bytes()).unwrap();
+    Plain.set_expiry(&guard, far()).unwrap();
     let lock = arena.lock(Protocol::Link);
     for e in [lock.break_lock(&Which::Any).map(drop).unwrap_err(), lock.try_acquire().map(drop).unwrap_err()] {
         assert!(e.kind() == ErrorKind::NotALock && e.to_string().contains(guard.to_str().unwrap()), "{e}");
     }
-    OsEnv.unlink(&guard).unwrap();
+    Plain.unlink(&guard).unwrap();
     lock.break_lock(&Which::Any).unwrap();
     assert_eq!(arena.names(), [""; 0]);
 }
@@ -397,12 +400,12 @@ fn a_lock_that_may_not_be_looked_into_is_waited_for_and_never_broken() {
             let status = lock.inspect().unwrap();
             assert_eq!((status.state, status.expires_at, status.available), (State::Held, None, false));
         }
-        assert!(OsEnv.stat(&arena.path().join(token.as_os_str())).is_ok());
+        assert!(Plain.stat(&arena.path().join(token.as_os_str())).is_ok());
         // Its holder gives it back, late as it is.
         let (entry, mut is_held) = (arena.path().join(token.as_os_str()), true);
         arena.env.on_call(move |_, call, when, at| {
             if call == Call::Wait && std::mem::take(&mut is_held) {
-                OsEnv.unlink(&entry).unwrap();
+                Plain.unlink(&entry).unwrap();
             }
             match is_held && when == When::Before && call == Call::List && entry.starts_with(at) {
                 true => Fate::Fail(io::ErrorKind::PermissionDenied),

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, names_in};
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::plain::Plain;
 use crate::claim::LockPath;
 use crate::env::Env;
-use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
 use crate::{ErrorKind, Lock, OnBehalfOf, SEPARATOR, State, Wait, Which};
 
@@ -98,26 +98,30 @@ fn the_servers_clock_is_asked_again_before_a_break() {
 
 #[test]
 fn a_live_lock_that_came_between_a_breakers_look_and_its_move_is_put_back() {
-    let arena = Arena::new();
-    arena.rival(Protocol::Link).acquire().leave();
-    arena.env.sleep(LIFETIME + GRACE + MOMENT);
-    // A peer that knows no guard breaks the lock and takes it, at the worst moment.
-    let (path, rival, kept) = (arena.path(), arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
-    let keep = kept.clone();
-    let mut done = false;
-    arena.env.on_call(move |_, call, when, from| {
-        if (call, when) == (Call::Rename, When::Before) && from == path && !std::mem::replace(&mut done, true) {
-            OsEnv.unlink(&path).unwrap();
-            *keep.lock().unwrap() = Some(rival.acquire());
-        }
-        Fate::GoOn
-    });
-    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
-    assert!(e.is_timeout(), "{e}");
-    let live = kept.lock().unwrap().take().unwrap();
-    live.check().unwrap();
-    assert_eq!(OsEnv.stat(&arena.path()).unwrap().nlink, 2, "the breaker's own name for it is gone");
-    live.release().unwrap();
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.rival(Protocol::Link).acquire().leave();
+        arena.env.sleep(LIFETIME + GRACE + MOMENT);
+        // A peer that knows no guard breaks the lock and takes it, at the worst moment.
+        let (path, rival, kept) = (arena.path(), arena.rival(protocol), Arc::new(Mutex::new(None)));
+        let keep = kept.clone();
+        let mut done = false;
+        arena.env.on_call(move |_, call, when, from| {
+            if (call, when) == (Call::Rename, When::Before) && from == path && !std::mem::replace(&mut done, true) {
+                Plain.unlink(&path).unwrap();
+                *keep.lock().unwrap() = Some(rival.acquire());
+            }
+            Fate::GoOn
+        });
+        let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+        assert!(e.is_timeout(), "{protocol}: {e}");
+        let live = kept.lock().unwrap().take().unwrap();
+        live.check().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+        let expected = ["job.lock", &live.token().to_string()].map(str::to_owned);
+        let is_ours = |name: &String| expected.contains(name) || name.contains("rival");
+        assert!(arena.names().iter().all(is_ours), "{protocol}: the breaker's own name for it is gone");
+        live.release().unwrap();
+    }
 }
 
 #[test]
@@ -129,7 +133,7 @@ fn a_lock_that_was_refreshed_between_a_breakers_look_and_its_move_is_put_back() 
     arena.env.on_call(move |env, call, when, from| {
         if (call, when) == (Call::Rename, When::Before) && from == path {
             // As flufl.lock does, whose refresh knows no deadline.
-            OsEnv.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
+            Plain.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
         }
         Fate::GoOn
     });
@@ -151,7 +155,7 @@ fn a_lock_that_cannot_be_put_back_is_not_left_over_under_the_breakers_name() {
     arena.env.on_call(move |env, call, when, from| {
         match (call, when) {
             (Call::Rename, When::Before) if from == path => {
-                OsEnv.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
+                Plain.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
             }
             (Call::Rename, When::After) if from == path => *keep.lock().unwrap() = Some(rival.acquire()),
             _ => {}
@@ -181,7 +185,7 @@ fn who_may_not_link_a_lock_that_he_moved_puts_it_back_and_replaces_no_other() {
         arena.env.on_call(move |env, call, when, at| {
             match (call, when) {
                 (Call::Rename, When::Before) if at == path => {
-                    OsEnv.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
+                    Plain.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
                 }
                 (Call::Rename, When::After) if at == path => {
                     is_moved = true;
@@ -318,8 +322,8 @@ fn a_dir_lock_is_taken_where_an_empty_directory_of_ours_cannot_be_cleared() {
         ..arena.lock(Protocol::Dir).place().clone()
     };
     let turn = crate::acquire::acquire(&place, &Wait::not_at_all()).unwrap();
-    OsEnv.mkdir(&arena.path(), 0o755).unwrap();
-    OsEnv.chmod(&arena.path(), 0o1755).unwrap();
+    Plain.mkdir(&arena.path()).unwrap();
+    Plain.chmod(&arena.path(), 0o1755).unwrap();
     arena.lock(Protocol::Dir).try_acquire().unwrap().release().unwrap();
     assert!(arena.names().contains(&"job.lock".to_owned()), "it is another's turn to clear it");
     place.protocol.steps().release(&place, &turn).unwrap();
@@ -336,7 +340,7 @@ fn a_breaker_looks_again_once_it_is_its_turn() {
     let keep = kept.clone();
     // The rename that takes the guard: whoever had the turn before has broken the lock, and somebody took it.
     arena.env.once(Call::Rename, When::After, move |_, _| {
-        OsEnv.unlink(&path).unwrap();
+        Plain.unlink(&path).unwrap();
         *keep.lock().unwrap() = Some(rival.acquire());
         Fate::GoOn
     });
@@ -356,7 +360,7 @@ fn a_breaker_whose_turn_is_over_does_not_move_the_lock() {
     let path = arena.path();
     arena.env.on_call(move |env, call, when, at| {
         // Paused after it looked again, for longer than its guard lasts.
-        if (call, when) == (Call::Stat, When::Before) && at == path && OsEnv.stat(&guard).is_ok() {
+        if (call, when) == (Call::Stat, When::Before) && at == path && Plain.stat(&guard).is_ok() {
             env.sleep(LIFETIME);
         }
         Fate::GoOn
@@ -374,8 +378,8 @@ fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
     let path = arena.path();
     arena.env.on_call(move |_, call, when, at| {
         if (call, when) == (Call::Stat, When::Before) && at == path {
-            for entry in names_in(&guard).unwrap_or_default() {
-                OsEnv.unlink(&guard.join(entry)).unwrap();
+            for entry in Plain.list(&guard).unwrap_or_default() {
+                Plain.unlink(&guard.join(entry)).unwrap();
             }
         }
         Fate::GoOn
@@ -389,7 +393,7 @@ fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
 fn the_guard_can_be_removed_by_whoever_may_remove_files_in_its_directory() {
     for (directory, expected) in [(0o755, 0), (0o777, 0o022), (0o1777, 0)] {
         let arena = Arena::new();
-        OsEnv.chmod(arena.dir.path(), directory).unwrap();
+        Plain.chmod(arena.dir.path(), directory).unwrap();
         arena.rival(Protocol::Link).acquire().leave();
         arena.env.sleep(LIFETIME + GRACE + MOMENT);
         let modes = Arc::new(Mutex::new(Vec::new()));
@@ -398,7 +402,7 @@ fn the_guard_can_be_removed_by_whoever_may_remove_files_in_its_directory() {
             if (call, when) == (Call::Rename, When::Before)
                 && from.to_string_lossy().contains(&format!("{SEPARATOR}break{SEPARATOR}"))
             {
-                seen.lock().unwrap().push(OsEnv.stat(from).unwrap().mode & 0o022);
+                seen.lock().unwrap().push(Plain.stat(from).unwrap().mode & 0o022);
             }
             Fate::GoOn
         });

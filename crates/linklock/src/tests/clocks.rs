@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::plain::Plain;
 use crate::claim::LockPath;
 use crate::env::Env;
-use crate::env::os::OsEnv;
 use crate::protocol::{Place, Protocol};
 use crate::{ErrorKind, SEPARATOR, State, Wait, Which};
 
@@ -217,7 +217,7 @@ fn a_holder_trusts_its_lock_no_longer_than_its_cut_expiry_shows() {
         arena.env.cuts_times.store(true, Ordering::SeqCst);
         let guard = arena.lock(Protocol::Link).try_acquire().unwrap();
         for refreshes in 0..3 {
-            let (shown, left) = (OsEnv.stat(&arena.path()).unwrap().mtime, guard.remaining());
+            let (shown, left) = (Plain.stat(&arena.path()).unwrap().mtime, guard.remaining());
             assert!(shown.since(arena.env.wall_clock()) + Duration::from_millis(1) > left, "{refreshes}: {left:?}");
             arena.env.sleep(Duration::from_millis(330));
             guard.refresh().unwrap();

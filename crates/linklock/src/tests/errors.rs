@@ -4,8 +4,7 @@ use std::io::ErrorKind as E;
 use std::path::Path;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, sent_again};
-use crate::env::Env;
-use crate::env::os::OsEnv;
+use super::plain::Plain;
 use crate::protocol::Protocol;
 use crate::{ErrorKind, Wait};
 
@@ -60,7 +59,7 @@ fn a_lock_with_a_third_link_is_held_like_any() {
     let arena = Arena::new();
     let rival = arena.rival(Protocol::Link).acquire();
     let third = arena.dir.path().join("third");
-    OsEnv.link(&arena.path(), &third).unwrap();
+    Plain.link(&arena.path(), &third).unwrap();
     assert!(arena.lock(Protocol::Link).acquire_with(&Wait::up_to(GRACE)).unwrap_err().is_timeout());
     rival.check().unwrap();
     rival.release().unwrap();

@@ -14,7 +14,9 @@ use tempfile::TempDir;
 
 use crate::claim::Fingerprint;
 use crate::env::os::OsEnv;
-use crate::env::{Attr, Env, FileId, FileKind, Liveness, Reach, Stamps, Watcher};
+use crate::env::{
+    Attr, DirMode, Each, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Reach, Stamps, Watcher,
+};
 use crate::lease::{LocalTime, ServerTime};
 use crate::protocol::Protocol;
 use crate::wait::Cancel;
@@ -94,6 +96,8 @@ pub(super) struct FaultyEnv {
     pub(super) has_real_wakeups: AtomicBool,
     /// All files are shown with one number.
     pub(super) has_one_number: AtomicBool,
+    /// These files are shown as another user's.
+    pub(super) others: Mutex<Vec<FileId>>,
     /// It is not known whose clock stamps files.
     pub(super) stamps_are_not_known: AtomicBool,
     /// What is remembered of the lock's directory, with numbers, instead of what is there.
@@ -135,6 +139,7 @@ impl FaultyEnv {
             sees_end: AtomicBool::new(false),
             has_real_wakeups: AtomicBool::new(false),
             has_one_number: AtomicBool::new(false),
+            others: Mutex::default(),
             stamps_are_not_known: AtomicBool::new(false),
             listing: Mutex::default(),
             keepers_clock_panics: AtomicU64::new(0),
@@ -206,10 +211,11 @@ impl FaultyEnv {
     fn interfere<T>(
         &self,
         call: Call,
-        path: &Path,
+        path: &(impl AsRef<Path> + ?Sized),
         run: impl FnOnce() -> io::Result<T>,
         pretended: impl FnOnce() -> T,
     ) -> io::Result<T> {
+        let path = path.as_ref();
         self.calls.lock().unwrap().push((call, path.into()));
         match self.ask(call, When::Before, path) {
             Fate::GoOn => {}
@@ -221,6 +227,49 @@ impl FaultyEnv {
             Fate::Fail(kind) => Err(kind.into()),
             Fate::GoOn | Fate::Pretend => result,
         }
+    }
+
+    fn making(
+        &self,
+        at: &Location,
+        expiry: &mut Expiry<'_>,
+        make: impl FnOnce(&mut Expiry<'_>) -> io::Result<Attr>,
+    ) -> io::Result<Attr> {
+        let mut in_kernels_time = |attr: &Attr| {
+            let expiry = expiry(&self.as_server_says(*attr)).map(|expiry| self.to_kernel(expiry));
+            let _ = self.interfere(Call::Fill, at, || Ok(()), || ());
+            expiry
+        };
+        self.interfere(Call::Create, at, || make(&mut in_kernels_time), no_answer).map(|attr| self.as_server_says(attr))
+    }
+
+    /// The file that is meant, as the real file system has it.
+    fn as_kernel_means(&self, at: &Location, meant: Meant) -> io::Result<Meant> {
+        let attr = OsEnv.stat(at)?;
+        if !meant.is(&self.as_server_says(attr)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Meant { id: Some(attr.id), owner: attr.owner })
+    }
+
+    fn show_names(
+        &self,
+        dir: &Path,
+        each: &mut Each<'_>,
+        list: impl FnOnce(&mut Each<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut show = |name: &OsStr, number| {
+            self.shown.fetch_add(1, Ordering::SeqCst);
+            each(name, if self.has_one_number.load(Ordering::SeqCst) { 1 } else { number })
+        };
+        let run = || match self.listing.lock().unwrap().clone() {
+            Some(listing) => {
+                let _ = listing.iter().try_for_each(|(name, number)| show(name, *number));
+                Ok(())
+            }
+            None => list(&mut show),
+        };
+        self.interfere(Call::List, dir, run, || ())
     }
 
     fn ahead(&self) -> Duration {
@@ -239,6 +288,9 @@ impl FaultyEnv {
         attr.mtime = attr.mtime + self.ahead();
         if self.ctime_is_not_before_mtime.load(Ordering::SeqCst) {
             attr.ctime = attr.ctime.max(attr.mtime);
+        }
+        if self.others.lock().unwrap().contains(&attr.id) {
+            attr.owner = !attr.owner;
         }
         if self.has_one_number.load(Ordering::SeqCst) {
             attr.id.inode = 1;
@@ -262,16 +314,11 @@ impl FaultyEnv {
 /// All names in a directory, with their numbers.
 pub(super) fn numbered_names(dir: &Path) -> io::Result<Vec<(OsString, u64)>> {
     let mut names = Vec::new();
-    OsEnv.list(dir, &mut |name, number| {
+    OsEnv.list_dir(dir, &mut |name, number| {
         names.push((name.to_owned(), number));
         ControlFlow::Continue(())
     })?;
     Ok(names)
-}
-
-/// All names in a directory.
-pub(super) fn names_in(dir: &Path) -> io::Result<Vec<OsString>> {
-    numbered_names(dir).map(|names| names.into_iter().map(|(name, _)| name).collect())
 }
 
 #[expect(clippy::disallowed_methods, reason = "for the kernel's clock to tick, and for threads to fall asleep")]
@@ -338,83 +385,70 @@ impl Env for FaultyEnv {
         OsEnv.user()
     }
 
-    fn create(
-        &self,
-        path: &Path,
-        content: &[u8],
-        mode: u32,
-        expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-    ) -> io::Result<Attr> {
-        let mut in_kernels_time = |attr: &Attr| {
-            let expiry = expiry(&self.as_server_says(*attr)).map(|expiry| self.to_kernel(expiry));
-            let _ = self.interfere(Call::Fill, path, || Ok(()), || ());
-            expiry
+    fn create(&self, at: &Location, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+        self.making(at, expiry, |expiry| OsEnv.create(at, content, mode, expiry))
+    }
+
+    fn set_expiry(&self, at: &Location, meant: Meant, expiry: ServerTime) -> io::Result<Attr> {
+        let run = || match self.only_says_that_it_sets_times.load(Ordering::SeqCst) {
+            true => OsEnv.stat(at),
+            false => OsEnv.set_expiry(at, self.as_kernel_means(at, meant)?, self.to_kernel(expiry)),
         };
-        self.interfere(Call::Create, path, || OsEnv.create(path, content, mode, &mut in_kernels_time), no_answer)
+        self.interfere(Call::SetExpiry, at, run, no_answer).map(|attr| self.as_server_says(attr))
+    }
+
+    fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {
+        self.interfere(Call::Touch, at, || OsEnv.touch(at, self.as_kernel_means(at, meant)?), no_answer)
             .map(|attr| self.as_server_says(attr))
     }
 
-    fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr> {
-        let run = || match self.only_says_that_it_sets_times.load(Ordering::SeqCst) {
-            true => OsEnv.stat(path),
-            false => OsEnv.set_expiry(path, self.to_kernel(expiry)),
-        };
-        self.interfere(Call::SetExpiry, path, run, no_answer).map(|attr| self.as_server_says(attr))
-    }
-
-    fn touch(&self, path: &Path) -> io::Result<Attr> {
-        self.interfere(Call::Touch, path, || OsEnv.touch(path), no_answer).map(|attr| self.as_server_says(attr))
-    }
-
-    fn stat(&self, path: &Path) -> io::Result<Attr> {
+    fn stat(&self, at: &Location) -> io::Result<Attr> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.interfere(Call::Stat, path, || OsEnv.stat(path), no_answer).map(|attr| self.as_server_says(attr))
+        self.interfere(Call::Stat, at, || OsEnv.stat(at), no_answer).map(|attr| self.as_server_says(attr))
     }
 
-    fn stat_as_known(&self, path: &Path) -> io::Result<Attr> {
-        self.interfere(Call::Stat, path, || OsEnv.stat(path), no_answer).map(|attr| self.as_server_says(attr))
+    fn stat_dir(&self, dir: &Path) -> io::Result<Attr> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.interfere(Call::Stat, dir, || OsEnv.stat_dir(dir), no_answer).map(|attr| self.as_server_says(attr))
     }
 
-    fn id_as_known(&self, path: &Path) -> io::Result<FileId> {
-        OsEnv.id_as_known(path)
+    fn stat_as_known(&self, at: &Location) -> io::Result<Attr> {
+        self.interfere(Call::Stat, at, || OsEnv.stat(at), no_answer).map(|attr| self.as_server_says(attr))
     }
 
-    fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        let read = self.interfere(Call::Open, path, || OsEnv.read(path, limit), no_answer);
+    fn id_as_known(&self, at: &Location) -> io::Result<FileId> {
+        OsEnv.id_as_known(at)
+    }
+
+    fn read(&self, at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        let read = self.interfere(Call::Open, at, || OsEnv.read(at, limit), no_answer);
         read.map(|(attr, content)| (self.as_server_says(attr), content))
     }
 
-    fn read_without_delegation(&self, path: &Path, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        let run = || OsEnv.read_without_delegation(path, device, limit);
-        let read = self.interfere(Call::Read, path, run, no_answer);
+    fn read_without_delegation(&self, at: &Location, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        let run = || OsEnv.read_without_delegation(at, device, limit);
+        let read = self.interfere(Call::Read, at, run, no_answer);
         read.map(|(attr, content)| (self.as_server_says(attr), content))
     }
 
-    fn list(&self, path: &Path, each: &mut dyn FnMut(&OsStr, u64) -> ControlFlow<()>) -> io::Result<()> {
-        let mut show = |name: &OsStr, number| {
-            self.shown.fetch_add(1, Ordering::SeqCst);
-            each(name, if self.has_one_number.load(Ordering::SeqCst) { 1 } else { number })
-        };
-        let run = || match self.listing.lock().unwrap().clone() {
-            Some(listing) => {
-                let _ = listing.iter().try_for_each(|(name, number)| show(name, *number));
-                Ok(())
-            }
-            None => OsEnv.list(path, &mut show),
-        };
-        self.interfere(Call::List, path, run, || ())
+    fn list(&self, at: &Location, each: &mut Each<'_>) -> io::Result<()> {
+        self.show_names(at.as_path(), each, |each| OsEnv.list(at, each))
     }
 
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn list_dir(&self, dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
+        self.show_names(dir, each, |each| OsEnv.list_dir(dir, each))
+    }
+
+    fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
         self.interfere(Call::Link, to, || OsEnv.link(from, to), || ())
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn rename(&self, from: &Location, to: &Location) -> io::Result<()> {
         self.interfere(Call::Rename, from, || OsEnv.rename(from, to), || ())
     }
 
-    fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let run = || match self.removes_by_name_alone(to) {
+    fn rename_noreplace(&self, from: &Location, to: &Location) -> io::Result<()> {
+        let run = || match self.removes_by_name_alone.load(Ordering::SeqCst) {
             false => OsEnv.rename_noreplace(from, to),
             // The client refuses what it knows to be taken, and knows no such flag.
             true if OsEnv.stat(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
@@ -423,24 +457,25 @@ impl Env for FaultyEnv {
         self.interfere(Call::Rename, from, run, || ())
     }
 
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.interfere(Call::Unlink, path, || OsEnv.unlink(path), || ())
+    fn unlink(&self, at: &Location) -> io::Result<()> {
+        self.interfere(Call::Unlink, at, || OsEnv.unlink(at), || ())
     }
 
-    fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()> {
-        self.interfere(Call::MkDir, path, || OsEnv.mkdir(path, mode), || ())
+    fn mkdir(&self, at: &Location, mode: u32) -> io::Result<()> {
+        self.interfere(Call::MkDir, at, || OsEnv.mkdir(at, mode), || ())
     }
 
-    fn chmod(&self, path: &Path, mode: u32) -> io::Result<()> {
-        OsEnv.chmod(path, mode)
+    fn make_dir(&self, at: &Location, mode: DirMode) -> io::Result<Box<dyn NewDir>> {
+        let new = self.interfere(Call::MkDir, at, || OsEnv.make_dir(at, mode), no_answer)?;
+        Ok(Box::new(FaultyDir { env: self.this(), at: at.clone(), new }))
     }
 
-    fn rmdir(&self, path: &Path) -> io::Result<()> {
-        let run = || match OsEnv.stat(path)?.kind {
-            FileKind::Regular if self.removes_by_name_alone(path) => OsEnv.unlink(path),
-            _ => OsEnv.rmdir(path),
+    fn rmdir(&self, at: &Location) -> io::Result<()> {
+        let run = || match OsEnv.stat(at)?.kind {
+            FileKind::Regular if self.removes_by_name_alone.load(Ordering::SeqCst) => OsEnv.unlink(at),
+            _ => OsEnv.rmdir(at),
         };
-        self.interfere(Call::RmDir, path, run, || ())
+        self.interfere(Call::RmDir, at, run, || ())
     }
 
     fn removes_by_name_alone(&self, _: &Path) -> bool {
@@ -459,6 +494,18 @@ impl Env for FaultyEnv {
     }
 }
 
+struct FaultyDir {
+    env: Arc<FaultyEnv>,
+    at: Location,
+    new: Box<dyn NewDir>,
+}
+
+impl NewDir for FaultyDir {
+    fn create(&self, name: &OsStr, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+        self.env.making(&self.at.inside(name), expiry, |expiry| self.new.create(name, content, mode, expiry))
+    }
+}
+
 /// Waits in no time: the clocks move on to the end of the wait, unless the hook says that something happened.
 #[derive(Debug)]
 struct FaultyWatcher {
@@ -467,9 +514,9 @@ struct FaultyWatcher {
 }
 
 impl Watcher for FaultyWatcher {
-    fn arm(&mut self, path: &Path, _: Option<u32>) {
+    fn arm(&mut self, at: &Location, _: Option<u32>) {
         self.is_armed = true;
-        let _ = self.env.interfere(Call::Arm, path, || Ok(()), || ());
+        let _ = self.env.interfere(Call::Arm, at, || Ok(()), || ());
     }
 
     fn reach(&self) -> Reach {
@@ -529,7 +576,7 @@ impl Arena {
     /// The names in the directory.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> =
-            names_in(self.dir.path()).unwrap().into_iter().map(|n| n.into_string().unwrap()).collect();
+            numbered_names(self.dir.path()).unwrap().into_iter().map(|(n, _)| n.into_string().unwrap()).collect();
         names.sort();
         names
     }

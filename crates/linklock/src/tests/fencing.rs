@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, names_in};
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::plain::{Plain, at};
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
@@ -21,7 +22,7 @@ fn counter(arena: &Arena) -> PathBuf {
 /// The numbers, or whatever else is in the counter.
 fn numbers(arena: &Arena) -> Vec<String> {
     let mut names: Vec<_> =
-        names_in(&counter(arena)).unwrap().into_iter().map(|name| name.into_string().unwrap()).collect();
+        Plain.list(&counter(arena)).unwrap().into_iter().map(|name| name.into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -54,8 +55,8 @@ fn a_lock_without_fencing_has_no_number_and_no_counter() {
 fn a_counter_that_was_cleaned_away_goes_on_above_all_that_it_gave() {
     let arena = Arena::new();
     let before: Vec<_> = (0..5).map(|_| draw(&arena, Protocol::Dir)).collect();
-    OsEnv.rmdir(&counter(&arena).join(before[4].to_string())).unwrap();
-    OsEnv.rmdir(&counter(&arena)).unwrap();
+    Plain.rmdir(&counter(&arena).join(before[4].to_string())).unwrap();
+    Plain.rmdir(&counter(&arena)).unwrap();
     let after = draw(&arena, Protocol::Dir);
     assert!(before.iter().all(|number| *number < after), "{before:?}, then {after}");
 }
@@ -65,7 +66,7 @@ fn a_number_from_the_future_is_exceeded() {
     let arena = Arena::new();
     draw(&arena, Protocol::Link);
     let far = 2_000_000_000_000_000_u64;
-    OsEnv.mkdir(&counter(&arena).join(far.to_string()), 0o755).unwrap();
+    Plain.mkdir(&counter(&arena).join(far.to_string())).unwrap();
     assert_eq!(draw(&arena, Protocol::Link), far + 1);
     assert_eq!(numbers(&arena), [(far + 1).to_string()]);
 }
@@ -76,7 +77,7 @@ fn names_that_are_no_numbers_of_ours_are_left_alone() {
     draw(&arena, Protocol::Dir);
     let others = ["+9000000000000000000", "09000000000000000000", "9223372036854775808", "README"];
     for name in others {
-        OsEnv.mkdir(&counter(&arena).join(name), 0o755).unwrap();
+        Plain.mkdir(&counter(&arena).join(name)).unwrap();
     }
     let number = draw(&arena, Protocol::Dir).to_string();
     assert_eq!(number.len(), 16, "microseconds of this century, and not one more than another's: {number}");
@@ -89,7 +90,7 @@ fn names_that_are_no_numbers_of_ours_are_left_alone() {
 fn beyond_the_greatest_number_there_is_none() {
     let arena = Arena::new();
     draw(&arena, Protocol::Dir);
-    OsEnv.mkdir(&counter(&arena).join(i64::MAX.to_string()), 0o755).unwrap();
+    Plain.mkdir(&counter(&arena).join(i64::MAX.to_string())).unwrap();
     let error = arena.builder(Protocol::Dir).fence(true).build().unwrap().acquire().unwrap_err();
     assert!(error.to_string().contains(&i64::MAX.to_string()), "{error}");
     assert_eq!(arena.names(), [COUNTER], "the lock is free");
@@ -165,8 +166,12 @@ fn a_counter_is_used_even_if_the_reply_to_its_making_was_lost() {
     for (lost, error) in [(Call::MkDir, io::ErrorKind::AlreadyExists), (Call::Rename, io::ErrorKind::NotFound)] {
         let arena = Arena::new();
         // Under link there is no other rename, and no other directory.
+        let mut is_lost = false;
         arena.env.on_call(move |_, call, when, path| match (call, when) {
-            (_, When::After) if call == lost && !is_number(path) => Fate::Fail(error),
+            (_, When::After) if call == lost && !is_number(path) && !is_lost => {
+                is_lost = true;
+                Fate::Fail(error)
+            }
             _ => Fate::GoOn,
         });
         let number = draw(&arena, Protocol::Link);
@@ -194,10 +199,10 @@ fn without_a_number_the_lock_is_given_back() {
 #[test]
 fn what_is_no_directory_is_not_taken_for_the_counter() {
     let arena = Arena::new();
-    OsEnv.create(&counter(&arena), b"a letter", 0o644, &mut |_| None).unwrap();
+    Plain.create(&counter(&arena), b"a letter").unwrap();
     let error = arena.builder(Protocol::Dir).fence(true).build().unwrap().acquire().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Io), "{error}");
-    assert_eq!(OsEnv.read(&counter(&arena), 100).unwrap().1, b"a letter");
+    assert_eq!(OsEnv.read(&at(&counter(&arena)), 100).unwrap().1, b"a letter");
     assert_eq!(arena.names(), [COUNTER]);
 }
 
@@ -206,10 +211,26 @@ fn what_is_no_directory_is_not_taken_for_the_counter() {
 fn the_counter_is_open_to_whom_the_directory_is_open() {
     for mode in [0o700, 0o775, 0o1777] {
         let arena = Arena::new();
-        OsEnv.chmod(arena.dir.path(), mode).unwrap();
+        Plain.chmod(arena.dir.path(), mode).unwrap();
         draw(&arena, Protocol::Link);
-        assert_eq!(OsEnv.stat(&counter(&arena)).unwrap().mode, mode, "whatever the umask");
+        assert_eq!(Plain.stat(&counter(&arena)).unwrap().mode, mode, "whatever the umask");
     }
+}
+
+/// Whoever may rename in the lock's directory can move one to the counter's name that he may not write.
+#[cfg(unix)]
+#[test]
+fn nothing_is_made_in_a_directory_that_fewer_users_may_write_than_the_locks() {
+    let arena = Arena::new();
+    Plain.chmod(arena.dir.path(), 0o775).unwrap();
+    Plain.mkdir(&counter(&arena)).unwrap();
+    let smaller = counter(&arena).join("7");
+    Plain.mkdir(&smaller).unwrap();
+    let error = arena.builder(Protocol::Link).fence(true).build().unwrap().acquire().unwrap_err().to_string();
+    assert!(error.contains(COUNTER) && error.contains("fewer users may write it"), "{error}");
+    assert_eq!(numbers(&arena), ["7"]);
+    Plain.chmod(&counter(&arena), 0o775).unwrap();
+    draw(&arena, Protocol::Link);
 }
 
 #[test]

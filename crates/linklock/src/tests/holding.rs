@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, sent_again};
+use super::plain::Plain;
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::protocol::Protocol;
@@ -146,7 +147,7 @@ fn a_refresh_of_a_broken_lock_is_a_loss() {
 fn a_lock_that_was_only_moved_away_is_lost_at_the_next_refresh() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
-    OsEnv.rename(&arena.path(), &arena.dir.path().join("aside")).unwrap();
+    Plain.rename(&arena.path(), &arena.dir.path().join("aside")).unwrap();
     assert!(guard.refresh().unwrap_err().is_lost(), "the claim's file alone is not the lock");
 }
 
@@ -154,7 +155,7 @@ fn a_lock_that_was_only_moved_away_is_lost_at_the_next_refresh() {
 fn a_lock_whose_claim_file_was_removed_is_lost() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
-    OsEnv.unlink(&arena.dir.path().join(guard.token().as_os_str())).unwrap();
+    Plain.unlink(&arena.dir.path().join(guard.token().as_os_str())).unwrap();
     // It could not be refreshed, and an NFS client whose cache is stale shows a lock that was broken just so.
     assert!(guard.check().unwrap_err().is_lost());
 }
@@ -168,7 +169,7 @@ fn a_dir_lock_whose_expiry_was_set_back_by_a_late_request_is_not_over() {
     arena.env.sleep(LIFETIME / 2);
     // A copy of the request that set the first expiry, or of the write before it.
     let long_ago = OsEnv.wall_clock();
-    OsEnv.set_expiry(&arena.path().join(guard.token().as_os_str()), long_ago).unwrap();
+    Plain.set_expiry(&arena.path().join(guard.token().as_os_str()), long_ago).unwrap();
     arena.env.sleep(GRACE + MOMENT);
     assert!(arena.lock(Protocol::Dir).try_acquire().unwrap_err().is_timeout());
     guard.check().unwrap();
@@ -214,7 +215,7 @@ fn a_dir_lock_that_comes_between_look_and_removal_is_a_loss_and_stays() {
     let (rival, theirs) = (arena.rival(Protocol::Dir), Arc::new(Mutex::new(None)));
     let taken = theirs.clone();
     arena.env.once(Call::Unlink, When::Before, move |_, lock| {
-        OsEnv.unlink(lock).unwrap();
+        Plain.unlink(lock).unwrap();
         *taken.lock().unwrap() = Some(rival.acquire());
         Fate::GoOn
     });
@@ -230,11 +231,11 @@ fn a_successor_with_the_same_inode_number_is_told_apart() {
     // A cleaner removes the claim, an operator the lock: the number is free, and here the very file comes back as another's.
     let (claim, lock) = (arena.dir.path().join(guard.token().as_os_str()), arena.path());
     let other = arena.dir.path().join(["job.lock", "rival", "1", "5"].join(&SEPARATOR.to_string()));
-    OsEnv.rename(&claim, &other).unwrap();
+    Plain.rename(&claim, &other).unwrap();
     write(&lock, other.to_str().unwrap());
     assert!(guard.check().unwrap_err().is_lost());
     assert!(guard.release().unwrap_err().error.is_lost());
-    assert!(OsEnv.stat(&lock).is_ok(), "the other's lock stays");
+    assert!(Plain.stat(&lock).is_ok(), "the other's lock stays");
 }
 
 #[expect(clippy::disallowed_methods, reason = "a rival's doing")]
@@ -246,7 +247,7 @@ fn write(path: &std::path::Path, content: &str) {
 fn a_lock_whose_times_were_touched_by_hand_is_still_ours() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
-    OsEnv.set_expiry(&arena.path(), OsEnv.wall_clock() + LIFETIME * 5).unwrap();
+    Plain.set_expiry(&arena.path(), OsEnv.wall_clock() + LIFETIME * 5).unwrap();
     guard.check().unwrap();
     guard.release().unwrap();
     assert_eq!(arena.names(), [""; 0]);
@@ -297,7 +298,7 @@ fn a_lock_that_was_told_of_only_now_is_not_asked_for_again() {
 fn a_lock_that_was_moved_away_from_a_new_holder_is_not_taken_for_its_successors() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
-    OsEnv.rename(&arena.path(), &arena.dir.path().join("aside")).unwrap();
+    Plain.rename(&arena.path(), &arena.dir.path().join("aside")).unwrap();
     let rival = arena.rival(Protocol::Link).acquire();
     assert!(guard.release().unwrap_err().error.is_lost());
     rival.check().unwrap();
@@ -338,12 +339,12 @@ fn what_has_come_to_the_lock_path_before_it_is_cleared_in_turn_stays() {
         let taken = theirs.clone();
         // Right after the release, or after the look of whose turn it is to clear, for longer than a turn lasts.
         arena.env.on_call(move |env, c, when, at| {
-            if (c, when) == (call, When::After) && at.starts_with(&path) && OsEnv.rmdir(&path).is_ok() {
+            if (c, when) == (call, When::After) && at.starts_with(&path) && Plain.rmdir(&path).is_ok() {
                 env.sleep(pause);
                 if is_lock {
                     *taken.lock().unwrap() = rival.try_acquire();
                 } else {
-                    OsEnv.mkdir(&path, 0o755).unwrap();
+                    Plain.mkdir(&path).unwrap();
                 }
             }
             Fate::GoOn
@@ -352,7 +353,7 @@ fn what_has_come_to_the_lock_path_before_it_is_cleared_in_turn_stays() {
         if is_lock {
             theirs.lock().unwrap().take().unwrap().check().unwrap();
         } else {
-            OsEnv.rmdir(&arena.path()).unwrap();
+            Plain.rmdir(&arena.path()).unwrap();
         }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, numbered_names};
+use super::plain::Plain;
 use crate::claim::bytes_of;
 use crate::env::Env;
-use crate::env::os::OsEnv;
 use crate::protocol::{Break, Protocol, Seen};
 use crate::{ErrorKind, OnBehalfOf, SEPARATOR, State, Wait};
 
@@ -79,8 +79,8 @@ fn a_name_that_is_only_remembered_is_not_taken_for_the_holders() {
     arena.env.has_one_number.store(true, Ordering::SeqCst);
     let dead = leave_a_dead_holders_lock(&arena, Protocol::Link);
     let remembered = numbered_names(arena.dir.path()).unwrap();
-    OsEnv.unlink(&arena.path()).unwrap();
-    OsEnv.unlink(&arena.dir.path().join(dead.as_os_str())).unwrap();
+    Plain.unlink(&arena.path()).unwrap();
+    Plain.unlink(&arena.dir.path().join(dead.as_os_str())).unwrap();
     // Its file has the number that the dead one's had.
     let rival = arena.rival(Protocol::Link).acquire();
     *arena.env.listing.lock().unwrap() = Some(remembered);
@@ -116,7 +116,7 @@ fn a_lock_that_changes_hands_while_its_holder_is_looked_up_is_looked_at_again() 
     });
     let status = arena.lock(Protocol::Link).inspect().unwrap();
     let second = kept.lock().unwrap().take().unwrap();
-    let expiry = OsEnv.stat(&arena.path()).unwrap().mtime.to_system_time();
+    let expiry = Plain.stat(&arena.path()).unwrap().mtime.to_system_time();
     let seen = status.holder.map(|holder| (holder.token, holder.expires_at));
     assert_eq!(seen, Some((second.token().clone(), expiry)), "whose it is and its expiry are one lock's");
     second.release().unwrap();
@@ -136,12 +136,12 @@ fn a_live_lock_that_was_moved_in_place_of_the_one_that_was_seen_is_put_back_thou
         let (keep, mut done) = (kept.clone(), false);
         arena.env.on_call(move |_, call, when, from| {
             if (call, when) == (Call::Rename, When::Before) && from == path && !std::mem::replace(&mut done, true) {
-                let expiry = OsEnv.stat(&path).unwrap().mtime;
-                OsEnv.unlink(&path).unwrap();
-                OsEnv.unlink(&claim).unwrap();
+                let expiry = Plain.stat(&path).unwrap().mtime;
+                Plain.unlink(&path).unwrap();
+                Plain.unlink(&claim).unwrap();
                 let live = rival.acquire();
                 if same_expiry {
-                    OsEnv.set_expiry(&dir.join(live.token().as_os_str()), expiry).unwrap();
+                    Plain.set_expiry(&dir.join(live.token().as_os_str()), expiry).unwrap();
                 }
                 *keep.lock().unwrap() = Some(live);
             }
@@ -165,7 +165,7 @@ fn a_lock_that_was_refreshed_between_a_breakers_look_and_its_move_is_put_back_th
     arena.env.on_call(move |env, call, when, from| {
         if (call, when) == (Call::Rename, When::Before) && from == path {
             // As flufl.lock does, whose refresh knows no deadline.
-            OsEnv.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
+            Plain.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
         }
         nothing_is_opened(call, when)
     });
@@ -182,9 +182,9 @@ fn a_lock_whose_content_names_anothers_claim_does_not_have_that_removed() {
     let victim = arena.dir.path().join(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2"));
     let other = arena.dir.path().join("other");
     for file in [&victim, &other] {
-        OsEnv.create(file, bytes_of(&victim), 0o644, &mut |_| None).unwrap();
+        Plain.create(file, bytes_of(&victim)).unwrap();
     }
-    OsEnv.link(&other, &arena.path()).unwrap();
+    Plain.link(&other, &arena.path()).unwrap();
     arena.env.sleep(GRACE + MOMENT);
     arena.lock(Protocol::Link).try_acquire().unwrap().release().unwrap();
     let left = format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2");
@@ -197,7 +197,7 @@ fn a_lock_with_two_claims_names_is_broken_once_it_is_over_and_not_before() {
     let arena = Arena::new();
     arena.rival(Protocol::Link).acquire().leave();
     let left = arena.dir.path().join(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2"));
-    OsEnv.link(&arena.path(), &left).unwrap();
+    Plain.link(&arena.path(), &left).unwrap();
     arena.env.on_call(|_, call, when, _| match (call, when) {
         (Call::Read, When::Before) => Fate::Fail(io::ErrorKind::PermissionDenied),
         _ => Fate::GoOn,
@@ -218,11 +218,11 @@ fn a_holder_that_cannot_read_its_lock_knows_it_by_its_claims_name() {
         let lock = arena.lock(Protocol::Link);
         let guard = lock.acquire().unwrap();
         let claim = arena.dir.path().join(guard.token().as_os_str());
-        let rounded = OsEnv.stat(&claim).unwrap().mtime + Duration::from_millis(1);
-        OsEnv.set_expiry(&claim, rounded).unwrap();
+        let rounded = Plain.stat(&claim).unwrap().mtime + Duration::from_millis(1);
+        Plain.set_expiry(&claim, rounded).unwrap();
         if broken {
-            OsEnv.unlink(&arena.path()).unwrap();
-            OsEnv.unlink(&claim).unwrap();
+            Plain.unlink(&arena.path()).unwrap();
+            Plain.unlink(&claim).unwrap();
             let _ = arena.rival(Protocol::Link).acquire().leave();
         }
         arena.env.on_call(|_, call, when, _| match (call, when) {
@@ -242,7 +242,7 @@ fn a_holder_is_known_where_the_numbers_in_the_directory_mean_nothing() {
     let arena = Arena::new();
     let rival = arena.rival(Protocol::Link).acquire();
     let waiting = arena.dir.path().join(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2"));
-    OsEnv.create(&waiting, b"", 0o644, &mut |_| None).unwrap();
+    Plain.create(&waiting, b"").unwrap();
     let listing = numbered_names(arena.dir.path()).unwrap().into_iter().map(|(name, _)| (name, 0)).collect();
     *arena.env.listing.lock().unwrap() = Some(listing);
     arena.env.on_call(|_, call, when, _| match (call, when) {

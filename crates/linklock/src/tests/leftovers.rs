@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::breaking::{end, other_process};
-use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, names_in};
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::plain::{Plain, at};
 use crate::claim::{Claim, bytes_of};
 use crate::env::Env;
 use crate::env::os::OsEnv;
@@ -154,8 +155,8 @@ fn whoever_clears_what_a_crash_left_at_the_lock_path_removes_what_is_beside_it()
         let arena = Arena::new();
         arena.waits(&arena.place(protocol, Some("elsewhere")));
         arena.env.sleep(2 * DAY);
-        OsEnv.mkdir(&arena.path(), 0o755).unwrap();
-        OsEnv.chmod(&arena.path(), 0o1755).unwrap();
+        Plain.mkdir(&arena.path()).unwrap();
+        Plain.chmod(&arena.path(), 0o1755).unwrap();
         arena.env.sleep(slept);
         arena.lock(protocol).try_acquire().unwrap().release().unwrap();
         assert_eq!(arena.names().len(), left, "{protocol}: a release that is about to end is no crash");
@@ -215,21 +216,21 @@ fn a_claim_that_came_to_the_lock_path_after_it_was_judged_stays() {
     let at = claim.clone();
     arena.env.on_call(move |_, call, when, looked_at| {
         if (call, when) == (Call::Stat, When::After) && looked_at == at {
-            let _ = OsEnv.link(&at, &path);
+            let _ = Plain.link(&at, &path);
         }
         Fate::GoOn
     });
     let lock = arena.lock(Protocol::Link);
     let told = lock.leftovers().unwrap();
     assert!(matches!(told[0].verdict, LeftoverVerdict::Held), "{told:?}");
-    OsEnv.unlink(&arena.path()).unwrap();
+    Plain.unlink(&arena.path()).unwrap();
     arena.env.on_call(|_, _, _, _| Fate::GoOn);
     let told = lock.leftovers().unwrap();
     assert!(matches!(told[0].verdict, LeftoverVerdict::FarPast), "{told:?}");
     let (at, path) = (claim.clone(), arena.path());
     arena.env.on_call(move |_, call, when, looked_at| {
         if (call, when) == (Call::Stat, When::After) && looked_at == at {
-            let _ = OsEnv.link(&at, &path);
+            let _ = Plain.link(&at, &path);
         }
         Fate::GoOn
     });
@@ -272,7 +273,7 @@ fn a_waiter_whose_claim_was_removed_makes_another_and_gets_the_lock() {
                 cleaned = Some(lock.clean(lock.leftovers().unwrap()).unwrap());
                 let done = cleaned.iter().flatten();
                 let removed = done.filter(|done| matches!(done.verdict, LeftoverVerdict::Removed)).count();
-                assert_eq!(removed, 1, "the waiter's, in {:?}: {cleaned:?}", names_in(&dir));
+                assert_eq!(removed, 1, "the waiter's, in {:?}: {cleaned:?}", Plain.list(&dir));
             }
             Fate::GoOn
         });
@@ -359,7 +360,7 @@ fn tickets_and_the_break_lock_of_dead_and_of_long_gone_contenders_go() {
             place.on_behalf_of = OnBehalfOf::Process(ended.id());
         }
         let stake = arena.waits(&place);
-        Ticket::draw(&place, &stake).unwrap();
+        Ticket::draw(&place, &stake).unwrap().unwrap();
         let guard = Place { path: place.path.breakers_guard(), protocol: Protocol::Dir, ..place.clone() };
         let mut turn = arena.waits(&guard);
         assert_eq!(Protocol::Dir.steps().attempt(&guard, &mut turn).unwrap(), Attempt::Won);
@@ -395,9 +396,9 @@ fn what_a_breaker_moved_aside_and_left_goes_after_its_own_day() {
     let (claim, aside) = (place.path.beside(&broken.claim.token), arena.waits(&place));
     // Moved there by a breaker, just now.
     let aside = place.path.beside(&aside.claim.token);
-    OsEnv.unlink(&aside).unwrap();
-    OsEnv.rename(&claim, &aside).unwrap();
-    OsEnv.chmod(&aside, 0o644).unwrap(); // Not every file system sees a rename as a change.
+    Plain.unlink(&aside).unwrap();
+    Plain.rename(&claim, &aside).unwrap();
+    Plain.chmod(&aside, 0o644).unwrap(); // Not every file system sees a rename as a change.
     assert!(arena.clean().is_empty(), "its breaker may be at it");
     arena.env.sleep(2 * DAY);
     let told = arena.lock(Protocol::Link).leftovers().unwrap();
@@ -414,26 +415,26 @@ fn what_only_has_the_name_of_a_claim_stays() {
     let names: Vec<PathBuf> = (0..7).map(|_| fresh(&place)).collect();
     let name = |of: &Path| of.file_name().unwrap().to_owned();
     end(ended);
-    let write = |path: &Path, content: &[u8]| OsEnv.create(path, content, 0o644, &mut |_| None).unwrap();
+    let write = |path: &Path, content: &[u8]| Plain.create(path, content).unwrap();
     // A user's file.
     write(&names[0], b"my notes");
     // Longer than any path.
     write(&names[1], &[0; 9000]);
     // Directories with a stranger, with one more, with a directory.
-    OsEnv.mkdir(&names[2], 0o755).unwrap();
+    Plain.mkdir(&names[2]).unwrap();
     write(&names[2].join("x"), b"");
-    OsEnv.mkdir(&names[3], 0o755).unwrap();
+    Plain.mkdir(&names[3]).unwrap();
     write(&names[3].join(name(&names[3])), b"{}");
     write(&names[3].join("x"), b"");
-    OsEnv.mkdir(&names[4], 0o755).unwrap();
-    OsEnv.mkdir(&names[4].join(name(&names[4])), 0o755).unwrap();
+    Plain.mkdir(&names[4]).unwrap();
+    Plain.mkdir(&names[4].join(name(&names[4]))).unwrap();
     // The claim of another lock, and one of the break lock that is a file.
     write(&arena.dir.path().join(here("other|h|1|00000000000000000001")), b"");
     let guards = Place { path: place.path.breakers_guard(), ..place.clone() };
     let of_guard = guards.path.beside(&names_claim(&guards, &fresh_name(&names[5], "break")).token);
-    write(&of_guard, b"");
+    write(of_guard.as_path(), b"");
     // The counter of fencing tokens, and what is no claim at all.
-    OsEnv.mkdir(&arena.dir.path().join(here("job.lock|fence")), 0o755).unwrap();
+    Plain.mkdir(&arena.dir.path().join(here("job.lock|fence"))).unwrap();
     write(&arena.dir.path().join(here("job.lock|queue")), b"");
     write(&arena.dir.path().join(here("job.lock|x|y|z")), b"");
     #[cfg(unix)]
@@ -441,7 +442,7 @@ fn what_only_has_the_name_of_a_claim_stays() {
         std::os::unix::fs::symlink(&names[0], &names[6]).unwrap();
     }
     let before = arena.names();
-    let entries = |path: &Path| names_in(path).unwrap().len();
+    let entries = |path: &Path| Plain.list(path).unwrap().len();
     assert!(arena.clean().is_empty());
     arena.lock(Protocol::Link).place().sweep(|| None);
     assert_eq!(arena.names(), before);
@@ -461,7 +462,7 @@ fn a_name_with_a_blank_is_not_that_of_the_claim() {
     let dead = arena.waits(&place).claim.token.to_string();
     end(ended);
     let other = format!("{dead} ");
-    OsEnv.create(&arena.dir.path().join(&other), b"", 0o644, &mut |_| None).unwrap();
+    Plain.create(&arena.dir.path().join(&other), b"").unwrap();
     assert_eq!(arena.lock(Protocol::Link).leftovers().unwrap().len(), 1);
     assert_eq!(arena.clean(), [dead]);
     assert_eq!(arena.names(), [other]);
@@ -475,10 +476,10 @@ fn what_a_crash_left_empty_goes() {
         let place = Place { on_behalf_of: OnBehalfOf::Process(ended.id()), ..arena.place(Protocol::Link, None) };
         let (file, dir) = (fresh(&place), fresh(&place));
         end(ended);
-        OsEnv.create(&file, content, 0o644, &mut |_| None).unwrap();
-        OsEnv.mkdir(&dir, 0o755).unwrap();
+        Plain.create(&file, content).unwrap();
+        Plain.mkdir(&dir).unwrap();
         for empty in ["job.lock|queue", "job.lock|break"] {
-            OsEnv.mkdir(&arena.dir.path().join(here(empty)), 0o755).unwrap();
+            Plain.mkdir(&arena.dir.path().join(here(empty))).unwrap();
         }
         assert_eq!(arena.clean().len(), 4);
         assert_eq!(arena.names(), [""; 0]);
@@ -490,7 +491,7 @@ fn the_locks_of_a_directory_are_told_by_the_names_in_it() {
     let arena = Arena::new();
     let dir = arena.dir.path();
     for name in ["b|h|1|2", "a|h|1|00000000000000000002", "a|h|1|3", "c|h|x|2", "d", "e|fence", "|h|1|2"] {
-        OsEnv.create(&dir.join(here(name)), b"", 0o644, &mut |_| None).unwrap();
+        Plain.create(&dir.join(here(name)), b"").unwrap();
     }
     for (of, entry) in [
         ("f|break", "f|break|h|1|00000000000000000002"),
@@ -498,8 +499,8 @@ fn the_locks_of_a_directory_are_told_by_the_names_in_it() {
         ("notes|queue", "monday"),
         ("notes|break", "monday"),
     ] {
-        OsEnv.mkdir(&dir.join(here(of)), 0o755).unwrap();
-        OsEnv.create(&dir.join(here(of)).join(here(entry)), b"", 0o644, &mut |_| None).unwrap();
+        Plain.mkdir(&dir.join(here(of))).unwrap();
+        Plain.create(&dir.join(here(of)).join(here(entry)), b"").unwrap();
     }
     let paths = Lock::paths_in(dir, SEPARATOR).unwrap();
     assert_eq!(paths, ["a", "b", "f", "g"].map(|name| dir.join(name)));
@@ -516,7 +517,7 @@ fn here(name: &str) -> String {
 fn fresh(place: &Place) -> PathBuf {
     let stake = place.protocol.steps().stage(place).unwrap();
     place.protocol.steps().withdraw(place, &stake.claim);
-    place.path.beside(&stake.claim.token)
+    place.path.beside(&stake.claim.token).as_path().to_owned()
 }
 
 /// The name of a claim of the lock's guard, by one of the lock.
@@ -533,5 +534,5 @@ fn names_claim(place: &Place, name: &str) -> Claim {
 fn put_claim(arena: &Arena, name: &str) {
     let path = arena.dir.path().join(name);
     let expiry = arena.env.wall_clock() + LIFETIME;
-    OsEnv.create(&path, bytes_of(&path), 0o644, &mut |_| Some(expiry)).unwrap();
+    OsEnv.create(&at(&path), bytes_of(&path), 0o644, &mut |_| Some(expiry)).unwrap();
 }

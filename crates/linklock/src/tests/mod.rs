@@ -15,4 +15,6 @@ mod identifying;
 mod keeping;
 mod leftovers;
 #[cfg(any(target_os = "linux", windows))] // Elsewhere a waiter polls.
+mod neighbours;
+mod plain;
 mod waking;

@@ -1,12 +1,11 @@
 //! Whether what was found beside a lock path may be removed: looked at and judged, and nothing is changed.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use super::{Found, LeftoverKind, LeftoverVerdict};
 use crate::claim::Claim;
-use crate::env::{Attr, FileKind, Liveness};
+use crate::env::{Attr, FileKind, Liveness, Location};
 use crate::lease::{Anchor, ServerTime};
 use crate::protocol::turn::{self, guard_of};
 use crate::protocol::{CONTENT_LIMIT, Place, Protocol, SLOW, Seen, SeenLock, Stake, dir, is_gone, is_refused, queue};
@@ -39,7 +38,7 @@ fn is_far_past(place: &Place, expiry: ServerTime, lifetime: Duration, now: Serve
 /// Whether the empty directory at the lock path was left there by a crash: a release is done with it sooner.
 pub(crate) fn is_left_at_lock_path(place: &Place, anchor: &Anchor) -> bool {
     let now = anchor.earliest(place.env.now());
-    place.env.stat(place.lock_path()).is_ok_and(|attr| now.since(attr.ctime) > SLOW)
+    place.env.stat(place.location()).is_ok_and(|attr| now.since(attr.ctime) > SLOW)
 }
 
 /// What was found, looked at.
@@ -63,10 +62,10 @@ pub(super) enum Body {
 pub(super) fn judge(place: &Place, found: &Found, now: ServerTime) -> Option<Judged> {
     let judged = match (found.kind, &found.claim) {
         (LeftoverKind::BreakClaim, Some(claim)) => judge_claim(&guard_of(place), claim, now),
-        (LeftoverKind::Ticket, Some(claim)) => judge_ticket(place, &found.path, claim, now),
+        (LeftoverKind::Ticket, Some(claim)) => judge_ticket(place, &found.at, claim, now),
         (_, Some(claim)) => judge_claim(place, claim, now),
         (LeftoverKind::BreakLock, None) => judge_break_lock(place, now),
-        (_, None) => judge_queue(place, &found.path),
+        (_, None) => judge_queue(place, &found.at),
     };
     match judged {
         Ok(Some(judged)) => {
@@ -104,11 +103,11 @@ fn verdict(place: &Place, claim: &Claim, expiry: ServerTime, lifetime: Duration,
 }
 
 fn judge_claim(place: &Place, claim: &Claim, now: ServerTime) -> io::Result<Option<Judged>> {
-    let path = place.path.beside(&claim.token);
-    let attr = place.env.stat(&path)?;
+    let at = place.path.beside(&claim.token);
+    let attr = place.env.stat(&at)?;
     let mut judged = match attr.kind {
-        FileKind::Regular if !place.path.is_guard => judge_file(place, claim, &path, &attr, now)?,
-        FileKind::Directory => judge_directory(place, claim, &path, &attr, now)?,
+        FileKind::Regular if !place.path.is_guard => judge_file(place, claim, &at, &attr, now)?,
+        FileKind::Directory => judge_directory(place, claim, &at, &attr, now)?,
         FileKind::Regular => Judged::not_a_claim("an ordinary file"),
         FileKind::Symlink => Judged::not_a_claim("a symbolic link"),
         FileKind::Other => Judged::not_a_claim("a device, socket or pipe"),
@@ -124,13 +123,13 @@ fn judge_claim(place: &Place, claim: &Claim, now: ServerTime) -> io::Result<Opti
 
 /// A claim of `link`. Its content is only read if it may be removed: an NFS 4 server gives a reader a delegation, which can
 /// hold up the owner.
-fn judge_file(place: &Place, claim: &Claim, path: &Path, attr: &Attr, now: ServerTime) -> io::Result<Judged> {
+fn judge_file(place: &Place, claim: &Claim, at: &Location, attr: &Attr, now: ServerTime) -> io::Result<Judged> {
     // The mtime was set to be the lifetime after a change, if nothing has changed since.
     let lifetime = claim.lifetime.unwrap_or(place.lifetime).max(attr.mtime.since(attr.ctime));
     let mut verdict = verdict(place, claim, attr.mtime, lifetime, now);
     let mut kind = LeftoverKind::Claim;
     if verdict.is_removable() {
-        let read = place.read(path, attr.id.device);
+        let read = place.read(at, attr.id.device);
         let (read, content) = match read {
             // Where nothing is opened, our own names tell enough: nobody else makes such a one.
             Err(e) if e.kind() == io::ErrorKind::Unsupported && claim.lifetime.is_some() => {
@@ -155,11 +154,11 @@ fn judge_file(place: &Place, claim: &Claim, path: &Path, attr: &Attr, now: Serve
 }
 
 /// A claim of `dir`, or a directory that was to become one.
-fn judge_directory(place: &Place, claim: &Claim, path: &Path, attr: &Attr, now: ServerTime) -> io::Result<Judged> {
-    let names = place.names(path, 2, &|_| true)?;
+fn judge_directory(place: &Place, claim: &Claim, at: &Location, attr: &Attr, now: ServerTime) -> io::Result<Judged> {
+    let names = place.names(at, 2, &|_| true)?;
     let (body, attr) = match names.as_slice() {
         [] => (Body::Directory, *attr),
-        [name] if name == claim.token.as_os_str() => (Body::DirectoryWithEntry, place.env.stat(&path.join(name))?),
+        [name] if name == claim.token.as_os_str() => (Body::DirectoryWithEntry, place.env.stat(&at.inside(name))?),
         _ => return Ok(Judged::not_a_claim("a directory with something else in it")),
     };
     if matches!(body, Body::DirectoryWithEntry) && attr.kind != FileKind::Regular {
@@ -173,7 +172,7 @@ fn judge_directory(place: &Place, claim: &Claim, path: &Path, attr: &Attr, now: 
 
 /// Whether this claim is at the lock path, looked at afresh. In doubt it is.
 fn is_at_lock_path(place: &Place, claim: &Claim, attr: &Attr) -> bool {
-    let there = place.forget_names().and_then(|()| place.env.stat(place.lock_path()));
+    let there = place.forget_names().and_then(|()| place.env.stat(place.location()));
     match there {
         Err(e) if is_gone(&e) => return false,
         Err(_) => return true,
@@ -186,8 +185,8 @@ fn is_at_lock_path(place: &Place, claim: &Claim, attr: &Attr) -> bool {
 
 /// A ticket. If its owner waits on after all, it draws another for the same place: whatever is wrong with a ticket costs
 /// somebody a place at most.
-fn judge_ticket(place: &Place, path: &Path, claim: &Claim, now: ServerTime) -> io::Result<Option<Judged>> {
-    let attr = place.env.stat(path)?;
+fn judge_ticket(place: &Place, at: &Location, claim: &Claim, now: ServerTime) -> io::Result<Option<Judged>> {
+    let attr = place.env.stat(at)?;
     if attr.kind != FileKind::Regular || attr.len > 0 {
         return Ok(Some(Judged::not_a_claim("something else")));
     }
@@ -197,11 +196,11 @@ fn judge_ticket(place: &Place, path: &Path, claim: &Claim, now: ServerTime) -> i
 }
 
 /// The queue, if nobody is in it. To remove it is safe: who comes to queue up makes it again.
-fn judge_queue(place: &Place, path: &Path) -> io::Result<Option<Judged>> {
-    if place.env.stat(path)?.kind != FileKind::Directory {
+fn judge_queue(place: &Place, at: &Location) -> io::Result<Option<Judged>> {
+    if place.env.stat(at)?.kind != FileKind::Directory {
         return Ok(Some(Judged::not_a_claim("something else")));
     }
-    let is_empty = place.names(path, 1, &|_| true)?.is_empty();
+    let is_empty = place.names(at, 1, &|_| true)?.is_empty();
     let empty =
         || Judged { kind: LeftoverKind::Queue, body: Body::Directory, expiry: None, verdict: LeftoverVerdict::Empty };
     Ok(is_empty.then(empty))

@@ -6,29 +6,35 @@ mod own;
 mod system;
 
 mod kept;
+mod new_dir;
 
 use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
-use std::ops::ControlFlow;
-use std::os::fd::{IntoRawFd, OwnedFd};
+
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::thread::LocalKey;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, mkdirat, open, openat, unlinkat,
+};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::Pid;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::claim::Fingerprint;
-use crate::env::{Attr, Env, FileId, FileKind, Liveness, Stamps, Watcher};
+use crate::env::location::Between;
+use crate::env::{
+    Attr, DirMode, Each, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Stamps, Watcher,
+};
 use crate::lease::{LocalTime, ServerTime};
 
 use kept::Kept;
 pub(crate) use system::Event;
-use system::{OsWatcher, stat_open, stat_path};
+use system::{OsWatcher, TO_REACH, stat_at, stat_open};
 
 /// A file's name from the bytes that a directory or a claim's content has for it.
 #[expect(clippy::unnecessary_wraps, reason = "on other platforms not all bytes are a name")]
@@ -137,47 +143,40 @@ impl Env for OsEnv {
         known(&USER, id.into(), || Some(name_of_user(&id.to_string())))
     }
 
-    fn create(
-        &self,
-        path: &Path,
-        content: &[u8],
-        mode: u32,
-        expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-    ) -> io::Result<Attr> {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = retry_on_intr(|| rustix::fs::open(path, flags, to_mode(mode)))?;
-        fill(file, content, expiry).inspect_err(|_| {
-            // The error that is told is the one that stopped us; this one would only follow from it.
-            let _ = rustix::fs::unlink(path);
-        })
+    fn create(&self, at: &Location, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+        reach(at, |dir, name| create(dir, name, content, mode, expiry, None))
     }
 
-    fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr> {
-        set_times(path, to_timespec(expiry), to_timespec(expiry))
+    fn set_expiry(&self, at: &Location, meant: Meant, expiry: ServerTime) -> io::Result<Attr> {
+        set_times(at, meant, to_timespec(expiry), to_timespec(expiry))
     }
 
-    fn touch(&self, path: &Path) -> io::Result<Attr> {
+    fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW as _ };
         let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ };
-        set_times(path, now, omit)
+        set_times(at, meant, now, omit)
     }
 
-    fn stat(&self, path: &Path) -> io::Result<Attr> {
-        system::stat_afresh(path)
+    fn stat(&self, at: &Location) -> io::Result<Attr> {
+        reach(at, system::stat_afresh)
     }
 
-    fn stat_as_known(&self, path: &Path) -> io::Result<Attr> {
-        stat_path(path)
+    fn stat_dir(&self, dir: &Path) -> io::Result<Attr> {
+        system::stat_dir(dir)
     }
 
-    fn id_as_known(&self, path: &Path) -> io::Result<FileId> {
-        system::id_as_known(path)
+    fn stat_as_known(&self, at: &Location) -> io::Result<Attr> {
+        reach(at, stat_at)
     }
 
-    fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+    fn id_as_known(&self, at: &Location) -> io::Result<FileId> {
+        reach(at, system::id_as_known)
+    }
+
+    fn read(&self, at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
         // NONBLOCK: a FIFO of that name shall not keep us.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
+        let file = open_at(at, flags)?;
         let attr = stat_open(&file)?;
         let mut content = Vec::new();
         if attr.kind == FileKind::Regular {
@@ -186,53 +185,51 @@ impl Env for OsEnv {
         Ok((attr, content))
     }
 
-    fn read_without_delegation(&self, path: &Path, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        system::read_without_delegation(path, device, limit)
+    fn read_without_delegation(&self, at: &Location, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        system::read_without_delegation(at, device, limit)
     }
 
-    fn list(&self, path: &Path, each: &mut dyn FnMut(&OsStr, u64) -> ControlFlow<()>) -> io::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let dir = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
-        for entry in rustix::fs::Dir::new(dir)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." && each(OsStr::from_bytes(name), entry.ino()).is_break() {
-                break;
-            }
-        }
-        Ok(())
+    fn list(&self, at: &Location, each: &mut Each<'_>) -> io::Result<()> {
+        show_names(open_at(at, TO_LIST | OFlags::NOFOLLOW)?, each)
     }
 
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        rustix::fs::linkat(CWD, from, CWD, to, AtFlags::empty()).map_err(|e| match e {
-            // So link(2) says that the file system has no hard links.
-            Errno::PERM => io::Error::new(io::ErrorKind::Unsupported, e),
-            e => e.into(),
-        })
+    fn list_dir(&self, dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
+        show_names(retry_on_intr(|| open(dir, TO_LIST, Mode::empty()))?, each)
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Ok(rustix::fs::rename(from, to)?)
+    fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
+        let link = |(dir, name): (BorrowedFd<'_>, &Path), (to_dir, new): (BorrowedFd<'_>, &Path)| {
+            rustix::fs::linkat(dir, name, to_dir, new, AtFlags::empty()).map_err(|e| match e {
+                // So link(2) says that the file system has no hard links.
+                Errno::PERM => io::Error::new(io::ErrorKind::Unsupported, e),
+                e => e.into(),
+            })
+        };
+        reach_both(from, to, link)
     }
 
-    fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Ok(system::rename_noreplace(from, to)?)
+    fn rename(&self, from: &Location, to: &Location) -> io::Result<()> {
+        reach_both(from, to, |(dir, name), (to_dir, new)| Ok(rustix::fs::renameat(dir, name, to_dir, new)?))
     }
 
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        Ok(rustix::fs::unlink(path)?)
+    fn rename_noreplace(&self, from: &Location, to: &Location) -> io::Result<()> {
+        reach_both(from, to, |(dir, name), (to_dir, new)| Ok(system::rename_noreplace(dir, name, to_dir, new)?))
     }
 
-    fn mkdir(&self, path: &Path, mode: u32) -> io::Result<()> {
-        Ok(rustix::fs::mkdir(path, to_mode(mode))?)
+    fn unlink(&self, at: &Location) -> io::Result<()> {
+        reach(at, |dir, name| Ok(unlinkat(dir, name, AtFlags::empty())?))
     }
 
-    fn chmod(&self, path: &Path, mode: u32) -> io::Result<()> {
-        Ok(rustix::fs::chmod(path, to_mode(mode))?)
+    fn mkdir(&self, at: &Location, mode: u32) -> io::Result<()> {
+        reach(at, |dir, name| Ok(mkdirat(dir, name, to_mode(mode))?))
     }
 
-    fn rmdir(&self, path: &Path) -> io::Result<()> {
-        Ok(rustix::fs::rmdir(path)?)
+    fn make_dir(&self, at: &Location, mode: DirMode) -> io::Result<Box<dyn NewDir>> {
+        Ok(Box::new(reach(at, |dir, name| new_dir::make(dir, name, mode))?))
+    }
+
+    fn rmdir(&self, at: &Location) -> io::Result<()> {
+        reach(at, |dir, name| Ok(unlinkat(dir, name, AtFlags::REMOVEDIR)?))
     }
 
     fn removes_by_name_alone(&self, dir: &Path) -> bool {
@@ -280,8 +277,88 @@ fn name_of_user(id: &str) -> String {
     name.unwrap_or(id).to_owned()
 }
 
-fn fill(file: OwnedFd, content: &[u8], expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>) -> io::Result<Attr> {
+/// Acts on a name in a directory. The one in between is opened for this call alone, and nothing is followed to it: a
+/// descriptor that were kept would be one to lose, and would hide that the directory has been replaced.
+fn reach<T>(at: &Location, mut act: impl FnMut(BorrowedFd<'_>, &Path) -> io::Result<T>) -> io::Result<T> {
+    let Some((between, must_be)) = at.between() else { return act(CWD, at.as_path()) };
+    match act_inside(between, must_be, at.name(), &mut act) {
+        // An NFS client knew another directory by its name, which is gone. Asked for that name's attributes it looks it up again,
+        // as it does by itself on the way along a path.
+        Err(e) if e.kind() == io::ErrorKind::StaleNetworkFileHandle => {
+            system::stat_afresh(CWD, between)?;
+            act_inside(between, must_be, at.name(), act)
+        }
+        // A holder must be able to go on. What is said to be its own has a name that it has used once, here: what stands elsewhere
+        // under that name is put there for it.
+        Err(e) if must_be.owner.is_some() && is_for_want_of_descriptors(&e) => act(CWD, at.as_path()),
+        done => done,
+    }
+}
+
+fn act_inside<T>(
+    between: &Path,
+    must_be: Between,
+    name: &OsStr,
+    mut act: impl FnMut(BorrowedFd<'_>, &Path) -> io::Result<T>,
+) -> io::Result<T> {
+    let dir = retry_on_intr(|| open(between, TO_REACH, Mode::empty())).map_err(|e| match e {
+        // So systems say that it is a symbolic link.
+        Errno::LOOP | Errno::MLINK => Errno::NOTDIR,
+        e => e,
+    })?;
+    // Of the very directory that is acted in.
+    must_be.check(|| system::stat_open_as_known(&dir))?;
+    act(dir.as_fd(), Path::new(name))
+}
+
+fn reach_both<T>(
+    from: &Location,
+    to: &Location,
+    mut act: impl FnMut((BorrowedFd<'_>, &Path), (BorrowedFd<'_>, &Path)) -> io::Result<T>,
+) -> io::Result<T> {
+    reach(from, |dir, name| reach(to, |to_dir, new| act((dir, name), (to_dir, new))))
+}
+
+fn open_at(at: &Location, flags: OFlags) -> io::Result<OwnedFd> {
+    reach(at, |dir, name| Ok(retry_on_intr(|| openat(dir, name, flags, Mode::empty()))?))
+}
+
+const TO_LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+fn show_names(dir: OwnedFd, each: &mut Each<'_>) -> io::Result<()> {
+    for entry in rustix::fs::Dir::new(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." && each(OsStr::from_bytes(name), entry.ino()).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// `owner`: whose the directory is. A file of ours in another's directory is removed again: that one has taken the place of the
+/// directory that was meant.
+fn create(
+    dir: BorrowedFd<'_>,
+    name: &Path,
+    content: &[u8],
+    mode: u32,
+    expiry: &mut Expiry<'_>,
+    owner: Option<u32>,
+) -> io::Result<Attr> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| openat(dir, name, flags, to_mode(mode)))?;
+    fill(file, content, expiry, owner).inspect_err(|_| {
+        // The error that is told is the one that stopped us; this one would only follow from it.
+        let _ = unlinkat(dir, name, AtFlags::empty());
+    })
+}
+
+fn fill(file: OwnedFd, content: &[u8], expiry: &mut Expiry<'_>, owner: Option<u32>) -> io::Result<Attr> {
     let mut attr = stat_open(&file)?;
+    if owner.is_some_and(|owner| owner != attr.owner) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
     let expiry = expiry(&attr);
     let mut rest = content;
     while !rest.is_empty() {
@@ -307,11 +384,9 @@ fn close(file: OwnedFd) -> io::Result<()> {
     }
 }
 
-fn set_times(path: &Path, access: Timespec, modification: Timespec) -> io::Result<Attr> {
+fn set_times(at: &Location, meant: Meant, access: Timespec, modification: Timespec) -> io::Result<Attr> {
     let times = Timestamps { last_access: access, last_modification: modification };
-    retry_on_intr(|| rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW))?;
-    // The reply brought the attributes: the cache has the ctime that the server gave, so it need not be asked again.
-    stat_path(path)
+    reach(at, |dir, name| system::set_times(dir, name, meant, &times))
 }
 
 /// How wide a mode is differs between systems.

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, Timestamps, openat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::time::ClockId;
 
 use super::own::Own;
 use super::{Kept, OsEnv, kind};
-use crate::env::{Attr, Env, FileId, Reach, Stamps, Watcher};
+use crate::env::{Attr, Env, FileId, Location, Meant, Reach, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 use crate::wait::Cancel;
 
@@ -71,37 +71,69 @@ pub(super) fn removes_by_name_alone(_: &Path) -> bool {
 }
 
 /// The version of an NFS mount is not known here, so every file is read as usual.
-pub(super) fn read_without_delegation(path: &Path, _: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-    OsEnv.read(path, limit)
+pub(super) fn read_without_delegation(at: &Location, _: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+    OsEnv.read(at, limit)
 }
 
-pub(super) fn rename_noreplace(from: &Path, to: &Path) -> rustix::io::Result<()> {
+pub(super) fn rename_noreplace(
+    dir: BorrowedFd<'_>,
+    name: &Path,
+    to_dir: BorrowedFd<'_>,
+    new: &Path,
+) -> rustix::io::Result<()> {
     #[cfg(target_vendor = "apple")]
-    return rustix::fs::renameat_with(CWD, from, CWD, to, rustix::fs::RenameFlags::NOREPLACE);
+    return rustix::fs::renameat_with(dir, name, to_dir, new, rustix::fs::RenameFlags::NOREPLACE);
     #[cfg(not(target_vendor = "apple"))]
     {
-        let _ = (from, to);
+        let _ = (dir, name, to_dir, new);
         Err(Errno::INVAL)
     }
 }
 
-pub(super) fn stat_path(path: &Path) -> io::Result<Attr> {
-    let stat = retry_on_intr(|| rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW));
+/// To reach what is in a directory.
+pub(super) const TO_REACH: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+pub(super) fn stat_at(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Attr> {
+    stat_with(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+pub(super) fn stat_dir(dir: &Path) -> io::Result<Attr> {
+    // To open it makes an NFS client ask the server for its attributes.
+    match retry_on_intr(|| rustix::fs::open(dir, TO_REACH - OFlags::NOFOLLOW, Mode::empty())) {
+        Ok(dir) => stat_open(&dir),
+        Err(_) => stat_with(CWD, dir, AtFlags::empty()),
+    }
+}
+
+fn stat_with(dir: BorrowedFd<'_>, name: &Path, flags: AtFlags) -> io::Result<Attr> {
+    let stat = retry_on_intr(|| rustix::fs::statat(dir, name, flags));
     // A symbolic link to itself among the directories is no directory.
     Ok(to_attr(&stat.map_err(|e| if e == Errno::LOOP { Errno::NOTDIR } else { e })?))
 }
 
-pub(super) fn id_as_known(path: &Path) -> io::Result<FileId> {
-    Ok(stat_path(path)?.id)
+pub(super) fn id_as_known(dir: BorrowedFd<'_>, name: &Path) -> io::Result<FileId> {
+    Ok(stat_at(dir, name)?.id)
 }
 
-pub(super) fn stat_afresh(path: &Path) -> io::Result<Attr> {
+pub(super) fn stat_afresh(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Attr> {
     // To open a file makes an NFS client ask the server for its attributes. What may not be opened is taken as known.
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
+    match retry_on_intr(|| openat(dir, name, TO_LOOK, Mode::empty())) {
         Ok(file) => stat_open(&file),
-        Err(_) => stat_path(path),
+        Err(_) => stat_at(dir, name),
     }
+}
+
+const TO_LOOK: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
+/// By a descriptor, so that the times are set of the file that was looked at.
+pub(super) fn set_times(dir: BorrowedFd<'_>, name: &Path, meant: Meant, times: &Timestamps) -> io::Result<Attr> {
+    let file = retry_on_intr(|| openat(dir, name, TO_LOOK, Mode::empty()))?;
+    if !meant.is(&stat_open(&file)?) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    retry_on_intr(|| rustix::fs::futimens(&file, times))?;
+    stat_open(&file)
 }
 
 pub(super) fn stat_open(file: &OwnedFd) -> io::Result<Attr> {
@@ -164,9 +196,9 @@ impl OsWatcher {
 }
 
 impl Watcher for OsWatcher {
-    fn arm(&mut self, path: &Path, _: Option<u32>) {
+    fn arm(&mut self, at: &Location, _: Option<u32>) {
         if self.shared.is_none() {
-            self.shared = is_shared(path.parent().unwrap_or(path));
+            self.shared = is_shared(at.dir());
         }
     }
 

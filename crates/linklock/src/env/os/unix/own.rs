@@ -65,7 +65,9 @@ pub(super) fn generation() -> u64 {
 /// See `Env::unique`.
 pub(super) fn unique() -> u64 {
     let own = system::wiped_at_fork().unwrap_or_else(forgotten_at_fork);
-    generation().wrapping_add(own.claims.fetch_add(1, Ordering::Relaxed))
+    let count = generation().wrapping_add(own.claims.fetch_add(1, Ordering::Relaxed));
+    // Who knew the next name could have something else stand there in time.
+    draw() << 32 | count & u64::from(u32::MAX)
 }
 
 /// This process's fingerprint, which does not change while it lives; `read` is asked only if it is not known.
@@ -188,5 +190,8 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 4000);
+        // Of 32 random bits, two of a few thousand may be the same.
+        let guesses: std::collections::HashSet<_> = all.iter().map(|number| number >> 32).collect();
+        assert!(guesses.len() > 3990, "the next one can be guessed: {}", guesses.len());
     }
 }

@@ -24,13 +24,14 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE, FILE_DISPOSITION_FLAG_POSIX_SEMANTICS, FILE_DISPOSITION_INFO,
     FILE_DISPOSITION_INFO_EX, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_OVERLAPPED,
     FILE_ID_INFO, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
-    FILE_STANDARD_INFO, FILE_WRITE_ATTRIBUTES, MoveFileExW,
+    FILE_STANDARD_INFO, FILE_TRAVERSE, FILE_WRITE_ATTRIBUTES, MoveFileExW,
 };
 
 use super::handles::{get, last_status, next_entries, set, succeeded};
 use super::names::to_wide;
-use super::records;
-use crate::env::{Attr, FileId, FileKind};
+use super::{records, relative};
+use crate::env::location::Between;
+use crate::env::{Attr, Each, Expiry, FileId, FileKind, Location, Meant, NewDir};
 use crate::lease::ServerTime;
 
 const SHARE_ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
@@ -68,33 +69,73 @@ fn is_in_use(e: &io::Error) -> bool {
 }
 
 /// A name that stays "being deleted" is for who looks as good as gone; for who wants to have it, it is taken.
-fn open(path: &Path, access: u32, flags: u32) -> io::Result<File> {
-    patiently(|| {
-        let flags = flags | FILE_FLAG_OPEN_REPARSE_POINT;
-        OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(flags).open(path)
+fn open(at: &Location, access: u32, flags: u32) -> io::Result<File> {
+    patiently(|| match at.between() {
+        None => open_path(at.as_path(), access, flags | FILE_FLAG_OPEN_REPARSE_POINT),
+        Some((between, must_be)) => {
+            relative::open(&open_between(between, must_be)?, at.name(), access, flags & FILE_FLAG_BACKUP_SEMANTICS != 0)
+        }
     })
-    .map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::NotFound, e) } else { e })
+    .map_err(gone_if_being_deleted)
+}
+
+fn gone_if_being_deleted(e: io::Error) -> io::Error {
+    if is_being_deleted(&e) { io::Error::new(io::ErrorKind::NotFound, e) } else { e }
+}
+
+fn open_path(path: &Path, access: u32, flags: u32) -> io::Result<File> {
+    OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(flags).open(path)
+}
+
+/// The directory in between: for a call relative to its handle it stays this one, whatever has its name meanwhile.
+fn open_between(path: &Path, must_be: Between) -> io::Result<File> {
+    let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
+    let dir = open_path(path, FILE_READ_ATTRIBUTES | FILE_TRAVERSE, flags)?;
+    let attr = attr_of(&dir)?;
+    // A junction, which any user can make, is a reparse point as a symbolic link is.
+    if attr.kind != FileKind::Directory {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    must_be.check(|| Ok(attr))?;
+    Ok(dir)
 }
 
 /// Whatever it is: without backup semantics no directory can be opened.
-fn open_any(path: &Path, access: u32) -> io::Result<File> {
-    open(path, access, FILE_FLAG_BACKUP_SEMANTICS)
+fn open_any(at: &Location, access: u32) -> io::Result<File> {
+    open(at, access, FILE_FLAG_BACKUP_SEMANTICS)
 }
 
-/// To be told of its changes, in the background.
-pub(super) fn open_to_watch(dir: &Path) -> io::Result<File> {
+/// The lock's directory, as its path says.
+fn open_dir(dir: &Path, access: u32) -> io::Result<File> {
+    patiently(|| open_path(dir, access, FILE_FLAG_BACKUP_SEMANTICS)).map_err(gone_if_being_deleted)
+}
+
+/// The directory that a name is in, to be told of its changes in the background.
+pub(super) fn open_to_watch(at: &Location) -> io::Result<File> {
     let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OVERLAPPED;
-    OpenOptions::new().access_mode(FILE_LIST_DIRECTORY).share_mode(SHARE_ALL).custom_flags(flags).open(dir)
+    match at.between() {
+        None => open_path(at.dir(), FILE_LIST_DIRECTORY, flags),
+        Some((between, _)) => {
+            let dir = open_path(between, FILE_LIST_DIRECTORY, flags | FILE_FLAG_OPEN_REPARSE_POINT)?;
+            if attr_of(&dir)?.kind == FileKind::Directory { Ok(dir) } else { Err(io::ErrorKind::NotADirectory.into()) }
+        }
+    }
 }
 
-pub(super) fn create(
-    path: &Path,
-    content: &[u8],
-    expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-) -> io::Result<Attr> {
-    let mut new = OpenOptions::new();
-    new.access_mode(GENERIC_READ | GENERIC_WRITE).write(true).share_mode(SHARE_ALL).create_new(true);
-    let mut file = patiently(|| new.open(path))?;
+pub(super) fn create(at: &Location, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+    let file = patiently(|| match at.between() {
+        None => {
+            let mut new = OpenOptions::new();
+            new.access_mode(GENERIC_READ | GENERIC_WRITE | DELETE).write(true).share_mode(SHARE_ALL).create_new(true);
+            new.open(at.as_path())
+        }
+        Some((between, must_be)) => relative::create(&open_between(between, must_be)?, at.name()),
+    })?;
+    fill(file, content, expiry)
+}
+
+/// If it cannot be filled, it is removed: it, and not what may have its name by then.
+fn fill(mut file: File, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<Attr> {
     let mut fill = || {
         let attr = attr_of(&file)?;
         let expiry = expiry(&attr);
@@ -105,26 +146,63 @@ pub(super) fn create(
         attr_of(&file)
     };
     let filled = fill();
-    drop(file);
     filled.inspect_err(|_| {
         // The error that is told is the one that stopped us; this one would only follow from it.
-        let _ = unlink(path);
+        let _ = delete(&file);
     })
 }
 
-pub(super) fn set_times(path: &Path, times: Times) -> io::Result<Attr> {
-    let file = open_any(path, FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES)?;
+/// A directory that was made just now.
+#[derive(Debug)]
+pub(super) struct OpenDir(File);
+
+pub(super) fn make_dir(at: &Location) -> io::Result<OpenDir> {
+    mkdir(at)?;
+    let opened = patiently(|| match at.between() {
+        None => open_between(at.as_path(), Between::default()),
+        Some(_) => Err(io::ErrorKind::Unsupported.into()),
+    });
+    opened.map(OpenDir).map_err(|e| match e.kind() {
+        // Not what was made.
+        io::ErrorKind::NotADirectory | io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
+        _ => e,
+    })
+}
+
+impl NewDir for OpenDir {
+    /// What the mode is for, the directory's access list says.
+    fn create(&self, name: &OsStr, content: &[u8], _mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+        fill(patiently(|| relative::create(&self.0, name))?, content, expiry)
+    }
+}
+
+pub(super) fn mkdir(at: &Location) -> io::Result<()> {
+    taken_if_being_deleted(patiently(|| match at.between() {
+        None => fs::create_dir(at.as_path()),
+        Some((between, must_be)) => relative::make_dir(&open_between(between, must_be)?, at.name()).map(drop),
+    }))
+}
+
+pub(super) fn set_times(at: &Location, meant: Meant, times: Times) -> io::Result<Attr> {
+    let file = open_any(at, FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES)?;
+    if !meant.is(&attr_of(&file)?) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     set(&file, &basic_info(times))?;
     attr_of(&file)
 }
 
 /// By opening it, which asks the server where there is one.
-pub(super) fn stat(path: &Path) -> io::Result<Attr> {
-    attr_of(&open_any(path, FILE_READ_ATTRIBUTES)?)
+pub(super) fn stat(at: &Location) -> io::Result<Attr> {
+    attr_of(&open_any(at, FILE_READ_ATTRIBUTES)?)
 }
 
-pub(super) fn read(path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-    let file = open_any(path, GENERIC_READ)?;
+pub(super) fn stat_dir(dir: &Path) -> io::Result<Attr> {
+    attr_of(&open_dir(dir, FILE_READ_ATTRIBUTES)?)
+}
+
+pub(super) fn read(at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+    let file = open_any(at, GENERIC_READ)?;
     let attr = attr_of(&file)?;
     let mut content = Vec::new();
     if attr.kind == FileKind::Regular {
@@ -133,27 +211,37 @@ pub(super) fn read(path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
     Ok((attr, content))
 }
 
-pub(super) fn list(path: &Path, each: &mut dyn FnMut(&OsStr) -> ControlFlow<()>) -> io::Result<()> {
+pub(super) fn list(at: &Location, each: &mut Each<'_>) -> io::Result<()> {
     // By a handle that shares all: std's own does not share deletion everywhere, and would be in a release's way.
-    let dir = open_any(path, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?;
-    if attr_of(&dir)?.kind != FileKind::Directory {
+    show_names(&open_any(at, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?, each)
+}
+
+pub(super) fn list_dir(dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
+    show_names(&open_dir(dir, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?, each)
+}
+
+/// The numbers are not asked for, and are 0.
+fn show_names(dir: &File, each: &mut Each<'_>) -> io::Result<()> {
+    if attr_of(dir)?.kind != FileKind::Directory {
         return Err(io::ErrorKind::NotADirectory.into());
     }
     let mut buffer = Box::new(records::EMPTY);
     loop {
-        match next_entries(&dir, &mut buffer) {
+        match next_entries(dir, &mut buffer) {
             Ok(()) => {}
             Err(e) if e.raw_os_error() == Some(ERROR_NO_MORE_FILES as i32) => return Ok(()),
             Err(e) => return Err(e),
         }
         for name in records::names(&buffer[..], records::ENTRIES) {
-            if name != "." && name != ".." && each(&name).is_break() {
+            if name != "." && name != ".." && each(&name, 0).is_break() {
                 return Ok(());
             }
         }
     }
 }
 
+/// CreateHardLinkW takes a symbolic link itself, by its documentation, and so does MoveFileExW. Both names are in the lock's
+/// directory.
 pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
     taken_if_being_deleted(patiently(|| fs::hard_link(from, to))).map_err(|e| {
         match e.raw_os_error().map(|e| e as u32) {
@@ -182,24 +270,24 @@ fn taken_if_being_deleted(done: io::Result<()>) -> io::Result<()> {
 }
 
 /// No directory: without backup semantics none can be opened.
-pub(super) fn unlink(path: &Path) -> io::Result<()> {
-    delete(&open(path, DELETE, 0)?)
+pub(super) fn unlink(at: &Location) -> io::Result<()> {
+    delete(&open(at, DELETE, 0)?)
 }
 
-pub(super) fn rmdir(path: &Path) -> io::Result<()> {
+pub(super) fn rmdir(at: &Location) -> io::Result<()> {
     // The entry that was just removed may still be there, since somebody reads it.
     for _ in 1..TRIES {
-        match rmdir_once(path) {
+        match rmdir_once(at) {
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => thread::sleep(BETWEEN_TRIES),
             removed => return removed,
         }
     }
-    rmdir_once(path)
+    rmdir_once(at)
 }
 
 /// With a handle of its own: asked by the same one once more, Wine 8 takes every directory for empty.
-fn rmdir_once(path: &Path) -> io::Result<()> {
-    let dir = open_any(path, DELETE | FILE_READ_ATTRIBUTES)?;
+fn rmdir_once(at: &Location) -> io::Result<()> {
+    let dir = open_any(at, DELETE | FILE_READ_ATTRIBUTES)?;
     // What it is was asked of the very thing that is removed then.
     if attr_of(&dir)?.kind != FileKind::Directory {
         return Err(io::ErrorKind::NotADirectory.into());

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use windows_sys::Wdk::System::SystemInformation::{NtQuerySystemInformation, SystemTimeOfDayInformation};
+use windows_sys::Win32::Security::Cryptography::ProcessPrng;
 use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleA, GetProcAddress};
 use windows_sys::Win32::System::Registry::{HKEY_LOCAL_MACHINE, RRF_RT_REG_SZ, RRF_SUBKEY_WOW6464KEY, RegGetValueW};
 use windows_sys::Win32::System::SystemInformation::{ComputerNamePhysicalDnsHostname, GetComputerNameExW};
@@ -12,6 +13,17 @@ use windows_sys::Win32::System::WindowsProgramming::GetUserNameW;
 use windows_sys::core::{s, w};
 
 use super::handles::succeeded;
+
+/// From the system's random source.
+pub(super) fn random() -> u32 {
+    let mut bytes = [0; 4];
+    #[expect(unsafe_code, reason = "no safe form of this call exists")]
+    // SAFETY: the buffer is as long as is said. By its documentation it never fails.
+    unsafe {
+        ProcessPrng(bytes.as_mut_ptr(), bytes.len());
+    }
+    u32::from_ne_bytes(bytes)
+}
 
 /// A name's longest, in UTF-16: user names have 256 at most, host names less.
 const NAME_MOST: usize = 1024;

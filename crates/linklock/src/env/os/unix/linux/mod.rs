@@ -7,17 +7,20 @@ mod waiters;
 mod watcher;
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC, RenameFlags, Statx, StatxFlags, openat, readlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC, RenameFlags, Statx, StatxFlags, Timestamps, openat, readlinkat,
+    renameat_with, statx, utimensat,
+};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::time::ClockId;
 
 use super::own::generation;
-use super::{Kept, OsEnv, fs_read, kind, read_all, to_pid};
-use crate::env::{Attr, Env, FileId, FileKind};
+use super::{Kept, OsEnv, fs_read, kind, open_at, reach, read_all, to_pid};
+use crate::env::{Attr, Env, FileId, FileKind, Location, Meant};
 use crate::lease::ServerTime;
 
 use mounts::Reading;
@@ -53,40 +56,86 @@ pub(super) fn command(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
-pub(super) fn rename_noreplace(from: &Path, to: &Path) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
+pub(super) fn rename_noreplace(
+    dir: BorrowedFd<'_>,
+    name: &Path,
+    to_dir: BorrowedFd<'_>,
+    new: &Path,
+) -> rustix::io::Result<()> {
+    renameat_with(dir, name, to_dir, new, RenameFlags::NOREPLACE)
 }
 
-pub(super) fn stat_path(path: &Path) -> io::Result<Attr> {
-    stat_with(path, AtFlags::empty())
+/// To reach what is in a directory that may not be read. An NFS client asks for no more than on the way along a path.
+pub(super) const TO_REACH: OFlags =
+    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+pub(super) fn stat_at(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Attr> {
+    stat_with(dir, name, AtFlags::SYMLINK_NOFOLLOW)
 }
 
-pub(super) fn stat_afresh(path: &Path) -> io::Result<Attr> {
+pub(super) fn stat_afresh(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Attr> {
     // FORCE_SYNC: an NFS client may otherwise answer from a cache that is up to a minute old.
-    stat_with(path, AtFlags::STATX_FORCE_SYNC)
+    stat_with(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_FORCE_SYNC)
 }
 
-pub(super) fn id_as_known(path: &Path) -> io::Result<FileId> {
+pub(super) fn stat_dir(dir: &Path) -> io::Result<Attr> {
+    stat_with(CWD, dir, AtFlags::STATX_FORCE_SYNC)
+}
+
+pub(super) fn id_as_known(dir: BorrowedFd<'_>, name: &Path) -> io::Result<FileId> {
     // Without DONT_SYNC an NFS client asks for the attributes of what was just renamed.
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
-    Ok(id(&retry_on_intr(|| rustix::fs::statx(CWD, path, flags, StatxFlags::INO))?))
+    Ok(id(&retry_on_intr(|| statx(dir, name, flags, StatxFlags::INO))?))
 }
 
-pub(super) fn read_without_delegation(path: &Path, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-    match mounts::reading(path.parent().unwrap_or(path), device) {
-        Reading::AsUsual => OsEnv.read(path, limit),
-        Reading::Direct => read_direct(path, limit),
+/// By a descriptor that opens nothing, so that the times are set of the file that was looked at.
+pub(super) fn set_times(dir: BorrowedFd<'_>, name: &Path, meant: Meant, times: &Timestamps) -> io::Result<Attr> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let by_name = || utimensat(dir, name, times, AtFlags::SYMLINK_NOFOLLOW);
+    let file = match retry_on_intr(|| openat(dir, name, flags, Mode::empty())) {
+        // A holder must be able to go on.
+        Err(Errno::MFILE | Errno::NFILE) if meant.is(&stat_at(dir, name)?) => {
+            retry_on_intr(by_name)?;
+            return stat_at(dir, name);
+        }
+        file => file?,
+    };
+    if !meant.is(&stat_open_as_known(&file)?) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    retry_on_intr(|| match utimensat(&file, "", times, AtFlags::EMPTY_PATH) {
+        // Kernels before 5.8 take no such flag, but know it by this name.
+        Err(Errno::INVAL) => match utimensat(CWD, as_path(file.as_fd()), times, AtFlags::empty()) {
+            // There is no /proc: nothing but the name is left.
+            Err(Errno::NOENT) => by_name(),
+            set => set,
+        },
+        set => set,
+    })?;
+    // The reply brought the attributes: the cache has the ctime that the server gave, so it need not be asked again.
+    stat_open_as_known(&file)
+}
+
+/// A name of what is open, see proc_pid_fd(5).
+fn as_path(fd: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+pub(super) fn read_without_delegation(at: &Location, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+    match mounts::reading(at.dir(), device) {
+        Reading::AsUsual => OsEnv.read(at, limit),
+        Reading::Direct => read_direct(at, limit),
         Reading::NotAtAll => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
 /// With O_DIRECT, an NFS client tells the server that it wants no delegation.
-fn read_direct(path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+fn read_direct(at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::DIRECT;
-    let file = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())).map_err(|e| match e {
+    let file = open_at(at, flags).map_err(|e| match Errno::from_io_error(&e) {
         // So a file system says that it cannot.
-        Errno::INVAL => io::ErrorKind::Unsupported.into(),
-        e => io::Error::from(e),
+        Some(Errno::INVAL) => io::ErrorKind::Unsupported.into(),
+        _ => e,
     })?;
     let attr = stat_open(&file)?;
     let len = if attr.kind == FileKind::Regular { attr.len.min(limit as u64) } else { 0 };
@@ -103,21 +152,20 @@ fn read_direct(path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
     Ok((attr, content))
 }
 
-fn stat_with(path: &Path, sync: AtFlags) -> io::Result<Attr> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | sync;
-    let stat = retry_on_intr(|| rustix::fs::statx(CWD, path, flags, StatxFlags::BASIC_STATS));
+fn stat_with(dir: BorrowedFd<'_>, name: &Path, flags: AtFlags) -> io::Result<Attr> {
+    let stat = retry_on_intr(|| statx(dir, name, flags, StatxFlags::BASIC_STATS));
     // A symbolic link to itself among the directories is no directory.
     Ok(to_attr(&stat.map_err(|e| if e == Errno::LOOP { Errno::NOTDIR } else { e })?))
 }
 
 pub(super) fn stat_open(file: &OwnedFd) -> io::Result<Attr> {
-    Ok(to_attr(&rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
+    Ok(to_attr(&statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
 }
 
 /// What came with the reply to the last change, where there is one: asks nobody.
 pub(super) fn stat_open_as_known(file: &OwnedFd) -> io::Result<Attr> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    Ok(to_attr(&rustix::fs::statx(file, "", flags, StatxFlags::BASIC_STATS)?))
+    Ok(to_attr(&statx(file, "", flags, StatxFlags::BASIC_STATS)?))
 }
 
 fn id(stat: &Statx) -> FileId {

@@ -7,8 +7,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::mem::{self, MaybeUninit};
-use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,11 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
 use rustix::fs::OFlags;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Resource, getrlimit};
 
 use super::event::{new_eventfd, set, unset};
-use super::{Kept, generation, to_pid};
+use super::{Kept, as_path, generation, reach, to_pid};
+use crate::env::Location;
 
 /// On the file itself, not on the directory, where every other contender's claim would wake us. A link removed or a new
 /// mtime is ATTRIB; below a directory, an entry's are meant too.
@@ -136,21 +135,25 @@ impl Waiters {
         state.hand_over(number);
     }
 
-    /// Wakes this waiter when what is at `path` changes, and for nothing else any more.
-    pub(super) fn watch(&self, number: u64, path: &Path) -> Watched {
+    /// Wakes this waiter when what is there changes, and for nothing else any more.
+    pub(super) fn watch(&self, number: u64, at: &Location) -> Watched {
         for attempt in 1..=TRIES {
             let Some((inotify, removed)) = self.lock().and_then(|mut s| Some((s.inotify_or_new()?, s.removed))) else {
                 return Watched::No;
             };
             // Not under the mutex: a file server that does not answer must not keep those who wait for other locks.
-            let added = inotify.unchecked().map(|fd| inotify::add_watch(fd, path, CHANGES));
+            let added = inotify.unchecked().map(|fd| add_watch(fd, at));
+            let mut is_refused = false;
             let watch = match added {
                 Some(Ok(watch)) => Some(watch),
                 // Nothing there: whoever looks next will see that it is free.
-                Some(Err(Errno::NOENT)) => return Watched::Yes,
+                Some(Err(e)) if e.kind() == io::ErrorKind::NotFound => return Watched::Yes,
+                Some(Err(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
+                    is_refused = true;
+                    None
+                }
                 _ => None,
             };
-            let is_refused = matches!(added, Some(Err(Errno::ACCESS)));
             let Some(mut state) = self.lock() else { return Watched::No };
             let is_current = state.inotify.as_ref().is_some_and(|current| Arc::ptr_eq(current, &inotify));
             // One that another waiter has too is not removed; else it may have been, before we could say that we have it.
@@ -228,6 +231,15 @@ impl Waiters {
         state.processes.insert(pid, Arc::downgrade(&process));
         Some(process)
     }
+}
+
+fn add_watch(inotify: BorrowedFd<'_>, at: &Location) -> io::Result<i32> {
+    // The call takes a path alone. The directory in between has one that nobody else can change.
+    let is_inside = at.between().is_some();
+    reach(at, |dir, name| {
+        let path = if is_inside { &as_path(dir).join(name) } else { name };
+        Ok(inotify::add_watch(inotify, path, CHANGES)?)
+    })
 }
 
 impl State {
@@ -356,14 +368,15 @@ mod tests {
         let number = parents.join();
         let mut command = Command::new("true");
         let (mut whose, mut ours) = io::pipe().unwrap();
+        let root = Location::beside("/".as_ref(), ".".as_ref());
         let in_child = move || {
             ours.write_all(&getpid().as_raw_pid().to_ne_bytes())?;
             parents.leave(number);
-            assert!(parents.watch(number, Path::new("/")) == Watched::No && parents.process(1).is_none());
+            assert!(parents.watch(number, &root) == Watched::No && parents.process(1).is_none());
             assert!(parents.wake_up(number, true, true), "a look for nothing");
             let own = Waiters::of_process();
             let new = own.join();
-            let is_own = !ptr::eq(own, parents) && own.watch(new, Path::new("/")) == Watched::Yes;
+            let is_own = !ptr::eq(own, parents) && own.watch(new, &root) == Watched::Yes;
             own.leave(new);
             if is_own && ptr::eq(own, Waiters::of_process()) { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
         };

@@ -1,6 +1,5 @@
 //! Waking up: for changes of a lock, for the end of its holder, and for a cancellation.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
 
 use super::waiters::{Sleep, Waiters, Watched};
 use super::{Kept, OsEnv, mounts};
-use crate::env::{Env, Reach, Watcher};
+use crate::env::{Env, Location, Reach, Watcher};
 use crate::lease::LocalTime;
 use crate::wait::Cancel;
 
@@ -102,10 +101,10 @@ impl Drop for OsWatcher {
 }
 
 impl Watcher for OsWatcher {
-    fn arm(&mut self, path: &Path, pid: Option<u32>) {
-        self.watched = self.waiters.watch(self.number, path);
+    fn arm(&mut self, at: &Location, pid: Option<u32>) {
+        self.watched = self.waiters.watch(self.number, at);
         if self.shared.is_none() {
-            self.shared = mounts::is_shared(path.parent().unwrap_or(path));
+            self.shared = mounts::is_shared(at.dir());
         }
         if self.process.as_ref().map(|p| p.0) != pid {
             self.process = pid.map(|pid| (pid, self.waiters.process(pid)));
@@ -148,9 +147,9 @@ mod tests {
         }
         // Memory, which is this machine's own.
         let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-        let lock = dir.path().join("lock");
+        let lock = Location::beside(dir.path(), "lock".as_ref());
         OsEnv.create(&lock, b"", 0o600, &mut |_| None).unwrap();
-        OsEnv.chmod(dir.path(), 0o755).unwrap();
+        rustix::fs::chmod(dir.path(), rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
         let mut watcher = OsWatcher::new();
         watcher.arm(&lock, None);
         assert_eq!(watcher.reach(), Reach::All);

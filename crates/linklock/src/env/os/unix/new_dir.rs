@@ -1,0 +1,72 @@
+//! Making a directory where others may put another one in its place before it is opened.
+
+use std::ffi::OsStr;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags, fchmod, mkdirat, openat};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::{Attr, DirMode, Expiry, FileKind, NewDir, TO_LIST, TO_REACH, create, show_names, system, to_mode};
+
+/// A new directory that only its maker may open. The sticky bit, which no umask takes away, tells it from others.
+const CLOSED: u32 = 0o1700;
+
+/// A directory gets its mtime and its ctime at once; a file system may round them. To move it makes the ctime alone new.
+const ROUNDING: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct OpenDir {
+    dir: OwnedFd,
+    owner: u32,
+}
+
+pub(super) fn make(parent: BorrowedFd<'_>, name: &Path, mode: DirMode) -> io::Result<OpenDir> {
+    let (bits, flags) = match mode {
+        DirMode::Usual(bits) => (bits, TO_REACH),
+        DirMode::Exactly(_) => (CLOSED, TO_LIST | OFlags::NOFOLLOW),
+    };
+    mkdirat(parent, name, to_mode(bits))?;
+    let dir = retry_on_intr(|| openat(parent, name, flags, Mode::empty())).map_err(|e| match e {
+        // Not what was made.
+        Errno::NOTDIR | Errno::LOOP | Errno::MLINK | Errno::NOENT => taken(),
+        e => e.into(),
+    })?;
+    let attr = system::stat_open_as_known(&dir)?;
+    // A directory of long ago, moved here: nothing is to be made in it.
+    if attr.kind != FileKind::Directory || attr.ctime.since(attr.mtime) > ROUNDING {
+        return Err(taken());
+    }
+    if let DirMode::Exactly(bits) = mode {
+        open_to_others(&dir, &attr, bits)?;
+    }
+    Ok(OpenDir { dir, owner: attr.owner })
+}
+
+/// By the descriptor, so that it reaches the directory that was looked at: one that is empty and closed, as ours is.
+fn open_to_others(dir: &OwnedFd, attr: &Attr, bits: u32) -> io::Result<()> {
+    // The file system shows its own permissions, whatever is asked for; or it is not what was made.
+    let mut is_empty = true;
+    show_names(dir.try_clone()?, &mut |_, _| {
+        is_empty = false;
+        ControlFlow::Break(())
+    })?;
+    if attr.mode & 0o1777 != CLOSED || !is_empty {
+        return Ok(());
+    }
+    // With the group's bit that it has inherited.
+    Ok(fchmod(dir, to_mode(bits | attr.mode & 0o2000))?)
+}
+
+fn taken() -> io::Error {
+    io::ErrorKind::AlreadyExists.into()
+}
+
+impl NewDir for OpenDir {
+    fn create(&self, name: &OsStr, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+        create(self.dir.as_fd(), Path::new(name), content, mode, expiry, Some(self.owner))
+    }
+}
