@@ -59,8 +59,19 @@ pub enum ErrorKind {
 
 #[derive(Debug, thiserror::Error)]
 enum Repr {
-    #[error("{path}: not acquired {}; {}{}", within(*waited), held_by(holder.as_ref()), watched(*must_watch))]
-    Timeout { path: Shown, waited: Duration, holder: Option<Holder>, must_watch: Option<Duration> },
+    #[error("{path}: not acquired {}; {}{}{}", within(*waited), held_by(holder.as_ref()), watched(*must_watch), kept_by(guard.as_ref()))]
+    Timeout {
+        path: Shown,
+        waited: Duration,
+        holder: Option<Holder>,
+        must_watch: Option<Duration>,
+        guard: Option<Shown>,
+    },
+    #[error(
+        "{path}: not acquired {}; it is held, but this user may not look into it, and so cannot tell by whom and until when: wait longer, or ask its owner or root",
+        within(*waited)
+    )]
+    TimeoutOfHidden { path: Shown, waited: Duration },
     #[error("{path}: the wait was cancelled; {}", held_by(holder.as_ref()))]
     Cancelled { path: Shown, holder: Option<Holder> },
     #[error("{path}: the lock is lost: {why}; stop working under it, and acquire it again")]
@@ -131,6 +142,14 @@ fn watched(must_watch: Option<Duration>) -> String {
     })
 }
 
+fn kept_by(guard: Option<&Shown>) -> String {
+    guard.map_or_else(String::new, |guard| {
+        format!(
+            "; it has expired, but {guard} shows that another contender is breaking it: if that stays, see whose it is"
+        )
+    })
+}
+
 fn within(waited: Duration) -> String {
     match waited.as_millis() as u64 {
         // One try, and no wait.
@@ -157,7 +176,7 @@ impl Error {
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
-            Repr::Timeout { .. } => ErrorKind::Timeout,
+            Repr::Timeout { .. } | Repr::TimeoutOfHidden { .. } => ErrorKind::Timeout,
             Repr::Cancelled { .. } => ErrorKind::Cancelled,
             Repr::Lost { .. } => ErrorKind::Lost,
             Repr::NotHeld { .. } => ErrorKind::NotHeld,
@@ -189,6 +208,7 @@ impl Error {
     pub fn path(&self) -> Option<&Path> {
         match &*self.0 {
             Repr::Timeout { path, .. }
+            | Repr::TimeoutOfHidden { path, .. }
             | Repr::Cancelled { path, .. }
             | Repr::Lost { path, .. }
             | Repr::NotHeld { path, .. }
@@ -225,7 +245,20 @@ impl Error {
 
     /// With how much longer the lock must be seen unchanged before it has expired, where no clock tells.
     pub(crate) fn timeout(path: &Path, waited: Duration, holder: Option<Holder>, must_watch: Option<Duration>) -> Self {
-        Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder, must_watch })
+        Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder, must_watch, guard: None })
+    }
+
+    /// That the lock has expired, and this break lock kept it from being broken.
+    pub(crate) fn kept_by(mut self, path: &Path) -> Self {
+        if let Repr::Timeout { guard, .. } = &mut *self.0 {
+            *guard = Some(Shown(path.into()));
+        }
+        self
+    }
+
+    /// Of a lock that this user may not look into.
+    pub(crate) fn timeout_of_hidden(path: &Path, waited: Duration) -> Self {
+        Self::new(Repr::TimeoutOfHidden { path: Shown(path.into()), waited })
     }
 
     pub(crate) fn cancelled(path: &Path, holder: Option<Holder>) -> Self {
