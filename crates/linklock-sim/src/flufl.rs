@@ -22,7 +22,7 @@ impl<'a> Flufl<'a> {
     pub(crate) fn new(env: &'a SimEnv) -> Self {
         let Settings { lifetime, grace, .. } = env.settings();
         let lock = PathBuf::from(crate::DIR).join(crate::LOCK);
-        let claim = format!("{}|{}|{}|{}", lock.display(), env.host_name(), env.process_id(), env.unique());
+        let claim = format!("{}|{}|{}|{}", lock.to_string_lossy(), env.host_name(), env.process_id(), env.unique());
         Self { env, lock, claim: claim.into(), lifetime, slop: grace }
     }
 

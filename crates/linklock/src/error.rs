@@ -278,3 +278,26 @@ impl Error {
 }
 
 const CREATE: &str = "make a claim";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever a message is put together of.
+    #[test]
+    fn an_error_is_one_line_and_commands_no_terminal() {
+        let forged = "a\nb\x1b[2J\u{9b}\u{202e}";
+        let path = Path::new(forged);
+        for error in [
+            Error::io(path, "look", io::Error::other(forged)),
+            Error::cannot_break(path, None, io::Error::other(forged)),
+            Error::not_a_lock(path, forged),
+            Error::not_held(path, forged, None),
+            Error::not_private(path, forged.into()),
+            Error::invalid(forged),
+        ] {
+            let told = error.to_string();
+            assert!(told.contains("a\\nb\\u{1b}[2J") && !told.contains(Printable::escapes), "{told:?}");
+        }
+    }
+}
