@@ -11,8 +11,6 @@ use crate::printable::{Escaping, Printable};
 use crate::protocol::TimesNotKept;
 
 /// Why a lock could not be had, kept or given back. It prints as one line, and what others wrote in it as [`Printable`] does.
-///
-/// [`Printable`]: crate::Printable
 #[derive(Debug)]
 pub struct Error(Box<Repr>);
 
@@ -51,7 +49,7 @@ pub enum ErrorKind {
     Invalid,
     /// The claim's file could not be made: no such directory, no space, a name too long.
     CannotCreate,
-    /// This user may not do that here, or others may do too much: [`Builder::require_private`](crate::Builder::require_private).
+    /// This user may not do that here, or others may do too much: `Builder::require_private`.
     Permission,
     /// Any other error of the file system.
     Io,
