@@ -164,7 +164,10 @@ fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => "; make the directory first",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room for a file of a few hundred bytes",
-        io::ErrorKind::PermissionDenied => "; the user needs write permission in that directory",
+        // Otherwise it says itself what is to be done.
+        io::ErrorKind::PermissionDenied if source.raw_os_error().is_some() => {
+            "; the user needs write permission in that directory"
+        }
         io::ErrorKind::InvalidFilename => "; the lock's name must leave room for host, pid and nonce",
         _ => "",
     }
