@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 use crate::errors::{duration, to_python};
 use crate::held::Held;
-use crate::log::{self, Escaped};
+use crate::log;
 use crate::waiting::Waiting;
 
 /// The settings of a lock, checked. Holds nothing.
@@ -24,7 +24,7 @@ pub(crate) struct Contender {
 #[pymethods]
 impl Contender {
     #[new]
-    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue))]
+    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, require_private))]
     #[expect(clippy::too_many_arguments, reason = "in Python each is given by its name")]
     fn new(
         path: PathBuf,
@@ -36,6 +36,7 @@ impl Contender {
         keep_alive: bool,
         fence: bool,
         queue: bool,
+        require_private: bool,
     ) -> PyResult<Self> {
         let protocol = match protocol {
             "link" => Protocol::Link,
@@ -50,7 +51,8 @@ impl Contender {
             .protocol(protocol)
             .keep_alive(keep_alive)
             .fence(fence)
-            .queue(queue);
+            .queue(queue)
+            .require_private(require_private);
         Ok(Self { lock: Arc::new(builder.build().map_err(|e| to_python(&e))?) })
     }
 
@@ -101,7 +103,7 @@ impl Found {
         let text = match (status.state, &status.what, &status.holder) {
             (State::Free, ..) => return None,
             (_, Some(what), _) => format!("what is there is {what}, not a lock"),
-            (_, _, Some(holder)) => format!("it is held by {}", Escaped(&holder.to_string())),
+            (_, _, Some(holder)) => format!("it is held by {holder}"),
             _ => "who holds it cannot be read".into(),
         };
         let expires_at = status.expires_at.map(|at| match at.duration_since(UNIX_EPOCH) {

@@ -8,8 +8,6 @@ use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::log::Escaped;
-
 create_exception!(linklock, LockError, PyException, "Base class of all exceptions of this package.");
 create_exception!(linklock, AlreadyLockedError, LockError, "This lock object already holds the lock.");
 create_exception!(linklock, NotLockedError, LockError, "The lock is not held, or not any more.");
@@ -18,7 +16,7 @@ create_exception!(linklock._core, NotALockError, TimeOutError, "What stands at t
 
 /// An error of the file system becomes an OSError, of which Python itself chooses the class by its errno.
 pub(crate) fn to_python(e: &Error) -> PyErr {
-    let message = Escaped(&e.to_string()).to_string();
+    let message = e.to_string();
     match e.kind() {
         ErrorKind::Timeout | ErrorKind::Cancelled => TimeOutError::new_err(message),
         ErrorKind::NotALock => NotALockError::new_err(message),
@@ -29,7 +27,9 @@ pub(crate) fn to_python(e: &Error) -> PyErr {
 }
 
 fn errno(e: &Error) -> i32 {
-    let Some(source) = e.source().and_then(|source| source.downcast_ref::<io::Error>()) else { return libc::EIO };
+    let Some(source) = e.source().and_then(|source| source.downcast_ref::<io::Error>()) else {
+        return if e.kind() == ErrorKind::Permission { libc::EACCES } else { libc::EIO };
+    };
     source.raw_os_error().unwrap_or(match source.kind() {
         io::ErrorKind::InvalidFilename => libc::ENAMETOOLONG,
         io::ErrorKind::PermissionDenied => libc::EACCES,

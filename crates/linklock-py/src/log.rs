@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use linklock::Printable;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tracing::field::{Field, Visit};
@@ -76,7 +77,8 @@ impl Subscriber for Listener {
         event.record(&mut text);
         // As Python's logging numbers them.
         let level = if *event.metadata().level() == Level::ERROR { 40 } else { 30 };
-        let line = Line { level, text: Escaped(&(text.message + &text.fields)).to_string() };
+        // Whoever wrote what is in it: one line, and nothing that a terminal would act upon.
+        let line = Line { level, text: Printable::new(&(text.message + &text.fields)).to_string() };
         if LISTENER.get().is_some_and(|listener| listener.send(line).is_ok()) {
             IS_PENDING.store(true, Ordering::Release);
         }
@@ -90,23 +92,6 @@ impl Subscriber for Listener {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
-}
-
-/// A text of one line for a log or a terminal. The names that others choose may hold line ends, a terminal's commands, and
-/// characters that turn the order of a line around.
-pub(crate) struct Escaped<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .chars()
-            .try_for_each(|c| if is_printable(c) { f.write_char(c) } else { write!(f, "{}", c.escape_unicode()) })
-    }
-}
-
-fn is_printable(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[derive(Default)]

@@ -118,7 +118,7 @@ impl SimEnv {
     }
 
     fn show(path: &Path) -> String {
-        path.strip_prefix(crate::DIR).unwrap_or(path).display().to_string()
+        path.strip_prefix(crate::DIR).unwrap_or(path).to_string_lossy().into_owned()
     }
 
     /// Tells the world while the lock path itself is being removed.

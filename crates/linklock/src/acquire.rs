@@ -8,6 +8,7 @@ use crate::env::{FileId, Location, Reach, Step, Watcher};
 use crate::error::Error;
 use crate::inspect::Holder;
 use crate::lease::{LocalTime, ServerTime};
+use crate::printable::Printable;
 use crate::protocol::queue::{self, Ticket};
 use crate::protocol::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, fence, is_gone, leftovers};
 use crate::wait::{Wait, Waiting, poll_delay};
@@ -26,7 +27,7 @@ pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
     let acquired = contender.contend();
     match acquired {
         Ok(()) => {
-            tracing::info!(lock = %place.lock_path().display(), claim = %contender.stake.claim.token,
+            tracing::info!(lock = %Printable::new(place.lock_path()), claim = %contender.stake.claim.token,
                 waited_ms = contender.waiter.waited().as_millis() as u64, "acquired");
             Ok(contender.stake)
         }
@@ -312,7 +313,7 @@ impl Contender<'_> {
         if broken == Break::Done {
             let holder = lock.holder().map(|holder| holder.to_string());
             let claim = lock.token().map(Token::to_string);
-            tracing::warn!(lock = %place.lock_path().display(), holder, claim, why, "broke the lock");
+            tracing::warn!(lock = %Printable::new(place.lock_path()), holder, claim, why, "broke the lock");
             place.sweep(|| Some(self.stake.anchor));
         }
         Ok(broken)
@@ -483,7 +484,7 @@ impl<'a> Waiter<'a> {
         }
         let left = place.unchanged.time_left(place, lock, self.looked);
         if self.must_watch.replace(left).is_none() {
-            tracing::info!(lock = %place.lock_path().display(), left_ms = left.as_millis() as u64,
+            tracing::info!(lock = %Printable::new(place.lock_path()), left_ms = left.as_millis() as u64,
                 "clocks cannot be compared on this file system: the lock has expired once it was seen unchanged for its lifetime and the grace");
         }
         let verdict = match place.holder_is_dead(lock) {
@@ -572,7 +573,7 @@ impl<'a> Waiter<'a> {
             report(&Waiting { holder, waited: self.waited(), must_watch: self.must_watch });
         }
         if let Some(holder) = holder.filter(|h| self.told.as_ref() != Some(&h.token)) {
-            tracing::info!(lock = %self.place.lock_path().display(), %holder, claim = %holder.token, "waiting");
+            tracing::info!(lock = %Printable::new(self.place.lock_path()), %holder, claim = %holder.token, "waiting");
             self.told = Some(holder.token.clone());
         }
     }

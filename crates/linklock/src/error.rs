@@ -1,17 +1,33 @@
 //! One error type. It says what, where, who, and what to do next.
 
+use std::fmt::{self, Write};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::env::os;
 use crate::inspect::Holder;
+use crate::printable::{Escaping, Printable};
 use crate::protocol::TimesNotKept;
 
-/// Why a lock could not be had, kept or given back.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
+/// Why a lock could not be had, kept or given back. It prints as one line, and what others wrote in it as [`Printable`] does.
+///
+/// [`Printable`]: crate::Printable
+#[derive(Debug)]
 pub struct Error(Box<Repr>);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The whole of it: whatever a message is put together of, nothing is forgotten.
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
 
 /// The kinds of [`Error`], for deciding what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +51,7 @@ pub enum ErrorKind {
     Invalid,
     /// The claim's file could not be made: no such directory, no space, a name too long.
     CannotCreate,
-    /// This user may not do that here.
+    /// This user may not do that here, or others may do too much: [`Builder::require_private`](crate::Builder::require_private).
     Permission,
     /// Any other error of the file system.
     Io,
@@ -75,6 +91,10 @@ enum Repr {
         name(holder.as_ref())
     )]
     ClockNotKnown { path: Shown, holder: Option<Holder> },
+    #[error(
+        "{path}: refused, since its directory {why}, so others can deny the lock or remove it; let nobody but this user and root write to it (chown, chmod go-w), choose another directory, or do not require a private one"
+    )]
+    NotPrivate { path: Shown, why: String },
     #[error("{0}")]
     Invalid(String),
     #[error("{path}: cannot {action}: {source}{}", hint(source))]
@@ -93,9 +113,9 @@ pub(crate) enum Lost {
 #[derive(Debug)]
 struct Shown(PathBuf);
 
-impl std::fmt::Display for Shown {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.display().fmt(f)
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Printable::new(&self.0).fmt(f)
     }
 }
 
@@ -163,6 +183,7 @@ impl Error {
             Repr::NotALock { .. } => ErrorKind::NotALock,
             Repr::NoHardLinks { .. } | Repr::ClockNotKnown { .. } => ErrorKind::Unsupported,
             Repr::CannotBreak { .. } => ErrorKind::CannotBreak,
+            Repr::NotPrivate { .. } => ErrorKind::Permission,
             Repr::Invalid(_) => ErrorKind::Invalid,
             Repr::Io { source, action, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,
@@ -195,6 +216,7 @@ impl Error {
             | Repr::NoHardLinks { path, .. }
             | Repr::ClockNotKnown { path, .. }
             | Repr::CannotBreak { path, .. }
+            | Repr::NotPrivate { path, .. }
             | Repr::Io { path, .. } => Some(&path.0),
             Repr::Invalid(_) => None,
         }
@@ -265,6 +287,10 @@ impl Error {
 
     pub(crate) fn cannot_break(path: &Path, holder: Option<Holder>, source: io::Error) -> Self {
         Self::new(Repr::CannotBreak { path: Shown(path.into()), holder, source })
+    }
+
+    pub(crate) fn not_private(path: &Path, why: String) -> Self {
+        Self::new(Repr::NotPrivate { path: Shown(path.into()), why })
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {

@@ -4,11 +4,14 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::claim::{Claim, Token};
+use crate::env::Env;
 use crate::error::Error;
 use crate::lease::{LIFETIME_MOST, ServerTime};
+use crate::printable::Printable;
 use crate::protocol::{Place, Protocol, Seen, SeenLock, Verdict};
 
-/// Who holds a lock, as the lock path tells it.
+/// Who holds a lock, as the lock path tells it: whoever may write to the lock's directory can make it tell anything. Whose file it
+/// is, [`Status::owner`] says. The fields hold what is written there; to print them, see [`Printable`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
@@ -31,7 +34,8 @@ impl Holder {
     }
 }
 
-/// What a holder says of itself under the `dir` protocol. Nobody checks it.
+/// What a holder says of itself under the `dir` protocol. Nobody checks it, and whoever may read the lock can read it. The fields
+/// hold what is written there, 200 characters of each text at most; to print them, see [`Printable`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct About {
@@ -39,23 +43,27 @@ pub struct About {
     pub lifetime: Duration,
     /// What it runs: the name of the process, unless `Builder::command` was set.
     pub command: Option<String>,
-    /// Who runs it.
+    /// Who runs it, as it says.
     pub user: Option<String>,
     /// When it began to contend, by its own wall clock.
     pub since: Option<SystemTime>,
 }
 
-/// In characters.
-const COMMAND_MOST: usize = 200;
+/// Of a command and of a user's name, in characters.
+const TEXT_MOST: usize = 200;
+
+fn cut(text: &str) -> String {
+    text.chars().take(TEXT_MOST).collect()
+}
 
 impl About {
     pub(crate) fn new(place: &Place, claim: &Claim) -> Self {
         let env = place.env.as_ref();
-        // The lifetime counts, and must not be cut off by a long command.
-        let command = place.command.as_ref().map(|command| command.chars().take(COMMAND_MOST).collect());
-        let command = command.or_else(|| env.command(claim.pid));
+        let command = place.command.clone().or_else(|| env.command(claim.pid));
         let since = Some(env.wall_clock().to_system_time());
-        Self { lifetime: place.lifetime, command, user: env.user(), since }
+        // The lifetime counts, and must not be cut off by a long text.
+        let [command, user] = [command, env.user()].map(|text| text.as_deref().map(cut));
+        Self { lifetime: place.lifetime, command, user, since }
     }
 
     pub(crate) fn to_json(&self) -> String {
@@ -73,7 +81,7 @@ impl About {
     /// `None`: it is not whole, or another's.
     pub(crate) fn from_json(content: &[u8]) -> Option<Self> {
         let value: serde_json::Value = serde_json::from_slice(content).ok()?;
-        let text = |key: &str| value.get(key).and_then(|v| v.as_str()).map(str::to_owned);
+        let text = |key: &str| value.get(key).and_then(|v| v.as_str()).map(cut);
         let since = value.get("since_unix_ms").and_then(serde_json::Value::as_u64);
         Some(Self {
             lifetime: Duration::from_millis(value.get("lifetime_ms")?.as_u64()?).min(LIFETIME_MOST),
@@ -86,7 +94,32 @@ impl About {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} on {}", self.pid, self.host)
+        write!(f, "process {} on {}", self.pid, Printable::new(&self.host))
+    }
+}
+
+/// Whose a file is, as the file system has it: a server may have put another user in place of root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Owner {
+    /// The user's number.
+    pub uid: u32,
+    /// The user's name on this machine, where the number has one.
+    pub name: Option<String>,
+}
+
+impl Owner {
+    pub(crate) fn new(env: &dyn Env, uid: u32) -> Self {
+        Self { uid, name: env.name_of_user(uid) }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => Printable::new(name).fmt(f),
+            None => write!(f, "user {}", self.uid),
+        }
     }
 }
 
@@ -128,6 +161,9 @@ pub struct Status {
     pub protocol: Option<Protocol>,
     /// Who holds it; `None` if nobody does, or if it may not be read.
     pub holder: Option<Holder>,
+    /// Whose the file is that says so: this the file system tells, whatever the holder says of itself. `None` if nobody holds the
+    /// lock, and on Windows.
+    pub owner: Option<Owner>,
     /// When the lifetime ends, by the file server's clock.
     pub expires_at: Option<SystemTime>,
     /// How much of the lifetime is left; `None` once it is over.
@@ -146,6 +182,7 @@ impl Status {
             state,
             protocol: None,
             holder: None,
+            owner: None,
             expires_at: None,
             remaining: None,
             refreshed_at: None,
@@ -186,6 +223,7 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
         },
         protocol: Some(lock.protocol),
         holder: lock.holder(),
+        owner: place.env.user_id().map(|_| Owner::new(place.env.as_ref(), lock.attr.owner)),
         expires_at: Some(expiry.to_system_time()),
         remaining: (!remaining.is_zero()).then_some(remaining),
         refreshed_at: Some(lock.attr.ctime.to_system_time()),
@@ -209,6 +247,14 @@ mod tests {
         }
         let unknown = About { lifetime, command: None, user: None, since: None };
         assert_eq!(About::from_json(unknown.to_json().as_bytes()), Some(unknown));
+    }
+
+    #[test]
+    fn no_more_is_read_than_a_holder_may_say() {
+        let (command, user) = ("é".repeat(201), "u".repeat(3000));
+        let read = About::from_json(format!(r#"{{"lifetime_ms":1,"command":"{command}","user":"{user}"}}"#).as_bytes());
+        let Some(About { command: Some(command), user: Some(user), .. }) = read else { panic!("{read:?}") };
+        assert_eq!([command.chars().count(), user.len()], [200, 200]);
     }
 
     #[test]

@@ -15,7 +15,9 @@ use crate::error::{Error, Lost};
 use crate::guard::Guard;
 use crate::inspect::{self, Status};
 use crate::lease::{Anchor, LIFETIME_MOST, Lease, LocalTime};
+use crate::printable::Printable;
 use crate::protocol::leftovers::{self, Leftover};
+use crate::protocol::private::Privacy;
 use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone, turn};
 use crate::wait::Wait;
 
@@ -37,6 +39,7 @@ pub struct Lock {
     place: Arc<Place>,
     wait: Option<Duration>,
     keep_alive: bool,
+    privacy: Arc<Privacy>,
 }
 
 impl Lock {
@@ -65,6 +68,7 @@ impl Lock {
             command: None,
             fence: false,
             queue: false,
+            require_private: false,
         }
     }
 
@@ -76,7 +80,7 @@ impl Lock {
     /// Takes the lock, and waits for it as long as the builder's time-out says: for ever by default.
     ///
     /// # Errors
-    /// Timeout, with the holder; or what stands in the way, such as a directory that is missing or not writable.
+    /// Timeout, with the holder; or what stands in the way, such as a directory that is missing, not writable or not private.
     pub fn acquire(&self) -> Result<Guard, Error> {
         self.acquire_with(&Wait { limit: self.wait, ..Wait::default() })
     }
@@ -94,6 +98,7 @@ impl Lock {
     /// # Errors
     /// As [`acquire`](Self::acquire), and cancelled.
     pub fn acquire_with(&self, wait: &Wait) -> Result<Guard, Error> {
+        self.privacy.check(&self.place)?;
         let stake = acquire::acquire(&self.place, wait)?;
         Ok(Guard::new(Arc::clone(&self.place), stake, self.keep_alive))
     }
@@ -230,7 +235,7 @@ impl Lock {
             match self.place.break_lock(&lock)? {
                 Break::Done => {
                     let holder = lock.holder().map(|h| h.to_string());
-                    tracing::warn!(lock = %self.path().display(), holder, why = "an operator said so", "broke the lock");
+                    tracing::warn!(lock = %Printable::new(self.path()), holder, why = "an operator said so", "broke the lock");
                     self.sweep();
                     return Ok(Some(status));
                 }
@@ -332,7 +337,7 @@ impl Lock {
         self.place.path.parse(crate::claim::bytes_of(token.as_os_str().as_ref())).ok_or_else(|| {
             Error::invalid(format!(
                 "{}: {token} is no token of this lock; a token is printed when the lock is acquired",
-                self.path().display()
+                Printable::new(self.path())
             ))
         })
     }
@@ -368,6 +373,7 @@ pub struct Builder {
     command: Option<String>,
     fence: bool,
     queue: bool,
+    require_private: bool,
 }
 
 impl Builder {
@@ -439,8 +445,12 @@ impl Builder {
         self
     }
 
-    /// What others are told that the holder runs, under [`Protocol::Dir`]: the name of its process unless set.
-    /// Only the first 200 characters are kept.
+    /// What others are told that the holder runs, under [`Protocol::Dir`]: the name of its process unless set. Only the first 200
+    /// characters are kept.
+    ///
+    /// It is written into the lock, which all may read whom [`mode`](Self::mode) lets read it, by default everybody: beside the
+    /// host's name, the pid, this user's name, the time of the acquisition and the lifetime. So it must hold no secret, as the
+    /// arguments of a command may.
     pub fn command(mut self, command: impl Into<String>) -> Self {
         self.command = Some(command.into());
         self
@@ -463,6 +473,20 @@ impl Builder {
     /// [`Lock::try_acquire`], does not queue up.
     pub fn queue(mut self, queue: bool) -> Self {
         self.queue = queue;
+        self
+    }
+
+    /// Whether the lock is refused in a directory that is not private. Off unless set. Private is a directory of this user's or of
+    /// root's that nobody else may write to; a sticky one such as `/tmp` is not, since everybody there can deny the lock. The
+    /// directory is looked at before each acquisition, and those above it are not: whoever may write to one of these, unless it is
+    /// sticky, can put another directory in its place. The error has the kind [`Permission`](crate::ErrorKind::Permission).
+    ///
+    /// Where it is off, root gets a warning, as a `tracing` event, for each directory in which others can remove a lock that is
+    /// held: one that is not sticky and that others may write to, or that belongs to another user.
+    ///
+    /// On Windows it is not known who may write to a directory: [`build`](Self::build) fails.
+    pub fn require_private(mut self, require: bool) -> Self {
+        self.require_private = require;
         self
     }
 
@@ -495,6 +519,11 @@ impl Builder {
             None => env.host_name().replace(|c| path.is_not_for_hosts(c), "-"),
         };
         path.check_room(&host, self.queue)?;
+        if self.require_private && env.user_id().is_none() {
+            return Err(Error::invalid(
+                "require private: who may write to a directory is not known on this system; do not require it, and see to the directory's access list",
+            ));
+        }
         let place = Place {
             env,
             path,
@@ -511,7 +540,8 @@ impl Builder {
             unchanged: Arc::default(),
             guard_unchanged: Arc::default(),
         };
-        Ok(Lock { place: Arc::new(place), wait: self.timeout, keep_alive: self.keep_alive })
+        let privacy = Arc::new(Privacy::new(self.require_private));
+        Ok(Lock { place: Arc::new(place), wait: self.timeout, keep_alive: self.keep_alive, privacy })
     }
 }
 

@@ -40,6 +40,7 @@ class Contender:
         keep_alive: bool,
         fence: bool,
         queue: bool,
+        require_private: bool,
     ) -> Contender: ...
     @property
     def path(self) -> str: ...

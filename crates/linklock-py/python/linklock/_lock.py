@@ -72,6 +72,8 @@ class Lock:
     :param grace: How long after its lifetime a lock is broken: seconds or a timedelta; 10 seconds by default.
     :param fence: Whether every acquisition draws a `fencing_token`.
     :param queue: Whether the lock is taken in the order of arrival, among those that have this on.
+    :param require_private: Whether the lock is refused, with a PermissionError, unless its directory is private: it belongs
+        to this user or to root, and nobody else may write to it.
 
     An object holds the lock or not, whichever thread asks. Threads that are to exclude each other use an object each.
     """
@@ -89,6 +91,7 @@ class Lock:
         grace: Interval | None = None,
         fence: bool = False,
         queue: bool = False,
+        require_private: bool = False,
     ):
         self._lockfile = os.fsdecode(lockfile)
         # A later chdir changes nothing. Not abspath(), to which `..` after a symbolic link means another directory.
@@ -101,6 +104,7 @@ class Lock:
         self._keep_alive = keep_alive
         self._fence = fence
         self._queue = queue
+        self._require_private = require_private
         self._on_lost = on_lost
         self._protocol = protocol
         self._retry_errnos: list[int] = []
@@ -118,6 +122,7 @@ class Lock:
             keep_alive=self._keep_alive,
             fence=self._fence,
             queue=self._queue,
+            require_private=self._require_private,
         )
 
     def _forget(self) -> None:

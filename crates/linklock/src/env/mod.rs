@@ -132,6 +132,14 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn command(&self, pid: u32) -> Option<String>;
     /// Who runs this process, for people to read.
     fn user(&self) -> Option<String>;
+    /// The number of the user for whom this process acts on files; `None` where users have no numbers.
+    fn user_id(&self) -> Option<u32> {
+        None
+    }
+    /// The name of the user with this number on this machine, for people to read.
+    fn name_of_user(&self, _id: u32) -> Option<String> {
+        None
+    }
 
     /// Makes a new file with this content. `expiry` is asked for the mtime to give it, if any, and told the attributes right
     /// after the file came to be: their ctime is the server's now. Gives the attributes that the file has then, as this machine

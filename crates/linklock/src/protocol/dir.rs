@@ -19,6 +19,7 @@ use crate::env::{Attr, DirMode, FileKind, Location, Step};
 use crate::error::{Error, Lost};
 use crate::inspect::About;
 use crate::lease::ServerTime;
+use crate::printable::Printable;
 
 pub(super) const STICKY: u32 = 0o1000;
 
@@ -370,7 +371,7 @@ impl Steps for Dir {
         let gone = gone_is_ok(place.env.unlink(&Self::staged_entry(place, claim)))
             .and_then(|()| gone_is_ok(place.env.rmdir(&dir)));
         if let Err(e) = gone {
-            tracing::warn!(lock = %place.lock_path().display(), claim = %claim.token, error = %e, "a claim is left over");
+            tracing::warn!(lock = %Printable::new(place.lock_path()), claim = %claim.token, error = %e, "a claim is left over");
         }
     }
 

@@ -31,6 +31,7 @@ use crate::claim::{Claim, LockPath, bytes_of};
 use crate::env::{Liveness, Location};
 use crate::error::{Error, ErrorKind};
 use crate::lease::{Anchor, ServerTime};
+use crate::printable::Printable;
 
 /// A sweep looks at no more claims than this of which it is not known whether their process is alive: each takes a request.
 const LOOKS_MOST: usize = 64;
@@ -138,8 +139,8 @@ impl fmt::Display for LeftoverVerdict {
             Self::Held => f.write_str("it holds the lock"),
             Self::Alive => f.write_str("its process is alive"),
             Self::Recent { .. } => f.write_str("its process may be alive"),
-            Self::NotAClaim(what) => write!(f, "it is {what}, not a claim"),
-            Self::Unreadable(why) => write!(f, "cannot look at it: {why}"),
+            Self::NotAClaim(what) => write!(f, "it is {}, not a claim", Printable::new(what)),
+            Self::Unreadable(why) => write!(f, "cannot look at it: {}", Printable::new(why)),
             Self::Removed => f.write_str("removed"),
             Self::Failed(e) => e.fmt(f),
         }
@@ -177,7 +178,7 @@ impl Place {
                 continue;
             };
             let removed = remove(self, &found, &judged);
-            tracing::debug!(lock = %self.lock_path().display(), path = %found.at.as_path().display(), why = %judged.verdict,
+            tracing::debug!(lock = %Printable::new(self.lock_path()), path = %Printable::new(found.at.as_path()), why = %judged.verdict,
                 ok = removed.is_ok(), "swept a leftover");
         }
     }
@@ -289,7 +290,7 @@ fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
         all.extend(tickets.into_iter().map(found));
     }
     if all.len() >= limit {
-        tracing::warn!(directory = %dir.display(), found = all.len(),
+        tracing::warn!(directory = %Printable::new(dir), found = all.len(),
             "there are more names of claims than linklock looks at; remove those that are not of your contenders");
     }
     all.sort_by(|one, other| one.at.as_path().cmp(other.at.as_path()));

@@ -5,6 +5,7 @@ pub(crate) mod fence;
 mod identify;
 pub(crate) mod leftovers;
 mod link;
+pub(crate) mod private;
 pub(crate) mod queue;
 mod shared;
 pub(crate) mod turn;

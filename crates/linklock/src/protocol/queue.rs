@@ -20,6 +20,7 @@ use crate::claim::{Claim, TICKET_DIGITS, bytes_of};
 use crate::env::{Attr, FileKind, Liveness, Location, Meant};
 use crate::error::Error;
 use crate::lease::{Anchor, LocalTime, ServerTime};
+use crate::printable::Printable;
 
 /// How long a ticket is good for after its last change. So long one contender that is stopped, or that died on another
 /// machine, holds up those behind it.
@@ -89,7 +90,7 @@ impl Ticket {
         });
         match drawn {
             Err(e) if is_useless(&e) => {
-                tracing::warn!(queue = %place.path.queue().as_path().display(), error = %e,
+                tracing::warn!(queue = %Printable::new(place.path.queue().as_path()), error = %e,
                     "cannot queue up, and waits for the lock out of order; remove what is there, or make it writable");
                 Ok(None)
             }
@@ -150,7 +151,7 @@ impl Ticket {
                     Standing::Ended => removed += u32::from(gone_is_ok(place.env.unlink(&ticket)).is_ok()),
                 }
             }
-            tracing::debug!(queue = %place.path.queue().as_path().display(), removed,
+            tracing::debug!(queue = %Printable::new(place.path.queue().as_path()), removed,
                 "removed the tickets of contenders that are gone");
             if before.len() < NEAREST_MOST || removed == 0 {
                 break;
@@ -206,7 +207,7 @@ impl Ticket {
     pub(crate) fn leave(self, place: &Place) {
         let left = gone_is_ok(place.env.unlink(&self.at));
         if let Err(e) = left {
-            tracing::warn!(ticket = %self.at.as_path().display(), error = %e, "a ticket is left over");
+            tracing::warn!(ticket = %Printable::new(self.at.as_path()), error = %e, "a ticket is left over");
         }
         // Not empty: others wait.
         let _ = place.env.rmdir(&place.path.queue());
@@ -231,7 +232,7 @@ fn nearest(place: &Place, own: &OsStr) -> io::Result<BTreeMap<OsString, Claim>> 
         if names < NAMES_MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     if names >= NAMES_MOST {
-        tracing::warn!(queue = %place.path.queue().as_path().display(), names,
+        tracing::warn!(queue = %Printable::new(place.path.queue().as_path()), names,
             "there are too many names in the queue, and it gives no order; remove it");
         return Ok(BTreeMap::new());
     }

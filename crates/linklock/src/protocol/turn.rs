@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{OnBehalfOf, Place, Protocol, ROUNDING, SLOW, Stake};
 use crate::acquire;
 use crate::error::Error;
+use crate::printable::Printable;
 use crate::wait::Wait;
 
 /// Longer than the few calls of a turn take; not so long that one who is cut off holds up the others.
@@ -64,7 +65,7 @@ impl Turn {
 
     pub(super) fn end(self) {
         if let Err(e) = self.guard.protocol.steps().release(&self.guard, &self.stake) {
-            tracing::warn!(guard = %self.guard.lock_path().display(), error = %e, "the breakers' guard could not be released");
+            tracing::warn!(guard = %Printable::new(self.guard.lock_path()), error = %e, "the breakers' guard could not be released");
         }
     }
 }

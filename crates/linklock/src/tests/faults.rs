@@ -104,6 +104,8 @@ pub(super) struct FaultyEnv {
     pub(super) listing: Mutex<Option<Vec<(OsString, u64)>>>,
     /// How often the clock panics yet when the thread that keeps locks alive reads it.
     pub(super) keepers_clock_panics: AtomicU64,
+    /// For whom this process acts; beyond 32 bits: users have no numbers.
+    pub(super) user_id: AtomicU64,
     /// How often the server was asked for attributes.
     pub(super) asked: AtomicU64,
     /// How many names of directories were shown.
@@ -143,6 +145,7 @@ impl FaultyEnv {
             stamps_are_not_known: AtomicBool::new(false),
             listing: Mutex::default(),
             keepers_clock_panics: AtomicU64::new(0),
+            user_id: AtomicU64::new(u64::MAX),
             asked: AtomicU64::new(0),
             shown: AtomicU64::new(0),
             calls: Mutex::default(),
@@ -383,6 +386,10 @@ impl Env for FaultyEnv {
 
     fn user(&self) -> Option<String> {
         OsEnv.user()
+    }
+
+    fn user_id(&self) -> Option<u32> {
+        u32::try_from(self.user_id.load(Ordering::SeqCst)).ok()
     }
 
     fn create(&self, at: &Location, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {

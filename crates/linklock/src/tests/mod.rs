@@ -17,4 +17,5 @@ mod leftovers;
 #[cfg(any(target_os = "linux", windows))] // Elsewhere a waiter polls.
 mod neighbours;
 mod plain;
+mod private;
 mod waking;

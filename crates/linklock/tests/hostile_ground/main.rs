@@ -13,10 +13,14 @@ mod common;
 mod attacker;
 #[cfg(target_os = "linux")] // Modes, mounts, and calls that seccomp(2) makes fail.
 mod directories;
+#[cfg(target_os = "linux")] // Names in any bytes.
+mod forged;
 #[cfg(target_os = "linux")] // Credentials and seccomp(2).
 mod kernel;
 #[cfg(target_os = "linux")] // F_SETLEASE.
 mod leases;
+#[cfg(target_os = "linux")] // Two that only run there need it.
+mod log;
 mod names;
 mod no_directory;
 #[cfg(target_os = "linux")] // Calls that seccomp(2) makes fail.
@@ -28,6 +32,8 @@ mod not_a_lock;
 mod other_users;
 #[cfg(target_os = "linux")] // Names in any bytes, symbolic links, a working directory for a thread.
 mod paths;
+#[cfg(target_os = "linux")] // Users, the sticky bit.
+mod private;
 #[cfg(target_os = "linux")]
 #[path = "../common/puppet.rs"]
 #[allow(dead_code, reason = "an attacker's victim does not do all that a puppet can")]

@@ -140,7 +140,16 @@ impl Env for OsEnv {
     fn user(&self) -> Option<String> {
         thread_local!(static USER: Known = const { Known::new(None) });
         let id = rustix::process::geteuid().as_raw();
-        known(&USER, id.into(), || Some(name_of_user(&id.to_string())))
+        known(&USER, id.into(), || Some(name_of_user(id).unwrap_or_else(|| id.to_string())))
+    }
+
+    fn user_id(&self) -> Option<u32> {
+        Some(rustix::process::geteuid().as_raw())
+    }
+
+    fn name_of_user(&self, id: u32) -> Option<String> {
+        thread_local!(static OWNER: Known = const { Known::new(None) });
+        known(&OWNER, id.into(), || name_of_user(id))
     }
 
     fn create(&self, at: &Location, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
@@ -265,16 +274,16 @@ fn known(slot: &'static LocalKey<Known>, of: u64, read: impl FnOnce() -> Option<
     Some(text)
 }
 
-/// A number that has no name stands for itself.
-fn name_of_user(id: &str) -> String {
+fn name_of_user(id: u32) -> Option<String> {
+    let id = id.to_string();
     let users = fs_read("/etc/passwd").unwrap_or_default();
     let users = String::from_utf8_lossy(&users);
     // name:password:id:...
     let name = users.lines().find_map(|user| {
         let mut fields = user.split(':');
-        fields.next().filter(|_| fields.nth(1) == Some(id))
+        fields.next().filter(|_| fields.nth(1) == Some(&id))
     });
-    name.unwrap_or(id).to_owned()
+    name.map(str::to_owned)
 }
 
 /// Acts on a name in a directory. The one in between is opened for this call alone, and nothing is followed to it: a
