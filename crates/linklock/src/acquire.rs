@@ -10,7 +10,9 @@ use crate::inspect::Holder;
 use crate::lease::{LocalTime, ServerTime};
 use crate::printable::Printable;
 use crate::protocol::queue::{self, Ticket};
-use crate::protocol::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, fence, is_gone, leftovers};
+use crate::protocol::{
+    Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, fence, is_gone, leftovers, stuck,
+};
 use crate::wait::{Wait, Waiting, poll_delay};
 
 /// Takes the lock, however long `wait` lets it try.
@@ -59,6 +61,10 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
             Seen::Free | Seen::EmptyDirectory { ours: true } => return Ok(()),
             Seen::EmptyDirectory { ours: false } => {
                 waiter.doubt_directory()?;
+                continue;
+            }
+            Seen::Stuck { since, .. } => {
+                waiter.wait_for_removal(*since)?;
                 continue;
             }
             Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what.clone())),
@@ -202,7 +208,11 @@ impl Contender<'_> {
         loop {
             let lock = match self.waiter.look()? {
                 Seen::Free => return self.seen_free(),
-                Seen::EmptyDirectory { ours: true } => {
+                Seen::Stuck { owner, since } if owner != self.stake.owner => {
+                    self.waiter.wait_for_removal(since)?;
+                    continue;
+                }
+                Seen::EmptyDirectory { ours: true } | Seen::Stuck { .. } => {
                     let is_left = !self.swept && leftovers::is_left_at_lock_path(place, &self.stake.anchor);
                     place.clear();
                     if is_left {
@@ -509,6 +519,16 @@ impl<'a> Waiter<'a> {
             return Err(Error::not_a_lock(self.place.lock_path(), "an empty directory"));
         }
         Ok(())
+    }
+
+    /// Pauses, since another user, who alone may, is about to remove the directory. One that stays is an error.
+    fn wait_for_removal(&mut self, since: ServerTime) -> Result<(), Error> {
+        let env = self.place.env.as_ref();
+        if let Some(what) = stuck(env, since) {
+            return Err(Error::not_a_lock(self.place.lock_path(), what));
+        }
+        let soon = env.now() + poll_delay(env, Reach::ThisMachine);
+        if self.pause(None, Some(soon))?.is_break() { Err(self.timed_out(None)) } else { Ok(()) }
     }
 
     /// Pauses after an error that says nothing of the lock: there was no descriptor to look with. Many waiters of one process may

@@ -8,7 +8,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::lease::{LIFETIME_MOST, ServerTime};
 use crate::printable::Printable;
-use crate::protocol::{Place, Protocol, Seen, SeenLock, Verdict};
+use crate::protocol::{Place, Protocol, Seen, SeenLock, Verdict, stuck};
 
 /// Who holds a lock, as the lock path tells it: whoever may write to the lock's directory can make it tell anything. Whose file it
 /// is, [`Status::owner`] says. The fields hold what is written there; to print them, see [`Printable`].
@@ -199,6 +199,11 @@ pub(crate) fn inspect(place: &Place) -> Result<Status, Error> {
         Seen::EmptyDirectory { ours: false } => {
             Status::without_lock(State::NotALock, Some("an empty directory".into()))
         }
+        Seen::Stuck { since, .. } => match stuck(place.env.as_ref(), since) {
+            Some(what) => Status::without_lock(State::NotALock, Some(what.into())),
+            // It is about to be removed.
+            None => Status::without_lock(State::Free, None),
+        },
         Seen::Free | Seen::EmptyDirectory { ours: true } => Status::without_lock(State::Free, None),
         Seen::NotALock(what) => Status::without_lock(State::NotALock, Some(what)),
         Seen::Lock(lock) => of_lock(place, &lock, now),
@@ -208,7 +213,8 @@ pub(crate) fn inspect(place: &Place) -> Result<Status, Error> {
 fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
     if lock.is_hidden() {
         let what = Some("a lock that this user may not look into".into());
-        return Status { protocol: Some(lock.protocol), ..Status::without_lock(State::Held, what) };
+        let owner = place.env.user_id().map(|_| Owner::new(place.env.as_ref(), lock.attr.owner));
+        return Status { protocol: Some(lock.protocol), owner, ..Status::without_lock(State::Held, what) };
     }
     let verdict = place.judge(lock, now);
     let expiry = lock.expiry(place.lifetime);

@@ -18,7 +18,7 @@ use crate::lease::{Anchor, LIFETIME_MOST, Lease, LocalTime};
 use crate::printable::Printable;
 use crate::protocol::leftovers::{self, Leftover};
 use crate::protocol::private::Privacy;
-use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone, turn};
+use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone, stuck, turn};
 use crate::wait::Wait;
 
 /// The separator in the names of claims, as flufl.lock has it: on Windows, whose names cannot hold a `|`, it is `^`.
@@ -117,7 +117,7 @@ impl Lock {
         let lock = match place.look()? {
             Seen::Lock(lock) => lock,
             Seen::NotALock(what) => return Err(Error::not_a_lock(self.path(), what)),
-            Seen::Free | Seen::EmptyDirectory { .. } => return Err(not_held(None)),
+            Seen::Free | Seen::EmptyDirectory { .. } | Seen::Stuck { .. } => return Err(not_held(None)),
         };
         if lock.claim.as_ref() != Some(&claim) {
             return Err(not_held(lock.holder()));
@@ -199,13 +199,19 @@ impl Lock {
         loop {
             let status = self.inspect()?;
             let looked = self.place.env.now();
-            let lock = match self.place.look()? {
+            let seen = self.place.look()?;
+            if let Seen::Stuck { since, .. } = seen
+                && let Some(what) = stuck(self.place.env.as_ref(), since)
+            {
+                return Err(Error::not_a_lock(self.path(), what));
+            }
+            let lock = match seen {
                 Seen::Lock(lock) => lock,
                 Seen::NotALock(what) => return Err(Error::not_a_lock(self.path(), what)),
                 Seen::EmptyDirectory { ours: false } => {
                     return Err(Error::not_a_lock(self.path(), "an empty directory"));
                 }
-                Seen::Free | Seen::EmptyDirectory { ours: true } => match which {
+                Seen::Free | Seen::EmptyDirectory { ours: true } | Seen::Stuck { .. } => match which {
                     Which::Claim(token) => return Err(Error::not_held(self.path(), token.to_string(), None)),
                     Which::Over | Which::Any => {
                         // Free or not: whoever has to break it sweeps, and there may be no break for long.

@@ -22,6 +22,7 @@ use crate::lease::ServerTime;
 use crate::printable::Printable;
 
 pub(super) const STICKY: u32 = 0o1000;
+const ROOT: u32 = 0;
 
 /// At a lock path there are no more of an NFS client's own names than its contenders have read entries at once.
 const LEFTOVERS_MOST: usize = 1000;
@@ -50,7 +51,9 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let name = match names.as_slice() {
         [name] if left.len() <= LEFTOVERS_MOST => name,
         [] if left.len() <= LEFTOVERS_MOST && left.iter().all(|name| is_removable(place, name)) => {
-            return Ok(Some(Seen::EmptyDirectory { ours }));
+            let is_stuck = ours && is_anothers(place, &attr)?;
+            let stuck = Seen::Stuck { owner: attr.owner, since: attr.ctime };
+            return Ok(Some(if is_stuck { stuck } else { Seen::EmptyDirectory { ours } }));
         }
         _ => return Ok(Some(Seen::NotALock("a directory".into()))),
     };
@@ -79,6 +82,14 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         lock.believe_at_most(turn::LIFETIME);
     }
     Ok(Some(Seen::Lock(lock)))
+}
+
+/// Whether this user may not remove an empty directory at the lock path. A server that has another user in place of ours may say
+/// so of our own: the owner of our claim shows that.
+fn is_anothers(place: &Place, attr: &Attr) -> io::Result<bool> {
+    let Some(user) = place.env.user_id().filter(|user| *user != ROOT && *user != attr.owner) else { return Ok(false) };
+    let parent = place.env.stat_dir(place.path.dir())?;
+    Ok(parent.mode & STICKY != 0 && parent.owner != user)
 }
 
 /// When the lifetime ends of a lock whose entry has these attributes: the lifetime after its last change, or what the mtime
@@ -320,7 +331,9 @@ impl Steps for Dir {
             | io::ErrorKind::Interrupted => Ok(Attempt::Lost),
             io::ErrorKind::NotFound => Ok(Attempt::Void),
             // In a sticky directory another user's lock refuses even the attempt.
-            io::ErrorKind::PermissionDenied if matches!(place.look()?, Seen::Lock(_) | Seen::NotALock(_)) => {
+            io::ErrorKind::PermissionDenied
+                if matches!(place.look()?, Seen::Lock(_) | Seen::NotALock(_) | Seen::Stuck { .. }) =>
+            {
                 Ok(Attempt::Lost)
             }
             _ => Err(Error::io(place.lock_path(), "rename the claim to the lock path", e)),

@@ -167,6 +167,12 @@ pub(crate) enum Seen {
     EmptyDirectory {
         ours: bool,
     },
+    /// Such a directory of ours that this user may not remove, nor replace: it is another's, and stands in a sticky directory.
+    Stuck {
+        owner: u32,
+        /// Its last change, such as the first step of the release.
+        since: ServerTime,
+    },
     NotALock(String),
 }
 
@@ -249,6 +255,17 @@ impl SeenLock {
     pub(crate) fn is_unchanged(&self, attr: &Attr) -> bool {
         self.attr.id == attr.id && self.attr.mtime == attr.mtime
     }
+}
+
+/// Whoever releases a dir lock is done with its second step much sooner.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// What is at the lock path if that never comes, changed last at `since`; for an error's text. By this machine's wall clock, since
+/// nothing but a word depends on it.
+pub(crate) fn stuck(env: &dyn Env, since: ServerTime) -> Option<&'static str> {
+    let what =
+        "an empty directory that another user left in a sticky directory, where only that user or root may remove it";
+    (env.wall_clock().since(since) > STUCK).then_some(what)
 }
 
 /// What is to be thought of a lock.

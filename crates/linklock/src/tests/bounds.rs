@@ -441,3 +441,64 @@ fn who_waits_for_an_expired_lock_is_told_of_the_break_lock_that_keeps_it() {
     let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
     assert!(e.is_timeout() && e.to_string().contains(guard.to_str().unwrap()), "{e}");
 }
+
+/// The bug: in a sticky directory the empty directory of another user, such as a crash in the middle of a release leaves, was free by
+/// all that was told, and nobody else could have the lock. It is free elsewhere, and where it may be removed.
+#[cfg(unix)] // Elsewhere nothing is sticky.
+#[test]
+fn an_empty_directory_that_only_another_may_remove_is_told_of_once_it_stays() {
+    const ANOTHER: u64 = 12_345;
+    for (mode, user, is_stuck) in [(0o1777, ANOTHER, true), (0o777, ANOTHER, false), (0o1777, 0, false)] {
+        let arena = Arena::new();
+        Plain.chmod(arena.dir.path(), mode).unwrap();
+        Plain.mkdir(&arena.path()).unwrap();
+        Plain.chmod(&arena.path(), 0o1755).unwrap();
+        arena.env.user_id.store(user, Ordering::SeqCst);
+        let lock = arena.lock(Protocol::Dir);
+        assert_eq!(lock.inspect().unwrap().state, State::Free, "it may be a release");
+        // With a claim that has the very owner of the directory, as on a server that puts a user in place of ours, it is ours.
+        lock.try_acquire().unwrap().release().unwrap();
+        Plain.mkdir(&arena.path()).unwrap();
+        Plain.chmod(&arena.path(), 0o1755).unwrap();
+        arena.env.sleep(MINUTE);
+        let told = lock.inspect().unwrap();
+        let waited = lock.wait_until_free(&Wait::up_to(MINUTE)).map_err(|e| e.to_string());
+        let broken = lock.break_lock(&Which::Any).map_err(|e| e.to_string());
+        if is_stuck {
+            assert!(told.state == State::NotALock && told.what.unwrap().contains("another user"), "{mode:o}");
+            assert!(waited.is_err_and(|e| e.contains("another user")) && broken.is_err(), "{mode:o}");
+        } else {
+            assert_eq!((told.state, waited, broken.map(|_| ())), (State::Free, Ok(()), Ok(())), "{mode:o}, {user}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_release_of_another_user_in_a_sticky_directory_is_waited_for_if_run_by_root() {
+    if OsEnv.user_id() != Some(0) {
+        return;
+    }
+    for (age, is_stuck) in [(Duration::ZERO, false), (MINUTE, true)] {
+        let arena = Arena::new();
+        Plain.chmod(arena.dir.path(), 0o1777).unwrap();
+        Plain.mkdir(&arena.path()).unwrap();
+        Plain.chmod(&arena.path(), 0o1755).unwrap();
+        let another = rustix::fs::Uid::from_raw(1);
+        rustix::fs::chown(&arena.path(), Some(another), None).unwrap();
+        arena.env.user_id.store(12_345, Ordering::SeqCst);
+        arena.env.sleep(age);
+        for protocol in BOTH {
+            // Root could take it, in truth: so the kernel's answer is given here.
+            arena.env.on_call(|_, call, when, at| match (call, when) {
+                (Call::Rename, When::Before) if at.file_name().is_some_and(|name| name != "job.lock") => {
+                    Fate::Fail(io::ErrorKind::PermissionDenied)
+                }
+                _ => Fate::GoOn,
+            });
+            let e = arena.lock(protocol).try_acquire().unwrap_err();
+            let kind = if is_stuck { ErrorKind::NotALock } else { ErrorKind::Timeout };
+            assert_eq!(e.kind(), kind, "{protocol}: {e}");
+        }
+    }
+}

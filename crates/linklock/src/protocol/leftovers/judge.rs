@@ -214,7 +214,7 @@ fn judge_break_lock(place: &Place, now: ServerTime) -> io::Result<Option<Judged>
         Seen::Free => return Ok(None),
         Seen::NotALock(what) => return Ok(Some(Judged::not_a_claim(&what))),
         // Nobody's: a held one is not empty, and to remove it fails then.
-        Seen::EmptyDirectory { .. } => {
+        Seen::EmptyDirectory { .. } | Seen::Stuck { .. } => {
             let verdict = LeftoverVerdict::Empty;
             return Ok(Some(Judged { kind, body: Body::Directory, expiry: None, verdict }));
         }
