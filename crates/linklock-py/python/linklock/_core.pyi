@@ -14,6 +14,7 @@ __all__ = [
     'Waiting',
     '__version__',
     'forked',
+    'printable',
 ]
 
 __version__: str
