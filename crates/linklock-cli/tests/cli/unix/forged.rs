@@ -29,22 +29,28 @@ pub(crate) fn assert_harmless(text: &str) {
 
 /// A lock with a forged host, and where there is room for it a forged command and user. Gives its token.
 pub(crate) fn plant(scene: &Scene, protocol: &str, left: Duration) -> String {
-    let name = format!("{}|{FORGED}|4711|815", scene.lock.file_name().unwrap().to_str().unwrap());
+    let name = format!("{}|{FORGED}|4711|815", scene.lock.file_name().expect("a name").to_str().expect("UTF-8"));
     let claim = scene.dir.path().join(&name);
     let file = if protocol == "dir" {
-        fs::create_dir(&scene.lock).unwrap();
-        fs::set_permissions(&scene.lock, fs::Permissions::from_mode(0o1755)).unwrap();
-        let text = serde_json::to_string(FORGED).unwrap();
+        fs::create_dir(&scene.lock).expect("it can be planted");
+        fs::set_permissions(&scene.lock, fs::Permissions::from_mode(0o1755)).expect("it can be planted");
+        let text = serde_json::to_string(FORGED).expect("it can be planted");
         let ms = left.as_millis();
         let entry = scene.lock.join(&name);
-        fs::write(&entry, format!(r#"{{"version":1,"lifetime_ms":{ms},"command":{text},"user":{text}}}"#)).unwrap();
+        fs::write(&entry, format!(r#"{{"version":1,"lifetime_ms":{ms},"command":{text},"user":{text}}}"#))
+            .expect("it can be planted");
         entry
     } else {
-        fs::write(&claim, claim.to_str().unwrap()).unwrap();
-        fs::hard_link(&claim, &scene.lock).unwrap();
+        fs::write(&claim, claim.to_str().expect("UTF-8")).expect("it can be planted");
+        fs::hard_link(&claim, &scene.lock).expect("it can be planted");
         claim
     };
-    File::options().write(true).open(file).unwrap().set_modified(SystemTime::now() + left).unwrap();
+    File::options()
+        .write(true)
+        .open(file)
+        .expect("it can be planted")
+        .set_modified(SystemTime::now() + left)
+        .expect("it can be planted");
     name
 }
 
