@@ -44,6 +44,9 @@ pub(crate) fn describe(status: &Status, painted: bool) -> String {
     let holder = holder_of(status);
     match status.state {
         State::Free => state(GREEN).to_string(),
+        State::Held if status.expires_at.is_none() => {
+            format!("{}: {}", state(YELLOW), status.what.as_deref().unwrap_or("by whom and until when is not known"))
+        }
         State::Held => {
             let left = spoken(status.remaining.unwrap_or_default());
             format!("{} by {holder}, refreshed {}, expires in {left}", state(YELLOW), ago(status.refreshed_at))

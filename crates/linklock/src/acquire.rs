@@ -22,6 +22,7 @@ pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
         in_vain: 0,
         asked: None,
         swept: false,
+        is_out_of_order: false,
     };
     let acquired = contender.contend();
     match acquired {
@@ -99,14 +100,18 @@ struct Contender<'a> {
     asked: Option<(FileId, ServerTime)>,
     /// Whether what a crash left at the lock path was cleared, and what is beside it swept: once is enough.
     swept: bool,
+    /// There can be no queue here, or not for this user.
+    is_out_of_order: bool,
 }
 
 impl Contender<'_> {
     fn contend(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
         let steps = place.protocol.steps();
-        if place.queue && !self.waiter.is_single_try() && !queue::is_empty(place)? {
+        if self.queues_up() && !queue::is_empty(place)? {
             self.wait_in_queue()?;
+            // Its expiry may be over by now.
+            self.stake.fresh = false;
         }
         loop {
             match self.attempt()? {
@@ -127,17 +132,22 @@ impl Contender<'_> {
     }
 
     fn wait_for_turn(&mut self) -> Result<(), Error> {
-        if self.waiter.place.queue && !self.waiter.is_single_try() {
+        if self.queues_up() {
             self.wait_in_queue()?;
         }
         self.until_worth_trying()
+    }
+
+    fn queues_up(&self) -> bool {
+        self.waiter.place.queue && !self.is_out_of_order && !self.waiter.is_single_try()
     }
 
     /// Waits until nobody is before us.
     fn wait_in_queue(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
         if self.waiter.ticket.is_none() {
-            self.waiter.ticket = Some(Ticket::draw(place, &self.stake)?);
+            self.waiter.ticket = Ticket::draw(place, &self.stake)?;
+            self.is_out_of_order = self.waiter.ticket.is_none();
         }
         loop {
             // Another path than before is to wake us, whatever comes next.
@@ -220,6 +230,7 @@ impl Contender<'_> {
             }
             // Without a claim the server's clock cannot be asked; an attempt makes another.
             let Some((verdict, over)) = self.judge(&lock)? else { return self.give_up_if_late(lock.holder()) };
+            self.waiter.is_busy = false;
             if verdict != Verdict::Live {
                 if self.waiter.must_look_again() {
                     continue;
@@ -231,7 +242,7 @@ impl Contender<'_> {
                         continue;
                     }
                     // Its breaker will wake us, or the next poll.
-                    Break::Busy => {}
+                    Break::Busy => self.waiter.is_busy = true,
                 }
             }
             let over = (verdict == Verdict::Live).then_some(over);
@@ -273,6 +284,12 @@ impl Contender<'_> {
         // The look that found it has just seen its holder alive, and its end would wake us.
         let lives = self.waiter.pid.is_some();
         let verdict = if lives { place.judge_living(lock, server_then) } else { place.judge(lock, server_then) };
+        if verdict == Verdict::Live && place.path.is_guard && !lock.is_hidden() {
+            // Whatever its times say, it is over once it was seen unchanged for as long as any break lock lasts.
+            let left = place.unchanged.time_left(place, lock, self.waiter.looked);
+            let verdict = if left.is_zero() { Verdict::Over } else { Verdict::Live };
+            return Ok(Some((verdict, self.stake.anchor.surely_past(expired_at).min(env.now() + left))));
+        }
         if verdict != Verdict::Over || env.leaves_out(Step::AskClock) {
             return Ok(Some((verdict, self.stake.anchor.surely_past(expired_at))));
         }
@@ -322,7 +339,7 @@ struct Waiter<'a> {
     watcher: Option<Box<dyn Watcher>>,
     pid: Option<u32>,
     /// The lock that was seen when the wake-ups were armed, and whether it was seen again since, with its holder alive.
-    armed: Option<(FileId, Option<Token>)>,
+    armed: Option<Armed>,
     is_armed: bool,
     /// A moment before the last look.
     looked: LocalTime,
@@ -338,7 +355,23 @@ struct Waiter<'a> {
     ticket: Option<Ticket>,
     /// How many looks in a row have found an empty directory that nothing tells for ours.
     doubts: u32,
+    /// Whether it was another's turn to break the lock when we would have.
+    is_busy: bool,
+    /// What was waited for last, since when, and how often it was looked at since.
+    alarms: (Option<Armed>, LocalTime, u32),
 }
+
+/// Which file, and whose claim, the wake-ups are for.
+type Armed = (FileId, Option<Token>);
+
+/// So many looks at one and the same lock in [`ALARMS_WITHIN`] find nothing new before the waiter hears no wake-ups for a while:
+/// others may change a file thousands of times in a second. A release, and whoever has the lock next, is something new.
+const ALARMS_MOST: u32 = 32;
+const ALARMS_WITHIN: Duration = Duration::from_secs(1);
+
+/// For how long it hears none: twice as long each time.
+const REST_LEAST: Duration = Duration::from_millis(10);
+const REST_MOST: Duration = Duration::from_millis(100);
 
 /// So many looks an empty directory gets before it is somebody else's.
 const DOUBTS: u32 = 3;
@@ -364,6 +397,8 @@ impl<'a> Waiter<'a> {
             told: None,
             ticket: None,
             doubts: 0,
+            is_busy: false,
+            alarms: (None, started, 0),
         }
     }
 
@@ -381,7 +416,11 @@ impl<'a> Waiter<'a> {
     }
 
     fn timed_out(&self, holder: Option<Holder>) -> Error {
-        Error::timeout(self.place.lock_path(), self.waited(), holder, self.must_watch)
+        if self.last.as_ref().is_some_and(SeenLock::is_hidden) {
+            return Error::timeout_of_hidden(self.place.lock_path(), self.waited());
+        }
+        let error = Error::timeout(self.place.lock_path(), self.waited(), holder, self.must_watch);
+        if self.is_busy { error.kept_by(self.place.path.breakers_guard().as_path()) } else { error }
     }
 
     fn check_cancelled(&self, holder: Option<&Holder>) -> Result<(), Error> {
@@ -437,6 +476,9 @@ impl<'a> Waiter<'a> {
     /// unchanged.
     fn watch(&mut self, lock: &SeenLock) -> Option<(Verdict, Duration)> {
         let place = self.place;
+        if lock.is_hidden() {
+            return None;
+        }
         if *self.clock_is_known.get_or_insert_with(|| place.clock_is_known()) {
             return None;
         }
@@ -493,6 +535,15 @@ impl<'a> Waiter<'a> {
             ticket.refresh(self.place)?;
         }
         self.tell(holder.as_ref());
+        if let Some(rest) = self.rest_needed(lock) {
+            self.disarm();
+            let until = env.now() + rest;
+            let mut deaf = env.watcher();
+            while env.now() < until && self.check_cancelled(None).is_ok() {
+                deaf.wait(until, self.wait.cancel.as_ref());
+            }
+            return Ok(ControlFlow::Continue(()));
+        }
         let watcher = self.watcher.get_or_insert_with(|| env.watcher());
         let now = env.now();
         let poll = now + poll_delay(env, watcher.reach());
@@ -501,6 +552,20 @@ impl<'a> Waiter<'a> {
             [self.until, over.filter(|over| *over > now), report].into_iter().flatten().fold(poll, LocalTime::min);
         watcher.wait(next, self.wait.cancel.as_ref());
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// For how long the wake-ups are not to be heard before the next look, if others make too many.
+    fn rest_needed(&mut self, lock: Option<&SeenLock>) -> Option<Duration> {
+        let now = self.place.env.now();
+        let this = lock.map(|lock| (lock.attr.id, lock.token().cloned()));
+        let (last, since, looks) = &mut self.alarms;
+        if *last != this || now.since(*since) > ALARMS_WITHIN {
+            self.alarms = (this, now, 0);
+            return None;
+        }
+        *looks += 1;
+        let rests = looks.checked_sub(ALARMS_MOST)?;
+        Some((REST_LEAST * 2_u32.pow(rests.min(4))).min(REST_MOST))
     }
 
     fn tell(&mut self, holder: Option<&Holder>) {

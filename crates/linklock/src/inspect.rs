@@ -172,7 +172,7 @@ pub struct Status {
     pub refreshed_at: Option<SystemTime>,
     /// Whether the next contender may take the lock at once: nobody holds it, or who does is over, grace and all.
     pub available: bool,
-    /// For [`State::NotALock`]: what is there instead.
+    /// For [`State::NotALock`]: what is there instead. For a lock that this user may not look into: that it is one.
     pub what: Option<String>,
 }
 
@@ -206,6 +206,10 @@ pub(crate) fn inspect(place: &Place) -> Result<Status, Error> {
 }
 
 fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
+    if lock.is_hidden() {
+        let what = Some("a lock that this user may not look into".into());
+        return Status { protocol: Some(lock.protocol), ..Status::without_lock(State::Held, what) };
+    }
     let verdict = place.judge(lock, now);
     let expiry = lock.expiry(place.lifetime);
     let remaining = expiry.since(now);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::lease::{Anchor, LIFETIME_MOST, Lease, LocalTime};
 use crate::printable::Printable;
 use crate::protocol::leftovers::{self, Leftover};
 use crate::protocol::private::Privacy;
-use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone};
+use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone, turn};
 use crate::wait::Wait;
 
 /// The separator in the names of claims, as flufl.lock has it: on Windows, whose names cannot hold a `|`, it is `^`.
@@ -193,6 +194,7 @@ impl Lock {
         if let Which::Claim(token) = which {
             self.parse(token)?;
         }
+        let mut waited = false;
         // A change of the lock between our look and our act means that somebody made progress: look again.
         loop {
             let status = self.inspect()?;
@@ -226,7 +228,7 @@ impl Lock {
                 _ => {}
             }
             // To remove the name of an empty file loses nothing else.
-            let is_any = *which == Which::Any && lock.attr.len == 0;
+            let is_any = *which == Which::Any && lock.attr.len == 0 && !lock.is_hidden();
             if !is_any && !self.place.may_break(&lock)? {
                 return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None));
             }
@@ -238,7 +240,13 @@ impl Lock {
                     return Ok(Some(status));
                 }
                 Break::Changed => {}
-                Break::Busy => return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None)),
+                Break::Busy if waited => {
+                    return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None));
+                }
+                Break::Busy => {
+                    turn::wait(&self.place)?;
+                    waited = true;
+                }
             }
         }
     }
@@ -277,13 +285,17 @@ impl Lock {
         // Any name will do.
         let any = at("lock".as_ref())?;
         let mut paths = BTreeSet::new();
-        for (name, _) in any.place.env.list_dir(dir).map_err(|e| leftovers::cannot_list(dir, e))? {
+        let listed = any.place.env.list_dir(dir, &mut |name, _| {
             // No lock path holds the separator.
-            let Some(lock) = crate::claim::before(&name, separator).and_then(|lock| at(&lock).ok()) else { continue };
-            if !paths.contains(lock.path()) && leftovers::names_lock(&lock.place, &name) {
+            if let Some(lock) = crate::claim::before(name, separator).and_then(|lock| at(&lock).ok())
+                && !paths.contains(lock.path())
+                && leftovers::names_lock(&lock.place, name)
+            {
                 paths.insert(lock.path().to_owned());
             }
-        }
+            ControlFlow::Continue(())
+        });
+        listed.map_err(|e| leftovers::cannot_list(dir, e))?;
         Ok(paths.into_iter().collect())
     }
 

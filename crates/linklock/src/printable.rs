@@ -10,8 +10,13 @@ use std::fmt::{self, Write};
 /// as in Rust's source (`\n`, `\u{202e}`), and bytes that are not UTF-8 as `\xff`. Everything else is left as it is, a backslash too:
 /// so what was shown can be shown again, but not read back.
 ///
-/// The errors of this crate, its events, and what [`Token`](crate::Token) and [`Holder`](crate::Holder) print are shown so. The
-/// fields of [`Holder`](crate::Holder), [`About`](crate::About) and [`Leftover`](crate::Leftover) hold what is on disk.
+/// The errors of this crate, its events, and what [`Token`] and [`Holder`] print are shown so. The fields of [`Holder`], [`About`] and
+/// [`Leftover`] hold what is on disk.
+///
+/// [`Token`]: crate::claim::Token
+/// [`Holder`]: crate::inspect::Holder
+/// [`About`]: crate::inspect::About
+/// [`Leftover`]: crate::protocol::leftovers::Leftover
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(&'a [u8]);
 

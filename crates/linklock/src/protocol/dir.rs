@@ -6,11 +6,14 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::identify::is_unreadable;
-use super::turn::Turn;
-use super::{Attempt, Break, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone};
+use super::turn::{self, Turn};
+use super::{
+    Attempt, Break, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
+};
 use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, DirMode, FileKind, Location, Step};
 use crate::error::{Error, Lost};
@@ -19,6 +22,9 @@ use crate::lease::ServerTime;
 use crate::printable::Printable;
 
 pub(super) const STICKY: u32 = 0o1000;
+
+/// At a lock path there are no more of an NFS client's own names than its contenders have read entries at once.
+const LEFTOVERS_MOST: usize = 1000;
 
 /// So often an entry may be seen and not be there to be removed.
 const RELEASES_MOST: u32 = 3;
@@ -29,12 +35,24 @@ pub(super) struct Dir;
 /// What the directory at the lock path is; `None` if it changed under the look.
 pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let ours = place.path.is_guard || attr.mode & STICKY != 0;
-    let names = place.env.list(place.location())?;
-    let (left, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| ours && is_leftover(name));
-    let [name] = names.as_slice() else {
-        let is_empty = names.is_empty() && left.iter().all(|name| is_removable(place, name));
-        let seen = if is_empty { Seen::EmptyDirectory { ours } } else { Seen::NotALock("a directory".into()) };
-        return Ok(Some(seen));
+    // No more of the names than tell: others may have put any number there.
+    let (mut names, mut left) = (Vec::new(), Vec::new());
+    let listed = place.env.list(place.location(), &mut |name, _| {
+        if ours && is_leftover(name) { &mut left } else { &mut names }.push(name.to_owned());
+        if names.len() > 1 || left.len() > LEFTOVERS_MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    // As an umask of 077 makes it.
+    let hidden = || Ok(Some(Seen::Lock(SeenLock::hidden(attr))));
+    match listed {
+        Err(e) if ours && is_refused(&e) => return hidden(),
+        listed => listed?,
+    }
+    let name = match names.as_slice() {
+        [name] if left.len() <= LEFTOVERS_MOST => name,
+        [] if left.len() <= LEFTOVERS_MOST && left.iter().all(|name| is_removable(place, name)) => {
+            return Ok(Some(Seen::EmptyDirectory { ours }));
+        }
+        _ => return Ok(Some(Seen::NotALock("a directory".into()))),
     };
     let Some(claim) = place.path.parse(bytes_of(name.as_ref())) else {
         return Ok(Some(Seen::NotALock("a directory".into())));
@@ -43,17 +61,24 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let entry = place.location().inside(name);
     let of_dir = attr.owner;
     let (attr, content) = match place.read(&entry, attr.id.device) {
-        Err(e) if is_unreadable(&e) => (place.env.stat(&entry)?, Vec::new()),
+        Err(e) if is_unreadable(&e) => match place.env.stat(&entry) {
+            Err(e) if is_refused(&e) => return hidden(),
+            stat => (stat?, Vec::new()),
+        },
         read => read?,
     };
-    Ok(Some(Seen::Lock(SeenLock {
+    let mut lock = SeenLock {
         protocol: Protocol::Dir,
         claim: Some(claim),
         is_certain: true,
         attr,
         owner: Some(of_dir).filter(|owner| *owner == attr.owner),
         about: About::from_json(&content).map(Box::new),
-    })))
+    };
+    if place.path.is_guard {
+        lock.believe_at_most(turn::LIFETIME);
+    }
+    Ok(Some(Seen::Lock(lock)))
 }
 
 /// When the lifetime ends of a lock whose entry has these attributes: the lifetime after its last change, or what the mtime
@@ -198,8 +223,8 @@ fn remove_empty(place: &Place) {
 /// Removes what a client that died leaves there for ever. To remove a file that is still open does no harm: its reader learns
 /// that the lock has changed. The client that has it open refuses, and then it is gone soon. Says whether there was any.
 pub(super) fn remove_leftovers(place: &Place) -> bool {
-    let names = place.env.list(place.location()).unwrap_or_default();
-    let leftovers = names.iter().filter(|name| is_leftover(name) && is_removable(place, name));
+    let leftovers = place.names(place.location(), LEFTOVERS_MOST, &is_leftover).unwrap_or_default();
+    let leftovers = leftovers.iter().filter(|name| is_removable(place, name));
     leftovers.map(|name| place.env.unlink(&place.location().inside(name))).filter(Result::is_ok).count() > 0
 }
 
@@ -269,7 +294,9 @@ impl Steps for Dir {
         let is_there = match &renamed {
             Ok(Moved::Seen) if place.was_told_just_now(stake) => Ok(true),
             Ok(_) => Self::is_there(stake, place.env.stat_as_known(&entry)),
-            Err(_) => Self::is_there(stake, place.env.stat(&entry)),
+            // What we may not look into is not ours.
+            Err(_) => Self::is_there(stake, place.env.stat(&entry))
+                .or_else(|e| if is_refused(&e) { Ok(false) } else { Err(e) }),
         };
         match is_there {
             Ok(true) if place.env.now() < stake.lease.deadline || !place.keeps(Step::DeadlineOnceWon) => {

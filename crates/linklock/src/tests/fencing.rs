@@ -65,7 +65,7 @@ fn a_counter_that_was_cleaned_away_goes_on_above_all_that_it_gave() {
 fn a_number_from_the_future_is_exceeded() {
     let arena = Arena::new();
     draw(&arena, Protocol::Link);
-    let far = 9_000_000_000_000_000_000_u64;
+    let far = 2_000_000_000_000_000_u64;
     Plain.mkdir(&counter(&arena).join(far.to_string())).unwrap();
     assert_eq!(draw(&arena, Protocol::Link), far + 1);
     assert_eq!(numbers(&arena), [(far + 1).to_string()]);
@@ -92,7 +92,7 @@ fn beyond_the_greatest_number_there_is_none() {
     draw(&arena, Protocol::Dir);
     Plain.mkdir(&counter(&arena).join(i64::MAX.to_string())).unwrap();
     let error = arena.builder(Protocol::Dir).fence(true).build().unwrap().acquire().unwrap_err();
-    assert!(error.to_string().contains("no greater number"), "{error}");
+    assert!(error.to_string().contains(&i64::MAX.to_string()), "{error}");
     assert_eq!(arena.names(), [COUNTER], "the lock is free");
 }
 

@@ -360,7 +360,7 @@ fn tickets_and_the_break_lock_of_dead_and_of_long_gone_contenders_go() {
             place.on_behalf_of = OnBehalfOf::Process(ended.id());
         }
         let stake = arena.waits(&place);
-        Ticket::draw(&place, &stake).unwrap();
+        Ticket::draw(&place, &stake).unwrap().unwrap();
         let guard = Place { path: place.path.breakers_guard(), protocol: Protocol::Dir, ..place.clone() };
         let mut turn = arena.waits(&guard);
         assert_eq!(Protocol::Dir.steps().attempt(&guard, &mut turn).unwrap(), Attempt::Won);

@@ -2,6 +2,7 @@
 //! test fails.
 
 mod acquiring;
+mod bounds;
 mod breaking;
 mod clocks;
 #[cfg(target_os = "linux")] // Descriptors are what it wakes by.

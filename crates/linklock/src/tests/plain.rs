@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::env::os::OsEnv;
@@ -32,7 +33,12 @@ impl Plain {
     }
 
     pub(super) fn list(&self, dir: &(impl AsRef<Path> + ?Sized)) -> io::Result<Vec<OsString>> {
-        OsEnv.list(&at(dir))
+        let mut names = Vec::new();
+        OsEnv.list(&at(dir), &mut |name, _| {
+            names.push(name.to_owned());
+            ControlFlow::Continue(())
+        })?;
+        Ok(names)
     }
 
     pub(super) fn link(&self, from: &(impl AsRef<Path> + ?Sized), to: &(impl AsRef<Path> + ?Sized)) -> io::Result<()> {

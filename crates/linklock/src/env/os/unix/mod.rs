@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
+
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -26,7 +27,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::claim::Fingerprint;
 use crate::env::location::Between;
-use crate::env::{Attr, DirMode, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Stamps, Watcher};
+use crate::env::{
+    Attr, DirMode, Each, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Stamps, Watcher,
+};
 use crate::lease::{LocalTime, ServerTime};
 
 use kept::Kept;
@@ -195,13 +198,12 @@ impl Env for OsEnv {
         system::read_without_delegation(at, device, limit)
     }
 
-    fn list(&self, at: &Location) -> io::Result<Vec<OsString>> {
-        let dir = open_at(at, TO_LIST | OFlags::NOFOLLOW)?;
-        names_in(dir)?.map(|entry| Ok(entry?.0)).collect()
+    fn list(&self, at: &Location, each: &mut Each<'_>) -> io::Result<()> {
+        show_names(open_at(at, TO_LIST | OFlags::NOFOLLOW)?, each)
     }
 
-    fn list_dir(&self, dir: &Path) -> io::Result<Vec<(OsString, u64)>> {
-        names_in(retry_on_intr(|| open(dir, TO_LIST, Mode::empty()))?)?.collect()
+    fn list_dir(&self, dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
+        show_names(retry_on_intr(|| open(dir, TO_LIST, Mode::empty()))?, each)
     }
 
     fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
@@ -332,14 +334,15 @@ fn open_at(at: &Location, flags: OFlags) -> io::Result<OwnedFd> {
 
 const TO_LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-fn names_in(dir: OwnedFd) -> io::Result<impl Iterator<Item = io::Result<(OsString, u64)>>> {
-    Ok(rustix::fs::Dir::new(dir)?.filter_map(|entry| {
-        let told = |entry: rustix::fs::DirEntry| {
-            let name = entry.file_name().to_bytes();
-            (name != b"." && name != b"..").then(|| (OsStr::from_bytes(name).to_owned(), entry.ino()))
-        };
-        entry.map(told).map_err(io::Error::from).transpose()
-    }))
+fn show_names(dir: OwnedFd, each: &mut Each<'_>) -> io::Result<()> {
+    for entry in rustix::fs::Dir::new(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." && each(OsStr::from_bytes(name), entry.ino()).is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// `owner`: whose the directory is. A file of ours in another's directory is removed again: that one has taken the place of the

@@ -5,9 +5,10 @@
 //! is closed, and a scanner or a peer may not share what it reads. So every call is tried for a while.
 #![expect(clippy::disallowed_methods, reason = "this is the place for it")]
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
@@ -30,7 +31,7 @@ use super::handles::{get, last_status, next_entries, set, succeeded};
 use super::names::to_wide;
 use super::{records, relative};
 use crate::env::location::Between;
-use crate::env::{Attr, Expiry, FileId, FileKind, Location, Meant, NewDir};
+use crate::env::{Attr, Each, Expiry, FileId, FileKind, Location, Meant, NewDir};
 use crate::lease::ServerTime;
 
 const SHARE_ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
@@ -210,29 +211,33 @@ pub(super) fn read(at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
     Ok((attr, content))
 }
 
-pub(super) fn list(at: &Location) -> io::Result<Vec<OsString>> {
+pub(super) fn list(at: &Location, each: &mut Each<'_>) -> io::Result<()> {
     // By a handle that shares all: std's own does not share deletion everywhere, and would be in a release's way.
-    names_in(&open_any(at, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?)
+    show_names(&open_any(at, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?, each)
 }
 
-pub(super) fn list_dir(dir: &Path) -> io::Result<Vec<OsString>> {
-    names_in(&open_dir(dir, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?)
+pub(super) fn list_dir(dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
+    show_names(&open_dir(dir, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?, each)
 }
 
-fn names_in(dir: &File) -> io::Result<Vec<OsString>> {
+/// The numbers are not asked for, and are 0.
+fn show_names(dir: &File, each: &mut Each<'_>) -> io::Result<()> {
     if attr_of(dir)?.kind != FileKind::Directory {
         return Err(io::ErrorKind::NotADirectory.into());
     }
-    let (mut names, mut buffer) = (Vec::new(), Box::new(records::EMPTY));
+    let mut buffer = Box::new(records::EMPTY);
     loop {
         match next_entries(dir, &mut buffer) {
-            Ok(()) => names.extend(records::names(&buffer[..], records::ENTRIES)),
-            Err(e) if e.raw_os_error() == Some(ERROR_NO_MORE_FILES as i32) => break,
+            Ok(()) => {}
+            Err(e) if e.raw_os_error() == Some(ERROR_NO_MORE_FILES as i32) => return Ok(()),
             Err(e) => return Err(e),
         }
+        for name in records::names(&buffer[..], records::ENTRIES) {
+            if name != "." && name != ".." && each(&name, 0).is_break() {
+                return Ok(());
+            }
+        }
     }
-    names.retain(|name| name != "." && name != "..");
-    Ok(names)
 }
 
 /// CreateHardLinkW takes a symbolic link itself, by its documentation, and so does MoveFileExW. Both names are in the lock's

@@ -9,9 +9,10 @@ mod records;
 mod relative;
 mod watcher;
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,7 @@ use std::time::SystemTime;
 use windows_sys::Win32::Foundation::ERROR_TOO_MANY_OPEN_FILES;
 
 use crate::claim::Fingerprint;
-use crate::env::{Attr, DirMode, Env, Expiry, FileId, Liveness, Location, Meant, NewDir, Stamps, Watcher};
+use crate::env::{Attr, DirMode, Each, Env, Expiry, FileId, Liveness, Location, Meant, NewDir, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 
 pub(crate) use names::{NOT_IN_NAMES, bytes_of, flaw_of, is_same_name, name_from_bytes};
@@ -140,13 +141,12 @@ impl Env for OsEnv {
         files::read(at, limit)
     }
 
-    fn list(&self, at: &Location) -> io::Result<Vec<OsString>> {
-        files::list(at)
+    fn list(&self, at: &Location, each: &mut Each<'_>) -> io::Result<()> {
+        files::list(at, each)
     }
 
-    /// The numbers are not asked for.
-    fn list_dir(&self, dir: &Path) -> io::Result<Vec<(OsString, u64)>> {
-        Ok(files::list_dir(dir)?.into_iter().map(|name| (name, 0)).collect())
+    fn list_dir(&self, dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
+        files::list_dir(dir, each)
     }
 
     fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
