@@ -30,25 +30,31 @@ impl<'a> Printable<'a> {
     pub fn escapes(c: char) -> bool {
         c.is_control() || (!c.is_ascii() && FORMAT.iter().any(|(first, last)| (*first..=*last).contains(&c)))
     }
-}
 
-impl fmt::Display for Printable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.width().is_some() || f.precision().is_some() {
-            return f.pad(&self.to_string());
-        }
+    fn show(&self, out: &mut dyn Write) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
-            Escaping(f).write_str(chunk.valid())?;
-            chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+            Escaping(out).write_str(chunk.valid())?;
+            chunk.invalid().iter().try_for_each(|byte| write!(out, "\\x{byte:02x}"))?;
         }
         Ok(())
     }
 }
 
-/// Shows whatever is written to it: for a text that is put together of several.
-pub(crate) struct Escaping<'a, 'f>(pub(crate) &'a mut fmt::Formatter<'f>);
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.width().is_none() && f.precision().is_none() {
+            return self.show(f);
+        }
+        let mut text = String::new();
+        self.show(&mut text)?;
+        f.pad(&text)
+    }
+}
 
-impl Write for Escaping<'_, '_> {
+/// Shows whatever is written to it: for a text that is put together of several.
+pub(crate) struct Escaping<'a>(pub(crate) &'a mut dyn Write);
+
+impl Write for Escaping<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
         while let Some((at, c)) = rest.char_indices().find(|(_, c)| Printable::escapes(*c)) {
