@@ -485,7 +485,7 @@ fn a_release_of_another_user_in_a_sticky_directory_is_waited_for_if_run_by_root(
         Plain.mkdir(&arena.path()).unwrap();
         Plain.chmod(&arena.path(), 0o1755).unwrap();
         let another = rustix::fs::Uid::from_raw(1);
-        rustix::fs::chown(&arena.path(), Some(another), None).unwrap();
+        rustix::fs::chown(arena.path(), Some(another), None).unwrap();
         arena.env.user_id.store(12_345, Ordering::SeqCst);
         arena.env.sleep(age);
         for protocol in BOTH {
