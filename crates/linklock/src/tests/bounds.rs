@@ -470,7 +470,7 @@ fn a_release_of_another_user_in_a_sticky_directory_is_waited_for_if_run_by_root(
         Plain.mkdir(&arena.path()).unwrap();
         Plain.chmod(&arena.path(), 0o1755).unwrap();
         let another = rustix::fs::Uid::from_raw(1);
-        rustix::fs::chown(&arena.path(), Some(another), None).unwrap();
+        rustix::fs::chown(arena.path(), Some(another), None).unwrap();
         arena.env.user_id.store(12_345, Ordering::SeqCst);
         arena.env.sleep(age);
         for protocol in BOTH {
@@ -538,4 +538,38 @@ fn content_of_any_length_is_read_no_further_than_a_lock_may_be_long() {
             arena.lock(protocol).leftovers().unwrap();
         }
     }
+}
+
+/// How many names were shown, and how many files looked at.
+fn costs<T>(arena: &Arena, act: impl FnOnce() -> T) -> (u64, usize) {
+    let looks = arena.env.calls(Call::Stat).len();
+    let (_, shown) = shown(arena, act);
+    (shown, arena.env.calls(Call::Stat).len() - looks)
+}
+
+#[test]
+fn any_number_of_names_beside_the_lock_takes_a_bounded_share_of_time_and_memory() {
+    let arena = Arena::new();
+    let held = arena.rival(Protocol::Link).acquire();
+    let name = |number| (OsString::from(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{number}")), 0);
+    let ours = |number| (OsString::from(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{number:032x}")), 0);
+    let lock = arena.lock(Protocol::Link);
+
+    // Whose the lock is that may not be read.
+    *arena.env.listing.lock().unwrap() = Some((0..50_000).map(name).collect());
+    arena.env.on_call(|_, call, when, _| match (call, when) {
+        (Call::Read, When::Before) => Fate::Fail(io::ErrorKind::PermissionDenied),
+        _ => Fate::GoOn,
+    });
+    let (_, looks) = costs(&arena, || assert_eq!(lock.inspect().unwrap().holder, None));
+    assert!(looks < 10, "{looks}");
+
+    // What is left over, for a contender and for an operator.
+    *arena.env.listing.lock().unwrap() = Some((0..150_000).map(ours).collect());
+    let (shown, looks) = costs(&arena, || lock.place().sweep(|| None));
+    assert!(shown <= 4096 && looks < 100, "{shown} names, {looks} looks");
+    let (shown, looks) = costs(&arena, || assert!(lock.leftovers().unwrap().is_empty(), "none of them is there"));
+    assert!(shown <= 100_000 && looks < 100_010, "{shown} names, {looks} looks");
+    *arena.env.listing.lock().unwrap() = None;
+    held.release().unwrap();
 }
