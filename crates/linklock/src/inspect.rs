@@ -269,4 +269,25 @@ mod tests {
         let about = About { lifetime, command: None, user: None, since: None };
         assert_eq!(About::from_json(about.to_json().as_bytes()).unwrap().lifetime, Duration::from_millis(15_001));
     }
+
+    #[test]
+    fn what_others_may_have_written_is_read_with_bounds_or_not_at_all() {
+        let lifetime = |json: &str| About::from_json(json.as_bytes()).map(|about| about.lifetime);
+        let long = [u64::MAX.to_string(), "315360000001".into()];
+        for number in long {
+            let json = format!(r#"{{"lifetime_ms":{number},"since_unix_ms":{number}}}"#);
+            assert_eq!(lifetime(&json), Some(LIFETIME_MOST), "{number}");
+        }
+        for number in ["-1", "1.5", "1e3", "1e400", "18446744073709551616", "\"1\"", "null", "[]", "true"] {
+            assert_eq!(lifetime(&format!(r#"{{"lifetime_ms":{number}}}"#)), None, "{number}");
+        }
+        // As deep as there is room for.
+        for (open, close) in [("[", "]"), (r#"{"lifetime_ms":"#, "}")] {
+            let deep = open.repeat(4000 / open.len()) + &close.repeat(4000 / open.len());
+            assert_eq!(lifetime(&deep), None, "{open}");
+            assert_eq!(lifetime(&format!(r#"{{"lifetime_ms":1,"more":{deep}}}"#)), None, "{open}");
+        }
+        let twice = r#"{"lifetime_ms":1,"lifetime_ms":2}"#;
+        assert!(lifetime(twice) >= Some(Duration::from_millis(1)), "either");
+    }
 }

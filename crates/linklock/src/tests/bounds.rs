@@ -502,3 +502,89 @@ fn a_release_of_another_user_in_a_sticky_directory_is_waited_for_if_run_by_root(
         }
     }
 }
+
+#[test]
+fn times_of_any_size_are_no_reason_to_fail_but_that_the_lock_is_held() {
+    let times = [i64::MIN, -2_177_452_800, -1, 0, far().to_parts().0, i64::MAX];
+    for (secs, protocol) in times.into_iter().flat_map(|secs| BOTH.map(|protocol| (secs, protocol))) {
+        for clock_is_known in [true, false] {
+            let arena = Arena::new();
+            arena.env.stamps_are_not_known.store(!clock_is_known, Ordering::SeqCst);
+            let token = arena.rival(protocol).acquire().leave();
+            let file = match protocol {
+                Protocol::Link => arena.path(),
+                Protocol::Dir => arena.path().join(token.as_os_str()),
+            };
+            Plain.set_expiry(&file, ServerTime::from_parts(secs, 999_999_999)).unwrap();
+            let lock = arena.lock(protocol);
+            let what = format!("{protocol}, {secs}, {clock_is_known}");
+            lock.inspect().unwrap();
+            lock.leftovers().unwrap();
+            lock.clean(lock.leftovers().unwrap()).unwrap();
+            match lock.acquire_with(&Wait::up_to(MINUTE)) {
+                Ok(guard) => guard.release().unwrap(),
+                Err(e) => assert!(e.is_timeout(), "{what}: {e}"),
+            }
+            lock.break_lock(&Which::Any).unwrap();
+            lock.try_acquire().unwrap().release().unwrap();
+            assert_eq!(arena.names(), [""; 0], "{what}");
+        }
+    }
+}
+
+/// A sparse file takes no room, however long it is.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "nothing that the library does makes such a file")]
+fn content_of_any_length_is_read_no_further_than_a_lock_may_be_long() {
+    for protocol in BOTH {
+        for in_place_of_content in [true, false] {
+            let arena = Arena::new();
+            let token = arena.rival(protocol).acquire().leave();
+            let file = match protocol {
+                Protocol::Link => arena.path(),
+                Protocol::Dir => arena.path().join(token.as_os_str()),
+            };
+            let open = std::fs::File::options().write(true).truncate(in_place_of_content).open(&file).unwrap();
+            open.set_len(1 << 40).unwrap();
+            let status = arena.lock(protocol).inspect().unwrap();
+            // The path in a link lock ends with its content; zeros are what a power failure leaves.
+            let is_lock = protocol == Protocol::Dir || in_place_of_content;
+            assert_eq!(status.state == State::NotALock, !is_lock, "{protocol}, {in_place_of_content}: {status:?}");
+            arena.lock(protocol).leftovers().unwrap();
+        }
+    }
+}
+
+/// How many names were shown, and how many files looked at.
+fn costs<T>(arena: &Arena, act: impl FnOnce() -> T) -> (u64, usize) {
+    let looks = arena.env.calls(Call::Stat).len();
+    let (_, shown) = shown(arena, act);
+    (shown, arena.env.calls(Call::Stat).len() - looks)
+}
+
+#[test]
+fn any_number_of_names_beside_the_lock_takes_a_bounded_share_of_time_and_memory() {
+    let arena = Arena::new();
+    let held = arena.rival(Protocol::Link).acquire();
+    let name = |number| (OsString::from(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{number}")), 0);
+    let ours = |number| (OsString::from(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{number:032x}")), 0);
+    let lock = arena.lock(Protocol::Link);
+
+    // Whose the lock is that may not be read.
+    *arena.env.listing.lock().unwrap() = Some((0..50_000).map(name).collect());
+    arena.env.on_call(|_, call, when, _| match (call, when) {
+        (Call::Read, When::Before) => Fate::Fail(io::ErrorKind::PermissionDenied),
+        _ => Fate::GoOn,
+    });
+    let (_, looks) = costs(&arena, || assert_eq!(lock.inspect().unwrap().holder, None));
+    assert!(looks < 10, "{looks}");
+
+    // What is left over, for a contender and for an operator.
+    *arena.env.listing.lock().unwrap() = Some((0..150_000).map(ours).collect());
+    let (shown, looks) = costs(&arena, || lock.place().sweep(|| None));
+    assert!(shown <= 4096 && looks < 100, "{shown} names, {looks} looks");
+    let (shown, looks) = costs(&arena, || assert!(lock.leftovers().unwrap().is_empty(), "none of them is there"));
+    assert!(shown <= 100_000 && looks < 100_010, "{shown} names, {looks} looks");
+    *arena.env.listing.lock().unwrap() = None;
+    held.release().unwrap();
+}
