@@ -34,6 +34,7 @@ impl<'a> Printable<'a> {
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As wide as what is shown, not as what is there.
         if f.width().is_some() || f.precision().is_some() {
             return f.pad(&self.to_string());
         }
