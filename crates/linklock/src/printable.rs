@@ -26,35 +26,36 @@ impl<'a> Printable<'a> {
         Self(text.as_ref().as_encoded_bytes())
     }
 
-    /// Whether this character is shown as an escape.
-    pub fn escapes(c: char) -> bool {
-        c.is_control() || (!c.is_ascii() && FORMAT.iter().any(|(first, last)| (*first..=*last).contains(&c)))
-    }
-
-    fn show(&self, out: &mut dyn Write) -> fmt::Result {
+    fn write_to(self, out: &mut impl Write) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             Escaping(out).write_str(chunk.valid())?;
             chunk.invalid().iter().try_for_each(|byte| write!(out, "\\x{byte:02x}"))?;
         }
         Ok(())
     }
+
+    /// Whether this character is shown as an escape.
+    pub fn escapes(c: char) -> bool {
+        c.is_control() || (!c.is_ascii() && FORMAT.iter().any(|(first, last)| (*first..=*last).contains(&c)))
+    }
 }
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.width().is_none() && f.precision().is_none() {
-            return self.show(f);
+            return self.write_to(f);
         }
-        let mut text = String::new();
-        self.show(&mut text)?;
-        f.pad(&text)
+        // As wide as what is shown, not as what is there.
+        let mut shown = String::new();
+        self.write_to(&mut shown)?;
+        f.pad(&shown)
     }
 }
 
 /// Shows whatever is written to it: for a text that is put together of several.
-pub(crate) struct Escaping<'a>(pub(crate) &'a mut dyn Write);
+pub(crate) struct Escaping<'a, W>(pub(crate) &'a mut W);
 
-impl Write for Escaping<'_> {
+impl<W: Write> Write for Escaping<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
         while let Some((at, c)) = rest.char_indices().find(|(_, c)| Printable::escapes(*c)) {

@@ -20,7 +20,17 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
-from linklock._core import AlreadyLockedError, Contender, Held, NotALockError, NotLockedError, TimeOutError, Waiting, forked, printable
+from linklock._core import (
+    AlreadyLockedError,
+    Contender,
+    Held,
+    NotALockError,
+    NotLockedError,
+    TimeOutError,
+    Waiting,
+    forked,
+    printable,
+)
 
 Interval = int | float | timedelta
 T = TypeVar('T')

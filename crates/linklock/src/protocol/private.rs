@@ -103,7 +103,7 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// Whether this process has not warned of a directory yet. Of very many, it warns of the first ones alone.
+/// Whether this process has not warned of a directory yet. Of very many, it may warn of one twice.
 fn is_first(dir: &Path) -> bool {
     // Zero: none yet. No lock, which a fork could leave locked.
     static WARNED_OF: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
@@ -117,5 +117,6 @@ fn is_first(dir: &Path) -> bool {
             Err(_) => {}
         }
     }
-    false
+    WARNED_OF[mark as usize % WARNED_OF.len()].store(mark, Ordering::Relaxed);
+    true
 }
