@@ -90,7 +90,7 @@ enum Repr {
     )]
     ClockNotKnown { path: Shown, holder: Option<Holder> },
     #[error(
-        "{path}: refused, since its directory {why}, so others can deny the lock or remove it; let nobody but this user and root write to it (chown, chmod go-w), choose another directory, or do not require a private one"
+        "{path}: refused, since its directory {why}, so others can deny the lock or remove it; let only this user and root write to it (chown, chmod go-w), choose another directory, or do not require a private one"
     )]
     NotPrivate { path: Shown, why: String },
     #[error("{0}")]

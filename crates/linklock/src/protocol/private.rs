@@ -57,14 +57,15 @@ fn require(place: &Place) -> Result<(), Error> {
 
 /// Warns root of a directory where others can remove a lock. Whatever keeps it from being looked at, the acquisition meets too.
 fn warn(place: &Place) {
-    let Ok(attr) = place.env.stat_dir(place.path.dir()) else { return };
+    // As this machine knows it: a warning is worth no request to a server.
+    let Ok(attr) = place.dir_as_known() else { return };
     let Some(flaw) = Flaw::of(place.env.as_ref(), &attr, ROOT) else { return };
     // In a sticky directory only the owner of a file may remove it, and the owner of the directory.
     let only_denies = attr.mode & STICKY != 0 && !matches!(flaw, Flaw::BelongsTo(_));
     if !only_denies && is_first(place.path.dir()) {
         tracing::warn!(
             target: "linklock::private",
-            "{}: this directory {flaw}: whoever may write to it can remove a lock that is held, and so have two hold it; choose a directory of root's own (chmod go-w), or a sticky one of root's (chmod +t), where others can only deny the lock",
+            "{}: this directory {flaw}: whoever may write to it can remove a lock that is held, and then two can hold it; use a directory that root alone may write to (chown root, chmod go-w), or a sticky one of root's (chmod +t), where others can only deny the lock",
             Printable::new(place.path.dir())
         );
     }
