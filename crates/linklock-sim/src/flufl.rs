@@ -82,7 +82,11 @@ impl<'a> Flufl<'a> {
     /// Whatever is there: it looks at nothing before it changes it.
     fn touch(&self, at: &Location) -> io::Result<Attr> {
         let attr = self.env.stat_as_known(at)?;
-        self.env.set_expiry(at, Meant { id: Some(attr.id), owner: attr.owner }, self.server_now() + self.lifetime)
+        self.env.set_expiry(
+            at,
+            Meant { id: Some(attr.id), owner: attr.owner, is_alone: false },
+            self.server_now() + self.lifetime,
+        )
     }
 
     fn server_now(&self) -> ServerTime {

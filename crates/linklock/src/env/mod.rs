@@ -71,15 +71,17 @@ pub(crate) enum Stamps {
 /// Which file is meant by a name that others may have given to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meant {
-    /// `None` where the number may change while the file is there. Then it has no other name: one that has may be another file
-    /// of the same user, which somebody has linked to this name.
+    /// `None` where the number may change while the file is there.
     pub(crate) id: Option<FileId>,
     pub(crate) owner: u32,
+    /// Whether it has no other name. Where others may change the names in its directory, one that has may be another file of its
+    /// owner's, linked to this name.
+    pub(crate) is_alone: bool,
 }
 
 impl Meant {
     pub(crate) fn is(&self, attr: &Attr) -> bool {
-        self.id.map_or(attr.nlink < 2, |id| id == attr.id) && self.owner == attr.owner
+        self.id.is_none_or(|id| id == attr.id) && self.owner == attr.owner && !(self.is_alone && attr.nlink > 1)
     }
 }
 

@@ -70,3 +70,31 @@ fn a_lock_is_not_taken_over_by_another_file_of_ours_that_has_the_claims_name() {
     let e = arena.lock(Protocol::Link).adopt(&token).unwrap_err();
     assert!(e.is_lost(), "{e}");
 }
+
+/// The bug, found by an attacker between any two system calls: others may write the directory of a break lock's claim, and one had
+/// linked another file of ours to the entry's name. The consequence: asked for the server's clock, we set that file's times. The
+/// mend: an entry of a break lock, and a ticket, have no other name. But a holder's entry may have one: to link it keeps nobody from
+/// refreshing it.
+#[test]
+fn another_file_of_ours_that_is_linked_to_our_name_is_left_alone_and_a_link_to_ours_keeps_us_from_nothing() {
+    let arena = Arena::new();
+    let guard = crate::protocol::Place {
+        path: arena.lock(Protocol::Dir).place().path.breakers_guard(),
+        ..arena.lock(Protocol::Dir).place().clone()
+    };
+    let stake = Protocol::Dir.steps().stage(&guard).unwrap();
+    let (entry, secret) = (Protocol::Dir.steps().staged_file(&guard, &stake.claim), arena.dir.path().join("secret"));
+    assert!(guard.ask_clock_by(&stake).is_ok());
+    Plain.create(&secret, b"precious").unwrap();
+    Plain.unlink(&entry).unwrap();
+    Plain.link(&secret, &entry).unwrap();
+    let before = Plain.stat(&secret).unwrap();
+    assert!(guard.ask_clock_by(&stake).is_err());
+    assert_eq!(Plain.stat(&secret).unwrap(), before);
+
+    let held = arena.lock(Protocol::Dir).acquire().unwrap();
+    let entry = arena.path().join(held.token().as_os_str());
+    Plain.link(&entry, &arena.dir.path().join("his")).unwrap();
+    held.refresh().unwrap();
+    held.release().unwrap();
+}
