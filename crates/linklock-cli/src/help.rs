@@ -13,14 +13,15 @@ WHAT OTHERS CAN READ
   says besides: the name of COMMAND (acquire: of the process that the lock is for), the user's
   name, the lifetime, and when the holder began to contend. Its file has mode 0644, less the
   umask, so everybody may read it who can reach it. The arguments of COMMAND, which may hold a
-  password, are written with --describe-command alone. status shows these as what the holder
-  says, and beside them the owner of the lock's file, which the file system says.
+  password, are written with --describe-command alone. All this is what the lock says: whoever may
+  write to its directory can make it say anything. The owner of the lock's file, which status shows
+  too, is what the file system says.
 
 DIRECTORIES THAT OTHERS MAY WRITE TO
   Whoever may write to LOCKPATH's directory can deny the lock to all. Where the directory is
-  not sticky (chmod +t), or belongs to him, he can also remove a lock that is held, and so have
-  two hold it. root is warned of such a directory. --require-private refuses every directory
-  that anybody else but this user and root may write to.
+  not sticky (chmod +t), or belongs to that user, he can also remove a lock that is held, and
+  then two can hold it. root is warned of such a directory. --require-private refuses every
+  directory that anybody but this user and root may write to.
 
 EXIT STATUS
   0      done; run: whatever COMMAND exits with

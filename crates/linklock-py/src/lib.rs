@@ -20,6 +20,8 @@ mod _core {
     #[pymodule_export]
     use crate::held::{Held, forked};
     #[pymodule_export]
+    use crate::log::printable;
+    #[pymodule_export]
     use crate::waiting::Waiting;
 
     #[pymodule_init]

@@ -3,6 +3,7 @@
 //! They are noted where they happen, perhaps in a thread that Python does not know and with a lock's mutex held, and handed
 //! over by the next call that has the interpreter.
 
+use std::ffi::OsString;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -43,6 +44,12 @@ pub(crate) fn hand_over(py: Python<'_>) {
             e.write_unraisable(py, None);
         }
     }
+}
+
+/// A name as the messages of the package's own modules show it.
+#[pyfunction]
+pub(crate) fn printable(text: OsString) -> String {
+    Printable::new(&text).to_string()
 }
 
 struct Line {

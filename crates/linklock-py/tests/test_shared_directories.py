@@ -6,7 +6,7 @@ import os
 import pytest
 
 from conftest import PATIENCE_S
-from linklock import Lock, TimeOutError
+from linklock import Lock, NotLockedError, TimeOutError
 
 FORGED = "a\nFORGED\x1b[2J\x9b31m\u202eb"
 ESCAPED = r"a\nFORGED\u{1b}[2J\u{9b}31m\u{202e}b"
@@ -50,3 +50,25 @@ def test_a_forged_lock_is_told_of_without_harm(path, tmp_path, caplog):
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert any("broke the lock" in warning and "FORGED" in warning for warning in warnings), warnings
     assert all(warning.isprintable() for warning in warnings), warnings
+
+
+def test_a_lock_path_that_others_named_is_told_without_harm(tmp_path, caplog):
+    caplog.set_level(logging.DEBUG, "linklock")
+    lock = Lock(os.fsencode(tmp_path / f"job{FORGED}") + b"\xff")
+    lock.lock()
+    shown = repr(lock)
+    os.unlink(lock.claimfile)
+    os.unlink(lock.lockfile)
+    with pytest.raises(NotLockedError) as lost:
+        lock.unlock()
+    with lock, pytest.raises(Exception, match="already"):
+        lock.lock()
+    with pytest.raises(NotLockedError) as not_held:
+        lock.refresh()
+    told = [record.getMessage() for record in caplog.records]
+    begins = ["laying claim", "got the lock", "already locked", "unlocked"]
+    for begin in begins:
+        assert f"{begin}: {tmp_path}/job{ESCAPED}\\xff" in told, told
+    for text in [shown, str(lost.value), str(not_held.value), *told]:
+        assert text.isprintable(), ascii(text)
+        assert ESCAPED in text

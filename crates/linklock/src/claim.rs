@@ -94,7 +94,7 @@ impl Token {
 }
 
 impl fmt::Display for Token {
-    /// For people, as [`Printable`](crate::Printable) shows a name: use [`as_os_str`](Self::as_os_str) to keep what is escaped.
+    /// For people, as [`Printable`] shows a name: use [`as_os_str`](Self::as_os_str) to keep what is escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Printable::new(&self.0).fmt(f)
     }

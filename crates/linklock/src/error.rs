@@ -11,8 +11,6 @@ use crate::printable::{Escaping, Printable};
 use crate::protocol::TimesNotKept;
 
 /// Why a lock could not be had, kept or given back. It prints as one line, and what others wrote in it as [`Printable`] does.
-///
-/// [`Printable`]: crate::Printable
 #[derive(Debug)]
 pub struct Error(Box<Repr>);
 
@@ -51,7 +49,7 @@ pub enum ErrorKind {
     Invalid,
     /// The claim's file could not be made: no such directory, no space, a name too long.
     CannotCreate,
-    /// This user may not do that here, or others may do too much: [`Builder::require_private`](crate::Builder::require_private).
+    /// This user may not do that here, or others may do too much: `Builder::require_private`.
     Permission,
     /// Any other error of the file system.
     Io,
@@ -92,7 +90,7 @@ enum Repr {
     )]
     ClockNotKnown { path: Shown, holder: Option<Holder> },
     #[error(
-        "{path}: refused, since its directory {why}, so others can deny the lock or remove it; let nobody but this user and root write to it (chown, chmod go-w), choose another directory, or do not require a private one"
+        "{path}: refused, since its directory {why}, so others can deny the lock or remove it; let only this user and root write to it (chown, chmod go-w), choose another directory, or do not require a private one"
     )]
     NotPrivate { path: Shown, why: String },
     #[error("{0}")]
@@ -166,7 +164,10 @@ fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => "; make the directory first",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room for a file of a few hundred bytes",
-        io::ErrorKind::PermissionDenied => "; the user needs write permission in that directory",
+        // Otherwise it says itself what is to be done.
+        io::ErrorKind::PermissionDenied if source.raw_os_error().is_some() => {
+            "; the user needs write permission in that directory"
+        }
         io::ErrorKind::InvalidFilename => "; the lock's name must leave room for host, pid and nonce",
         _ => "",
     }
@@ -311,3 +312,26 @@ impl Error {
 }
 
 const CREATE: &str = "make a claim";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever a message is put together of.
+    #[test]
+    fn an_error_is_one_line_and_commands_no_terminal() {
+        let forged = "a\nb\x1b[2J\u{9b}\u{202e}";
+        let path = Path::new(forged);
+        for error in [
+            Error::io(path, "look", io::Error::other(forged)),
+            Error::cannot_break(path, None, io::Error::other(forged)),
+            Error::not_a_lock(path, forged),
+            Error::not_held(path, forged, None),
+            Error::not_private(path, forged.into()),
+            Error::invalid(forged),
+        ] {
+            let told = error.to_string();
+            assert!(told.contains("a\\nb\\u{1b}[2J") && !told.contains(Printable::escapes), "{told:?}");
+        }
+    }
+}

@@ -67,7 +67,7 @@
 //! match lock.acquire_with(&Wait::up_to(Duration::from_millis(50))) {
 //!     Err(e) if e.is_timeout() => {
 //!         let holder = e.holder().expect("it can be read");
-//!         println!("process {} on {} has it", holder.pid, holder.host);
+//!         println!("{holder} has it");
 //!     }
 //!     other => panic!("it is held: {other:?}"),
 //! }

@@ -10,8 +10,13 @@ use std::fmt::{self, Write};
 /// as in Rust's source (`\n`, `\u{202e}`), and bytes that are not UTF-8 as `\xff`. Everything else is left as it is, a backslash too:
 /// so what was shown can be shown again, but not read back.
 ///
-/// The errors of this crate, its events, and what [`Token`](crate::Token) and [`Holder`](crate::Holder) print are shown so. The
-/// fields of [`Holder`](crate::Holder), [`About`](crate::About) and [`Leftover`](crate::Leftover) hold what is on disk.
+/// The errors of this crate, its events, and what [`Token`] and [`Holder`] print are shown so. The fields of [`Holder`], [`About`] and
+/// [`Leftover`] hold what is on disk.
+///
+/// [`Token`]: crate::claim::Token
+/// [`Holder`]: crate::inspect::Holder
+/// [`About`]: crate::inspect::About
+/// [`Leftover`]: crate::protocol::leftovers::Leftover
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(&'a [u8]);
 
@@ -19,6 +24,14 @@ impl<'a> Printable<'a> {
     /// Of a text, a name or a path.
     pub fn new(text: &'a (impl AsRef<OsStr> + ?Sized)) -> Self {
         Self(text.as_ref().as_encoded_bytes())
+    }
+
+    fn write_to(self, out: &mut impl Write) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            Escaping(out).write_str(chunk.valid())?;
+            chunk.invalid().iter().try_for_each(|byte| write!(out, "\\x{byte:02x}"))?;
+        }
+        Ok(())
     }
 
     /// Whether this character is shown as an escape.
@@ -29,18 +42,20 @@ impl<'a> Printable<'a> {
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            Escaping(f).write_str(chunk.valid())?;
-            chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+        if f.width().is_none() && f.precision().is_none() {
+            return self.write_to(f);
         }
-        Ok(())
+        // As wide as what is shown, not as what is there.
+        let mut shown = String::new();
+        self.write_to(&mut shown)?;
+        f.pad(&shown)
     }
 }
 
 /// Shows whatever is written to it: for a text that is put together of several.
-pub(crate) struct Escaping<'a, 'f>(pub(crate) &'a mut fmt::Formatter<'f>);
+pub(crate) struct Escaping<'a, W>(pub(crate) &'a mut W);
 
-impl Write for Escaping<'_, '_> {
+impl<W: Write> Write for Escaping<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
         while let Some((at, c)) = rest.char_indices().find(|(_, c)| Printable::escapes(*c)) {
@@ -53,7 +68,7 @@ impl Write for Escaping<'_, '_> {
 }
 
 /// The categories Cf, Zl and Zp of Unicode 16.0 (extracted/DerivedGeneralCategory.txt), and what lies between them.
-const FORMAT: [(char, char); 20] = [
+const FORMAT: [(char, char); 19] = [
     ('\u{ad}', '\u{ad}'),
     ('\u{600}', '\u{605}'),
     ('\u{61c}', '\u{61c}'),
@@ -72,8 +87,7 @@ const FORMAT: [(char, char); 20] = [
     ('\u{13430}', '\u{1343f}'),
     ('\u{1bca0}', '\u{1bca3}'),
     ('\u{1d173}', '\u{1d17a}'),
-    ('\u{e0001}', '\u{e0001}'),
-    ('\u{e0020}', '\u{e007f}'),
+    ('\u{e0000}', '\u{e007f}'),
 ];
 
 #[cfg(test)]
@@ -88,10 +102,25 @@ mod tests {
         let plain = "C:\\n é e\u{301} 日本 \u{1f512} 'a' \"b\" \u{fffd}";
         assert_eq!(shown(plain), plain);
         let bidi = ('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}').chain('\u{200b}'..='\u{200f}');
-        let others = ['\u{61c}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{ad}', '\u{e0041}'];
+        let others = ['\u{61c}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{ad}', '\u{e0000}', '\u{e0041}'];
         let c1 = '\u{80}'..='\u{9f}';
         assert!(bidi.chain(others).chain(c1).chain('\0'..='\x1f').all(Printable::escapes));
         assert!((' '..='~').chain('\u{a0}'..='\u{ac}').chain(['\u{2010}', '\u{3000}']).all(|c| !Printable::escapes(c)));
+    }
+
+    /// The standard library has a table of its own, for what it prints of a text for programmers.
+    #[test]
+    fn rust_prints_none_of_it_as_it_is_either() {
+        let escaped: Vec<_> = ('\0'..=char::MAX).filter(|c| Printable::escapes(*c)).collect();
+        assert!(escaped.len() > 65 + 150, "{}", escaped.len());
+        let printed: Vec<_> = escaped.iter().filter(|c| c.escape_debug().eq([**c])).collect();
+        assert_eq!(printed, Vec::<&char>::new());
+    }
+
+    #[test]
+    fn it_fills_a_column_as_any_text_does() {
+        let name = Printable::new("a\x1bb");
+        assert_eq!(format!("{name:<10}|{name:>10}|{name:.3}|{name}"), "a\\u{1b}b  |  a\\u{1b}b|a\\u|a\\u{1b}b");
     }
 
     #[test]

@@ -14,11 +14,13 @@ __all__ = [
     'Waiting',
     '__version__',
     'forked',
+    'printable',
 ]
 
 __version__: str
 
 def forked() -> None: ...
+def printable(text: str) -> str: ...
 
 class LockError(Exception): ...
 class AlreadyLockedError(LockError): ...

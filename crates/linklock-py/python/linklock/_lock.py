@@ -20,7 +20,17 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
-from linklock._core import AlreadyLockedError, Contender, Held, NotALockError, NotLockedError, TimeOutError, Waiting, forked
+from linklock._core import (
+    AlreadyLockedError,
+    Contender,
+    Held,
+    NotALockError,
+    NotLockedError,
+    TimeOutError,
+    Waiting,
+    forked,
+    printable,
+)
 
 Interval = int | float | timedelta
 T = TypeVar('T')
@@ -124,6 +134,8 @@ class Lock:
             queue=self._queue,
             require_private=self._require_private,
         )
+        # For messages and logs: others may have chosen the name.
+        self._shown = printable(self._lockfile)
 
     def _forget(self) -> None:
         self._held: Held | None = None
@@ -144,7 +156,7 @@ class Lock:
     def __repr__(self) -> str:
         return '<{} {} [{}: {}] pid={} at {:#x}>'.format(
             self.__class__.__name__,
-            self._lockfile,
+            self._shown,
             'locked' if self._held is not None and self._held.check() else 'unlocked',
             self._lifetime,
             os.getpid(),
@@ -166,7 +178,7 @@ class Lock:
         # Little Python here and in unlock(): beside the few calls of the system that a lock takes it can be measured.
         is_logged = log.isEnabledFor(logging.DEBUG)
         if is_logged:
-            log.debug('laying claim: %s', self._lockfile)
+            log.debug('laying claim: %s', self._shown)
         refusal = None
         try:
             self._held = self._contender.try_acquire()
@@ -175,7 +187,7 @@ class Lock:
         if refusal is not None:
             self._held = self._wait_after(refusal, self._until(timeout))
         if is_logged:
-            log.debug('got the lock: %s', self._lockfile)
+            log.debug('got the lock: %s', self._shown)
         if self._on_lost is not None:
             self._watch(self._on_lost)
 
@@ -211,9 +223,9 @@ class Lock:
         if self._stop_watching is not None:
             self._stop_watching.set()
         if released:
-            log.debug('unlocked: %s', self._lockfile)
+            log.debug('unlocked: %s', self._shown)
         elif not unconditionally:
-            raise NotLockedError(f'{self._lockfile}: the lock was lost before it was unlocked')
+            raise NotLockedError(f'{self._shown}: the lock was lost before it was unlocked')
 
     @property
     def is_locked(self) -> bool:
@@ -252,7 +264,7 @@ class Lock:
                 if not self._is_worth_another_try(error, until):
                     raise
             await asyncio.sleep(_pause())
-        log.debug('got the lock: %s', self._lockfile)
+        log.debug('got the lock: %s', self._shown)
         if self._on_lost is not None:
             self._watch(self._on_lost)
         return self
@@ -268,7 +280,7 @@ class Lock:
 
     def _give_up_what_is_lost(self) -> None:
         if self.is_locked:
-            log.debug('already locked: %s', self._lockfile)
+            log.debug('already locked: %s', self._shown)
             raise AlreadyLockedError('We already had the lock')
         self.unlock(unconditionally=True)
 

@@ -44,7 +44,7 @@ impl Location {
     }
 
     /// The same, as long as those may write the directory that stands here, or in between, whom these bits of a mode tell. In
-    /// another nothing is done.
+    /// another nothing is done: `PermissionDenied`.
     pub(crate) fn written_by(self, writers: u32) -> Self {
         Self { between: Between { writers, ..self.between }, ..self }
     }
@@ -89,7 +89,7 @@ impl Between {
         }
         if self.writers & !dir.mode != 0 {
             let why = "fewer users may write it than the directory that it is in: it may be somebody's who does not know; remove it";
-            return Err(io::Error::other(why));
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
         Ok(())
     }

@@ -386,6 +386,11 @@ impl Place {
         Ok(names)
     }
 
+    /// The attributes of the lock's directory as this machine knows them: whatever is asked so costs no request.
+    fn dir_as_known(&self) -> io::Result<Attr> {
+        self.env.stat_as_known(&Location::beside(self.path.dir(), ".".as_ref()))
+    }
+
     /// Makes an NFS client forget the names in the lock's directory, as fresh attributes of that do: it may believe in what was
     /// there before.
     fn forget_names(&self) -> io::Result<()> {

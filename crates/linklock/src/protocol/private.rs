@@ -57,14 +57,15 @@ fn require(place: &Place) -> Result<(), Error> {
 
 /// Warns root of a directory where others can remove a lock. Whatever keeps it from being looked at, the acquisition meets too.
 fn warn(place: &Place) {
-    let Ok(attr) = place.env.stat_dir(place.path.dir()) else { return };
+    // As this machine knows it: a warning is worth no request to a server.
+    let Ok(attr) = place.dir_as_known() else { return };
     let Some(flaw) = Flaw::of(place.env.as_ref(), &attr, ROOT) else { return };
     // In a sticky directory only the owner of a file may remove it, and the owner of the directory.
     let only_denies = attr.mode & STICKY != 0 && !matches!(flaw, Flaw::BelongsTo(_));
     if !only_denies && is_first(place.path.dir()) {
         tracing::warn!(
             target: "linklock::private",
-            "{}: this directory {flaw}: whoever may write to it can remove a lock that is held, and so have two hold it; choose a directory of root's own (chmod go-w), or a sticky one of root's (chmod +t), where others can only deny the lock",
+            "{}: this directory {flaw}: whoever may write to it can remove a lock that is held, and then two can hold it; use a directory that root alone may write to (chown root, chmod go-w), or a sticky one of root's (chmod +t), where others can only deny the lock",
             Printable::new(place.path.dir())
         );
     }
@@ -103,7 +104,7 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// Whether this process has not warned of a directory yet. Of very many, it warns of the first ones alone.
+/// Whether this process has not warned of a directory yet. Of very many, it may warn of one twice.
 fn is_first(dir: &Path) -> bool {
     // Zero: none yet. No lock, which a fork could leave locked.
     static WARNED_OF: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
@@ -117,5 +118,6 @@ fn is_first(dir: &Path) -> bool {
             Err(_) => {}
         }
     }
-    false
+    WARNED_OF[mark as usize % WARNED_OF.len()].store(mark, Ordering::Relaxed);
+    true
 }

@@ -15,7 +15,7 @@ const TRIES: u32 = 16;
 /// directory. Who may rename there can bring another's to this name; one that he may write himself gives him nothing that he has
 /// not.
 pub(super) fn only_if_open(place: &Place, dir: Location) -> io::Result<Location> {
-    let parent = place.env.stat_as_known(&Location::beside(place.path.dir(), ".".as_ref()))?;
+    let parent = place.dir_as_known()?;
     Ok(dir.written_by(parent.mode & WRITE_OTHERS))
 }
 

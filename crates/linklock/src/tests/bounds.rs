@@ -145,6 +145,21 @@ fn where_nobody_can_queue_up_the_lock_is_waited_for_out_of_order() {
     }
 }
 
+/// A neighbour's own directory at the queue's name, which he alone may write.
+#[cfg(unix)]
+#[test]
+fn nobody_queues_up_in_a_directory_that_fewer_users_may_write_than_the_locks() {
+    let arena = Arena::new();
+    Plain.chmod(arena.dir.path(), 0o1777).unwrap();
+    Plain.mkdir(&queue_of(&arena)).unwrap();
+    Plain.create(&queue_of(&arena).join("his"), b"").unwrap();
+    arena.rival(Protocol::Link).acquire().leave();
+    let before = Plain.stat(&queue_of(&arena)).unwrap();
+    acquire_within(&arena, LIFETIME + GRACE + MINUTE);
+    assert_eq!(Plain.stat(&queue_of(&arena)).unwrap(), before, "nothing was made in it, and nothing removed");
+    assert!(arena.env.calls(Call::Create).iter().any(|path| path.starts_with(queue_of(&arena))), "it tried");
+}
+
 #[test]
 fn a_queue_of_any_size_takes_a_bounded_share_of_time_and_memory() {
     let arena = Arena::new();

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -29,29 +30,29 @@ pub(crate) fn assert_harmless(text: &str) {
 
 /// A lock with a forged host, and where there is room for it a forged command and user. Gives its token.
 pub(crate) fn plant(scene: &Scene, protocol: &str, left: Duration) -> String {
-    let name = format!("{}|{FORGED}|4711|815", scene.lock.file_name().expect("a name").to_str().expect("UTF-8"));
+    let name = format!("{}|{FORGED}|4711|815", name_of(&scene.lock));
     let claim = scene.dir.path().join(&name);
     let file = if protocol == "dir" {
-        fs::create_dir(&scene.lock).expect("it can be planted");
-        fs::set_permissions(&scene.lock, fs::Permissions::from_mode(0o1755)).expect("it can be planted");
-        let text = serde_json::to_string(FORGED).expect("it can be planted");
+        fs::create_dir(&scene.lock).expect("a lock's directory");
+        fs::set_permissions(&scene.lock, fs::Permissions::from_mode(0o1755)).expect("its mode");
+        let text = Value::from(FORGED);
         let ms = left.as_millis();
         let entry = scene.lock.join(&name);
         fs::write(&entry, format!(r#"{{"version":1,"lifetime_ms":{ms},"command":{text},"user":{text}}}"#))
-            .expect("it can be planted");
+            .expect("its entry");
         entry
     } else {
-        fs::write(&claim, claim.to_str().expect("UTF-8")).expect("it can be planted");
-        fs::hard_link(&claim, &scene.lock).expect("it can be planted");
+        fs::write(&claim, claim.to_str().expect("UTF-8")).expect("a claim");
+        fs::hard_link(&claim, &scene.lock).expect("a lock");
         claim
     };
-    File::options()
-        .write(true)
-        .open(file)
-        .expect("it can be planted")
-        .set_modified(SystemTime::now() + left)
-        .expect("it can be planted");
+    let file = File::options().write(true).open(file).expect("it is there");
+    file.set_modified(SystemTime::now() + left).expect("its expiry");
     name
+}
+
+fn name_of(lock: &Path) -> &str {
+    lock.file_name().and_then(|name| name.to_str()).expect("UTF-8")
 }
 
 /// A lock path with a forged name, and a forged lock there.

@@ -21,7 +21,7 @@ fn root_is_here(what: &str) -> bool {
 
 fn open_to_all(mode: u32) -> Scene {
     let scene = Scene::new();
-    fs::set_permissions(scene.dir.path(), fs::Permissions::from_mode(mode)).expect("it can be given away");
+    fs::set_permissions(scene.dir.path(), fs::Permissions::from_mode(mode)).expect("its mode");
     scene
 }
 
