@@ -11,7 +11,7 @@ use crate::lease::{LocalTime, ServerTime};
 use crate::settings::Settings;
 
 /// It looks at nothing before it changes it.
-const WHATEVER: Meant = Meant { id: None, owner: 0 };
+const WHATEVER: Meant = Meant { id: None, owner: 0, is_alone: false };
 
 pub(crate) struct Flufl<'a> {
     env: &'a SimEnv,

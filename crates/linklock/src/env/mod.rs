@@ -74,11 +74,15 @@ pub(crate) struct Meant {
     /// `None` where the number may change while the file is there.
     pub(crate) id: Option<FileId>,
     pub(crate) owner: u32,
+    /// It has no other name. Who may write the directory that it is in, as that of a break lock, can put there a link of another
+    /// file of this owner.
+    pub(crate) is_alone: bool,
 }
 
 impl Meant {
     pub(crate) fn is(&self, attr: &Attr) -> bool {
-        self.id.is_none_or(|id| id == attr.id) && self.owner == attr.owner
+        let is_it = self.id.is_none_or(|id| id == attr.id) && (!self.is_alone || attr.nlink < 2);
+        is_it && self.owner == attr.owner
     }
 }
 
