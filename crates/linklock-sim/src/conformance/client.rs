@@ -265,5 +265,5 @@ pub(super) fn all_names(list: impl FnOnce(&mut Each<'_>) -> io::Result<()>) -> i
 
 /// The file that this client believes to be there.
 fn believed(env: &dyn Env, at: &Location) -> io::Result<Meant> {
-    env.stat_as_known(at).map(|attr| Meant { id: Some(attr.id), owner: attr.owner, is_alone: false })
+    env.stat_as_known(at).map(|attr| Meant { id: Some(attr.id), owner: attr.owner })
 }

@@ -548,8 +548,7 @@ impl Place {
     /// The file of a claim of ours. The entry of a dir claim is told by its name, which no other has, and by its owner: there
     /// are file systems where a file's number changes, and dir needs none.
     fn meant(&self, id: FileId, owner: u32) -> Meant {
-        let is_link = self.protocol == Protocol::Link;
-        Meant { id: is_link.then_some(id), owner, is_alone: !is_link }
+        Meant { id: (self.protocol == Protocol::Link).then_some(id), owner }
     }
 
     /// Asks the server's clock by a claim that waits.

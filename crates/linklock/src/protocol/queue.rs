@@ -123,7 +123,7 @@ impl Ticket {
             return Ok(());
         }
         self.refreshed = now;
-        match place.env.touch(&self.at, Meant { id: None, owner: self.owner, is_alone: true }) {
+        match place.env.touch(&self.at, Meant { id: None, owner: self.owner }) {
             // Taken for one of a contender that is no more.
             Err(e) if is_gone(&e) => self.put(place),
             touched => touched.map(drop),

@@ -252,7 +252,7 @@ impl FaultyEnv {
         if !meant.is(&self.as_server_says(attr)) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        Ok(Meant { id: Some(attr.id), owner: attr.owner, is_alone: false })
+        Ok(Meant { id: Some(attr.id), owner: attr.owner })
     }
 
     fn show_names(
