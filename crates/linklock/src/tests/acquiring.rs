@@ -577,3 +577,33 @@ fn who_comes_back_from_the_queue_to_the_same_lock_is_armed_for_it_again() {
     let waits = waits.lock().unwrap();
     assert!(!waits[0] && waits.len() > 1 && waits[1..].iter().all(|for_the_lock| *for_the_lock), "{waits:?}");
 }
+
+/// The bug, found by the attacker's tests: the entry of a dir claim was told by its name and its owner alone. The consequence: who may
+/// write the directory that it is in, such as one for a break lock, had the times of any file of that owner set.
+#[test]
+fn a_link_of_another_file_in_the_place_of_a_dir_claims_entry_is_left_as_it_is() {
+    let arena = Arena::new();
+    let mut held = Some(arena.rival(Protocol::Link).acquire());
+    let (dir, victim) = (arena.dir.path().to_owned(), arena.dir.path().join("victim"));
+    Plain.create(&victim, b"precious").unwrap();
+    let before = Plain.stat(&victim).unwrap().mtime;
+    let host = OsEnv.host_name();
+    let path = victim.clone();
+    arena.env.on_call(move |_, call, when, _| {
+        if (call, when) == (Call::Wait, When::Before)
+            && let Some(held) = held.take()
+        {
+            let claim =
+                Plain.list(&dir).unwrap().into_iter().find(|name| name.to_string_lossy().contains(&host)).unwrap();
+            let entry = dir.join(&claim).join(&claim);
+            Plain.unlink(&entry).unwrap();
+            // A new link makes the ctime new, and nothing else.
+            Plain.link(&path, &entry).unwrap();
+            held.release().unwrap();
+            return Fate::Fail(io::ErrorKind::Interrupted);
+        }
+        Fate::GoOn
+    });
+    let _ = arena.lock(Protocol::Dir).acquire_with(&Wait::up_to(GRACE));
+    assert_eq!(Plain.stat(&victim).unwrap().mtime, before);
+}

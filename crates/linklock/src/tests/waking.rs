@@ -92,3 +92,38 @@ fn a_cancellation_wakes_a_waiter() {
         assert_eq!(sleeper.result().unwrap_err().kind(), ErrorKind::Cancelled, "{protocol}");
     }
 }
+
+/// The bug: another user's lock that may not be read was polled for every five seconds.
+#[cfg(target_os = "linux")] // Elsewhere nothing has to be read to be watched.
+#[test]
+fn what_may_not_be_read_and_so_not_be_watched_is_looked_at_soon_if_run_by_root() {
+    use rustix::process::Uid;
+    use rustix::thread::set_thread_res_uid;
+
+    use super::plain::{Plain, at};
+    use crate::env::os::OsEnv;
+    use crate::env::{Env, Reach};
+
+    if OsEnv.user_id() != Some(0) {
+        return;
+    }
+    // Memory, which is this machine's own.
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let lock = dir.path().join("lock");
+    Plain.create(&lock, b"").unwrap();
+    Plain.chmod(&lock, 0o600).unwrap();
+    Plain.chmod(dir.path(), 0o755).unwrap();
+    let reach = move || {
+        let mut watcher = OsEnv.watcher();
+        watcher.arm(&at(&lock), None);
+        watcher.reach()
+    };
+    assert_eq!(reach(), Reach::All);
+    let as_nobody = thread::spawn(move || {
+        let nobody = Uid::from_raw(65534);
+        // This thread alone.
+        set_thread_res_uid(nobody, nobody, nobody).unwrap();
+        reach()
+    });
+    assert_eq!(as_nobody.join().unwrap(), Reach::NoneLocal);
+}

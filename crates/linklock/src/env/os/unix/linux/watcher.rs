@@ -131,36 +131,3 @@ impl Watcher for OsWatcher {
         while !self.sleep(until, cancel) {}
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use rustix::process::{Uid, geteuid};
-    use rustix::thread::set_thread_res_uid;
-
-    use super::*;
-
-    /// The bug: another user's lock that may not be read was polled for every five seconds.
-    #[test]
-    fn what_may_not_be_read_and_so_not_be_watched_is_looked_at_soon_if_run_by_root() {
-        if !geteuid().is_root() {
-            return;
-        }
-        // Memory, which is this machine's own.
-        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
-        let lock = Location::beside(dir.path(), "lock".as_ref());
-        OsEnv.create(&lock, b"", 0o600, &mut |_| None).unwrap();
-        rustix::fs::chmod(dir.path(), rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
-        let mut watcher = OsWatcher::new();
-        watcher.arm(&lock, None);
-        assert_eq!(watcher.reach(), Reach::All);
-        let reach = std::thread::spawn(move || {
-            let nobody = Uid::from_raw(65534);
-            // This thread alone.
-            set_thread_res_uid(nobody, nobody, nobody).unwrap();
-            let mut watcher = OsWatcher::new();
-            watcher.arm(&lock, None);
-            watcher.reach()
-        });
-        assert_eq!(reach.join().unwrap(), Reach::NoneLocal);
-    }
-}
