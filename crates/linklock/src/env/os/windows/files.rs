@@ -1,11 +1,11 @@
 //! Files and directories. All are opened so that nobody is kept from deleting or renaming them, and none by following a
-//! symbolic link in the last component.
+//! symbolic link or a junction: neither one that has the name itself nor one in the place of a directory in between.
 //!
 //! What another process has open is in the way for a moment: a name that is being deleted is there until its last handle
 //! is closed, and a scanner or a peer may not share what it reads. So every call is tried for a while.
 #![expect(clippy::disallowed_methods, reason = "this is the place for it")]
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::windows::fs::OpenOptionsExt;
@@ -14,25 +14,26 @@ use std::thread;
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{
-    ERROR_CALL_NOT_IMPLEMENTED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER, ERROR_LOCK_VIOLATION,
-    ERROR_NO_MORE_FILES, ERROR_NOT_SUPPORTED, ERROR_SHARING_VIOLATION, GENERIC_READ, GENERIC_WRITE,
-    STATUS_DELETE_PENDING,
+    ERROR_CALL_NOT_IMPLEMENTED, ERROR_DELETE_PENDING, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER,
+    ERROR_LOCK_VIOLATION, ERROR_NO_MORE_FILES, ERROR_NOT_SUPPORTED, ERROR_SHARING_VIOLATION, GENERIC_READ,
+    GENERIC_WRITE, STATUS_DELETE_PENDING,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO, FILE_DISPOSITION_FLAG_DELETE,
     FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE, FILE_DISPOSITION_FLAG_POSIX_SEMANTICS, FILE_DISPOSITION_INFO,
     FILE_DISPOSITION_INFO_EX, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_OVERLAPPED,
     FILE_ID_INFO, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
-    FILE_STANDARD_INFO, FILE_WRITE_ATTRIBUTES, MoveFileExW,
+    FILE_STANDARD_INFO, FILE_WRITE_ATTRIBUTES,
 };
 
-use super::handles::{get, last_status, next_entries, set, succeeded};
+use super::handles::{self, get, last_status, next_entries, set};
+use super::inside::{self, Wanted};
 use super::names::to_wide;
 use super::records;
-use crate::env::{Attr, FileId, FileKind};
+use crate::env::{Attr, Expiry, FileId, FileKind, Location, Meant, NewDir};
 use crate::lease::ServerTime;
 
-const SHARE_ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+pub(super) const SHARE_ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 
 /// Together a tenth of a second, which any grace must cover: a removal that is tried again is one that comes late.
 const TRIES: u32 = 50;
@@ -58,7 +59,8 @@ fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 /// To be asked right after the call.
 fn is_being_deleted(e: &io::Error) -> bool {
-    e.kind() == io::ErrorKind::PermissionDenied && last_status() == STATUS_DELETE_PENDING
+    e.raw_os_error() == Some(ERROR_DELETE_PENDING as i32)
+        || e.kind() == io::ErrorKind::PermissionDenied && last_status() == STATUS_DELETE_PENDING
 }
 
 fn is_in_use(e: &io::Error) -> bool {
@@ -67,33 +69,72 @@ fn is_in_use(e: &io::Error) -> bool {
 }
 
 /// A name that stays "being deleted" is for who looks as good as gone; for who wants to have it, it is taken.
-fn open(path: &Path, access: u32, flags: u32) -> io::Result<File> {
-    patiently(|| {
-        let flags = flags | FILE_FLAG_OPEN_REPARSE_POINT;
-        OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(flags).open(path)
-    })
-    .map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::NotFound, e) } else { e })
+fn gone_if_being_deleted<T>(done: io::Result<T>) -> io::Result<T> {
+    done.map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::NotFound, e) } else { e })
 }
 
-/// Whatever it is: without backup semantics no directory can be opened.
-fn open_any(path: &Path, access: u32) -> io::Result<File> {
-    open(path, access, FILE_FLAG_BACKUP_SEMANTICS)
+fn taken_if_being_deleted<T>(done: io::Result<T>) -> io::Result<T> {
+    done.map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::AlreadyExists, e) } else { e })
 }
 
-/// To be told of its changes, in the background.
-pub(super) fn open_to_watch(dir: &Path) -> io::Result<File> {
-    let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OVERLAPPED;
-    OpenOptions::new().access_mode(FILE_LIST_DIRECTORY).share_mode(SHARE_ALL).custom_flags(flags).open(dir)
+fn open(at: &Location, access: u32, wanted: Wanted) -> io::Result<File> {
+    gone_if_being_deleted(patiently(|| open_once(at, access, wanted)))
 }
 
-pub(super) fn create(
-    path: &Path,
-    content: &[u8],
-    expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-) -> io::Result<Attr> {
-    let mut new = OpenOptions::new();
-    new.access_mode(GENERIC_READ | GENERIC_WRITE).write(true).share_mode(SHARE_ALL).create_new(true);
-    let mut file = patiently(|| new.open(path))?;
+fn open_once(at: &Location, access: u32, wanted: Wanted) -> io::Result<File> {
+    // Whose the directory in between is, no number tells.
+    if let Some((between, _)) = at.between() {
+        return inside::open(&open_between(between, FILE_READ_ATTRIBUTES, 0)?, at.name(), access, wanted);
+    }
+    let mut options = OpenOptions::new();
+    options.access_mode(access).share_mode(SHARE_ALL);
+    match wanted {
+        // Without backup semantics no directory can be opened.
+        Wanted::Any => options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT | FILE_FLAG_BACKUP_SEMANTICS),
+        Wanted::File => options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT),
+        Wanted::NewFile => options.write(true).create_new(true),
+        // There is no such call by a path that gives the handle of what it made.
+        Wanted::NewDirectory => {
+            return inside::open(&follow(at.dir(), FILE_READ_ATTRIBUTES)?, at.name(), access, wanted);
+        }
+    };
+    options.open(at)
+}
+
+/// A directory that has a name in the lock's directory. Opened by its path, since nothing else is on the way to it; the
+/// handle tells whether it is one.
+fn open_between(path: &Path, access: u32, flags: u32) -> io::Result<File> {
+    let dir = open_dir(path, access, flags | FILE_FLAG_OPEN_REPARSE_POINT)?;
+    expect_directory(get::<FILE_BASIC_INFO>(&dir)?.FileAttributes)?;
+    Ok(dir)
+}
+
+/// The lock's directory: who named it is trusted.
+fn follow(dir: &Path, access: u32) -> io::Result<File> {
+    open_dir(dir, access, 0)
+}
+
+fn open_dir(path: &Path, access: u32, flags: u32) -> io::Result<File> {
+    let flags = flags | FILE_FLAG_BACKUP_SEMANTICS;
+    OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(flags).open(path)
+}
+
+/// To be told of its changes, in the background: of the directory that this stands in.
+pub(super) fn open_to_watch(at: &Location) -> io::Result<File> {
+    match at.between() {
+        Some((between, _)) => open_between(between, FILE_LIST_DIRECTORY, FILE_FLAG_OVERLAPPED),
+        None => open_dir(at.dir(), FILE_LIST_DIRECTORY, FILE_FLAG_OVERLAPPED),
+    }
+}
+
+pub(super) fn create(at: &Location, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+    fill(taken_if_being_deleted(patiently(|| open_once(at, TO_FILL, Wanted::NewFile)))?, content, expiry)
+}
+
+/// To remove it as well, should it fail: what was made, and not what has its name by then.
+const TO_FILL: u32 = GENERIC_READ | GENERIC_WRITE | DELETE;
+
+fn fill(mut file: File, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<Attr> {
     let mut fill = || {
         let attr = attr_of(&file)?;
         let expiry = expiry(&attr);
@@ -104,26 +145,48 @@ pub(super) fn create(
         attr_of(&file)
     };
     let filled = fill();
-    drop(file);
     filled.inspect_err(|_| {
         // The error that is told is the one that stopped us; this one would only follow from it.
-        let _ = unlink(path);
+        let _ = delete(&file);
     })
 }
 
-pub(super) fn set_times(path: &Path, times: Times) -> io::Result<Attr> {
-    let file = open_any(path, FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES)?;
+/// A directory that was made by this very call.
+#[derive(Debug)]
+pub(super) struct OpenDir(File);
+
+pub(super) fn make_dir(at: &Location) -> io::Result<OpenDir> {
+    let made = patiently(|| open_once(at, FILE_READ_ATTRIBUTES, Wanted::NewDirectory));
+    taken_if_being_deleted(made).map(OpenDir)
+}
+
+impl NewDir for OpenDir {
+    fn create(&self, name: &OsStr, content: &[u8], _mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+        let made = patiently(|| inside::open(&self.0, name, TO_FILL, Wanted::NewFile));
+        fill(taken_if_being_deleted(made)?, content, expiry)
+    }
+}
+
+pub(super) fn set_times(at: &Location, meant: Meant, times: Times) -> io::Result<Attr> {
+    let file = open(at, FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES, Wanted::Any)?;
+    if !meant.is(&attr_of(&file)?) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     set(&file, &basic_info(times))?;
     attr_of(&file)
 }
 
 /// By opening it, which asks the server where there is one.
-pub(super) fn stat(path: &Path) -> io::Result<Attr> {
-    attr_of(&open_any(path, FILE_READ_ATTRIBUTES)?)
+pub(super) fn stat(at: &Location) -> io::Result<Attr> {
+    attr_of(&open(at, FILE_READ_ATTRIBUTES, Wanted::Any)?)
 }
 
-pub(super) fn read(path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-    let file = open_any(path, GENERIC_READ)?;
+pub(super) fn stat_dir(dir: &Path) -> io::Result<Attr> {
+    attr_of(&gone_if_being_deleted(patiently(|| follow(dir, FILE_READ_ATTRIBUTES)))?)
+}
+
+pub(super) fn read(at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+    let file = open(at, GENERIC_READ, Wanted::Any)?;
     let attr = attr_of(&file)?;
     let mut content = Vec::new();
     if attr.kind == FileKind::Regular {
@@ -132,15 +195,22 @@ pub(super) fn read(path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
     Ok((attr, content))
 }
 
-pub(super) fn list(path: &Path) -> io::Result<Vec<OsString>> {
-    // By a handle that shares all: std's own does not share deletion everywhere, and would be in a release's way.
-    let dir = open_any(path, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?;
-    if attr_of(&dir)?.kind != FileKind::Directory {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
+// By a handle that shares all: std's own does not share deletion everywhere, and would be in a release's way.
+const TO_LIST: u32 = FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES;
+
+pub(super) fn list(at: &Location) -> io::Result<Vec<OsString>> {
+    names_in(&open(at, TO_LIST, Wanted::Any)?)
+}
+
+pub(super) fn list_dir(dir: &Path) -> io::Result<Vec<OsString>> {
+    names_in(&gone_if_being_deleted(patiently(|| follow(dir, TO_LIST)))?)
+}
+
+fn names_in(dir: &File) -> io::Result<Vec<OsString>> {
+    expect_directory(get::<FILE_BASIC_INFO>(dir)?.FileAttributes)?;
     let (mut names, mut buffer) = (Vec::new(), Box::new(records::EMPTY));
     loop {
-        match next_entries(&dir, &mut buffer) {
+        match next_entries(dir, &mut buffer) {
             Ok(()) => names.extend(records::names(&buffer[..], records::ENTRIES)),
             Err(e) if e.raw_os_error() == Some(ERROR_NO_MORE_FILES as i32) => break,
             Err(e) => return Err(e),
@@ -150,7 +220,15 @@ pub(super) fn list(path: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
+/// A path to a name in the lock's directory, for calls that take nothing else. Nothing is to be followed on the way to it.
+fn beside(at: &Location) -> io::Result<&Path> {
+    if at.between().is_some() { Err(io::ErrorKind::Unsupported.into()) } else { Ok(at.as_path()) }
+}
+
+/// Claims are linked to the lock path, and both stand in the lock's directory. Of a symbolic link the documentation of
+/// CreateHardLinkW says that it is linked itself.
+pub(super) fn link(from: &Location, to: &Location) -> io::Result<()> {
+    let (from, to) = (beside(from)?, beside(to)?);
     taken_if_being_deleted(patiently(|| fs::hard_link(from, to))).map_err(|e| {
         match e.raw_os_error().map(|e| e as u32) {
             // So file systems without hard links say it.
@@ -162,40 +240,33 @@ pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-/// Fails if `to` exists.
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let (from, to) = (to_wide(from), to_wide(to));
-    taken_if_being_deleted(patiently(|| {
-        // SAFETY: both are wide strings that end in a zero, and live until the call returns. No flags: it replaces nothing.
-        #[expect(unsafe_code, reason = "the safe form of this call replaces what is there")]
-        let done = unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), 0) };
-        succeeded(done)
-    }))
+/// Fails if `to` exists. By a handle: of MoveFileExW it is not documented whether it moves a symbolic link or what that leads
+/// to. Both stand in the lock's directory.
+pub(super) fn rename(from: &Location, to: &Location) -> io::Result<()> {
+    let to = to_wide(beside(to)?);
+    // Opened again each time: what has the name by then may be another file.
+    taken_if_being_deleted(patiently(|| handles::rename(&open_once(from, DELETE, Wanted::Any)?, &to)))
 }
 
-fn taken_if_being_deleted(done: io::Result<()>) -> io::Result<()> {
-    done.map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::AlreadyExists, e) } else { e })
+/// No directory: such an open finds none.
+pub(super) fn unlink(at: &Location) -> io::Result<()> {
+    delete(&open(at, DELETE, Wanted::File)?)
 }
 
-/// No directory: without backup semantics none can be opened.
-pub(super) fn unlink(path: &Path) -> io::Result<()> {
-    delete(&open(path, DELETE, 0)?)
-}
-
-pub(super) fn rmdir(path: &Path) -> io::Result<()> {
+pub(super) fn rmdir(at: &Location) -> io::Result<()> {
     // The entry that was just removed may still be there, since somebody reads it.
     for _ in 1..TRIES {
-        match rmdir_once(path) {
+        match rmdir_once(at) {
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => thread::sleep(BETWEEN_TRIES),
             removed => return removed,
         }
     }
-    rmdir_once(path)
+    rmdir_once(at)
 }
 
 /// With a handle of its own: asked by the same one once more, Wine 8 takes every directory for empty.
-fn rmdir_once(path: &Path) -> io::Result<()> {
-    let dir = open_any(path, DELETE | FILE_READ_ATTRIBUTES)?;
+fn rmdir_once(at: &Location) -> io::Result<()> {
+    let dir = open(at, DELETE | FILE_READ_ATTRIBUTES, Wanted::Any)?;
     // What it is was asked of the very thing that is removed then.
     if attr_of(&dir)?.kind != FileKind::Directory {
         return Err(io::ErrorKind::NotADirectory.into());
@@ -229,13 +300,7 @@ fn attr_of(file: &File) -> io::Result<Attr> {
         return Err(io::ErrorKind::NotFound.into());
     }
     let id: FILE_ID_INFO = get(file)?;
-    let is = |attribute: u32| basic.FileAttributes & attribute != 0;
-    let kind = match (is(FILE_ATTRIBUTE_REPARSE_POINT), is(FILE_ATTRIBUTE_DIRECTORY)) {
-        // Links of all kinds; and what a cloud or an archive has in place of a file is none of ours either.
-        (true, _) => FileKind::Symlink,
-        (false, true) => FileKind::Directory,
-        (false, false) => FileKind::Regular,
-    };
+    let kind = kind_of(basic.FileAttributes);
     let mtime = from_ticks(basic.LastWriteTime);
     Ok(Attr {
         id: to_id(&id),
@@ -250,6 +315,21 @@ fn attr_of(file: &File) -> io::Result<Attr> {
         // Who may do what the access lists say.
         owner: 0,
     })
+}
+
+fn kind_of(attributes: u32) -> FileKind {
+    let is = |attribute: u32| attributes & attribute != 0;
+    match (is(FILE_ATTRIBUTE_REPARSE_POINT), is(FILE_ATTRIBUTE_DIRECTORY)) {
+        // Links of all kinds, and junctions, which any user can make; and what a cloud or an archive has in place of a file is
+        // none of ours either.
+        (true, _) => FileKind::Symlink,
+        (false, true) => FileKind::Directory,
+        (false, false) => FileKind::Regular,
+    }
+}
+
+fn expect_directory(attributes: u32) -> io::Result<()> {
+    if kind_of(attributes) == FileKind::Directory { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
 fn to_id(id: &FILE_ID_INFO) -> FileId {

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use windows_sys::Wdk::System::SystemInformation::{NtQuerySystemInformation, SystemTimeOfDayInformation};
+use windows_sys::Win32::Security::Cryptography::ProcessPrng;
 use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleA, GetProcAddress};
 use windows_sys::Win32::System::Registry::{HKEY_LOCAL_MACHINE, RRF_RT_REG_SZ, RRF_SUBKEY_WOW6464KEY, RegGetValueW};
 use windows_sys::Win32::System::SystemInformation::{ComputerNamePhysicalDnsHostname, GetComputerNameExW};
@@ -44,6 +45,16 @@ fn text(write: impl FnOnce(*mut u16, *mut u32) -> bool) -> Option<String> {
     }
     let text = buffer.split(|unit| *unit == 0).next()?;
     (!text.is_empty()).then(|| String::from_utf16_lossy(text))
+}
+
+/// From the system's random source.
+pub(super) fn draw() -> u64 {
+    let mut bytes = [0; size_of::<u64>()];
+    // SAFETY: the buffer is as long as is said.
+    #[expect(unsafe_code, reason = "no safe form of this call exists")]
+    let done = unsafe { ProcessPrng(bytes.as_mut_ptr(), bytes.len()) };
+    // It is documented to fail never.
+    if succeeded(done).is_ok() { u64::from_ne_bytes(bytes) } else { fastrand::u64(..) }
 }
 
 /// What tells this boot of this machine from all others; `None` where the system does not say.

@@ -3,13 +3,13 @@
 mod files;
 mod handles;
 mod identity;
+mod inside;
 mod names;
 mod processes;
 mod records;
 mod watcher;
 
 use std::ffi::OsString;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -19,7 +19,7 @@ use std::time::SystemTime;
 use windows_sys::Win32::Foundation::ERROR_TOO_MANY_OPEN_FILES;
 
 use crate::claim::Fingerprint;
-use crate::env::{Attr, Env, FileId, Liveness, Stamps, Watcher};
+use crate::env::{Attr, DirMode, Env, Expiry, FileId, Liveness, Location, Meant, NewDir, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 
 pub(crate) use names::{NOT_IN_NAMES, bytes_of, flaw_of, is_same_name, name_from_bytes};
@@ -50,7 +50,9 @@ impl Env for OsEnv {
 
     fn unique(&self) -> u64 {
         static CLAIMS: AtomicU64 = AtomicU64::new(0);
-        self.generation().wrapping_add(CLAIMS.fetch_add(1, Ordering::Relaxed))
+        let count = self.generation().wrapping_add(CLAIMS.fetch_add(1, Ordering::Relaxed));
+        // Who knew the next name could have something else stand there in time.
+        identity::draw() << 32 | count & u64::from(u32::MAX)
     }
 
     fn host_name(&self) -> String {
@@ -62,9 +64,9 @@ impl Env for OsEnv {
     }
 
     fn generation(&self) -> u64 {
-        // Nothing forks here. The standard library's hash has a random key from the system.
+        // Nothing forks here.
         static OWN: OnceLock<u64> = OnceLock::new();
-        *OWN.get_or_init(|| RandomState::new().build_hasher().finish())
+        *OWN.get_or_init(identity::draw)
     }
 
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {
@@ -100,81 +102,80 @@ impl Env for OsEnv {
     }
 
     /// What the mode is for, the directory's access list says.
-    fn create(
-        &self,
-        path: &Path,
-        content: &[u8],
-        _mode: u32,
-        expiry: &mut dyn FnMut(&Attr) -> Option<ServerTime>,
-    ) -> io::Result<Attr> {
-        files::create(path, content, expiry)
+    fn create(&self, at: &Location, content: &[u8], _mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
+        files::create(at, content, expiry)
     }
 
-    fn set_expiry(&self, path: &Path, expiry: ServerTime) -> io::Result<Attr> {
-        files::set_times(path, files::Times::Modified(expiry))
+    fn set_expiry(&self, at: &Location, meant: Meant, expiry: ServerTime) -> io::Result<Attr> {
+        files::set_times(at, meant, files::Times::Modified(expiry))
     }
 
-    fn touch(&self, path: &Path) -> io::Result<Attr> {
-        files::set_times(path, files::Times::Accessed(self.wall_clock()))
+    fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {
+        files::set_times(at, meant, files::Times::Accessed(self.wall_clock()))
     }
 
-    fn stat(&self, path: &Path) -> io::Result<Attr> {
-        files::stat(path)
+    fn stat(&self, at: &Location) -> io::Result<Attr> {
+        files::stat(at)
     }
 
-    fn stat_as_known(&self, path: &Path) -> io::Result<Attr> {
-        files::stat(path)
+    fn stat_dir(&self, dir: &Path) -> io::Result<Attr> {
+        files::stat_dir(dir)
     }
 
-    fn id_as_known(&self, path: &Path) -> io::Result<FileId> {
-        Ok(files::stat(path)?.id)
+    fn stat_as_known(&self, at: &Location) -> io::Result<Attr> {
+        files::stat(at)
     }
 
-    fn read(&self, path: &Path, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        files::read(path, limit)
+    fn id_as_known(&self, at: &Location) -> io::Result<FileId> {
+        Ok(files::stat(at)?.id)
+    }
+
+    fn read(&self, at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        files::read(at, limit)
     }
 
     /// Windows' own client of NFS knows no delegations.
-    fn read_without_delegation(&self, path: &Path, _device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        files::read(path, limit)
+    fn read_without_delegation(&self, at: &Location, _device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+        files::read(at, limit)
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        files::list(path)
+    fn list(&self, at: &Location) -> io::Result<Vec<OsString>> {
+        files::list(at)
     }
 
     /// The numbers are not asked for.
-    fn list_with_ids(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>> {
-        Ok(files::list(path)?.into_iter().map(|name| (name, 0)).collect())
+    fn list_dir(&self, dir: &Path) -> io::Result<Vec<(OsString, u64)>> {
+        Ok(files::list_dir(dir)?.into_iter().map(|name| (name, 0)).collect())
     }
 
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
         files::link(from, to)
     }
 
     /// Never onto anything: to replace an empty directory, as other systems' rename does, is not to be had everywhere.
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn rename(&self, from: &Location, to: &Location) -> io::Result<()> {
         files::rename(from, to)
     }
 
-    fn rename_noreplace(&self, from: &Path, to: &Path) -> io::Result<()> {
+    fn rename_noreplace(&self, from: &Location, to: &Location) -> io::Result<()> {
         files::rename(from, to)
     }
 
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        files::unlink(path)
+    fn unlink(&self, at: &Location) -> io::Result<()> {
+        files::unlink(at)
     }
 
-    fn mkdir(&self, path: &Path, _mode: u32) -> io::Result<()> {
-        std::fs::create_dir(path)
+    fn mkdir(&self, at: &Location, _mode: u32) -> io::Result<()> {
+        files::make_dir(at).map(drop)
     }
 
-    fn chmod(&self, _path: &Path, _mode: u32) -> io::Result<()> {
-        Ok(())
+    /// What the mode is for, the access list that it inherits says.
+    fn make_dir(&self, at: &Location, _mode: DirMode) -> io::Result<Box<dyn NewDir>> {
+        Ok(Box::new(files::make_dir(at)?))
     }
 
-    fn rmdir(&self, path: &Path) -> io::Result<()> {
-        files::rmdir(path)
+    fn rmdir(&self, at: &Location) -> io::Result<()> {
+        files::rmdir(at)
     }
 
     /// What is removed is what was opened and seen to be an empty directory, not what has its name by then.

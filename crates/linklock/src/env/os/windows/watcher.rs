@@ -6,7 +6,6 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
-use std::path::Path;
 use std::rc::Rc;
 
 use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, HANDLE, WAIT_OBJECT_0};
@@ -19,7 +18,7 @@ use windows_sys::Win32::System::Threading::{CreateEventW, SetEvent, WaitForMulti
 use super::handles::{get, owned, succeeded};
 use super::names::{bytes_of, is_same_name};
 use super::{OsEnv, files, processes, records};
-use crate::env::{Env, Reach, Watcher};
+use crate::env::{Env, Location, Reach, Watcher};
 use crate::lease::LocalTime;
 use crate::wait::Cancel;
 
@@ -39,12 +38,12 @@ impl OsWatcher {
 }
 
 impl Watcher for OsWatcher {
-    fn arm(&mut self, path: &Path, pid: Option<u32>) {
+    fn arm(&mut self, at: &Location, pid: Option<u32>) {
         // Once, for the same path all along: from then on the system keeps what changes between two waits.
         if self.shared.is_none() {
-            let dir = files::open_to_watch(path.parent().unwrap_or(path));
+            let dir = files::open_to_watch(at);
             self.shared = Some(dir.as_ref().map_or(true, is_shared));
-            let name = path.file_name().unwrap_or_default().to_owned();
+            let name = at.name().to_owned();
             // Where a directory cannot be watched, a waiter polls.
             self.changes = dir.and_then(|dir| Changes::watch(dir, name)).ok();
         }
