@@ -13,8 +13,8 @@ use windows_sys::Wdk::Storage::FileSystem::{
     FILE_SYNCHRONOUS_IO_NONALERT, NTCREATEFILE_CREATE_DISPOSITION, NTCREATEFILE_CREATE_OPTIONS, NtCreateFile,
 };
 use windows_sys::Win32::Foundation::{
-    ERROR_DELETE_PENDING, ERROR_INVALID_NAME, NTSTATUS, OBJ_CASE_INSENSITIVE, RtlNtStatusToDosError,
-    STATUS_DELETE_PENDING, STATUS_FILE_DELETED, UNICODE_STRING, WIN32_ERROR,
+    ERROR_DELETE_PENDING, ERROR_DIRECTORY, ERROR_INVALID_NAME, NTSTATUS, OBJ_CASE_INSENSITIVE, RtlNtStatusToDosError,
+    STATUS_DELETE_PENDING, STATUS_DIRECTORY_IS_A_REPARSE_POINT, STATUS_FILE_DELETED, UNICODE_STRING, WIN32_ERROR,
 };
 use windows_sys::Win32::Storage::FileSystem::{FILE_ATTRIBUTE_NORMAL, FILE_READ_ATTRIBUTES, SYNCHRONIZE};
 use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
@@ -104,14 +104,18 @@ fn units_of(name: &OsStr) -> io::Result<Vec<u16>> {
     Ok(units)
 }
 
-/// As the calls of Windows proper tell it, but for what is being deleted: they say that access is denied.
+/// As the calls of Windows proper tell it, but for two.
 fn error_of(status: NTSTATUS) -> io::Error {
-    if matches!(status, STATUS_DELETE_PENDING | STATUS_FILE_DELETED) {
-        return error_from(ERROR_DELETE_PENDING);
-    }
-    // SAFETY: it takes a number and gives one.
-    #[expect(unsafe_code, reason = "no safe form of this call exists")]
-    error_from(unsafe { RtlNtStatusToDosError(status) })
+    let code = match status {
+        // Those calls would say that access is denied.
+        STATUS_DELETE_PENDING | STATUS_FILE_DELETED => ERROR_DELETE_PENDING,
+        // The directory has become a junction since it was opened.
+        STATUS_DIRECTORY_IS_A_REPARSE_POINT => ERROR_DIRECTORY,
+        // SAFETY: it takes a number and gives one.
+        #[expect(unsafe_code, reason = "no safe form of this call exists")]
+        _ => unsafe { RtlNtStatusToDosError(status) },
+    };
+    error_from(code)
 }
 
 fn error_from(code: WIN32_ERROR) -> io::Error {
@@ -136,6 +140,7 @@ mod tests {
             (STATUS_OBJECT_PATH_NOT_FOUND, NotFound),
             (STATUS_OBJECT_NAME_COLLISION, AlreadyExists),
             (STATUS_NOT_A_DIRECTORY, NotADirectory),
+            (STATUS_DIRECTORY_IS_A_REPARSE_POINT, NotADirectory),
             (STATUS_DIRECTORY_NOT_EMPTY, DirectoryNotEmpty),
             (STATUS_ACCESS_DENIED, PermissionDenied),
             (STATUS_FILE_IS_A_DIRECTORY, PermissionDenied),
