@@ -16,17 +16,19 @@ AT_SYSCALL = signal.SIGTRAP | 0x80
 WALL = 0x40000000
 ENTRY = 1
 
-# What x86-64 calls them, and which arguments are paths. `renameat2` with flags is not meant: NFS refuses it unasked.
+# What x86-64 calls them, and which arguments are paths: a pair is of the directory's descriptor and of the path from there.
+# `renameat2` with flags is not meant: NFS refuses it unasked. Nor is an open that opens nothing.
 CALLS = {
-    86: ("link", 0, 1), 265: ("link", 1, 3),
-    82: ("rename", 0, 1), 264: ("rename", 1, 3), 316: ("rename", 1, 3),
-    87: ("unlink", 0), 263: ("unlink", 1),
-    280: ("utimensat", 1),
-    4: ("stat", 0), 6: ("stat", 0), 262: ("stat", 1), 332: ("stat", 1),
-    2: ("open", 0), 257: ("open", 1), 83: ("mkdir", 0), 258: ("mkdir", 1), 84: ("rmdir", 0),
+    86: ("link", 0, 1), 265: ("link", (0, 1), (2, 3)),
+    82: ("rename", 0, 1), 264: ("rename", (0, 1), (2, 3)), 316: ("rename", (0, 1), (2, 3)),
+    87: ("unlink", 0), 263: ("unlink", (0, 1)),
+    280: ("utimensat", (0, 1)),
+    4: ("stat", 0), 6: ("stat", 0), 262: ("stat", (0, 1)), 332: ("stat", (0, 1)),
+    2: ("open", 0), 257: ("open", (0, 1)), 83: ("mkdir", 0), 258: ("mkdir", (0, 1)), 84: ("rmdir", 0),
     3: ("close",), 0: ("read",), 1: ("write",), 217: ("getdents",), 138: ("fstatfs",), 137: ("statfs", 0),
 }  # fmt: skip
-RENAMEAT2 = 316
+UNLINKAT, RENAMEAT2, OPENAT = 263, 316, 257
+O_PATH, AT_REMOVEDIR = 0o10000000, 0x200
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -77,7 +79,19 @@ class Aim:
         if info[0] & 0xFF != ENTRY or number not in CALLS or (number == RENAMEAT2 and args[4]):
             return None
         name, *paths = CALLS[number]
-        return name, [self._text(args[i]) for i in paths]
+        if name == "open" and args[paths[0][1] + 1 if number == OPENAT else 1] & O_PATH:
+            return None
+        if number == UNLINKAT and args[2] & AT_REMOVEDIR:
+            name = "rmdir"
+        return name, [self._path(args, at) for at in paths]
+
+    def _path(self, args, at):
+        if isinstance(at, int):
+            return self._text(args[at])
+        directory, path = ctypes.c_int(args[at[0]]).value, self._text(args[at[1]])
+        if directory < 0 or not path or os.path.isabs(path):
+            return path
+        return os.path.join(os.readlink(f"/proc/{self.pid}/fd/{directory}"), path)
 
     def _text(self, address):
         if not address:

@@ -57,8 +57,8 @@ const GLOBAL: &str = "Global options";
 
 #[derive(Debug, Args)]
 pub(crate) struct ConsoleArgs {
-    /// Say nothing while waiting, nothing of what was done, and nothing if the lock is not had in time: the exit status
-    /// tells. Errors are still told
+    /// Say nothing while waiting, nothing of what was done, no warning, and nothing if the lock is not had in time: the exit
+    /// status tells. Errors are still told
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub(crate) quiet: bool,
     /// Tell on stderr what happens to the lock: claims, waits, who is broken and why
@@ -192,6 +192,14 @@ pub(crate) struct Contest {
     /// ticket in LOCKPATH|queue (^ for | on Windows)
     #[arg(long)]
     pub(crate) queue: bool,
+    /// Write into a lock of --protocol dir the whole command line, arguments included, and not the command's name alone. All
+    /// who may read the lock can read it. For acquire: that of the process that the lock is for, on Linux
+    #[arg(long)]
+    pub(crate) describe_command: bool,
+    /// Refuse the lock (77) unless its directory is private: it belongs to this user or to root, and nobody else may write to
+    /// it. Not on Windows
+    #[arg(long)]
+    pub(crate) require_private: bool,
 }
 
 #[derive(Debug, Args)]
@@ -219,7 +227,8 @@ pub(crate) struct StatusArgs {
     #[arg(required = true, value_name = "LOCKPATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// One JSON object a line: path, protocol, state (free, held, expired, dead, not-a-lock), host, pid, token, command,
-    /// user, since, expires_at, expires_in_ms; null where there is nothing to tell
+    /// user, owner_uid, owner, since, expires_at, expires_in_ms; null where there is nothing to tell. owner is the file's, as
+    /// the file system has it; host, pid, command and user are what the holder says
     #[arg(long)]
     pub(crate) json: bool,
     /// What stands between the parts of a claim's name
@@ -339,7 +348,8 @@ impl Place {
 
 impl Contest {
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
-        self.judgement.apply(builder).protocol(self.protocol.into()).queue(self.queue)
+        let builder = self.judgement.apply(builder).protocol(self.protocol.into());
+        builder.queue(self.queue).require_private(self.require_private)
     }
 }
 

@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
-use linklock::{Error, Leftover, LeftoverKind, LeftoverVerdict, Lock, State};
+use linklock::{Error, Leftover, LeftoverKind, LeftoverVerdict, Lock, Printable, State};
 use serde::Serialize;
 
 use crate::args::CleanArgs;
-use crate::console::{Console, printable};
+use crate::console::{Console, json, printable};
 use crate::duration::spoken;
 use crate::exit::{Exit, Failure};
 use crate::status::{ago, describe, rfc3339};
@@ -22,7 +22,7 @@ pub(crate) fn clean(args: &CleanArgs, console: Console) -> Result<Exit, Failure>
     } else {
         let paths = Lock::paths_in(&args.path, args.separator)?;
         if paths.is_empty() && !args.json {
-            console.note(&format!("{}: has no claims of any lock", args.path.display()))?;
+            console.note(&format!("{}: has no claims of any lock", Printable::new(&args.path)))?;
         }
         for path in paths {
             cleaner.clean(&build(args, &path)?)?;
@@ -71,7 +71,7 @@ impl Cleaner<'_> {
         let in_words = !(self.args.json || self.args.yes && self.console.quiet);
         if in_words {
             let nothing = if found.is_empty() { "; nothing is left beside it" } else { "" };
-            say(&format!("{}: {}{nothing}", lock.path().display(), describe(&state, false)))?;
+            say(&format!("{}: {}{nothing}", Printable::new(lock.path()), describe(&state, false)))?;
         }
         let dir = lock.path().parent().unwrap_or(lock.path());
         for leftover in found {
@@ -109,7 +109,7 @@ fn action(verdict: &LeftoverVerdict) -> &'static str {
 }
 
 fn line(dir: &Path, leftover: &Leftover) -> String {
-    let name = leftover.path.strip_prefix(dir).unwrap_or(&leftover.path).display();
+    let name = Printable::new(leftover.path.strip_prefix(dir).unwrap_or(&leftover.path));
     let whose = match (&leftover.host, leftover.pid) {
         (Some(host), Some(pid)) => format!(" of process {pid} on {host}"),
         _ => String::new(),
@@ -166,5 +166,5 @@ fn to_json(lock: &Lock, leftover: &Leftover) -> io::Result<String> {
         action: action(&leftover.verdict),
         reason: leftover.verdict.to_string(),
     };
-    Ok(serde_json::to_string(&line)?)
+    json(&line)
 }

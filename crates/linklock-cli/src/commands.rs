@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{self, Write};
 
-use linklock::{Error, ErrorKind, Lock, OnBehalfOf, Token, Wait, Which};
+use linklock::{Builder, Error, ErrorKind, Lock, OnBehalfOf, Printable, Token, Wait, Which};
 
 use crate::args::{AcquireArgs, BreakArgs, Patience, RefreshArgs, ReleaseArgs, WaitArgs};
 use crate::console::Console;
@@ -15,12 +15,20 @@ use crate::status;
 pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Failure> {
     let whom = args.pid.unwrap_or_else(|| os::calling_shell().map_or(OnBehalfOf::Nobody, OnBehalfOf::Process));
     let builder = args.contest.apply(args.at.builder()).lifetime(args.lifetime).fence(args.fence);
-    let lock = builder.on_behalf_of(whom).build()?;
+    let described = match whom {
+        OnBehalfOf::Process(pid) if args.contest.describe_command => os::command_line(pid),
+        _ => None,
+    };
+    let builder = described.into_iter().fold(builder.on_behalf_of(whom), Builder::command);
+    let lock = builder.build()?;
     let signals = Signals::catch()?;
     let guard = wait_for(&lock, &args.contest.patience, &signals, console, |wait| lock.acquire_with(wait))?;
     // A token that reached nobody is of no use: dropping the guard releases the lock.
     print_token(guard.token(), guard.fencing_token()).map_err(|e| {
-        Failure::Said(Exit::Io, format!("{}: not acquired: the token cannot be printed: {e}", lock.path().display()))
+        Failure::Said(
+            Exit::Io,
+            format!("{}: not acquired: the token cannot be printed: {e}", Printable::new(lock.path())),
+        )
     })?;
     guard.leave();
     Ok(Exit::Done)
@@ -66,7 +74,7 @@ pub(crate) fn break_lock(args: &BreakArgs, console: Console) -> Result<Exit, Fai
         None => Which::Any,
     };
     let broken = lock.break_lock(&which).map_err(|e| not_broken(&lock, &which, e))?;
-    let path = lock.path().display();
+    let path = Printable::new(lock.path());
     match broken {
         Some(status) => console.note(&format!("{path}: broken; it was {}", status::describe(&status, false)))?,
         None => console.note(&format!("{path}: was free"))?,
@@ -81,7 +89,7 @@ fn not_broken(lock: &Lock, which: &Which, e: Error) -> Failure {
     }
     let holder = e.holder().map_or_else(|| "a holder that may not be read".into(), ToString::to_string);
     let why = if *which == Which::Over { "not over yet" } else { "being broken by another, or was a moment ago" };
-    let message = format!("{}: not broken: the lock of {holder} is {why}", lock.path().display());
+    let message = format!("{}: not broken: the lock of {holder} is {why}", Printable::new(lock.path()));
     Failure::Said(Exit::of_error(&e), message)
 }
 

@@ -8,6 +8,21 @@ EXAMPLES
   See who has it:
     linklock status /srv/shared/report.lock
 
+WHAT OTHERS CAN READ
+  A lock says who holds it: the host's name, the pid, and when it expires. One of --protocol dir
+  says besides: the name of COMMAND (acquire: of the process that the lock is for), the user's
+  name, the lifetime, and when the holder began to contend. Its file has mode 0644, less the
+  umask, so everybody may read it who can reach it. The arguments of COMMAND, which may hold a
+  password, are written with --describe-command alone. All this is what the lock says: whoever may
+  write to its directory can make it say anything. The owner of the lock's file, which status shows
+  too, is what the file system says.
+
+DIRECTORIES THAT OTHERS MAY WRITE TO
+  Whoever may write to LOCKPATH's directory can deny the lock to all. Where the directory is
+  not sticky (chmod +t), or belongs to that user, he can also remove a lock that is held, and
+  then two can hold it. root is warned of such a directory. --require-private refuses every
+  directory that anybody but this user and root may write to.
+
 EXIT STATUS
   0      done; run: whatever COMMAND exits with
   64     usage: an option, a duration, a path or a token that cannot work
@@ -16,7 +31,7 @@ EXIT STATUS
          cannot do what the protocol needs
   75     not acquired (wait: not free; break: not over) in time; -E chooses another number
   76     the lock was lost, or is not held by TOKEN
-  77     permission denied
+  77     permission denied; or LOCKPATH's directory is not private, as --require-private wants it
   126    run: COMMAND cannot be executed
   127    run: COMMAND was not found
   128+N  run: signal N killed COMMAND; run, acquire, wait: signal N ended the wait

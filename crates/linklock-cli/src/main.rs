@@ -17,9 +17,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use clap::error::ContextValue;
 
 use crate::args::{Cli, Command, Deferred};
-use crate::console::Console;
+use crate::console::{Console, printable};
 use crate::exit::{Exit, Failure};
 
 /// musl's own asks the kernel for every few allocations, which is a good part of the time that it takes to start.
@@ -30,7 +31,7 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 fn main() -> ExitCode {
     let cli = match Cli::of_command_line() {
         Ok(cli) => cli,
-        Err(e) => return explain(&e).into(),
+        Err(e) => return explain(e).into(),
     };
     let console = Console::new(&cli.console);
     match run(cli.command, console) {
@@ -40,9 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, console: Console) -> Result<Exit, Failure> {
-    if console.verbose {
-        Console::show_events();
-    }
+    console.show_events();
     match command {
         Command::Run(Deferred(args)) => run::run(&args, console),
         Command::Acquire(Deferred(args)) => commands::acquire(&args, console),
@@ -69,7 +68,8 @@ fn print(text: &[u8]) -> Result<Exit, Failure> {
 }
 
 /// Prints what clap has to say: the help that was asked for, or why the command line cannot be meant.
-fn explain(e: &clap::Error) -> Exit {
+fn explain(mut e: clap::Error) -> Exit {
+    show_arguments(&mut e);
     let text = e.render().to_string();
     // If there is nobody to read it, there is nobody to tell.
     let _ = match text.strip_prefix("error: ") {
@@ -77,4 +77,20 @@ fn explain(e: &clap::Error) -> Exit {
         None => e.print(),
     };
     if e.use_stderr() { Exit::Usage } else { Exit::Done }
+}
+
+/// Escapes what is told of the arguments: a pattern of the shell makes them of names that others gave to files.
+fn show_arguments(e: &mut clap::Error) {
+    let escaped = |value: &ContextValue| match value {
+        ContextValue::String(text) => Some(ContextValue::String(printable(text))),
+        ContextValue::Strings(texts) => Some(ContextValue::Strings(texts.iter().map(|text| printable(text)).collect())),
+        ContextValue::StyledStrs(texts) => {
+            Some(ContextValue::StyledStrs(texts.iter().map(|text| printable(&text.to_string()).into()).collect()))
+        }
+        _ => None,
+    };
+    let told: Vec<_> = e.context().filter_map(|(kind, value)| Some((kind, escaped(value)?))).collect();
+    for (kind, value) in told {
+        e.insert(kind, value);
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use linklock::Waiting;
+use linklock::{Printable, Waiting};
 
 use crate::console::{Console, printable};
 use crate::duration::spoken;
@@ -48,7 +48,7 @@ impl Line {
                 let left = spoken(Duration::from_secs(left.as_secs()));
                 let _ = write!(text, ", expired if unchanged for {left} more");
             }
-            let _ = write!(text, ": {}", path.display());
+            let _ = write!(text, ": {}", Printable::new(&path));
             show(stderr, &format!("{CLEAR}{}", fit(&printable(&text), columns)));
             drawn.store(true, Ordering::Relaxed);
         }

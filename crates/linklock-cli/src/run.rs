@@ -1,10 +1,11 @@
 //! `run`: COMMAND, its signals, and the loss of its lock.
 
 use std::io;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use linklock::{Error, Guard};
+use linklock::{Error, Guard, Printable};
 
 use crate::args::RunArgs;
 use crate::commands::wait_for;
@@ -15,14 +16,23 @@ use crate::os::{Alarm, Process, Signals, exit_of};
 
 pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
     let builder = args.contest.apply(args.at.builder()).lifetime(args.lifetime).fence(args.fence);
-    let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
-    let lock = builder.command(words.join(" ")).build()?;
+    let lock = builder.command(description(args)).build()?;
     let signals = Signals::catch()?;
     let guard = wait_for(&lock, &args.contest.patience, &signals, console, |wait| lock.acquire_with(wait))?;
     // Whatever fails from here on drops the guard, which releases the lock.
     let process = start(args, &guard)?;
     let (status, lost) = Attendance::new(process, &guard, &signals, args.kill_after, console).until_end()?;
     conclude(status, lost, guard, console)
+}
+
+/// What others may read of COMMAND: its name. Its arguments may hold secrets.
+fn description(args: &RunArgs) -> String {
+    if args.contest.describe_command {
+        let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
+        return words.join(" ");
+    }
+    let program = args.command.first().map_or(Path::new(""), Path::new);
+    program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into()
 }
 
 fn start(args: &RunArgs, guard: &Guard) -> Result<Process, Failure> {
@@ -39,7 +49,7 @@ fn start(args: &RunArgs, guard: &Guard) -> Result<Process, Failure> {
     Process::start(command).map_err(|e| {
         let is_missing = e.kind() == io::ErrorKind::NotFound || program.is_empty();
         let exit = if is_missing { Exit::NotFound } else { Exit::NotExecutable };
-        Failure::Said(exit, format!("{}: cannot be run: {e}", program.display()))
+        Failure::Said(exit, format!("{}: cannot be run: {e}", Printable::new(program)))
     })
 }
 
@@ -107,7 +117,7 @@ impl<'a> Attendance<'a> {
     /// COMMAND must not go on as if it held the lock.
     fn stop(&mut self) {
         self.lost = true;
-        let path = self.guard.path().display();
+        let path = Printable::new(self.guard.path());
         let how = if self.process.ask_to_end() {
             self.kill_at = Instant::now().checked_add(self.kill_after);
             format!("COMMAND gets TERM, and KILL in {}", spoken(self.kill_after))

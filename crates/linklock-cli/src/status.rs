@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use linklock::{Holder, Lock, State, Status};
+use linklock::{Lock, Printable, State, Status};
 use serde::Serialize;
 
 use crate::args::StatusArgs;
-use crate::console::{Console, Painted, printable};
+use crate::console::{Console, Painted, json, printable};
 use crate::duration::spoken;
 use crate::exit::{Exit, Failure};
 
@@ -22,7 +22,7 @@ pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failur
         match looked {
             Ok((status, lock)) if args.json => writeln!(stdout, "{}", to_json(&lock, &status)?)?,
             Ok((status, lock)) => {
-                writeln!(stdout, "{}: {}", printable(&lock.path().to_string_lossy()), describe(&status, painted))?;
+                writeln!(stdout, "{}: {}", Printable::new(lock.path()), describe(&status, painted))?;
             }
             Err(e) => {
                 let failed = Failure::from(e).tell(console);
@@ -41,9 +41,12 @@ pub(crate) fn describe(status: &Status, painted: bool) -> String {
     const RED: &str = "31";
     let word = status.state.to_string();
     let state = |code| Painted { text: &word, code, on: painted };
-    let holder = status.holder.as_ref().map_or_else(|| "a holder that may not be read".into(), name_of);
+    let holder = holder_of(status);
     match status.state {
         State::Free => state(GREEN).to_string(),
+        State::Held if status.expires_at.is_none() => {
+            format!("{}: {}", state(YELLOW), status.what.as_deref().unwrap_or("by whom and until when is not known"))
+        }
         State::Held => {
             let left = spoken(status.remaining.unwrap_or_default());
             format!("{} by {holder}, refreshed {}, expires in {left}", state(YELLOW), ago(status.refreshed_at))
@@ -65,19 +68,25 @@ pub(crate) fn describe(status: &Status, painted: bool) -> String {
         }
         _ => {
             let what = status.what.as_deref().unwrap_or("something that linklock does not know");
-            format!("{}: {what}", state(RED))
+            format!("{}: {}", state(RED), printable(what))
         }
     }
 }
 
-fn name_of(holder: &Holder) -> String {
-    let mut known = Vec::new();
-    if let Some(about) = &holder.about {
-        known.extend(about.command.clone());
-        known.extend(about.user.as_ref().map(|user| format!("user {user}")));
-        known.extend(about.since.map(|since| format!("began {}", ago(Some(since)))));
+/// Who the lock says that its holder is, and whose its file is: that the file system says.
+fn holder_of(status: &Status) -> String {
+    let holder = status.holder.as_ref().map_or_else(|| "a holder that may not be read".into(), ToString::to_string);
+    let mut says = Vec::new();
+    if let Some(about) = status.holder.as_ref().and_then(|holder| holder.about.as_ref()) {
+        says.extend(about.command.clone());
+        says.extend(about.user.as_ref().map(|user| format!("user {user}")));
+        says.extend(about.since.map(|since| format!("began {}", ago(Some(since)))));
     }
-    let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
+    let mut known: Vec<_> = status.owner.iter().map(|owner| format!("file owner: {owner}")).collect();
+    if !says.is_empty() {
+        known.push(format!("it says: {}", says.join(", ")));
+    }
+    let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join("; ")) };
     printable(&format!("{holder}{known}"))
 }
 
@@ -97,6 +106,8 @@ struct Line {
     token: Option<String>,
     command: Option<String>,
     user: Option<String>,
+    owner_uid: Option<u32>,
+    owner: Option<String>,
     since: Option<String>,
     expires_at: Option<String>,
     expires_in_ms: Option<i64>,
@@ -117,14 +128,17 @@ fn to_json(lock: &Lock, status: &Status) -> io::Result<String> {
         },
         host: holder.map(|holder| holder.host.clone()),
         pid: holder.map(|holder| holder.pid),
-        token: holder.map(|holder| holder.token.to_string()),
+        // As it is, for `break --token`.
+        token: holder.map(|holder| holder.token.as_os_str().to_string_lossy().into_owned()),
         command: about.and_then(|about| about.command.clone()),
         user: about.and_then(|about| about.user.clone()),
+        owner_uid: status.owner.as_ref().map(|owner| owner.uid),
+        owner: status.owner.as_ref().and_then(|owner| owner.name.clone()),
         since: about.and_then(|about| about.since).and_then(rfc3339),
         expires_at: status.expires_at.and_then(rfc3339),
         expires_in_ms: status.expires_at.map(|at| expires_in_ms(at, status.remaining, SystemTime::now())),
     };
-    Ok(serde_json::to_string(&line)?)
+    json(&line)
 }
 
 /// `None` outside of the years that RFC 3339 can write: an mtime may be anything.

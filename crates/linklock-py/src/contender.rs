@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use linklock::{Lock, Protocol, Wait};
+use linklock::{Lock, Protocol, State, Status, Wait};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -24,7 +24,7 @@ pub(crate) struct Contender {
 #[pymethods]
 impl Contender {
     #[new]
-    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue))]
+    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, require_private))]
     #[expect(clippy::too_many_arguments, reason = "in Python each is given by its name")]
     fn new(
         path: PathBuf,
@@ -36,6 +36,7 @@ impl Contender {
         keep_alive: bool,
         fence: bool,
         queue: bool,
+        require_private: bool,
     ) -> PyResult<Self> {
         let protocol = match protocol {
             "link" => Protocol::Link,
@@ -50,7 +51,8 @@ impl Contender {
             .protocol(protocol)
             .keep_alive(keep_alive)
             .fence(fence)
-            .queue(queue);
+            .queue(queue)
+            .require_private(require_private);
         Ok(Self { lock: Arc::new(builder.build().map_err(|e| to_python(&e))?) })
     }
 
@@ -76,17 +78,38 @@ impl Contender {
         Ok(Waiting::begin(&self.lock, wait)?)
     }
 
-    /// The claim that holds the lock, as a path, and when it expires, in seconds since the epoch. None if nobody holds it
-    /// or who does cannot be told.
-    fn holder(&self, py: Python<'_>) -> PyResult<Option<(OsString, f64)>> {
-        let status = py.detach(|| self.lock.inspect()).map_err(|e| to_python(&e))?;
-        let holder = status.holder.map(|holder| {
-            let expires_at = match holder.expires_at.duration_since(UNIX_EPOCH) {
-                Ok(after) => after.as_secs_f64(),
-                Err(before) => -before.duration().as_secs_f64(),
-            };
-            (self.lock.path().with_file_name(holder.token.as_os_str()).into(), expires_at)
+    /// What stands at the lock path; None if the lock is free. The library reads it: it follows no symbolic link, waits for no
+    /// FIFO's writer, reads no more than a lock can hold, and leaves no delegation with this machine.
+    fn look(&self, py: Python<'_>) -> PyResult<Option<Found>> {
+        let status = py.detach(|| self.lock.inspect());
+        log::hand_over(py);
+        Ok(Found::new(status.map_err(|e| to_python(&e))?))
+    }
+}
+
+/// A lock, or what is not a lock, as the lock path shows it. What others wrote is in `holder` alone; `text` is fit to be shown.
+#[pyclass(frozen, get_all, module = "linklock._core")]
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Host and pid; None if it is not a lock, or if its holder cannot be read.
+    holder: Option<(String, u32)>,
+    /// In seconds since the epoch; None if it is not a lock.
+    expires_at: Option<f64>,
+    text: String,
+}
+
+impl Found {
+    fn new(status: Status) -> Option<Self> {
+        let text = match (status.state, &status.what, &status.holder) {
+            (State::Free, ..) => return None,
+            (_, Some(what), _) => format!("what is there is {what}, not a lock"),
+            (_, _, Some(holder)) => format!("it is held by {holder}"),
+            _ => "who holds it cannot be read".into(),
+        };
+        let expires_at = status.expires_at.map(|at| match at.duration_since(UNIX_EPOCH) {
+            Ok(after) => after.as_secs_f64(),
+            Err(before) => -before.duration().as_secs_f64(),
         });
-        Ok(holder)
+        Some(Self { holder: status.holder.map(|holder| (holder.host, holder.pid)), expires_at, text })
     }
 }

@@ -27,7 +27,9 @@ pub(crate) fn to_python(e: &Error) -> PyErr {
 }
 
 fn errno(e: &Error) -> i32 {
-    let Some(source) = e.source().and_then(|source| source.downcast_ref::<io::Error>()) else { return libc::EIO };
+    let Some(source) = e.source().and_then(|source| source.downcast_ref::<io::Error>()) else {
+        return if e.kind() == ErrorKind::Permission { libc::EACCES } else { libc::EIO };
+    };
     source.raw_os_error().unwrap_or(match source.kind() {
         io::ErrorKind::InvalidFilename => libc::ENAMETOOLONG,
         io::ErrorKind::PermissionDenied => libc::EACCES,

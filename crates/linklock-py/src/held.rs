@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use linklock::{ErrorKind, Guard, Lock, Loss, Token, Which};
+use linklock::{ErrorKind, Guard, Lock, Loss, Printable, Token, Which};
 use pyo3::prelude::*;
 use tracing::subscriber::NoSubscriber;
 
@@ -122,7 +122,7 @@ impl Held {
         let broken = tracing::subscriber::with_default(NoSubscriber::new(), || self.lock.break_lock(&claim));
         match broken {
             Ok(Some(_)) => {
-                tracing::warn!(lock = %self.lock.path().display(), "released after its lifetime; nobody had taken it");
+                tracing::warn!(lock = %Printable::new(self.lock.path()), "released after its lifetime; nobody had taken it");
                 Ok(true)
             }
             Err(e) if !matches!(e.kind(), ErrorKind::NotHeld | ErrorKind::NotALock | ErrorKind::Timeout) => Err(e),

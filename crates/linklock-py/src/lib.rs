@@ -14,11 +14,13 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::contender::Contender;
+    use crate::contender::{Contender, Found};
     #[pymodule_export]
     use crate::errors::{AlreadyLockedError, LockError, NotALockError, NotLockedError, TimeOutError};
     #[pymodule_export]
     use crate::held::{Held, forked};
+    #[pymodule_export]
+    use crate::log::printable;
     #[pymodule_export]
     use crate::waiting::Waiting;
 

@@ -3,11 +3,13 @@
 //! They are noted where they happen, perhaps in a thread that Python does not know and with a lock's mutex held, and handed
 //! over by the next call that has the interpreter.
 
+use std::ffi::OsString;
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use linklock::Printable;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tracing::field::{Field, Visit};
@@ -44,6 +46,12 @@ pub(crate) fn hand_over(py: Python<'_>) {
     }
 }
 
+/// A name as the messages of the package's own modules show it.
+#[pyfunction]
+pub(crate) fn printable(text: OsString) -> String {
+    Printable::new(&text).to_string()
+}
+
 struct Line {
     level: u8,
     text: String,
@@ -76,7 +84,8 @@ impl Subscriber for Listener {
         event.record(&mut text);
         // As Python's logging numbers them.
         let level = if *event.metadata().level() == Level::ERROR { 40 } else { 30 };
-        let line = Line { level, text: text.message + &text.fields };
+        // Whoever wrote what is in it: one line, and nothing that a terminal would act upon.
+        let line = Line { level, text: Printable::new(&(text.message + &text.fields)).to_string() };
         if LISTENER.get().is_some_and(|listener| listener.send(line).is_ok()) {
             IS_PENDING.store(true, Ordering::Release);
         }

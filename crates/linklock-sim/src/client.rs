@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use crate::cache::Known;
 use crate::claim::Fingerprint;
-use crate::env::{Attr, DirMode, Env, Expiry, FileId, Liveness, Location, Meant, NewDir, Reach, Stamps, Step, Watcher};
+use crate::env::{
+    Attr, DirMode, Each, Env, Expiry, FileId, Liveness, Location, Meant, NewDir, Reach, Stamps, Step, Watcher,
+};
 use crate::lease::{LocalTime, ServerTime};
 use crate::server::{Answer, Handle, Request};
 use crate::settings::Settings;
@@ -116,7 +118,7 @@ impl SimEnv {
     }
 
     fn show(path: &Path) -> String {
-        path.strip_prefix(crate::DIR).unwrap_or(path).display().to_string()
+        path.strip_prefix(crate::DIR).unwrap_or(path).to_string_lossy().into_owned()
     }
 
     /// Tells the world while the lock path itself is being removed.
@@ -315,13 +317,15 @@ impl Env for SimEnv {
         self.read_file(at.as_path(), limit, false)
     }
 
-    fn list(&self, at: &Location) -> io::Result<Vec<OsString>> {
-        Ok(self.list_dir(at.as_path())?.into_iter().map(|(name, _)| name).collect())
+    fn list(&self, at: &Location, each: &mut Each<'_>) -> io::Result<()> {
+        self.list_dir(at.as_path(), each)
     }
 
-    fn list_dir(&self, path: &Path) -> io::Result<Vec<(OsString, u64)>> {
+    fn list_dir(&self, path: &Path, each: &mut Each<'_>) -> io::Result<()> {
         let listed = self.afresh(&[path], || self.resolve(path).and_then(|dir| self.names_in(dir.handle)));
-        self.tell(&format!("list {}", Self::show(path)), listed)
+        let listed = self.tell(&format!("list {}", Self::show(path)), listed)?;
+        let _ = listed.iter().try_for_each(|(name, number)| each(name, *number));
+        Ok(())
     }
 
     fn link(&self, from: &Location, to: &Location) -> io::Result<()> {

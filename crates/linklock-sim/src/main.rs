@@ -26,6 +26,7 @@ library! {
     "../../linklock/src/error.rs" error,
     "../../linklock/src/inspect.rs" inspect,
     "../../linklock/src/lease.rs" lease,
+    "../../linklock/src/printable.rs" printable,
     "../../linklock/src/protocol/mod.rs" protocol,
     "../../linklock/src/wait.rs" wait,
 }

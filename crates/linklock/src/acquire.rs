@@ -8,8 +8,11 @@ use crate::env::{FileId, Location, Reach, Step, Watcher};
 use crate::error::Error;
 use crate::inspect::Holder;
 use crate::lease::{LocalTime, ServerTime};
+use crate::printable::Printable;
 use crate::protocol::queue::{self, Ticket};
-use crate::protocol::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, fence, is_gone, leftovers};
+use crate::protocol::{
+    Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, fence, is_gone, leftovers, stuck,
+};
 use crate::wait::{Wait, Waiting, poll_delay};
 
 /// Takes the lock, however long `wait` lets it try.
@@ -21,11 +24,12 @@ pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
         in_vain: 0,
         asked: None,
         swept: false,
+        is_out_of_order: false,
     };
     let acquired = contender.contend();
     match acquired {
         Ok(()) => {
-            tracing::info!(lock = %place.lock_path().display(), claim = %contender.stake.claim.token,
+            tracing::info!(lock = %Printable::new(place.lock_path()), claim = %contender.stake.claim.token,
                 waited_ms = contender.waiter.waited().as_millis() as u64, "acquired");
             Ok(contender.stake)
         }
@@ -57,6 +61,10 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
             Seen::Free | Seen::EmptyDirectory { ours: true } => return Ok(()),
             Seen::EmptyDirectory { ours: false } => {
                 waiter.doubt_directory()?;
+                continue;
+            }
+            Seen::Stuck { since, .. } => {
+                waiter.wait_for_removal(*since)?;
                 continue;
             }
             Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what.clone())),
@@ -98,14 +106,18 @@ struct Contender<'a> {
     asked: Option<(FileId, ServerTime)>,
     /// Whether what a crash left at the lock path was cleared, and what is beside it swept: once is enough.
     swept: bool,
+    /// There can be no queue here, or not for this user.
+    is_out_of_order: bool,
 }
 
 impl Contender<'_> {
     fn contend(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
         let steps = place.protocol.steps();
-        if place.queue && !self.waiter.is_single_try() && !queue::is_empty(place)? {
+        if self.queues_up() && !queue::is_empty(place)? {
             self.wait_in_queue()?;
+            // Its expiry may be over by now.
+            self.stake.fresh = false;
         }
         loop {
             match self.attempt()? {
@@ -126,17 +138,22 @@ impl Contender<'_> {
     }
 
     fn wait_for_turn(&mut self) -> Result<(), Error> {
-        if self.waiter.place.queue && !self.waiter.is_single_try() {
+        if self.queues_up() {
             self.wait_in_queue()?;
         }
         self.until_worth_trying()
+    }
+
+    fn queues_up(&self) -> bool {
+        self.waiter.place.queue && !self.is_out_of_order && !self.waiter.is_single_try()
     }
 
     /// Waits until nobody is before us.
     fn wait_in_queue(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
         if self.waiter.ticket.is_none() {
-            self.waiter.ticket = Some(Ticket::draw(place, &self.stake)?);
+            self.waiter.ticket = Ticket::draw(place, &self.stake)?;
+            self.is_out_of_order = self.waiter.ticket.is_none();
         }
         loop {
             // Another path than before is to wake us, whatever comes next.
@@ -191,7 +208,11 @@ impl Contender<'_> {
         loop {
             let lock = match self.waiter.look()? {
                 Seen::Free => return self.seen_free(),
-                Seen::EmptyDirectory { ours: true } => {
+                Seen::Stuck { owner, since } if owner != self.stake.owner => {
+                    self.waiter.wait_for_removal(since)?;
+                    continue;
+                }
+                Seen::EmptyDirectory { ours: true } | Seen::Stuck { .. } => {
                     let is_left = !self.swept && leftovers::is_left_at_lock_path(place, &self.stake.anchor);
                     place.clear();
                     if is_left {
@@ -219,6 +240,7 @@ impl Contender<'_> {
             }
             // Without a claim the server's clock cannot be asked; an attempt makes another.
             let Some((verdict, over)) = self.judge(&lock)? else { return self.give_up_if_late(lock.holder()) };
+            self.waiter.is_busy = false;
             if verdict != Verdict::Live {
                 if self.waiter.must_look_again() {
                     continue;
@@ -230,7 +252,7 @@ impl Contender<'_> {
                         continue;
                     }
                     // Its breaker will wake us, or the next poll.
-                    Break::Busy => {}
+                    Break::Busy => self.waiter.is_busy = true,
                 }
             }
             let over = (verdict == Verdict::Live).then_some(over);
@@ -272,6 +294,12 @@ impl Contender<'_> {
         // The look that found it has just seen its holder alive, and its end would wake us.
         let lives = self.waiter.pid.is_some();
         let verdict = if lives { place.judge_living(lock, server_then) } else { place.judge(lock, server_then) };
+        if verdict == Verdict::Live && place.path.is_guard && !lock.is_hidden() {
+            // Whatever its times say, it is over once it was seen unchanged for as long as any break lock lasts.
+            let left = place.unchanged.time_left(place, lock, self.waiter.looked);
+            let verdict = if left.is_zero() { Verdict::Over } else { Verdict::Live };
+            return Ok(Some((verdict, self.stake.anchor.surely_past(expired_at).min(env.now() + left))));
+        }
         if verdict != Verdict::Over || env.leaves_out(Step::AskClock) {
             return Ok(Some((verdict, self.stake.anchor.surely_past(expired_at))));
         }
@@ -295,7 +323,7 @@ impl Contender<'_> {
         if broken == Break::Done {
             let holder = lock.holder().map(|holder| holder.to_string());
             let claim = lock.token().map(Token::to_string);
-            tracing::warn!(lock = %place.lock_path().display(), holder, claim, why, "broke the lock");
+            tracing::warn!(lock = %Printable::new(place.lock_path()), holder, claim, why, "broke the lock");
             place.sweep(|| Some(self.stake.anchor));
         }
         Ok(broken)
@@ -321,7 +349,7 @@ struct Waiter<'a> {
     watcher: Option<Box<dyn Watcher>>,
     pid: Option<u32>,
     /// The lock that was seen when the wake-ups were armed, and whether it was seen again since, with its holder alive.
-    armed: Option<(FileId, Option<Token>)>,
+    armed: Option<Armed>,
     is_armed: bool,
     /// A moment before the last look.
     looked: LocalTime,
@@ -337,7 +365,23 @@ struct Waiter<'a> {
     ticket: Option<Ticket>,
     /// How many looks in a row have found an empty directory that nothing tells for ours.
     doubts: u32,
+    /// Whether it was another's turn to break the lock when we would have.
+    is_busy: bool,
+    /// What was waited for last, since when, and how often it was looked at since.
+    alarms: (Option<Armed>, LocalTime, u32),
 }
+
+/// Which file, and whose claim, the wake-ups are for.
+type Armed = (FileId, Option<Token>);
+
+/// So many looks at one and the same lock in [`ALARMS_WITHIN`] find nothing new before the waiter hears no wake-ups for a while:
+/// others may change a file thousands of times in a second. A release, and whoever has the lock next, is something new.
+const ALARMS_MOST: u32 = 32;
+const ALARMS_WITHIN: Duration = Duration::from_secs(1);
+
+/// For how long it hears none: twice as long each time.
+const REST_LEAST: Duration = Duration::from_millis(10);
+const REST_MOST: Duration = Duration::from_millis(100);
 
 /// So many looks an empty directory gets before it is somebody else's.
 const DOUBTS: u32 = 3;
@@ -363,6 +407,8 @@ impl<'a> Waiter<'a> {
             told: None,
             ticket: None,
             doubts: 0,
+            is_busy: false,
+            alarms: (None, started, 0),
         }
     }
 
@@ -380,7 +426,11 @@ impl<'a> Waiter<'a> {
     }
 
     fn timed_out(&self, holder: Option<Holder>) -> Error {
-        Error::timeout(self.place.lock_path(), self.waited(), holder, self.must_watch)
+        if self.last.as_ref().is_some_and(SeenLock::is_hidden) {
+            return Error::timeout_of_hidden(self.place.lock_path(), self.waited());
+        }
+        let error = Error::timeout(self.place.lock_path(), self.waited(), holder, self.must_watch);
+        if self.is_busy { error.kept_by(self.place.path.breakers_guard().as_path()) } else { error }
     }
 
     fn check_cancelled(&self, holder: Option<&Holder>) -> Result<(), Error> {
@@ -436,12 +486,15 @@ impl<'a> Waiter<'a> {
     /// unchanged.
     fn watch(&mut self, lock: &SeenLock) -> Option<(Verdict, Duration)> {
         let place = self.place;
+        if lock.is_hidden() {
+            return None;
+        }
         if *self.clock_is_known.get_or_insert_with(|| place.clock_is_known()) {
             return None;
         }
         let left = place.unchanged.time_left(place, lock, self.looked);
         if self.must_watch.replace(left).is_none() {
-            tracing::info!(lock = %place.lock_path().display(), left_ms = left.as_millis() as u64,
+            tracing::info!(lock = %Printable::new(place.lock_path()), left_ms = left.as_millis() as u64,
                 "clocks cannot be compared on this file system: the lock has expired once it was seen unchanged for its lifetime and the grace");
         }
         let verdict = match place.holder_is_dead(lock) {
@@ -468,6 +521,16 @@ impl<'a> Waiter<'a> {
         Ok(())
     }
 
+    /// Pauses, since another user, who alone may, is about to remove the directory. One that stays is an error.
+    fn wait_for_removal(&mut self, since: ServerTime) -> Result<(), Error> {
+        let env = self.place.env.as_ref();
+        if let Some(what) = stuck(env, since) {
+            return Err(Error::not_a_lock(self.place.lock_path(), what));
+        }
+        let soon = env.now() + poll_delay(env, Reach::ThisMachine);
+        if self.pause(None, Some(soon))?.is_break() { Err(self.timed_out(None)) } else { Ok(()) }
+    }
+
     /// Pauses after an error that says nothing of the lock: there was no descriptor to look with. Many waiters of one process may
     /// need more than it may have. Any other error ends the wait.
     fn bear(&mut self, error: Error) -> Result<(), Error> {
@@ -492,6 +555,15 @@ impl<'a> Waiter<'a> {
             ticket.refresh(self.place)?;
         }
         self.tell(holder.as_ref());
+        if let Some(rest) = self.rest_needed(lock) {
+            self.disarm();
+            let until = env.now() + rest;
+            let mut deaf = env.watcher();
+            while env.now() < until && self.check_cancelled(None).is_ok() {
+                deaf.wait(until, self.wait.cancel.as_ref());
+            }
+            return Ok(ControlFlow::Continue(()));
+        }
         let watcher = self.watcher.get_or_insert_with(|| env.watcher());
         let now = env.now();
         let poll = now + poll_delay(env, watcher.reach());
@@ -502,12 +574,26 @@ impl<'a> Waiter<'a> {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// For how long the wake-ups are not to be heard before the next look, if others make too many.
+    fn rest_needed(&mut self, lock: Option<&SeenLock>) -> Option<Duration> {
+        let now = self.place.env.now();
+        let this = lock.map(|lock| (lock.attr.id, lock.token().cloned()));
+        let (last, since, looks) = &mut self.alarms;
+        if *last != this || now.since(*since) > ALARMS_WITHIN {
+            self.alarms = (this, now, 0);
+            return None;
+        }
+        *looks += 1;
+        let rests = looks.checked_sub(ALARMS_MOST)?;
+        Some((REST_LEAST * 2_u32.pow(rests.min(4))).min(REST_MOST))
+    }
+
     fn tell(&mut self, holder: Option<&Holder>) {
         if let Some(report) = &self.wait.report {
             report(&Waiting { holder, waited: self.waited(), must_watch: self.must_watch });
         }
         if let Some(holder) = holder.filter(|h| self.told.as_ref() != Some(&h.token)) {
-            tracing::info!(lock = %self.place.lock_path().display(), %holder, claim = %holder.token, "waiting");
+            tracing::info!(lock = %Printable::new(self.place.lock_path()), %holder, claim = %holder.token, "waiting");
             self.told = Some(holder.token.clone());
         }
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::env::{Env, Location, os};
 use crate::error::Error;
 use crate::lease::RoundLifetime;
+use crate::printable::Printable;
 
 const UNIQUE_BITS: u32 = 64;
 const START_BITS: u32 = 22;
@@ -26,6 +27,8 @@ const FENCE: &str = "fence";
 const QUEUE: &str = "queue";
 /// How long a name may be on the file systems that there are, in bytes (NAME_MAX).
 const NAME_MOST: usize = 255;
+/// As many bytes as a name of Windows can have, which counts in UTF-16. What claims to be a longer one is no name of a file.
+const READ_MOST: usize = 3 * NAME_MOST;
 
 /// What tells a process from every other that has or had its pid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,16 +87,16 @@ impl Token {
         Self(Path::new(name).file_name().unwrap_or(name).to_owned())
     }
 
-    /// The name itself.
+    /// The name itself, as it is on disk: what is printed for another process to use. For people there is `Display`.
     pub fn as_os_str(&self) -> &OsStr {
         &self.0
     }
 }
 
 impl fmt::Display for Token {
-    /// Where the name is not UTF-8, the odd bytes are replaced: use [`as_os_str`](Self::as_os_str) to keep them.
+    /// For people, as [`Printable`] shows a name: use [`as_os_str`](Self::as_os_str) to keep what is escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.display().fmt(f)
+        Printable::new(&self.0).fmt(f)
     }
 }
 
@@ -137,7 +140,7 @@ pub(crate) struct LockPath {
 impl LockPath {
     /// Absolute from here on: a later chdir changes nothing.
     pub(crate) fn new(path: &Path, separator: char) -> Result<Self, Error> {
-        let invalid = |why: &str| Error::invalid(format!("lock path {}: {why}", path.display()));
+        let invalid = |why: &str| Error::invalid(format!("lock path {}: {why}", Printable::new(path)));
         if separator.is_alphanumeric() || separator.is_control() || "/\\.".contains(separator) {
             return Err(Error::invalid(format!(
                 "separator {separator:?}: must be a printable character, no letter, digit, / \\ or ."
@@ -200,7 +203,7 @@ impl LockPath {
         let most = self.name.len().saturating_sub(longest - NAME_MOST);
         Err(Error::invalid(format!(
             "lock path {}: its name has {} bytes; with the host name {host:?} it may have {most}, so that the names beside it fit into {NAME_MOST}",
-            self.as_path().display(),
+            Printable::new(self.as_path()),
             self.name.len()
         )))
     }
@@ -271,6 +274,9 @@ impl LockPath {
     }
 
     fn parse_name(&self, name: &[u8]) -> Option<Claim> {
+        if name.len() > READ_MOST {
+            return None;
+        }
         let mut sep = [0; 4];
         let sep = self.separator.encode_utf8(&mut sep).as_bytes();
         // From the end: the guard's own name holds a separator.
@@ -285,7 +291,8 @@ impl LockPath {
         if !os::is_same_name(rest, bytes_of(self.name.as_ref())) {
             return None;
         }
-        if host.is_empty() || !all_digits(pid) {
+        // Whatever others have written, a claim's name is one that a file can have.
+        if host.is_empty() || host.contains(os::NOT_IN_NAMES) || !all_digits(pid) {
             return None;
         }
         let pid = pid.parse().ok()?;
@@ -383,6 +390,15 @@ mod tests {
         assert_eq!(lock.parse(b"/var/lock/job^h^12^3"), None);
     }
 
+    /// What stands in a file may be as long as its author likes.
+    #[test]
+    fn what_is_longer_than_any_files_name_is_no_claim() {
+        let named = |len: usize| format!("/var/lock/job^{}^1^2", "h".repeat(len - "job^^1^2".len())).into_bytes();
+        assert_eq!(lock().parse(&named(765)).map(|claim| claim.host.len()), Some(757));
+        assert_eq!(lock().parse(&named(766)), None);
+        assert_eq!(lock().parse(&[b"job^h^1^", &[b'0'; 4000][..]].concat()), None);
+    }
+
     /// Two holders are at stake: pids mean nothing to a peer in another world, of which Wine beside Linux is one.
     #[cfg(any(target_os = "linux", windows))] // Elsewhere no process is known.
     #[test]
@@ -399,7 +415,7 @@ mod tests {
 
     #[test]
     fn what_is_no_claim_of_this_path_is_refused() {
-        let refused: [&[u8]; 16] = [
+        let refused: [&[u8]; 17] = [
             b"",
             b"job",
             b"/var/lock/job",
@@ -416,6 +432,7 @@ mod tests {
             b"job^h^1^+123456789abcdef0123456789abcdef",
             b"job^h^4294967296^1",
             b"job^h^1^2/x",
+            b"job^h\0x^1^2",
         ];
         for name in refused {
             assert_eq!(lock().parse(name), None, "{}", name.escape_ascii());

@@ -1,17 +1,31 @@
 //! One error type. It says what, where, who, and what to do next.
 
+use std::fmt::{self, Write};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::env::os;
 use crate::inspect::Holder;
+use crate::printable::{Escaping, Printable};
 use crate::protocol::TimesNotKept;
 
-/// Why a lock could not be had, kept or given back.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
+/// Why a lock could not be had, kept or given back. It prints as one line, and what others wrote in it as [`Printable`] does.
+#[derive(Debug)]
 pub struct Error(Box<Repr>);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The whole of it: whatever a message is put together of, nothing is forgotten.
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
 
 /// The kinds of [`Error`], for deciding what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +49,7 @@ pub enum ErrorKind {
     Invalid,
     /// The claim's file could not be made: no such directory, no space, a name too long.
     CannotCreate,
-    /// This user may not do that here.
+    /// This user may not do that here, or others may do too much: `Builder::require_private`.
     Permission,
     /// Any other error of the file system.
     Io,
@@ -43,8 +57,19 @@ pub enum ErrorKind {
 
 #[derive(Debug, thiserror::Error)]
 enum Repr {
-    #[error("{path}: not acquired {}; {}{}", within(*waited), held_by(holder.as_ref()), watched(*must_watch))]
-    Timeout { path: Shown, waited: Duration, holder: Option<Holder>, must_watch: Option<Duration> },
+    #[error("{path}: not acquired {}; {}{}{}", within(*waited), held_by(holder.as_ref()), watched(*must_watch), kept_by(guard.as_ref()))]
+    Timeout {
+        path: Shown,
+        waited: Duration,
+        holder: Option<Holder>,
+        must_watch: Option<Duration>,
+        guard: Option<Shown>,
+    },
+    #[error(
+        "{path}: not acquired {}; it is held, but this user may not look into it, and so cannot tell by whom and until when: wait longer, or ask its owner or root",
+        within(*waited)
+    )]
+    TimeoutOfHidden { path: Shown, waited: Duration },
     #[error("{path}: the wait was cancelled; {}", held_by(holder.as_ref()))]
     Cancelled { path: Shown, holder: Option<Holder> },
     #[error("{path}: the lock is lost: {why}; stop working under it, and acquire it again")]
@@ -64,6 +89,10 @@ enum Repr {
         name(holder.as_ref())
     )]
     ClockNotKnown { path: Shown, holder: Option<Holder> },
+    #[error(
+        "{path}: refused, since its directory {why}, so others can deny the lock or remove it; let only this user and root write to it (chown, chmod go-w), choose another directory, or do not require a private one"
+    )]
+    NotPrivate { path: Shown, why: String },
     #[error("{0}")]
     Invalid(String),
     #[error("{path}: cannot {action}: {source}{}", hint(source))]
@@ -82,9 +111,9 @@ pub(crate) enum Lost {
 #[derive(Debug)]
 struct Shown(PathBuf);
 
-impl std::fmt::Display for Shown {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.display().fmt(f)
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Printable::new(&self.0).fmt(f)
     }
 }
 
@@ -111,6 +140,14 @@ fn watched(must_watch: Option<Duration>) -> String {
     })
 }
 
+fn kept_by(guard: Option<&Shown>) -> String {
+    guard.map_or_else(String::new, |guard| {
+        format!(
+            "; it has expired, but {guard} shows that another contender is breaking it: if that stays, see whose it is"
+        )
+    })
+}
+
 fn within(waited: Duration) -> String {
     match waited.as_millis() as u64 {
         // One try, and no wait.
@@ -127,7 +164,10 @@ fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => "; make the directory first",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room for a file of a few hundred bytes",
-        io::ErrorKind::PermissionDenied => "; the user needs write permission in that directory",
+        // Otherwise it says itself what is to be done.
+        io::ErrorKind::PermissionDenied if source.raw_os_error().is_some() => {
+            "; the user needs write permission in that directory"
+        }
         io::ErrorKind::InvalidFilename => "; the lock's name must leave room for host, pid and nonce",
         _ => "",
     }
@@ -137,13 +177,14 @@ impl Error {
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
         match &*self.0 {
-            Repr::Timeout { .. } => ErrorKind::Timeout,
+            Repr::Timeout { .. } | Repr::TimeoutOfHidden { .. } => ErrorKind::Timeout,
             Repr::Cancelled { .. } => ErrorKind::Cancelled,
             Repr::Lost { .. } => ErrorKind::Lost,
             Repr::NotHeld { .. } => ErrorKind::NotHeld,
             Repr::NotALock { .. } => ErrorKind::NotALock,
             Repr::NoHardLinks { .. } | Repr::ClockNotKnown { .. } => ErrorKind::Unsupported,
             Repr::CannotBreak { .. } => ErrorKind::CannotBreak,
+            Repr::NotPrivate { .. } => ErrorKind::Permission,
             Repr::Invalid(_) => ErrorKind::Invalid,
             Repr::Io { source, action, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,
@@ -168,6 +209,7 @@ impl Error {
     pub fn path(&self) -> Option<&Path> {
         match &*self.0 {
             Repr::Timeout { path, .. }
+            | Repr::TimeoutOfHidden { path, .. }
             | Repr::Cancelled { path, .. }
             | Repr::Lost { path, .. }
             | Repr::NotHeld { path, .. }
@@ -175,6 +217,7 @@ impl Error {
             | Repr::NoHardLinks { path, .. }
             | Repr::ClockNotKnown { path, .. }
             | Repr::CannotBreak { path, .. }
+            | Repr::NotPrivate { path, .. }
             | Repr::Io { path, .. } => Some(&path.0),
             Repr::Invalid(_) => None,
         }
@@ -203,7 +246,20 @@ impl Error {
 
     /// With how much longer the lock must be seen unchanged before it has expired, where no clock tells.
     pub(crate) fn timeout(path: &Path, waited: Duration, holder: Option<Holder>, must_watch: Option<Duration>) -> Self {
-        Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder, must_watch })
+        Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder, must_watch, guard: None })
+    }
+
+    /// That the lock has expired, and this break lock kept it from being broken.
+    pub(crate) fn kept_by(mut self, path: &Path) -> Self {
+        if let Repr::Timeout { guard, .. } = &mut *self.0 {
+            *guard = Some(Shown(path.into()));
+        }
+        self
+    }
+
+    /// Of a lock that this user may not look into.
+    pub(crate) fn timeout_of_hidden(path: &Path, waited: Duration) -> Self {
+        Self::new(Repr::TimeoutOfHidden { path: Shown(path.into()), waited })
     }
 
     pub(crate) fn cancelled(path: &Path, holder: Option<Holder>) -> Self {
@@ -234,6 +290,10 @@ impl Error {
         Self::new(Repr::CannotBreak { path: Shown(path.into()), holder, source })
     }
 
+    pub(crate) fn not_private(path: &Path, why: String) -> Self {
+        Self::new(Repr::NotPrivate { path: Shown(path.into()), why })
+    }
+
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(Repr::Invalid(message.into()))
     }
@@ -252,3 +312,26 @@ impl Error {
 }
 
 const CREATE: &str = "make a claim";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever a message is put together of.
+    #[test]
+    fn an_error_is_one_line_and_commands_no_terminal() {
+        let forged = "a\nb\x1b[2J\u{9b}\u{202e}";
+        let path = Path::new(forged);
+        for error in [
+            Error::io(path, "look", io::Error::other(forged)),
+            Error::cannot_break(path, None, io::Error::other(forged)),
+            Error::not_a_lock(path, forged),
+            Error::not_held(path, forged, None),
+            Error::not_private(path, forged.into()),
+            Error::invalid(forged),
+        ] {
+            let told = error.to_string();
+            assert!(told.contains("a\\nb\\u{1b}[2J") && !told.contains(Printable::escapes), "{told:?}");
+        }
+    }
+}

@@ -11,6 +11,7 @@ use crate::error::{Error, Lost};
 use crate::inspect::Holder;
 use crate::keepalive;
 use crate::lease::{Lease, LocalTime, ServerTime};
+use crate::printable::Printable;
 use crate::protocol::{Place, Stake};
 
 /// A held lock. Dropping it releases it as well as can be; [`release`](Self::release) says whether that went well. A lock
@@ -186,7 +187,7 @@ impl Drop for Guard {
         if let Err(e) = self.tenure.release() {
             // A notice that outlives the guard does not keep the lock alive.
             self.tenure.give_up();
-            tracing::warn!(lock = %self.path().display(), error = %e, "the lock was not released");
+            tracing::warn!(lock = %Printable::new(self.path()), error = %e, "the lock was not released");
         }
     }
 }
@@ -433,7 +434,7 @@ impl Tenure {
         if self.lost.set(e.why_lost()).is_ok() {
             // A log that panics must not keep the notice back.
             self.wake();
-            tracing::error!(lock = %self.place.lock_path().display(), claim = %self.claim.token, error = %e, "the lock is lost");
+            tracing::error!(lock = %Printable::new(self.place.lock_path()), claim = %self.claim.token, error = %e, "the lock is lost");
         }
         e
     }
@@ -462,7 +463,7 @@ impl Tenure {
         self.forget(&mut stake);
         drop(stake);
         self.give_up();
-        tracing::debug!(lock = %self.place.lock_path().display(), claim = %self.claim.token, "released");
+        tracing::debug!(lock = %Printable::new(self.place.lock_path()), claim = %self.claim.token, "released");
         Ok(())
     }
 

@@ -4,11 +4,14 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::claim::{Claim, Token};
+use crate::env::Env;
 use crate::error::Error;
 use crate::lease::{LIFETIME_MOST, ServerTime};
-use crate::protocol::{Place, Protocol, Seen, SeenLock, Verdict};
+use crate::printable::Printable;
+use crate::protocol::{Place, Protocol, Seen, SeenLock, Verdict, stuck};
 
-/// Who holds a lock, as the lock path tells it.
+/// Who holds a lock, as the lock path tells it: whoever may write to the lock's directory can make it tell anything. Whose file it
+/// is, [`Status::owner`] says. The fields hold what is written there; to print them, see [`Printable`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
@@ -31,7 +34,8 @@ impl Holder {
     }
 }
 
-/// What a holder says of itself under the `dir` protocol. Nobody checks it.
+/// What a holder says of itself under the `dir` protocol. Nobody checks it, and whoever may read the lock can read it. The fields
+/// hold what is written there, 200 characters of each text at most; to print them, see [`Printable`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct About {
@@ -39,23 +43,27 @@ pub struct About {
     pub lifetime: Duration,
     /// What it runs: the name of the process, unless `Builder::command` was set.
     pub command: Option<String>,
-    /// Who runs it.
+    /// Who runs it, as it says.
     pub user: Option<String>,
     /// When it began to contend, by its own wall clock.
     pub since: Option<SystemTime>,
 }
 
-/// In characters.
-const COMMAND_MOST: usize = 200;
+/// Of a command and of a user's name, in characters.
+const TEXT_MOST: usize = 200;
+
+fn cut(text: &str) -> String {
+    text.chars().take(TEXT_MOST).collect()
+}
 
 impl About {
     pub(crate) fn new(place: &Place, claim: &Claim) -> Self {
         let env = place.env.as_ref();
-        // The lifetime counts, and must not be cut off by a long command.
-        let command = place.command.as_ref().map(|command| command.chars().take(COMMAND_MOST).collect());
-        let command = command.or_else(|| env.command(claim.pid));
+        let command = place.command.clone().or_else(|| env.command(claim.pid));
         let since = Some(env.wall_clock().to_system_time());
-        Self { lifetime: place.lifetime, command, user: env.user(), since }
+        // The lifetime counts, and must not be cut off by a long text.
+        let [command, user] = [command, env.user()].map(|text| text.as_deref().map(cut));
+        Self { lifetime: place.lifetime, command, user, since }
     }
 
     pub(crate) fn to_json(&self) -> String {
@@ -73,7 +81,7 @@ impl About {
     /// `None`: it is not whole, or another's.
     pub(crate) fn from_json(content: &[u8]) -> Option<Self> {
         let value: serde_json::Value = serde_json::from_slice(content).ok()?;
-        let text = |key: &str| value.get(key).and_then(|v| v.as_str()).map(str::to_owned);
+        let text = |key: &str| value.get(key).and_then(|v| v.as_str()).map(cut);
         let since = value.get("since_unix_ms").and_then(serde_json::Value::as_u64);
         Some(Self {
             lifetime: Duration::from_millis(value.get("lifetime_ms")?.as_u64()?).min(LIFETIME_MOST),
@@ -86,7 +94,32 @@ impl About {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} on {}", self.pid, self.host)
+        write!(f, "process {} on {}", self.pid, Printable::new(&self.host))
+    }
+}
+
+/// Whose a file is, as the file system has it: a server may have put another user in place of root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Owner {
+    /// The user's number.
+    pub uid: u32,
+    /// The user's name on this machine, where the number has one.
+    pub name: Option<String>,
+}
+
+impl Owner {
+    pub(crate) fn new(env: &dyn Env, uid: u32) -> Self {
+        Self { uid, name: env.name_of_user(uid) }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => Printable::new(name).fmt(f),
+            None => write!(f, "user {}", self.uid),
+        }
     }
 }
 
@@ -128,6 +161,9 @@ pub struct Status {
     pub protocol: Option<Protocol>,
     /// Who holds it; `None` if nobody does, or if it may not be read.
     pub holder: Option<Holder>,
+    /// Whose the file is that says so: this the file system tells, whatever the holder says of itself. `None` if nobody holds the
+    /// lock, and on Windows.
+    pub owner: Option<Owner>,
     /// When the lifetime ends, by the file server's clock.
     pub expires_at: Option<SystemTime>,
     /// How much of the lifetime is left; `None` once it is over.
@@ -136,7 +172,7 @@ pub struct Status {
     pub refreshed_at: Option<SystemTime>,
     /// Whether the next contender may take the lock at once: nobody holds it, or who does is over, grace and all.
     pub available: bool,
-    /// For [`State::NotALock`]: what is there instead.
+    /// For [`State::NotALock`]: what is there instead. For a lock that this user may not look into: that it is one.
     pub what: Option<String>,
 }
 
@@ -146,6 +182,7 @@ impl Status {
             state,
             protocol: None,
             holder: None,
+            owner: None,
             expires_at: None,
             remaining: None,
             refreshed_at: None,
@@ -162,6 +199,11 @@ pub(crate) fn inspect(place: &Place) -> Result<Status, Error> {
         Seen::EmptyDirectory { ours: false } => {
             Status::without_lock(State::NotALock, Some("an empty directory".into()))
         }
+        Seen::Stuck { since, .. } => match stuck(place.env.as_ref(), since) {
+            Some(what) => Status::without_lock(State::NotALock, Some(what.into())),
+            // It is about to be removed.
+            None => Status::without_lock(State::Free, None),
+        },
         Seen::Free | Seen::EmptyDirectory { ours: true } => Status::without_lock(State::Free, None),
         Seen::NotALock(what) => Status::without_lock(State::NotALock, Some(what)),
         Seen::Lock(lock) => of_lock(place, &lock, now),
@@ -169,6 +211,11 @@ pub(crate) fn inspect(place: &Place) -> Result<Status, Error> {
 }
 
 fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
+    if lock.is_hidden() {
+        let what = Some("a lock that this user may not look into".into());
+        let owner = place.env.user_id().map(|_| Owner::new(place.env.as_ref(), lock.attr.owner));
+        return Status { protocol: Some(lock.protocol), owner, ..Status::without_lock(State::Held, what) };
+    }
     let verdict = place.judge(lock, now);
     let expiry = lock.expiry(place.lifetime);
     let remaining = expiry.since(now);
@@ -182,6 +229,7 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
         },
         protocol: Some(lock.protocol),
         holder: lock.holder(),
+        owner: place.env.user_id().map(|_| Owner::new(place.env.as_ref(), lock.attr.owner)),
         expires_at: Some(expiry.to_system_time()),
         remaining: (!remaining.is_zero()).then_some(remaining),
         refreshed_at: Some(lock.attr.ctime.to_system_time()),
@@ -208,9 +256,38 @@ mod tests {
     }
 
     #[test]
+    fn no_more_is_read_than_a_holder_may_say() {
+        let (command, user) = ("é".repeat(201), "u".repeat(3000));
+        let read = About::from_json(format!(r#"{{"lifetime_ms":1,"command":"{command}","user":"{user}"}}"#).as_bytes());
+        let Some(About { command: Some(command), user: Some(user), .. }) = read else { panic!("{read:?}") };
+        assert_eq!([command.chars().count(), user.len()], [200, 200]);
+    }
+
+    #[test]
     fn a_lifetime_is_not_written_too_short() {
         let lifetime = Duration::from_micros(15_000_001);
         let about = About { lifetime, command: None, user: None, since: None };
         assert_eq!(About::from_json(about.to_json().as_bytes()).unwrap().lifetime, Duration::from_millis(15_001));
+    }
+
+    #[test]
+    fn what_others_may_have_written_is_read_with_bounds_or_not_at_all() {
+        let lifetime = |json: &str| About::from_json(json.as_bytes()).map(|about| about.lifetime);
+        let long = [u64::MAX.to_string(), "315360000001".into()];
+        for number in long {
+            let json = format!(r#"{{"lifetime_ms":{number},"since_unix_ms":{number}}}"#);
+            assert_eq!(lifetime(&json), Some(LIFETIME_MOST), "{number}");
+        }
+        for number in ["-1", "1.5", "1e3", "1e400", "18446744073709551616", "\"1\"", "null", "[]", "true"] {
+            assert_eq!(lifetime(&format!(r#"{{"lifetime_ms":{number}}}"#)), None, "{number}");
+        }
+        // As deep as there is room for.
+        for (open, close) in [("[", "]"), (r#"{"lifetime_ms":"#, "}")] {
+            let deep = open.repeat(4000 / open.len()) + &close.repeat(4000 / open.len());
+            assert_eq!(lifetime(&deep), None, "{open}");
+            assert_eq!(lifetime(&format!(r#"{{"lifetime_ms":1,"more":{deep}}}"#)), None, "{open}");
+        }
+        let twice = r#"{"lifetime_ms":1,"lifetime_ms":2}"#;
+        assert!(lifetime(twice) >= Some(Duration::from_millis(1)), "either");
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::guard::Tenure;
 use crate::lease::LocalTime;
+use crate::printable::Printable;
 
 /// Refreshes it at a third of its lifetime, from now until it is released, left or lost.
 pub(crate) fn keep(tenure: &Arc<Tenure>) {
@@ -141,7 +142,7 @@ fn refresh(tenure: &Tenure) -> Option<LocalTime> {
     let refreshed = through_panic(|| match tenure.refresh(None) {
         Ok(()) => Some(next_refresh(tenure)),
         Err(e) if e.kind() == crate::ErrorKind::Io || e.kind() == crate::ErrorKind::Permission => {
-            tracing::warn!(lock = %tenure.place.lock_path().display(), error = %e, "a refresh failed; trying again");
+            tracing::warn!(lock = %Printable::new(tenure.place.lock_path()), error = %e, "a refresh failed; trying again");
             again()
         }
         Err(_) => None,

@@ -97,8 +97,8 @@ fn saturating_nanos(time: Duration) -> u64 {
 pub(crate) struct ServerTime(i128);
 
 impl ServerTime {
-    /// Before all that a file can have.
-    pub(crate) const MIN: Self = Self(i128::MIN);
+    /// Before all that a file can have, with room for sums.
+    pub(crate) const MIN: Self = Self(i128::MIN / 2);
 
     /// From what a file's attributes say.
     pub(crate) fn from_parts(secs: i64, nanos: u32) -> Self {
@@ -344,6 +344,17 @@ mod tests {
         assert_eq!(far.to_parts().0, i64::MAX);
         assert_eq!(LocalTime::from_nanos(5) + Duration::MAX, LocalTime::from_nanos(u64::MAX));
         assert_eq!(ServerTime::from_parts(-1, 5).to_parts(), (-1, 5));
+        let ends = [ServerTime::MIN, ServerTime::from_parts(i64::MIN, 0), far, ServerTime::from_parts(0, 1)];
+        for (one, other) in ends.into_iter().flat_map(|one| ends.map(|other| (one, other))) {
+            let moved = [one, one + Duration::MAX, one - LIFETIME_MOST];
+            for time in moved {
+                assert!(time.since(other) + LIFETIME_MOST < Duration::MAX / 2, "room for sums");
+                let (at, _) = (LocalTime::from_nanos(5), (time.as_nanos(), time.as_micros(), time.rounding()));
+                let anchor = Anchor::new(time, at, at);
+                assert!(anchor.earliest(at) <= anchor.latest(at + Duration::MAX));
+                let _ = (anchor.surely_past(other), time.to_system_time(), time.to_parts());
+            }
+        }
         let before = SystemTime::UNIX_EPOCH - Duration::from_secs(7);
         assert_eq!(ServerTime::from(before).to_system_time(), before);
     }

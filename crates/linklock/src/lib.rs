@@ -67,7 +67,7 @@
 //! match lock.acquire_with(&Wait::up_to(Duration::from_millis(50))) {
 //!     Err(e) if e.is_timeout() => {
 //!         let holder = e.holder().expect("it can be read");
-//!         println!("process {} on {} has it", holder.pid, holder.host);
+//!         println!("{holder} has it");
 //!     }
 //!     other => panic!("it is held: {other:?}"),
 //! }
@@ -84,6 +84,7 @@ mod inspect;
 mod keepalive;
 mod lease;
 mod lock;
+mod printable;
 mod protocol;
 #[cfg(test)]
 mod tests;
@@ -92,8 +93,9 @@ mod wait;
 pub use claim::Token;
 pub use error::{Error, ErrorKind};
 pub use guard::{Guard, Loss, ReleaseError};
-pub use inspect::{About, Holder, State, Status};
+pub use inspect::{About, Holder, Owner, State, Status};
 pub use lock::{Builder, DEFAULT_GRACE, DEFAULT_LIFETIME, Lock, SEPARATOR, Which};
+pub use printable::Printable;
 pub use protocol::leftovers::{Leftover, LeftoverKind, LeftoverVerdict};
 pub use protocol::{OnBehalfOf, Protocol};
 pub use wait::{Cancel, Wait, Waiting};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,10 @@ use crate::error::{Error, Lost};
 use crate::guard::Guard;
 use crate::inspect::{self, Status};
 use crate::lease::{Anchor, LIFETIME_MOST, Lease, LocalTime};
+use crate::printable::Printable;
 use crate::protocol::leftovers::{self, Leftover};
-use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone};
+use crate::protocol::private::Privacy;
+use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone, stuck, turn};
 use crate::wait::Wait;
 
 /// The separator in the names of claims, as flufl.lock has it: on Windows, whose names cannot hold a `|`, it is `^`.
@@ -36,6 +39,7 @@ pub struct Lock {
     place: Arc<Place>,
     wait: Option<Duration>,
     keep_alive: bool,
+    privacy: Arc<Privacy>,
 }
 
 impl Lock {
@@ -64,6 +68,7 @@ impl Lock {
             command: None,
             fence: false,
             queue: false,
+            require_private: false,
         }
     }
 
@@ -75,7 +80,7 @@ impl Lock {
     /// Takes the lock, and waits for it as long as the builder's time-out says: for ever by default.
     ///
     /// # Errors
-    /// Timeout, with the holder; or what stands in the way, such as a directory that is missing or not writable.
+    /// Timeout, with the holder; or what stands in the way, such as a directory that is missing, not writable or not private.
     pub fn acquire(&self) -> Result<Guard, Error> {
         self.acquire_with(&Wait { limit: self.wait, ..Wait::default() })
     }
@@ -93,6 +98,7 @@ impl Lock {
     /// # Errors
     /// As [`acquire`](Self::acquire), and cancelled.
     pub fn acquire_with(&self, wait: &Wait) -> Result<Guard, Error> {
+        self.privacy.check(&self.place)?;
         let stake = acquire::acquire(&self.place, wait)?;
         Ok(Guard::new(Arc::clone(&self.place), stake, self.keep_alive))
     }
@@ -111,7 +117,7 @@ impl Lock {
         let lock = match place.look()? {
             Seen::Lock(lock) => lock,
             Seen::NotALock(what) => return Err(Error::not_a_lock(self.path(), what)),
-            Seen::Free | Seen::EmptyDirectory { .. } => return Err(not_held(None)),
+            Seen::Free | Seen::EmptyDirectory { .. } | Seen::Stuck { .. } => return Err(not_held(None)),
         };
         if lock.claim.as_ref() != Some(&claim) {
             return Err(not_held(lock.holder()));
@@ -134,6 +140,10 @@ impl Lock {
         if lock.owner != Some(own.owner) || attr.owner != own.owner {
             let what = format!("{token} of this user: what has that name is another user's");
             return Err(Error::not_held(self.path(), what, lock.holder()));
+        }
+        // Whatever else is ours may have got the claim's name.
+        if lock.protocol == Protocol::Link && attr.id != lock.attr.id {
+            return Err(Error::lost(self.path(), Lost::Broken));
         }
         let anchor = own.anchor;
         // By the latest that the server's clock can say: what is left is never overrated.
@@ -184,17 +194,24 @@ impl Lock {
         if let Which::Claim(token) = which {
             self.parse(token)?;
         }
+        let mut waited = false;
         // A change of the lock between our look and our act means that somebody made progress: look again.
         loop {
             let status = self.inspect()?;
             let looked = self.place.env.now();
-            let lock = match self.place.look()? {
+            let seen = self.place.look()?;
+            if let Seen::Stuck { since, .. } = seen
+                && let Some(what) = stuck(self.place.env.as_ref(), since)
+            {
+                return Err(Error::not_a_lock(self.path(), what));
+            }
+            let lock = match seen {
                 Seen::Lock(lock) => lock,
                 Seen::NotALock(what) => return Err(Error::not_a_lock(self.path(), what)),
                 Seen::EmptyDirectory { ours: false } => {
                     return Err(Error::not_a_lock(self.path(), "an empty directory"));
                 }
-                Seen::Free | Seen::EmptyDirectory { ours: true } => match which {
+                Seen::Free | Seen::EmptyDirectory { ours: true } | Seen::Stuck { .. } => match which {
                     Which::Claim(token) => return Err(Error::not_held(self.path(), token.to_string(), None)),
                     Which::Over | Which::Any => {
                         // Free or not: whoever has to break it sweeps, and there may be no break for long.
@@ -217,19 +234,25 @@ impl Lock {
                 _ => {}
             }
             // To remove the name of an empty file loses nothing else.
-            let is_any = *which == Which::Any && lock.attr.len == 0;
+            let is_any = *which == Which::Any && lock.attr.len == 0 && !lock.is_hidden();
             if !is_any && !self.place.may_break(&lock)? {
                 return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None));
             }
             match self.place.break_lock(&lock)? {
                 Break::Done => {
                     let holder = lock.holder().map(|h| h.to_string());
-                    tracing::warn!(lock = %self.path().display(), holder, why = "an operator said so", "broke the lock");
+                    tracing::warn!(lock = %Printable::new(self.path()), holder, why = "an operator said so", "broke the lock");
                     self.sweep();
                     return Ok(Some(status));
                 }
                 Break::Changed => {}
-                Break::Busy => return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None)),
+                Break::Busy if waited => {
+                    return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None));
+                }
+                Break::Busy => {
+                    turn::wait(&self.place)?;
+                    waited = true;
+                }
             }
         }
     }
@@ -268,13 +291,17 @@ impl Lock {
         // Any name will do.
         let any = at("lock".as_ref())?;
         let mut paths = BTreeSet::new();
-        for (name, _) in any.place.env.list_dir(dir).map_err(|e| leftovers::cannot_list(dir, e))? {
+        let listed = any.place.env.list_dir(dir, &mut |name, _| {
             // No lock path holds the separator.
-            let Some(lock) = crate::claim::before(&name, separator).and_then(|lock| at(&lock).ok()) else { continue };
-            if !paths.contains(lock.path()) && leftovers::names_lock(&lock.place, &name) {
+            if let Some(lock) = crate::claim::before(name, separator).and_then(|lock| at(&lock).ok())
+                && !paths.contains(lock.path())
+                && leftovers::names_lock(&lock.place, name)
+            {
                 paths.insert(lock.path().to_owned());
             }
-        }
+            ControlFlow::Continue(())
+        });
+        listed.map_err(|e| leftovers::cannot_list(dir, e))?;
         Ok(paths.into_iter().collect())
     }
 
@@ -316,7 +343,7 @@ impl Lock {
         self.place.path.parse(crate::claim::bytes_of(token.as_os_str().as_ref())).ok_or_else(|| {
             Error::invalid(format!(
                 "{}: {token} is no token of this lock; a token is printed when the lock is acquired",
-                self.path().display()
+                Printable::new(self.path())
             ))
         })
     }
@@ -352,6 +379,7 @@ pub struct Builder {
     command: Option<String>,
     fence: bool,
     queue: bool,
+    require_private: bool,
 }
 
 impl Builder {
@@ -423,8 +451,12 @@ impl Builder {
         self
     }
 
-    /// What others are told that the holder runs, under [`Protocol::Dir`]: the name of its process unless set.
-    /// Only the first 200 characters are kept.
+    /// What others are told that the holder runs, under [`Protocol::Dir`]: the name of its process unless set. Only the first 200
+    /// characters are kept.
+    ///
+    /// It is written into the lock, which all may read whom [`mode`](Self::mode) lets read it, by default everybody: beside the
+    /// host's name, the pid, this user's name, the time of the acquisition and the lifetime. So it must hold no secret, as the
+    /// arguments of a command may.
     pub fn command(mut self, command: impl Into<String>) -> Self {
         self.command = Some(command.into());
         self
@@ -447,6 +479,20 @@ impl Builder {
     /// [`Lock::try_acquire`], does not queue up.
     pub fn queue(mut self, queue: bool) -> Self {
         self.queue = queue;
+        self
+    }
+
+    /// Whether the lock is refused in a directory that is not private. Off unless set. Private is a directory of this user's or of
+    /// root's that nobody else may write to; a sticky one such as `/tmp` is not, since everybody there can deny the lock. The
+    /// directory is looked at before each acquisition, and those above it are not: whoever may write to one of these, unless it is
+    /// sticky, can put another directory in its place. The error has the kind [`Permission`](crate::ErrorKind::Permission).
+    ///
+    /// Where it is off, root gets a warning, as a `tracing` event, for each directory in which others can remove a lock that is
+    /// held: one that is not sticky and that others may write to, or that belongs to another user.
+    ///
+    /// On Windows it is not known who may write to a directory: [`build`](Self::build) fails.
+    pub fn require_private(mut self, require: bool) -> Self {
+        self.require_private = require;
         self
     }
 
@@ -479,6 +525,11 @@ impl Builder {
             None => env.host_name().replace(|c| path.is_not_for_hosts(c), "-"),
         };
         path.check_room(&host, self.queue)?;
+        if self.require_private && env.user_id().is_none() {
+            return Err(Error::invalid(
+                "require private: who may write to a directory is not known on this system; do not require it, and see to the directory's access list",
+            ));
+        }
         let place = Place {
             env,
             path,
@@ -495,7 +546,8 @@ impl Builder {
             unchanged: Arc::default(),
             guard_unchanged: Arc::default(),
         };
-        Ok(Lock { place: Arc::new(place), wait: self.timeout, keep_alive: self.keep_alive })
+        let privacy = Arc::new(Privacy::new(self.require_private));
+        Ok(Lock { place: Arc::new(place), wait: self.timeout, keep_alive: self.keep_alive, privacy })
     }
 }
 

@@ -8,6 +8,6 @@ mod arm;
 mod arm;
 
 pub(crate) use arm::process::{Alarm, Process, exit_of};
-pub(crate) use arm::shell::calling_shell;
+pub(crate) use arm::shell::{calling_shell, command_line};
 pub(crate) use arm::signals::{Signals, number_of};
 pub(crate) use arm::terminal;

@@ -41,6 +41,8 @@ fn the_man_page_has_every_option_and_what_a_killed_linklock_cannot_do() {
         "--protocol",
         "--separator",
         "--no-recover-dead",
+        "--describe-command",
+        "--require-private",
         "--kill-after",
         "--pid",
         "--json",
@@ -55,6 +57,8 @@ fn the_man_page_has_every_option_and_what_a_killed_linklock_cannot_do() {
         assert!(page.contains(&format!("\\fB{option}\\fR")), "{option} is missing");
     }
     for limit in [
+        "are written with --describe-command alone",
+        "can also remove a lock that is held",
         "does not reach processes that COMMAND has started",
         "Other Unixes have nothing like it",
         "the system ends them all at once",

@@ -12,11 +12,27 @@ use crate::support::{
     Running, Scene, assert_exit, end, ended_process, here, host, linklock, stderr, stdout, user, worker,
 };
 
-const FIELDS: [&str; 11] =
-    ["path", "protocol", "state", "host", "pid", "token", "command", "user", "since", "expires_at", "expires_in_ms"];
+const FIELDS: [&str; 13] = [
+    "path",
+    "protocol",
+    "state",
+    "host",
+    "pid",
+    "token",
+    "command",
+    "user",
+    "owner_uid",
+    "owner",
+    "since",
+    "expires_at",
+    "expires_in_ms",
+];
 
 /// What only a dir lock tells.
 const ABOUT: [&str; 3] = ["command", "user", "since"];
+
+/// Which Windows does not tell, nor a number without a name.
+const OWNER: [&str; 2] = ["owner_uid", "owner"];
 
 /// The one line of `status --json`, with its fields in their order.
 fn fields<I: AsRef<OsStr>>(scene: &Scene, options: impl IntoIterator<Item = I>) -> Map<String, Value> {
@@ -69,7 +85,7 @@ fn a_held_lock() {
         let words = words(&scene);
         running.let_end();
 
-        let command = format!("{} {}", worker().display(), script.join(" "));
+        let command = worker().file_name().unwrap().to_str().unwrap().to_owned();
         let told = [&fields["protocol"], &fields["state"], &fields["token"]];
         assert_eq!(told, [&json!(protocol), &json!("held"), &json!(token)]);
         let own = fields["host"].as_str().unwrap();
@@ -91,9 +107,36 @@ fn a_held_lock() {
             assert!(ABOUT.iter().all(|field| fields[*field].is_null()), "{fields:?}");
         }
         // A link lock's holder has no room to say more.
-        let about = if protocol == "dir" { format!(" ({command}, user ") } else { ", refreshed ".into() };
-        assert!(words.starts_with(&format!("held by process {pid} on {own}{about}")), "{words}");
+        let says =
+            if protocol == "dir" { format!("it says: {command}, user {}, began ", user()) } else { String::new() };
+        let known = match cfg!(windows) {
+            false if says.is_empty() => format!(" (file owner: {}), refreshed ", user()),
+            false => format!(" (file owner: {}; {says}", user()),
+            true if says.is_empty() => ", refreshed ".into(),
+            true => format!(" ({says}"),
+        };
+        assert!(words.starts_with(&format!("held by process {pid} on {own}{known}")), "{words}");
+        if cfg!(unix) {
+            assert_eq!(fields["owner"], json!(user()));
+        }
         assert!(words.contains(" ago, expires in 1 min "), "{words}");
+    }
+}
+
+/// Arguments may hold secrets, and everybody may read a lock.
+#[test]
+fn the_arguments_of_a_command_are_told_only_if_that_is_wished() {
+    for (options, told) in [(&[][..], false), (&["--describe-command"], true)] {
+        let scene = Scene::new();
+        let options = [&["--protocol", "dir"], options].concat();
+        let running = Running::start(scene.work(&options, &["say:ready", "say:--password=secret", "repeat"]));
+        let entry = fs::read_dir(&scene.lock).unwrap().next().unwrap().unwrap().path();
+        let (written, command) = (fs::read_to_string(entry).unwrap(), fields(&scene, ["-q"])["command"].clone());
+        assert_eq!(written.contains("--password=secret"), told, "{written}");
+        let name = worker().file_name().unwrap().to_str().unwrap().to_owned();
+        let whole = format!("{} say:ready say:--password=secret repeat", worker().display());
+        assert_eq!(command, if told { whole } else { name });
+        running.let_end();
     }
 }
 
@@ -105,7 +148,7 @@ fn an_expired_lock() {
     let fields = fields(&scene, ["-q"]);
     assert_eq!(fields["state"], "expired");
     assert!(fields["expires_in_ms"].as_i64().unwrap() <= -50, "{fields:?}");
-    let told = fields.iter().filter(|(field, _)| !ABOUT.contains(&field.as_str()));
+    let told = fields.iter().filter(|(field, _)| !ABOUT.contains(&field.as_str()) && !OWNER.contains(&field.as_str()));
     assert!(told.into_iter().all(|(_, value)| !value.is_null()), "it still tells whose it was: {fields:?}");
     let words = words(&scene);
     assert!(words.starts_with("expired ") && words.contains(" ago, held by process "), "{words}");

@@ -125,3 +125,17 @@ fn a_batch_file_is_a_command() {
     assert_exit(&output, 5);
     assert_eq!(stdout(&output).trim_end(), scene.lock.to_str().unwrap());
 }
+
+#[test]
+fn a_private_directory_cannot_be_required_where_it_is_not_known_who_may_write() {
+    let scene = Scene::new();
+    for command in
+        [scene.work(&["--require-private"], &["say:it ran"]), scene.linklock("acquire", ["--require-private"])]
+    {
+        let output = end(command);
+        assert_exit(&output, 64);
+        assert_eq!(stdout(&output), "");
+        assert!(stderr(&output).contains("not known on this system"), "{}", stderr(&output));
+    }
+    scene.assert_free();
+}

@@ -5,6 +5,7 @@ from typing import final
 __all__ = [
     'AlreadyLockedError',
     'Contender',
+    'Found',
     'Held',
     'LockError',
     'NotALockError',
@@ -13,11 +14,13 @@ __all__ = [
     'Waiting',
     '__version__',
     'forked',
+    'printable',
 ]
 
 __version__: str
 
 def forked() -> None: ...
+def printable(text: str) -> str: ...
 
 class LockError(Exception): ...
 class AlreadyLockedError(LockError): ...
@@ -39,12 +42,22 @@ class Contender:
         keep_alive: bool,
         fence: bool,
         queue: bool,
+        require_private: bool,
     ) -> Contender: ...
     @property
     def path(self) -> str: ...
     def try_acquire(self) -> Held: ...
     def wait(self, limit: float | None) -> Waiting: ...
-    def holder(self) -> tuple[str, float] | None: ...
+    def look(self) -> Found | None: ...
+
+@final
+class Found:
+    @property
+    def holder(self) -> tuple[str, int] | None: ...
+    @property
+    def expires_at(self) -> float | None: ...
+    @property
+    def text(self) -> str: ...
 
 @final
 class Held:

@@ -20,7 +20,17 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
-from linklock._core import AlreadyLockedError, Contender, Held, NotALockError, NotLockedError, TimeOutError, Waiting, forked
+from linklock._core import (
+    AlreadyLockedError,
+    Contender,
+    Held,
+    NotALockError,
+    NotLockedError,
+    TimeOutError,
+    Waiting,
+    forked,
+    printable,
+)
 
 Interval = int | float | timedelta
 T = TypeVar('T')
@@ -33,8 +43,6 @@ DEFAULT_GRACE: Final = timedelta(seconds=10)
 
 # How soon a signal is seen that comes in just before the main thread begins to wait.
 SIGNAL_TICK_MS: Final = 50
-# ESTALE is how NFS says of a file that this machine knew that it is gone.
-GONE: Final = (errno.ENOENT, errno.ESTALE)
 
 log = logging.getLogger('linklock')
 log.addHandler(logging.NullHandler())
@@ -74,6 +82,8 @@ class Lock:
     :param grace: How long after its lifetime a lock is broken: seconds or a timedelta; 10 seconds by default.
     :param fence: Whether every acquisition draws a `fencing_token`.
     :param queue: Whether the lock is taken in the order of arrival, among those that have this on.
+    :param require_private: Whether the lock is refused, with a PermissionError, unless its directory is private: it belongs
+        to this user or to root, and nobody else may write to it.
 
     An object holds the lock or not, whichever thread asks. Threads that are to exclude each other use an object each.
     """
@@ -91,6 +101,7 @@ class Lock:
         grace: Interval | None = None,
         fence: bool = False,
         queue: bool = False,
+        require_private: bool = False,
     ):
         self._lockfile = os.fsdecode(lockfile)
         # A later chdir changes nothing. Not abspath(), to which `..` after a symbolic link means another directory.
@@ -103,6 +114,7 @@ class Lock:
         self._keep_alive = keep_alive
         self._fence = fence
         self._queue = queue
+        self._require_private = require_private
         self._on_lost = on_lost
         self._protocol = protocol
         self._retry_errnos: list[int] = []
@@ -120,7 +132,10 @@ class Lock:
             keep_alive=self._keep_alive,
             fence=self._fence,
             queue=self._queue,
+            require_private=self._require_private,
         )
+        # For messages and logs: others may have chosen the name.
+        self._shown = printable(self._lockfile)
 
     def _forget(self) -> None:
         self._held: Held | None = None
@@ -141,7 +156,7 @@ class Lock:
     def __repr__(self) -> str:
         return '<{} {} [{}: {}] pid={} at {:#x}>'.format(
             self.__class__.__name__,
-            self._lockfile,
+            self._shown,
             'locked' if self._held is not None and self._held.check() else 'unlocked',
             self._lifetime,
             os.getpid(),
@@ -163,7 +178,7 @@ class Lock:
         # Little Python here and in unlock(): beside the few calls of the system that a lock takes it can be measured.
         is_logged = log.isEnabledFor(logging.DEBUG)
         if is_logged:
-            log.debug('laying claim: %s', self._lockfile)
+            log.debug('laying claim: %s', self._shown)
         refusal = None
         try:
             self._held = self._contender.try_acquire()
@@ -172,7 +187,7 @@ class Lock:
         if refusal is not None:
             self._held = self._wait_after(refusal, self._until(timeout))
         if is_logged:
-            log.debug('got the lock: %s', self._lockfile)
+            log.debug('got the lock: %s', self._shown)
         if self._on_lost is not None:
             self._watch(self._on_lost)
 
@@ -186,7 +201,8 @@ class Lock:
         if lifetime is not None:
             self.lifetime = lifetime
         if not self.is_locked and not unconditionally:
-            raise NotLockedError(f'{self!r}: {self._read()}')
+            found = self._contender.look()
+            raise NotLockedError(f'{self!r}: {"nobody holds it" if found is None else found.text}')
 
     def unlock(self, *, unconditionally: bool = False) -> None:
         """Releases the lock.
@@ -207,9 +223,9 @@ class Lock:
         if self._stop_watching is not None:
             self._stop_watching.set()
         if released:
-            log.debug('unlocked: %s', self._lockfile)
+            log.debug('unlocked: %s', self._shown)
         elif not unconditionally:
-            raise NotLockedError(f'{self._lockfile}: the lock was lost before it was unlocked')
+            raise NotLockedError(f'{self._shown}: the lock was lost before it was unlocked')
 
     @property
     def is_locked(self) -> bool:
@@ -248,7 +264,7 @@ class Lock:
                 if not self._is_worth_another_try(error, until):
                     raise
             await asyncio.sleep(_pause())
-        log.debug('got the lock: %s', self._lockfile)
+        log.debug('got the lock: %s', self._shown)
         if self._on_lost is not None:
             self._watch(self._on_lost)
         return self
@@ -264,7 +280,7 @@ class Lock:
 
     def _give_up_what_is_lost(self) -> None:
         if self.is_locked:
-            log.debug('already locked: %s', self._lockfile)
+            log.debug('already locked: %s', self._shown)
             raise AlreadyLockedError('We already had the lock')
         self.unlock(unconditionally=True)
 
@@ -405,41 +421,40 @@ class Lock:
 
         :raises FileNotFoundError: if nobody holds the lock.
         """
-        holder = self._contender.holder()
-        return datetime.fromtimestamp(os.stat(self._path).st_mtime if holder is None else holder[1])
+        found = self._contender.look()
+        if found is None or found.expires_at is None:
+            why = 'nobody holds the lock' if found is None else found.text
+            raise FileNotFoundError(errno.ENOENT, why, self._path)
+        return datetime.fromtimestamp(found.expires_at)
 
     @property
     def details(self) -> tuple[str, int, str]:
-        """The holder's host name and process id, and the lock's path there.
+        """The holder's host name and process id, and the lock's path.
 
-        :raises NotLockedError: if nobody holds the lock, or what is at its path is no lock.
+        Whoever may write the lock's directory can make up the host name and the process id.
+
+        :raises NotLockedError: if nobody holds the lock, or what is at its path is not a lock.
         """
-        try:
-            lockfile, hostname, pid, _nonce = (self._read() or '').split(self._separator)
-            return hostname, int(pid), lockfile
-        except ValueError as error:
-            raise NotLockedError('Details are unavailable') from error
+        found = self._contender.look()
+        if found is None or found.holder is None:
+            raise NotLockedError('Details are unavailable')
+        return *found.holder, self._contender.path
 
     @property
     def state(self) -> LockState:
         """What can be inferred of the lock."""
-        content = self._read()
-        if content is None:
+        found = self._contender.look()
+        if found is None:
             return LockState.unlocked
-        try:
-            _lockfile, hostname, digits, _nonce = content.split(self._separator)
-            pid = int(digits)
-        except ValueError:
+        if found.holder is None or found.expires_at is None:
             return LockState.unknown
+        hostname, pid = found.holder
         if hostname != self._hostname:
             return LockState.unknown
         if pid != os.getpid() and not _is_running(pid):
             return LockState.stale
-        try:
-            # As points in time: the hour that a daylight-saving change repeats is no trouble.
-            is_expired = self.expiration.timestamp() < self._now().timestamp()
-        except FileNotFoundError:
-            return LockState.unlocked
+        # As points in time: the hour that a daylight-saving change repeats is no trouble.
+        is_expired = found.expires_at < self._now().timestamp()
         if pid == os.getpid():
             return LockState.ours_expired if is_expired else LockState.ours
         return LockState.theirs_expired if is_expired else LockState.unknown
@@ -456,20 +471,6 @@ class Lock:
     @retry_errnos.deleter
     def retry_errnos(self) -> None:
         self._retry_errnos = []
-
-    def _read(self) -> str | None:
-        """The path of the claim that holds the lock, as the lock file has it; None if there is no lock file."""
-        try:
-            # Bytes that are not of the encoding are kept, as everywhere in paths.
-            with open(self._path, encoding=sys.getfilesystemencoding(), errors='surrogateescape') as fp:
-                return fp.read().strip()
-        except IsADirectoryError:
-            holder = self._contender.holder()
-            return None if holder is None else holder[0]
-        except OSError as error:
-            if error.errno in GONE:
-                return None
-            raise
 
     def _now(self) -> datetime:
         """The time by which `state` judges an expiration: a hook for subclasses.

@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
 
 use super::{Checked, Difference};
-use crate::env::{Attr, DirMode, Env, FileId, Location, Meant};
+use crate::env::{Attr, DirMode, Each, Env, FileId, Location, Meant};
 use crate::lease::ServerTime;
 
 /// The mtime of a file for which a scenario asks no other.
@@ -119,8 +120,8 @@ impl<'a> Client<'a> {
     pub(super) fn list(&self, name: &str) -> Answer<Vec<OsString>> {
         self.on("list", name, |env, at| {
             let mut names = match name {
-                "." => env.list_dir(&self.dir)?.into_iter().map(|(name, _)| name).collect(),
-                _ => env.list(at)?,
+                "." => all_names(|each| env.list_dir(&self.dir, each))?,
+                _ => all_names(|each| env.list(at, each))?,
             };
             names.sort();
             Ok(names)
@@ -250,6 +251,16 @@ fn errno(e: &io::Error) -> Option<Errno> {
         ErrorKind::Unsupported => Some(Errno::PERM),
         _ => None,
     })
+}
+
+/// For directories that hold what a scenario has made.
+pub(super) fn all_names(list: impl FnOnce(&mut Each<'_>) -> io::Result<()>) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    list(&mut |name, _| {
+        names.push(name.to_owned());
+        ControlFlow::Continue(())
+    })?;
+    Ok(names)
 }
 
 /// The file that this client believes to be there.

@@ -149,7 +149,7 @@ pub(crate) fn on_real_directories(
 fn remove_all(env: &OsEnv, dir: &Location) -> io::Result<()> {
     // With its attributes, the names in it are asked for again.
     env.stat(dir)?;
-    for name in env.list(dir)? {
+    for name in client::all_names(|each| env.list(dir, each))? {
         let at = Location::beside(dir.as_path(), &name);
         env.unlink(&at).or_else(|_| remove_all(env, &at))?;
     }

@@ -1,7 +1,10 @@
 //! Where a file stands, so that nothing on the way to it is followed.
 
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use super::Attr;
 
 /// A name in the lock's directory, or a name in a directory that has a name there.
 ///
@@ -12,23 +15,38 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Location {
     path: PathBuf,
     is_inside: bool,
-    owner: Option<u32>,
+    between: Between,
+}
+
+/// What must be true of the directory in between, as it is when it is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Between {
+    /// Whose it is.
+    pub(super) owner: Option<u32>,
+    /// Who may write it, by these bits of its mode.
+    pub(super) writers: u32,
 }
 
 impl Location {
     /// In the lock's directory.
     pub(crate) fn beside(dir: &Path, name: &OsStr) -> Self {
-        Self { path: join(dir, name), is_inside: false, owner: None }
+        Self { path: join(dir, name), is_inside: false, between: Between::default() }
     }
 
     /// In the directory that stands here.
     pub(crate) fn inside(&self, name: &OsStr) -> Self {
-        Self { path: join(&self.path, name), is_inside: true, owner: None }
+        Self { path: join(&self.path, name), is_inside: true, between: self.between }
     }
 
     /// The same, as long as the directory in between belongs to this user. In another's nothing is found.
     pub(crate) fn of(self, owner: u32) -> Self {
-        Self { owner: Some(owner), ..self }
+        Self { between: Between { owner: Some(owner), ..self.between }, ..self }
+    }
+
+    /// The same, as long as those may write the directory that stands here, or in between, whom these bits of a mode tell. In
+    /// another nothing is done: `PermissionDenied`.
+    pub(crate) fn written_by(self, writers: u32) -> Self {
+        Self { between: Between { writers, ..self.between }, ..self }
     }
 
     /// For people, and for those who know that nobody else can write there.
@@ -36,10 +54,10 @@ impl Location {
         &self.path
     }
 
-    /// The directory in between, if there is one, and who must own it.
-    pub(super) fn between(&self) -> Option<(&Path, Option<u32>)> {
+    /// The directory in between, if there is one, and what must be true of it.
+    pub(super) fn between(&self) -> Option<(&Path, Between)> {
         let between = self.path.parent().filter(|_| self.is_inside);
-        between.map(|dir| (dir, self.owner))
+        between.map(|dir| (dir, self.between))
     }
 
     pub(super) fn name(&self) -> &OsStr {
@@ -56,6 +74,24 @@ impl Location {
 impl AsRef<Path> for Location {
     fn as_ref(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Between {
+    /// `attr` is asked only if it matters.
+    pub(super) fn check(&self, attr: impl FnOnce() -> io::Result<Attr>) -> io::Result<()> {
+        if *self == Self::default() {
+            return Ok(());
+        }
+        let dir = attr()?;
+        if self.owner.is_some_and(|owner| owner != dir.owner) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if self.writers & !dir.mode != 0 {
+            let why = "fewer users may write it than the directory that it is in: it may be somebody's who does not know; remove it";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        Ok(())
     }
 }
 

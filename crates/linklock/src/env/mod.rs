@@ -3,12 +3,13 @@
 //! [`os::OsEnv`] answers with the operating system; a simulated file server can answer too, and runs the same protocol
 //! code. Nothing outside this module makes a system call.
 
-mod location;
+pub(crate) mod location;
 pub(crate) mod os;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::claim::Fingerprint;
@@ -84,6 +85,10 @@ impl Meant {
 /// Says what mtime a new file is to have, see [`Env::create`].
 pub(crate) type Expiry<'a> = dyn FnMut(&Attr) -> Option<ServerTime> + 'a;
 
+/// Takes a name in a directory, with the number that the directory has for its inode. No file has number 0. On some file systems
+/// a file's attributes have another number.
+pub(crate) type Each<'a> = dyn FnMut(&OsStr, u64) -> ControlFlow<()> + 'a;
+
 /// The permissions of a new directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DirMode {
@@ -127,6 +132,14 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn command(&self, pid: u32) -> Option<String>;
     /// Who runs this process, for people to read.
     fn user(&self) -> Option<String>;
+    /// The number of the user for whom this process acts on files; `None` where users have no numbers.
+    fn user_id(&self) -> Option<u32> {
+        None
+    }
+    /// The name of the user with this number on this machine, for people to read.
+    fn name_of_user(&self, _id: u32) -> Option<String> {
+        None
+    }
 
     /// Makes a new file with this content. `expiry` is asked for the mtime to give it, if any, and told the attributes right
     /// after the file came to be: their ctime is the server's now. Gives the attributes that the file has then, as this machine
@@ -153,11 +166,11 @@ pub(crate) trait Env: Debug + Send + Sync {
     /// As `read`, but leaves no read delegation of NFS 4 with this machine: if the machine were cut off, that would hold up
     /// whoever changes the file. Where no open is sure to leave none, nothing is opened: `Unsupported`. `device` is the file's.
     fn read_without_delegation(&self, at: &Location, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)>;
-    /// The names in a directory.
-    fn list(&self, at: &Location) -> io::Result<Vec<OsString>>;
-    /// The names in the lock's directory, each with the number that the directory has for its inode. No file has number 0. On
-    /// some file systems a file's attributes have another number.
-    fn list_dir(&self, dir: &Path) -> io::Result<Vec<(OsString, u64)>>;
+    /// Shows `each` the names in a directory, one by one, until it breaks. Nothing is kept of them: others may have put any
+    /// number there.
+    fn list(&self, at: &Location, each: &mut Each<'_>) -> io::Result<()>;
+    /// The same for the lock's directory.
+    fn list_dir(&self, dir: &Path, each: &mut Each<'_>) -> io::Result<()>;
     /// `Unsupported` where the file system has no hard links.
     fn link(&self, from: &Location, to: &Location) -> io::Result<()>;
     fn rename(&self, from: &Location, to: &Location) -> io::Result<()>;

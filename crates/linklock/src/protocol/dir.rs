@@ -6,18 +6,26 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::identify::is_unreadable;
-use super::turn::Turn;
-use super::{Attempt, Break, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone};
+use super::turn::{self, Turn};
+use super::{
+    Attempt, Break, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
+};
 use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, DirMode, FileKind, Location, Step};
 use crate::error::{Error, Lost};
 use crate::inspect::About;
 use crate::lease::ServerTime;
+use crate::printable::Printable;
 
 pub(super) const STICKY: u32 = 0o1000;
+const ROOT: u32 = 0;
+
+/// At a lock path there are no more of an NFS client's own names than its contenders have read entries at once.
+const LEFTOVERS_MOST: usize = 1000;
 
 /// So often an entry may be seen and not be there to be removed.
 const RELEASES_MOST: u32 = 3;
@@ -28,11 +36,26 @@ pub(super) struct Dir;
 /// What the directory at the lock path is; `None` if it changed under the look.
 pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let ours = place.path.is_guard || attr.mode & STICKY != 0;
-    let mut names = place.env.list(place.location())?;
-    names.retain(|name| !(ours && is_leftover(name)));
-    let [name] = names.as_slice() else {
-        let seen = if names.is_empty() { Seen::EmptyDirectory { ours } } else { Seen::NotALock("a directory".into()) };
-        return Ok(Some(seen));
+    // No more of the names than tell: others may have put any number there.
+    let (mut names, mut left) = (Vec::new(), Vec::new());
+    let listed = place.env.list(place.location(), &mut |name, _| {
+        if ours && is_leftover(name) { &mut left } else { &mut names }.push(name.to_owned());
+        if names.len() > 1 || left.len() > LEFTOVERS_MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    // As an umask of 077 makes it.
+    let hidden = || Ok(Some(Seen::Lock(SeenLock::hidden(attr))));
+    match listed {
+        Err(e) if ours && is_refused(&e) => return hidden(),
+        listed => listed?,
+    }
+    let name = match names.as_slice() {
+        [name] if left.len() <= LEFTOVERS_MOST => name,
+        [] if left.len() <= LEFTOVERS_MOST && left.iter().all(|name| is_removable(place, name)) => {
+            let is_stuck = ours && is_anothers(place, &attr)?;
+            let stuck = Seen::Stuck { owner: attr.owner, since: attr.ctime };
+            return Ok(Some(if is_stuck { stuck } else { Seen::EmptyDirectory { ours } }));
+        }
+        _ => return Ok(Some(Seen::NotALock("a directory".into()))),
     };
     let Some(claim) = place.path.parse(bytes_of(name.as_ref())) else {
         return Ok(Some(Seen::NotALock("a directory".into())));
@@ -41,17 +64,32 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let entry = place.location().inside(name);
     let of_dir = attr.owner;
     let (attr, content) = match place.read(&entry, attr.id.device) {
-        Err(e) if is_unreadable(&e) => (place.env.stat(&entry)?, Vec::new()),
+        Err(e) if is_unreadable(&e) => match place.env.stat(&entry) {
+            Err(e) if is_refused(&e) => return hidden(),
+            stat => (stat?, Vec::new()),
+        },
         read => read?,
     };
-    Ok(Some(Seen::Lock(SeenLock {
+    let mut lock = SeenLock {
         protocol: Protocol::Dir,
         claim: Some(claim),
         is_certain: true,
         attr,
         owner: Some(of_dir).filter(|owner| *owner == attr.owner),
         about: About::from_json(&content).map(Box::new),
-    })))
+    };
+    if place.path.is_guard {
+        lock.believe_at_most(turn::LIFETIME);
+    }
+    Ok(Some(Seen::Lock(lock)))
+}
+
+/// Whether this user may not remove an empty directory at the lock path. A server that has another user in place of ours may say
+/// so of our own: the owner of our claim shows that.
+fn is_anothers(place: &Place, attr: &Attr) -> io::Result<bool> {
+    let Some(user) = place.env.user_id().filter(|user| *user != ROOT && *user != attr.owner) else { return Ok(false) };
+    let parent = place.env.stat_dir(place.path.dir())?;
+    Ok(parent.mode & STICKY != 0 && parent.owner != user)
 }
 
 /// When the lifetime ends of a lock whose entry has these attributes: the lifetime after its last change, or what the mtime
@@ -69,6 +107,14 @@ pub(super) fn tells_change(attr: &Attr) -> bool {
 /// has an entry that it reads. The client renames it instead, and removes it once it is closed.
 fn is_leftover(name: &OsStr) -> bool {
     bytes_of(name.as_ref()).starts_with(b".nfs")
+}
+
+/// Whether it is such a file, or gone. What has such a name by chance, or by design, is somebody's.
+fn is_removable(place: &Place, name: &OsStr) -> bool {
+    match place.env.stat(&place.location().inside(name)) {
+        Ok(attr) => is_silly_name(name, &attr),
+        Err(e) => is_gone(&e),
+    }
 }
 
 /// Whether it is a name that a client gives to such a file: Linux' begins with the number of its inode, which tells it from
@@ -188,11 +234,9 @@ fn remove_empty(place: &Place) {
 /// Removes what a client that died leaves there for ever. To remove a file that is still open does no harm: its reader learns
 /// that the lock has changed. The client that has it open refuses, and then it is gone soon. Says whether there was any.
 pub(super) fn remove_leftovers(place: &Place) -> bool {
-    let names = place.env.list(place.location()).unwrap_or_default();
-    let at = names.iter().filter(|name| is_leftover(name)).map(|name| (name, place.location().inside(name)));
-    // One that has such a name by chance, or by design, is not removed.
-    let ours = at.filter(|(name, at)| place.env.stat(at).is_ok_and(|attr| is_silly_name(name, &attr)));
-    ours.map(|(_, at)| place.env.unlink(&at)).filter(Result::is_ok).count() > 0
+    let leftovers = place.names(place.location(), LEFTOVERS_MOST, &is_leftover).unwrap_or_default();
+    let leftovers = leftovers.iter().filter(|name| is_removable(place, name));
+    leftovers.map(|name| place.env.unlink(&place.location().inside(name))).filter(Result::is_ok).count() > 0
 }
 
 /// For NFS 4, where rmdir may remove a link lock that came after the look. In turn nobody else makes room for one: while it
@@ -261,7 +305,9 @@ impl Steps for Dir {
         let is_there = match &renamed {
             Ok(Moved::Seen) if place.was_told_just_now(stake) => Ok(true),
             Ok(_) => Self::is_there(stake, place.env.stat_as_known(&entry)),
-            Err(_) => Self::is_there(stake, place.env.stat(&entry)),
+            // What we may not look into is not ours.
+            Err(_) => Self::is_there(stake, place.env.stat(&entry))
+                .or_else(|e| if is_refused(&e) { Ok(false) } else { Err(e) }),
         };
         match is_there {
             Ok(true) if place.env.now() < stake.lease.deadline || !place.keeps(Step::DeadlineOnceWon) => {
@@ -285,7 +331,9 @@ impl Steps for Dir {
             | io::ErrorKind::Interrupted => Ok(Attempt::Lost),
             io::ErrorKind::NotFound => Ok(Attempt::Void),
             // In a sticky directory another user's lock refuses even the attempt.
-            io::ErrorKind::PermissionDenied if matches!(place.look()?, Seen::Lock(_) | Seen::NotALock(_)) => {
+            io::ErrorKind::PermissionDenied
+                if matches!(place.look()?, Seen::Lock(_) | Seen::NotALock(_) | Seen::Stuck { .. }) =>
+            {
                 Ok(Attempt::Lost)
             }
             _ => Err(Error::io(place.lock_path(), "rename the claim to the lock path", e)),
@@ -336,7 +384,7 @@ impl Steps for Dir {
         let gone = gone_is_ok(place.env.unlink(&Self::staged_entry(place, claim)))
             .and_then(|()| gone_is_ok(place.env.rmdir(&dir)));
         if let Err(e) = gone {
-            tracing::warn!(lock = %place.lock_path().display(), claim = %claim.token, error = %e, "a claim is left over");
+            tracing::warn!(lock = %Printable::new(place.lock_path()), claim = %claim.token, error = %e, "a claim is left over");
         }
     }
 

@@ -8,9 +8,15 @@
 //!   later, finds that number or a greater one, and takes one that is greater still. No clock is asked for that: it holds
 //!   even if A's lock was broken because a clock had been set.
 //! - A mkdir that comes late, or twice, makes a number that nobody is given: others find it and go beyond it.
+//!
+//! Others may make a number too. It counts like any other, for which is which does not show. But no holder is given a number that
+//! is more than [`AHEAD_MOST`] ahead of the server's clock: it gets an error, which names what is in the way. To pass over such a
+//! number would be no proof against a clock that was set back: holders may have been given it. So what others make moves the
+//! numbers on by so much at most, or is an error; and the numbers grow for as long as the lock is acquired at all.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
 
 use super::{Place, Stake, is_gone, shared};
 use crate::claim::bytes_of;
@@ -20,22 +26,36 @@ use crate::error::Error;
 /// What every language that people write checks in can hold.
 const GREATEST: u64 = i64::MAX as u64;
 
+/// A number is no further ahead of the server's clock than this, in microseconds: ten years. Numbers get ahead of it where the
+/// clock was set back. Without others' help none does by more than that.
+const AHEAD_MOST: u64 = 10 * 365 * 24 * 3600 * 1_000_000;
+
+/// November 2026. A clock that is behind it was not set yet, as on a machine without a battery: that is no reason to fail.
+const CLOCK_LEAST: u64 = 1_793_500_000_000_000;
+
 /// Only holders that lost the lock and have not noticed yet can make one try again.
 const TRIES: u32 = 64;
+
+/// An acquisition removes no more numbers than this, so that it does not last.
+const SMALLER_MOST: usize = 1000;
 
 /// Draws a number for the lock that `stake` has just won; `None` if the lock was lost meanwhile.
 pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
     let dir = place.path.fence();
-    let failed = |e| Error::io(dir.as_path(), "number the acquisition", e);
-    shared::check(place, &dir).map_err(failed)?;
-    let mut greatest = numbers(place, &dir).map_err(failed)?.last().copied();
+    let path = dir.as_path().to_owned();
+    let failed = |e| Error::io(&path, "number the acquisition", e);
+    let dir = shared::only_if_open(place, dir).map_err(failed)?;
+    let mut greatest = numbers(place, &dir).map_err(failed)?.greatest;
     for _ in 0..TRIES {
         // Never below the server's time, so that a counter that was cleaned away, or restored from a backup, does not
         // give a number twice.
         let floor = stake.anchor.earliest(place.env.now()).as_micros();
         let number = greatest.map_or(1, |greatest| greatest.saturating_add(1)).max(floor);
-        if number > GREATEST {
-            return Err(failed(io::Error::other("there is no greater number than those in it; remove them")));
+        if number > greatest_at(floor) {
+            return Err(failed(io::Error::other(format!(
+                "the number {} in it is ten years ahead of the file server's clock or more; check that clock; if it is right, remove the number, and make what checks the numbers forget it",
+                greatest.unwrap_or(floor)
+            ))));
         }
         // mkdir is the one call that makes a name exclusively and leaves nothing half done.
         let made = match place.env.mkdir(&dir.inside(number.to_string().as_ref()), 0o755) {
@@ -56,35 +76,71 @@ pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
         }
         // What an NFS client remembers of a directory may be old; but not past its own change there.
         let there = numbers(place, &dir).map_err(failed)?;
-        greatest = there.last().copied();
+        greatest = there.greatest;
         if made && (greatest == Some(number) || !place.keeps(Step::FenceLooksAgain)) {
-            remove_smaller(place, &dir, number, &there);
+            remove(place, &dir, &there.smaller);
             return Ok((place.env.now() < stake.lease.deadline).then_some(number));
         }
     }
     Err(failed(io::Error::other(format!("its greatest number was another one {TRIES} times in a row"))))
 }
 
-/// The numbers in the counter, in order. Other names are not ours.
-fn numbers(place: &Place, dir: &Location) -> io::Result<Vec<u64>> {
-    let names = match place.env.list(dir) {
-        Err(e) if is_gone(&e) => return Ok(Vec::new()),
-        names => names?,
-    };
-    let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
-    numbers.sort_unstable();
+/// The greatest number that a holder is given when the server's clock says `now`.
+fn greatest_at(now: u64) -> u64 {
+    now.max(CLOCK_LEAST).saturating_add(AHEAD_MOST).min(GREATEST)
+}
+
+/// The numbers in the counter. Other names are not ours.
+#[derive(Debug, Default)]
+struct Numbers {
+    greatest: Option<u64>,
+    /// Some of the others.
+    smaller: Vec<u64>,
+}
+
+fn numbers(place: &Place, dir: &Location) -> io::Result<Numbers> {
+    let mut numbers = Numbers::default();
+    let listed = place.env.list(dir, &mut |name, _| {
+        let Some(number) = number(name) else { return ControlFlow::Continue(()) };
+        let smaller = match numbers.greatest {
+            Some(greatest) if greatest > number => Some(number),
+            _ => numbers.greatest.replace(number),
+        };
+        if numbers.smaller.len() < SMALLER_MOST {
+            numbers.smaller.extend(smaller);
+        }
+        ControlFlow::Continue(())
+    });
+    listed.or_else(|e| if is_gone(&e) { Ok(()) } else { Err(e) })?;
     Ok(numbers)
 }
 
-fn number(name: &OsString) -> Option<u64> {
+fn number(name: &OsStr) -> Option<u64> {
     let digits = std::str::from_utf8(bytes_of(name.as_ref())).ok()?;
     // As we write it: "+1" and "01" are other names.
     digits.parse().ok().filter(|number: &u64| *number <= GREATEST && number.to_string() == digits)
 }
 
-fn remove_smaller(place: &Place, dir: &Location, number: u64, there: &[u64]) {
-    for smaller in there.iter().filter(|other| **other < number) {
+fn remove(place: &Place, dir: &Location, smaller: &[u64]) {
+    for smaller in smaller {
         // Another user's, perhaps. It does no harm.
         let _ = place.env.rmdir(&dir.inside(smaller.to_string().as_ref()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_may_be_ten_years_ahead_of_the_clock_and_of_one_that_was_not_set_yet() {
+        let ten_years = 315_360_000_000_000;
+        for unset in [0, 946_684_800_000_000, CLOCK_LEAST] {
+            assert_eq!(greatest_at(unset), CLOCK_LEAST + ten_years, "{unset}");
+        }
+        assert_eq!(greatest_at(CLOCK_LEAST + 1), CLOCK_LEAST + 1 + ten_years);
+        for late in [GREATEST, u64::MAX] {
+            assert_eq!(greatest_at(late), GREATEST, "{late}");
+        }
     }
 }

@@ -5,11 +5,16 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::ops::ControlFlow;
 
 use super::{Place, SeenLock, is_gone, is_refused};
 use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, Location};
 use crate::error::Error;
+
+/// Whether each of more claims than this is a link of a file is not asked. On file systems that tell it with their names, so many
+/// have to be links of one file.
+const CLAIMS_MOST: usize = 1000;
 
 /// Whose a file at the lock path is, by its other links.
 #[derive(Debug)]
@@ -44,23 +49,39 @@ pub(super) fn owner(place: &Place, seen: &Attr) -> io::Result<Owner> {
     })
 }
 
-/// The claims of this lock whose names are links of this file, beside its name `known` in the same directory.
+/// The claims of this lock whose names are links of this file, beside its name `known` in the same directory. None, where there
+/// are too many names to tell.
 pub(super) fn links(place: &Place, known: &OsStr, file: &Attr) -> io::Result<Vec<Claim>> {
-    let listed = match place.env.list_dir(place.path.dir()) {
+    let mut numbers_tell = false;
+    // The claims with the file's number, and all others.
+    let (mut same, mut others) = (Vec::new(), Vec::new());
+    let listed = place.env.list_dir(place.path.dir(), &mut |name, number| {
+        let is_same = number == file.id.inode;
+        if name == known {
+            numbers_tell = is_same;
+            return ControlFlow::Continue(());
+        }
+        let claims = if is_same { &mut same } else { &mut others };
+        if claims.len() <= CLAIMS_MOST {
+            let claim = place.path.parse(bytes_of(name.as_ref())).filter(|claim| claim.token.as_os_str() == name);
+            claims.extend(claim);
+        }
+        ControlFlow::Continue(())
+    });
+    match listed {
         Err(e) if is_refused(&e) => return Ok(Vec::new()),
         listed => listed?,
-    };
+    }
     // Where the directory has other numbers than the attributes, each claim must be asked.
-    let numbers_tell = listed.iter().any(|(name, number)| name == known && *number == file.id.inode);
+    if !numbers_tell {
+        same.append(&mut others);
+    }
+    // Whose the file is would not be known for sure.
+    if same.len() > CLAIMS_MOST {
+        return Ok(Vec::new());
+    }
     let mut links = Vec::new();
-    for (name, number) in listed {
-        if (numbers_tell && number != file.id.inode) || name == known {
-            continue;
-        }
-        let Some(claim) = place.path.parse(bytes_of(name.as_ref())).filter(|claim| claim.token.as_os_str() == name)
-        else {
-            continue;
-        };
+    for claim in same {
         if is_link(place, &claim, file)? {
             links.push(claim);
         }

@@ -14,9 +14,10 @@
 mod judge;
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -30,9 +31,16 @@ use crate::claim::{Claim, LockPath, bytes_of};
 use crate::env::{Liveness, Location};
 use crate::error::{Error, ErrorKind};
 use crate::lease::{Anchor, ServerTime};
+use crate::printable::Printable;
 
 /// A sweep looks at no more claims than this of which it is not known whether their process is alive: each takes a request.
 const LOOKS_MOST: usize = 64;
+
+/// Nor does it find more than this of any kind: of each it is asked whether its process is alive.
+const SWEPT_MOST: usize = 4096;
+
+/// No more are listed, each of which takes about a kilobyte.
+const LISTED_MOST: usize = 100_000;
 
 /// By this clock nothing is past its expiry.
 const NEVER: ServerTime = ServerTime::MIN;
@@ -131,8 +139,8 @@ impl fmt::Display for LeftoverVerdict {
             Self::Held => f.write_str("it holds the lock"),
             Self::Alive => f.write_str("its process is alive"),
             Self::Recent { .. } => f.write_str("its process may be alive"),
-            Self::NotAClaim(what) => write!(f, "it is {what}, not a claim"),
-            Self::Unreadable(why) => write!(f, "cannot look at it: {why}"),
+            Self::NotAClaim(what) => write!(f, "it is {}, not a claim", Printable::new(what)),
+            Self::Unreadable(why) => write!(f, "cannot look at it: {}", Printable::new(why)),
             Self::Removed => f.write_str("removed"),
             Self::Failed(e) => e.fmt(f),
         }
@@ -148,7 +156,7 @@ impl Place {
             return;
         }
         let (mut dead, mut doubtful) = (Vec::new(), Vec::new());
-        for found in find(self).unwrap_or_default() {
+        for found in find(self, SWEPT_MOST).unwrap_or_default() {
             match found.claim.as_ref().map_or(Liveness::Unknown, |claim| self.liveness(claim)) {
                 Liveness::Alive => {}
                 Liveness::Dead => dead.push(found),
@@ -170,7 +178,7 @@ impl Place {
                 continue;
             };
             let removed = remove(self, &found, &judged);
-            tracing::debug!(lock = %self.lock_path().display(), path = %found.at.as_path().display(), why = %judged.verdict,
+            tracing::debug!(lock = %Printable::new(self.lock_path()), path = %Printable::new(found.at.as_path()), why = %judged.verdict,
                 ok = removed.is_ok(), "swept a leftover");
         }
     }
@@ -179,7 +187,7 @@ impl Place {
 /// What is beside the lock path, judged by this machine's wall clock: to learn the server's would need a change on disk.
 pub(crate) fn list(place: &Place) -> Result<Vec<Leftover>, Error> {
     let now = place.env.wall_clock();
-    let found = find(place).map_err(|e| cannot_list(place.path.dir(), e))?;
+    let found = find(place, LISTED_MOST).map_err(|e| cannot_list(place.path.dir(), e))?;
     let judged = found.into_iter().filter_map(|found| judge(place, &found, now).map(|judged| tell(found, judged)));
     Ok(judged.collect())
 }
@@ -191,7 +199,7 @@ pub(crate) fn clean(
     which: Vec<Leftover>,
     ask: impl FnOnce() -> Result<Anchor, Error>,
 ) -> Result<Vec<Leftover>, Error> {
-    let found = find(place).map_err(|e| cannot_list(place.path.dir(), e))?;
+    let found = find(place, LISTED_MOST).map_err(|e| cannot_list(place.path.dir(), e))?;
     let mut found: HashMap<_, _> = found.into_iter().map(|found| (found.at.as_path().to_owned(), found)).collect();
     let (mut now, mut unknown) = (NEVER, None);
     if which.iter().any(|told| matches!(told.verdict, LeftoverVerdict::FarPast)) {
@@ -234,8 +242,7 @@ pub(crate) fn names_lock(place: &Place, name: &OsStr) -> bool {
     }
     // The names alone are not enough: they may be a user's.
     let holds = |dir: &Location, is_ours: &dyn Fn(&OsStr) -> bool| {
-        dir.as_path().file_name() == Some(name)
-            && place.env.list(dir).is_ok_and(|names| names.iter().any(|name| is_ours(name)))
+        dir.as_path().file_name() == Some(name) && place.names(dir, 1, is_ours).is_ok_and(|names| !names.is_empty())
     };
     holds(&place.path.queue(), &|name| ticket_named(place, name).is_some())
         || holds(guard.location(), &|name| claim_named(&guard, name).is_some())
@@ -255,27 +262,36 @@ struct Found {
     claim: Option<Claim>,
 }
 
-/// Lists the directory once, and that of the queue if there is one.
-fn find(place: &Place) -> io::Result<Vec<Found>> {
+/// Lists the directory once, and that of the queue if there is one. Finds no more than `limit`, for others may have put any number
+/// of such names there.
+fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
     let (queue, guard) = (place.path.queue(), place.path.breakers_guard());
-    let mut all = Vec::new();
-    for (name, _) in place.env.list_dir(place.path.dir())? {
-        let at = Location::beside(place.path.dir(), &name);
+    let (dir, mut all) = (place.path.dir(), Vec::new());
+    place.env.list_dir(dir, &mut |name, _| {
+        let at = Location::beside(dir, name);
         let mut add = |kind, at, claim| all.push(Found { at, kind, claim });
-        if let Some(claim) = claim_named(&place.path, &name) {
+        if let Some(claim) = claim_named(&place.path, name) {
             add(LeftoverKind::Claim, at, Some(claim));
-        } else if let Some(claim) = claim_named(&guard, &name) {
+        } else if let Some(claim) = claim_named(&guard, name) {
             add(LeftoverKind::BreakClaim, at, Some(claim));
         } else if at == *guard.location() {
             add(LeftoverKind::BreakLock, at, None);
         } else if at == queue {
-            for name in place.env.list(&queue).unwrap_or_default() {
-                if let Some(claim) = ticket_named(place, &name) {
-                    add(LeftoverKind::Ticket, queue.inside(&name), Some(claim));
-                }
-            }
             add(LeftoverKind::Queue, at, None);
         }
+        if all.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    if all.iter().any(|found| found.kind == LeftoverKind::Queue) {
+        let tickets = place.names(&queue, limit, &|name| ticket_named(place, name).is_some()).unwrap_or_default();
+        let found = |name: OsString| {
+            let claim = ticket_named(place, &name);
+            Found { at: queue.inside(&name), kind: LeftoverKind::Ticket, claim }
+        };
+        all.extend(tickets.into_iter().map(found));
+    }
+    if all.len() >= limit {
+        tracing::warn!(directory = %Printable::new(dir), found = all.len(),
+            "there are more names of claims than linklock looks at; remove those that are not of your contenders");
     }
     all.sort_by(|one, other| one.at.as_path().cmp(other.at.as_path()));
     Ok(all)

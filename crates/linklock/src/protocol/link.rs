@@ -11,6 +11,7 @@ use crate::claim::{Claim, bytes_of};
 use crate::env::{Attr, FileKind, Location, Step};
 use crate::error::{Error, Lost};
 use crate::lease::ServerTime;
+use crate::printable::Printable;
 
 /// So many claims are made if each takes too long; the last is used all the same.
 const CLAIMS_MOST: u32 = 3;
@@ -301,7 +302,7 @@ impl Steps for Link {
 
     fn withdraw(&self, place: &Place, claim: &Claim) {
         if let Err(e) = gone_is_ok(place.env.unlink(&place.path.beside(&claim.token))) {
-            tracing::warn!(lock = %place.lock_path().display(), claim = %claim.token, error = %e, "a claim file is left over");
+            tracing::warn!(lock = %Printable::new(place.lock_path()), claim = %claim.token, error = %e, "a claim file is left over");
         }
     }
 
@@ -353,12 +354,12 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<
         None => identify::links(place, token.as_os_str(), &moved),
     };
     let claims = claims.unwrap_or_else(|e| {
-        tracing::warn!(lock = %place.lock_path().display(), error = %e, "a broken claim may be left over");
+        tracing::warn!(lock = %Printable::new(place.lock_path()), error = %e, "a broken claim may be left over");
         Vec::new()
     });
     for path in claims.iter().map(|claim| place.path.beside(&claim.token)).chain([aside]) {
         if let Err(e) = gone_is_ok(env.unlink(&path)) {
-            tracing::warn!(lock = %place.lock_path().display(), file = %path.as_path().display(), error = %e, "a broken claim is left over");
+            tracing::warn!(lock = %Printable::new(place.lock_path()), file = %Printable::new(path.as_path()), error = %e, "a broken claim is left over");
         }
     }
     Ok(Break::Done)
@@ -368,14 +369,19 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<
 fn put_back(place: &Place, aside: &Location) {
     let env = place.env.as_ref();
     let put = env.link(aside, place.location()).and_then(|()| gone_is_ok(env.unlink(aside)));
-    // Linux lets nobody link a file that he does not own (fs.protected_hardlinks).
-    let put = put.or_else(|e| if is_refused(&e) { env.rename_noreplace(aside, place.location()) } else { Err(e) });
+    // Linux lets nobody link a file that he does not own (fs.protected_hardlinks), and no system a directory, such as a dir lock
+    // that has come meanwhile.
+    let put = put.or_else(|e| match e.kind() {
+        _ if is_refused(&e) => env.rename_noreplace(aside, place.location()),
+        io::ErrorKind::Unsupported => env.rename_noreplace(aside, place.location()),
+        _ => Err(e),
+    });
     if let Err(e) = put {
         if e.kind() == io::ErrorKind::AlreadyExists {
             // Another has the lock by now: the name aside is of no use to anybody.
             let _ = env.unlink(aside);
         }
-        tracing::error!(lock = %place.lock_path().display(), aside = %bytes_of(aside.as_path()).escape_ascii(), error = %e,
+        tracing::error!(lock = %Printable::new(place.lock_path()), aside = %Printable::new(aside.as_path()), error = %e,
             "a live lock was moved by a breaker and could not be put back: its holder has lost it");
     }
 }

@@ -5,13 +5,16 @@ pub(crate) mod fence;
 mod identify;
 pub(crate) mod leftovers;
 mod link;
+pub(crate) mod private;
 pub(crate) mod queue;
 mod shared;
-mod turn;
+pub(crate) mod turn;
 mod unchanged;
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,6 +167,12 @@ pub(crate) enum Seen {
     EmptyDirectory {
         ours: bool,
     },
+    /// Such a directory of ours that this user may not remove, nor replace: it is another's, and stands in a sticky directory.
+    Stuck {
+        owner: u32,
+        /// Its last change, such as the first step of the release.
+        since: ServerTime,
+    },
     NotALock(String),
 }
 
@@ -183,6 +192,16 @@ pub(crate) struct SeenLock {
 }
 
 impl SeenLock {
+    /// A dir lock that this user may not look into; `attr` are those of the directory. Whose it is does not show, nor when it
+    /// expires: a refresh changes its entry alone. So it lives until it is gone, and is for its owner or root to break.
+    fn hidden(attr: Attr) -> Self {
+        Self { protocol: Protocol::Dir, claim: None, is_certain: false, attr, owner: Some(attr.owner), about: None }
+    }
+
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.protocol == Protocol::Dir && self.claim.is_none()
+    }
+
     pub(crate) fn holder(&self) -> Option<Holder> {
         // Without a word of the lifetime, the mtime alone tells.
         let expiry = self.expiry(Duration::ZERO);
@@ -212,6 +231,16 @@ impl SeenLock {
         self.told_lifetime().unwrap_or(usual).max(self.attr.mtime.since(self.attr.ctime))
     }
 
+    /// Whatever it tells of its lifetime, it is no longer than this.
+    fn believe_at_most(&mut self, lifetime: Duration) {
+        if let Some(about) = &mut self.about {
+            about.lifetime = about.lifetime.min(lifetime);
+        }
+        if let Some(told) = self.claim.as_mut().and_then(|claim| claim.lifetime.as_mut()) {
+            *told = lifetime.min(*told);
+        }
+    }
+
     /// A dir lock's entry says it to the millisecond, the name of a claim a little more.
     fn told_lifetime(&self) -> Option<Duration> {
         let about = self.about.as_ref().map(|about| about.lifetime);
@@ -226,6 +255,17 @@ impl SeenLock {
     pub(crate) fn is_unchanged(&self, attr: &Attr) -> bool {
         self.attr.id == attr.id && self.attr.mtime == attr.mtime
     }
+}
+
+/// Whoever releases a dir lock is done with its second step much sooner.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// What is at the lock path if that never comes, changed last at `since`; for an error's text. By this machine's wall clock, since
+/// nothing but a word depends on it.
+pub(crate) fn stuck(env: &dyn Env, since: ServerTime) -> Option<&'static str> {
+    let what =
+        "an empty directory that another user left in a sticky directory, where only that user or root may remove it";
+    (env.wall_clock().since(since) > STUCK).then_some(what)
 }
 
 /// What is to be thought of a lock.
@@ -275,6 +315,8 @@ impl Place {
                 Err(e) => return Err(Error::io(self.lock_path(), "look at the lock", e)),
             };
             let seen = match attr.kind {
+                // There is no break lock of `link`.
+                FileKind::Regular if self.path.is_guard => Ok(Some(Seen::NotALock("an ordinary file".into()))),
                 FileKind::Regular => link::look(self, attr),
                 FileKind::Directory => dir::look(self, attr),
                 FileKind::Symlink => Ok(Some(Seen::NotALock("a symbolic link".into()))),
@@ -332,6 +374,23 @@ impl Place {
         }
     }
 
+    /// The names in a directory that are `wanted`, and `limit` of them at most.
+    fn names(&self, dir: &Location, limit: usize, wanted: &dyn Fn(&OsStr) -> bool) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        self.env.list(dir, &mut |name, _| {
+            if wanted(name) {
+                names.push(name.to_owned());
+            }
+            if names.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(names)
+    }
+
+    /// The attributes of the lock's directory as this machine knows them: whatever is asked so costs no request.
+    fn dir_as_known(&self) -> io::Result<Attr> {
+        self.env.stat_as_known(&Location::beside(self.path.dir(), ".".as_ref()))
+    }
+
     /// Makes an NFS client forget the names in the lock's directory, as fresh attributes of that do: it may believe in what was
     /// there before.
     fn forget_names(&self) -> io::Result<()> {
@@ -350,7 +409,8 @@ impl Place {
 
     /// As `judge`, of a lock whose holder is not dead.
     pub(crate) fn judge_living(&self, seen: &SeenLock, server_now: ServerTime) -> Verdict {
-        if server_now > self.expiry(seen) + self.grace() { Verdict::Over } else { Verdict::Live }
+        let is_over = !seen.is_hidden() && server_now > self.expiry(seen) + self.grace();
+        if is_over { Verdict::Over } else { Verdict::Live }
     }
 
     /// Whether the server has told only now that the claim is as we believe.

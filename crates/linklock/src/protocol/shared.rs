@@ -2,8 +2,8 @@
 
 use std::io::{self, ErrorKind};
 
-use super::{Place, is_gone};
-use crate::env::{DirMode, FileKind, Location};
+use super::Place;
+use crate::env::{DirMode, Location};
 
 /// Those who may write a directory, beside its owner.
 const WRITE_OTHERS: u32 = 0o022;
@@ -11,21 +11,12 @@ const WRITE_OTHERS: u32 = 0o022;
 /// So many names are tried for a new directory, should replies be lost.
 const TRIES: u32 = 16;
 
-/// Checks that nothing is put into another's directory. Who may rename in the lock's directory can bring one to this name that he
-/// may not write; one that is open to all who may write the lock's directory gives him nothing that he has not.
-pub(super) fn check(place: &Place, dir: &Location) -> io::Result<()> {
-    let attr = match place.env.stat_as_known(dir) {
-        Err(e) if is_gone(&e) => return Ok(()),
-        attr => attr?,
-    };
-    let parent = place.env.stat_as_known(&Location::beside(place.path.dir(), ".".as_ref()))?;
-    let is_as_open = parent.mode & WRITE_OTHERS & !attr.mode == 0;
-    if attr.kind == FileKind::Directory && is_as_open {
-        return Ok(());
-    }
-    Err(io::Error::other(
-        "something else has its name, or fewer users may write it than the directory that it is in; see whose it is, and remove it",
-    ))
+/// The directory of this name, in which something is to be made or removed only if all may write it who may write the lock's
+/// directory. Who may rename there can bring another's to this name; one that he may write himself gives him nothing that he has
+/// not.
+pub(super) fn only_if_open(place: &Place, dir: Location) -> io::Result<Location> {
+    let parent = place.dir_as_known()?;
+    Ok(dir.written_by(parent.mode & WRITE_OTHERS))
 }
 
 /// Makes it, open to whom the lock's own directory is open, with all its permissions at once.

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{OnBehalfOf, Place, Protocol, Stake};
+use super::{OnBehalfOf, Place, Protocol, ROUNDING, SLOW, Stake};
 use crate::acquire;
 use crate::error::Error;
+use crate::printable::Printable;
 use crate::wait::Wait;
 
 /// Longer than the few calls of a turn take; not so long that one who is cut off holds up the others.
@@ -35,15 +36,25 @@ pub(super) fn guard_of(place: &Place) -> Place {
     }
 }
 
+/// Waits until no other breaker has its turn: for as long as one that has died, or whatever only looks like one, is in the way.
+pub(crate) fn wait(place: &Place) -> Result<(), Error> {
+    let long_enough = LIFETIME + place.grace + 2 * SLOW + ROUNDING;
+    Turn::take_within(place, &Wait::up_to(long_enough)).map(Turn::end)
+}
+
 impl Turn {
     /// `None` if it is another's.
     pub(super) fn take(place: &Place) -> Result<Option<Self>, Error> {
-        let guard = guard_of(place);
-        match acquire::acquire(&guard, &Wait::not_at_all()) {
-            Ok(stake) => Ok(Some(Self { guard, stake })),
+        match Self::take_within(place, &Wait::not_at_all()) {
+            Ok(turn) => Ok(Some(turn)),
             Err(e) if e.is_timeout() => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    fn take_within(place: &Place, wait: &Wait) -> Result<Self, Error> {
+        let guard = guard_of(place);
+        acquire::acquire(&guard, wait).map(|stake| Self { guard, stake })
     }
 
     pub(super) fn is_ours(&self) -> bool {
@@ -54,7 +65,7 @@ impl Turn {
 
     pub(super) fn end(self) {
         if let Err(e) = self.guard.protocol.steps().release(&self.guard, &self.stake) {
-            tracing::warn!(guard = %self.guard.lock_path().display(), error = %e, "the breakers' guard could not be released");
+            tracing::warn!(guard = %Printable::new(self.guard.lock_path()), error = %e, "the breakers' guard could not be released");
         }
     }
 }

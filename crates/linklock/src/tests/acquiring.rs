@@ -498,7 +498,7 @@ fn a_ticket_is_good_for_a_minute_and_who_waits_renews_it() {
         // Another machine's contender draws a ticket, and is heard of no more.
         let rival = arena.builder(protocol).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
         let stake = protocol.steps().stage(rival.place()).unwrap();
-        Ticket::draw(rival.place(), &stake).unwrap();
+        Ticket::draw(rival.place(), &stake).unwrap().unwrap();
         let lock = arena.builder(protocol).queue(true).build_in(arena.env.clone()).unwrap();
         let started = arena.env.now();
         let guard = lock.acquire_with(&Wait::up_to(Duration::from_secs(600))).unwrap();
@@ -544,7 +544,7 @@ fn who_comes_back_from_the_queue_to_the_same_lock_is_armed_for_it_again() {
     Plain.unlink(&arena.dir.path().join(held.token().as_os_str())).unwrap();
     let rival = arena.builder(Protocol::Link).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
     let stake = Protocol::Link.steps().stage(rival.place()).unwrap();
-    Ticket::draw(rival.place(), &stake).unwrap();
+    Ticket::draw(rival.place(), &stake).unwrap().unwrap();
     let queue = rival.place().path.queue();
     let ticket = queue.inside(&Plain.list(&queue).unwrap()[0]);
     let (path, aside) = (arena.path(), arena.dir.path().join("aside"));

@@ -98,26 +98,30 @@ fn the_servers_clock_is_asked_again_before_a_break() {
 
 #[test]
 fn a_live_lock_that_came_between_a_breakers_look_and_its_move_is_put_back() {
-    let arena = Arena::new();
-    arena.rival(Protocol::Link).acquire().leave();
-    arena.env.sleep(LIFETIME + GRACE + MOMENT);
-    // A peer that knows no guard breaks the lock and takes it, at the worst moment.
-    let (path, rival, kept) = (arena.path(), arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
-    let keep = kept.clone();
-    let mut done = false;
-    arena.env.on_call(move |_, call, when, from| {
-        if (call, when) == (Call::Rename, When::Before) && from == path && !std::mem::replace(&mut done, true) {
-            Plain.unlink(&path).unwrap();
-            *keep.lock().unwrap() = Some(rival.acquire());
-        }
-        Fate::GoOn
-    });
-    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
-    assert!(e.is_timeout(), "{e}");
-    let live = kept.lock().unwrap().take().unwrap();
-    live.check().unwrap();
-    assert_eq!(Plain.stat(&arena.path()).unwrap().nlink, 2, "the breaker's own name for it is gone");
-    live.release().unwrap();
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.rival(Protocol::Link).acquire().leave();
+        arena.env.sleep(LIFETIME + GRACE + MOMENT);
+        // A peer that knows no guard breaks the lock and takes it, at the worst moment.
+        let (path, rival, kept) = (arena.path(), arena.rival(protocol), Arc::new(Mutex::new(None)));
+        let keep = kept.clone();
+        let mut done = false;
+        arena.env.on_call(move |_, call, when, from| {
+            if (call, when) == (Call::Rename, When::Before) && from == path && !std::mem::replace(&mut done, true) {
+                Plain.unlink(&path).unwrap();
+                *keep.lock().unwrap() = Some(rival.acquire());
+            }
+            Fate::GoOn
+        });
+        let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+        assert!(e.is_timeout(), "{protocol}: {e}");
+        let live = kept.lock().unwrap().take().unwrap();
+        live.check().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+        let expected = ["job.lock", &live.token().to_string()].map(str::to_owned);
+        let is_ours = |name: &String| expected.contains(name) || name.contains("rival");
+        assert!(arena.names().iter().all(is_ours), "{protocol}: the breaker's own name for it is gone");
+        live.release().unwrap();
+    }
 }
 
 #[test]

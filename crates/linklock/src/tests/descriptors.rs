@@ -78,7 +78,7 @@ fn descriptors() -> BTreeMap<i32, String> {
     let mut found = BTreeMap::new();
     for number in 3..LIMIT {
         let Ok(link) = fs::read_link(format!("/proc/self/fd/{number}")) else { continue };
-        let mut told = link.display().to_string();
+        let mut told = link.to_string_lossy().into_owned();
         write!(told, "\n{}", read(&format!("/proc/self/fdinfo/{number}"))).unwrap();
         found.insert(number, told);
     }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use crate::claim::Fingerprint;
 use crate::env::os::OsEnv;
 use crate::env::{
-    Attr, DirMode, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Reach, Stamps, Watcher,
+    Attr, DirMode, Each, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Reach, Stamps, Watcher,
 };
 use crate::lease::{LocalTime, ServerTime};
 use crate::protocol::Protocol;
@@ -40,7 +41,7 @@ pub(super) enum Call {
     Read,
     /// Of the content, whatever that leaves behind.
     Open,
-    /// Of the names with their numbers.
+    /// Of the names in a directory.
     List,
     /// The wake-ups, which has no answer.
     Arm,
@@ -95,14 +96,20 @@ pub(super) struct FaultyEnv {
     pub(super) has_real_wakeups: AtomicBool,
     /// All files are shown with one number.
     pub(super) has_one_number: AtomicBool,
+    /// These files are shown as another user's.
+    pub(super) others: Mutex<Vec<FileId>>,
     /// It is not known whose clock stamps files.
     pub(super) stamps_are_not_known: AtomicBool,
     /// What is remembered of the lock's directory, with numbers, instead of what is there.
     pub(super) listing: Mutex<Option<Vec<(OsString, u64)>>>,
     /// How often the clock panics yet when the thread that keeps locks alive reads it.
     pub(super) keepers_clock_panics: AtomicU64,
+    /// For whom this process acts; beyond 32 bits: users have no numbers.
+    pub(super) user_id: AtomicU64,
     /// How often the server was asked for attributes.
     pub(super) asked: AtomicU64,
+    /// How many names of directories were shown.
+    pub(super) shown: AtomicU64,
     calls: Mutex<Vec<(Call, PathBuf)>>,
 }
 
@@ -134,10 +141,13 @@ impl FaultyEnv {
             sees_end: AtomicBool::new(false),
             has_real_wakeups: AtomicBool::new(false),
             has_one_number: AtomicBool::new(false),
+            others: Mutex::default(),
             stamps_are_not_known: AtomicBool::new(false),
             listing: Mutex::default(),
             keepers_clock_panics: AtomicU64::new(0),
+            user_id: AtomicU64::new(u64::MAX),
             asked: AtomicU64::new(0),
+            shown: AtomicU64::new(0),
             calls: Mutex::default(),
         })
     }
@@ -171,6 +181,11 @@ impl FaultyEnv {
         while ServerTime::from(tempfile::tempfile().unwrap().metadata().unwrap().modified().unwrap()) <= since {
             pause(Duration::from_millis(1));
         }
+    }
+
+    /// Whether time was let pass.
+    pub(super) fn has_slept(&self) -> bool {
+        !self.slept.lock().unwrap().is_empty()
     }
 
     /// How often a call was made, with the paths.
@@ -232,8 +247,32 @@ impl FaultyEnv {
     }
 
     /// The file that is meant, as the real file system has it.
-    fn as_kernel_means(&self, meant: Meant) -> Meant {
-        Meant { id: meant.id.filter(|_| !self.has_one_number.load(Ordering::SeqCst)), ..meant }
+    fn as_kernel_means(&self, at: &Location, meant: Meant) -> io::Result<Meant> {
+        let attr = OsEnv.stat(at)?;
+        if !meant.is(&self.as_server_says(attr)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Meant { id: Some(attr.id), owner: attr.owner })
+    }
+
+    fn show_names(
+        &self,
+        dir: &Path,
+        each: &mut Each<'_>,
+        list: impl FnOnce(&mut Each<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut show = |name: &OsStr, number| {
+            self.shown.fetch_add(1, Ordering::SeqCst);
+            each(name, if self.has_one_number.load(Ordering::SeqCst) { 1 } else { number })
+        };
+        let run = || match self.listing.lock().unwrap().clone() {
+            Some(listing) => {
+                let _ = listing.iter().try_for_each(|(name, number)| show(name, *number));
+                Ok(())
+            }
+            None => list(&mut show),
+        };
+        self.interfere(Call::List, dir, run, || ())
     }
 
     fn ahead(&self) -> Duration {
@@ -253,6 +292,9 @@ impl FaultyEnv {
         if self.ctime_is_not_before_mtime.load(Ordering::SeqCst) {
             attr.ctime = attr.ctime.max(attr.mtime);
         }
+        if self.others.lock().unwrap().contains(&attr.id) {
+            attr.owner = !attr.owner;
+        }
         if self.has_one_number.load(Ordering::SeqCst) {
             attr.id.inode = 1;
         }
@@ -270,6 +312,16 @@ impl FaultyEnv {
         let time = epoch + (time.since(epoch) - self.ahead());
         if self.cuts_times.load(Ordering::SeqCst) { ServerTime::from_parts(time.to_parts().0, 0) } else { time }
     }
+}
+
+/// All names in a directory, with their numbers.
+pub(super) fn numbered_names(dir: &Path) -> io::Result<Vec<(OsString, u64)>> {
+    let mut names = Vec::new();
+    OsEnv.list_dir(dir, &mut |name, number| {
+        names.push((name.to_owned(), number));
+        ControlFlow::Continue(())
+    })?;
+    Ok(names)
 }
 
 #[expect(clippy::disallowed_methods, reason = "for the kernel's clock to tick, and for threads to fall asleep")]
@@ -336,6 +388,10 @@ impl Env for FaultyEnv {
         OsEnv.user()
     }
 
+    fn user_id(&self) -> Option<u32> {
+        u32::try_from(self.user_id.load(Ordering::SeqCst)).ok()
+    }
+
     fn create(&self, at: &Location, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
         self.making(at, expiry, |expiry| OsEnv.create(at, content, mode, expiry))
     }
@@ -343,13 +399,13 @@ impl Env for FaultyEnv {
     fn set_expiry(&self, at: &Location, meant: Meant, expiry: ServerTime) -> io::Result<Attr> {
         let run = || match self.only_says_that_it_sets_times.load(Ordering::SeqCst) {
             true => OsEnv.stat(at),
-            false => OsEnv.set_expiry(at, self.as_kernel_means(meant), self.to_kernel(expiry)),
+            false => OsEnv.set_expiry(at, self.as_kernel_means(at, meant)?, self.to_kernel(expiry)),
         };
         self.interfere(Call::SetExpiry, at, run, no_answer).map(|attr| self.as_server_says(attr))
     }
 
     fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {
-        self.interfere(Call::Touch, at, || OsEnv.touch(at, self.as_kernel_means(meant)), no_answer)
+        self.interfere(Call::Touch, at, || OsEnv.touch(at, self.as_kernel_means(at, meant)?), no_answer)
             .map(|attr| self.as_server_says(attr))
     }
 
@@ -382,22 +438,12 @@ impl Env for FaultyEnv {
         read.map(|(attr, content)| (self.as_server_says(attr), content))
     }
 
-    fn list(&self, at: &Location) -> io::Result<Vec<OsString>> {
-        OsEnv.list(at)
+    fn list(&self, at: &Location, each: &mut Each<'_>) -> io::Result<()> {
+        self.show_names(at.as_path(), each, |each| OsEnv.list(at, each))
     }
 
-    fn list_dir(&self, dir: &Path) -> io::Result<Vec<(OsString, u64)>> {
-        let run = || match self.listing.lock().unwrap().clone() {
-            Some(listing) => Ok(listing),
-            None => OsEnv.list_dir(dir),
-        };
-        let mut listed = self.interfere(Call::List, dir, run, Vec::new)?;
-        for (_, number) in &mut listed {
-            if self.has_one_number.load(Ordering::SeqCst) {
-                *number = 1;
-            }
-        }
-        Ok(listed)
+    fn list_dir(&self, dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
+        self.show_names(dir, each, |each| OsEnv.list_dir(dir, each))
     }
 
     fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
@@ -450,7 +496,7 @@ impl Env for FaultyEnv {
     fn watcher(&self) -> Box<dyn Watcher> {
         match self.has_real_wakeups.load(Ordering::SeqCst) {
             true => OsEnv.watcher(),
-            false => Box::new(FaultyWatcher(self.this())),
+            false => Box::new(FaultyWatcher { env: self.this(), is_armed: false }),
         }
     }
 }
@@ -469,11 +515,15 @@ impl NewDir for FaultyDir {
 
 /// Waits in no time: the clocks move on to the end of the wait, unless the hook says that something happened.
 #[derive(Debug)]
-struct FaultyWatcher(Arc<FaultyEnv>);
+struct FaultyWatcher {
+    env: Arc<FaultyEnv>,
+    is_armed: bool,
+}
 
 impl Watcher for FaultyWatcher {
     fn arm(&mut self, at: &Location, _: Option<u32>) {
-        let _ = self.0.interfere(Call::Arm, at, || Ok(()), || ());
+        self.is_armed = true;
+        let _ = self.env.interfere(Call::Arm, at, || Ok(()), || ());
     }
 
     fn reach(&self) -> Reach {
@@ -481,12 +531,13 @@ impl Watcher for FaultyWatcher {
     }
 
     fn sees_end(&self) -> bool {
-        self.0.sees_end.load(Ordering::SeqCst)
+        self.env.sees_end.load(Ordering::SeqCst)
     }
 
     fn wait(&mut self, until: LocalTime, _: Option<&Cancel>) {
-        if let Ok(()) = self.0.interfere(Call::Wait, Path::new(""), || Ok(()), || ()) {
-            self.0.sleep(until.since(self.0.now()));
+        // One that is armed for nothing hears of nothing.
+        if !self.is_armed || self.env.interfere(Call::Wait, Path::new(""), || Ok(()), || ()).is_ok() {
+            self.env.sleep(until.since(self.env.now()));
         }
     }
 }
@@ -532,7 +583,7 @@ impl Arena {
     /// The names in the directory.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> =
-            OsEnv.list_dir(self.dir.path()).unwrap().into_iter().map(|(n, _)| n.into_string().unwrap()).collect();
+            numbered_names(self.dir.path()).unwrap().into_iter().map(|(n, _)| n.into_string().unwrap()).collect();
         names.sort();
         names
     }

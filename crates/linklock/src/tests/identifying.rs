@@ -5,11 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, numbered_names};
 use super::plain::Plain;
 use crate::claim::bytes_of;
 use crate::env::Env;
-use crate::env::os::OsEnv;
 use crate::protocol::{Break, Protocol, Seen};
 use crate::{ErrorKind, OnBehalfOf, SEPARATOR, State, Wait};
 
@@ -79,7 +78,7 @@ fn a_name_that_is_only_remembered_is_not_taken_for_the_holders() {
     let arena = Arena::new();
     arena.env.has_one_number.store(true, Ordering::SeqCst);
     let dead = leave_a_dead_holders_lock(&arena, Protocol::Link);
-    let remembered = OsEnv.list_dir(arena.dir.path()).unwrap();
+    let remembered = numbered_names(arena.dir.path()).unwrap();
     Plain.unlink(&arena.path()).unwrap();
     Plain.unlink(&arena.dir.path().join(dead.as_os_str())).unwrap();
     // Its file has the number that the dead one's had.
@@ -244,7 +243,7 @@ fn a_holder_is_known_where_the_numbers_in_the_directory_mean_nothing() {
     let rival = arena.rival(Protocol::Link).acquire();
     let waiting = arena.dir.path().join(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2"));
     Plain.create(&waiting, b"").unwrap();
-    let listing = OsEnv.list_dir(arena.dir.path()).unwrap().into_iter().map(|(name, _)| (name, 0)).collect();
+    let listing = numbered_names(arena.dir.path()).unwrap().into_iter().map(|(name, _)| (name, 0)).collect();
     *arena.env.listing.lock().unwrap() = Some(listing);
     arena.env.on_call(|_, call, when, _| match (call, when) {
         (Call::Read, When::Before) => Fate::Fail(io::ErrorKind::PermissionDenied),

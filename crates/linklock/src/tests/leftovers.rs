@@ -13,7 +13,7 @@ use crate::env::os::OsEnv;
 use crate::lease::Anchor;
 use crate::protocol::queue::Ticket;
 use crate::protocol::{Attempt, Place, Protocol, Stake, leftovers};
-use crate::{ErrorKind, LeftoverKind, LeftoverVerdict, Lock, OnBehalfOf, SEPARATOR, Wait, Which};
+use crate::{ErrorKind, LeftoverKind, LeftoverVerdict, Lock, OnBehalfOf, Printable, SEPARATOR, Wait, Which};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -360,7 +360,7 @@ fn tickets_and_the_break_lock_of_dead_and_of_long_gone_contenders_go() {
             place.on_behalf_of = OnBehalfOf::Process(ended.id());
         }
         let stake = arena.waits(&place);
-        Ticket::draw(&place, &stake).unwrap();
+        Ticket::draw(&place, &stake).unwrap().unwrap();
         let guard = Place { path: place.path.breakers_guard(), protocol: Protocol::Dir, ..place.clone() };
         let mut turn = arena.waits(&guard);
         assert_eq!(Protocol::Dir.steps().attempt(&guard, &mut turn).unwrap(), Attempt::Won);
@@ -507,6 +507,15 @@ fn the_locks_of_a_directory_are_told_by_the_names_in_it() {
     assert_eq!(Lock::paths_in(dir, '~').unwrap(), [""; 0].map(PathBuf::from));
     let e = Lock::paths_in(dir.join("none"), SEPARATOR).unwrap_err();
     assert!(e.kind() == ErrorKind::Io && e.to_string().contains("no such directory"), "{e}");
+}
+
+#[test]
+fn a_verdict_is_one_line_and_commands_no_terminal() {
+    let forged = "a\nb\x1b[2J\u{9b}\u{202e}";
+    for verdict in [LeftoverVerdict::NotAClaim(forged.into()), LeftoverVerdict::Unreadable(forged.into())] {
+        let told = verdict.to_string();
+        assert!(told.contains("a\\nb\\u{1b}[2J") && !told.contains(Printable::escapes), "{told:?}");
+    }
 }
 
 fn here(name: &str) -> String {

@@ -2,6 +2,7 @@
 //! test fails.
 
 mod acquiring;
+mod bounds;
 mod breaking;
 mod clocks;
 #[cfg(target_os = "linux")] // Descriptors are what it wakes by.
@@ -14,5 +15,7 @@ mod identifying;
 mod keeping;
 mod leftovers;
 #[cfg(any(target_os = "linux", windows))] // Elsewhere a waiter polls.
+mod neighbours;
 mod plain;
+mod private;
 mod waking;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::env::os::OsEnv;
@@ -11,48 +12,57 @@ use crate::lease::ServerTime;
 pub(super) struct Plain;
 
 /// Where a path leads, as to a name in a lock's directory.
-pub(super) fn at(path: impl AsRef<Path>) -> Location {
+pub(super) fn at(path: &(impl AsRef<Path> + ?Sized)) -> Location {
     let path = path.as_ref();
     Location::beside(path.parent().unwrap_or(path), path.file_name().unwrap_or_default())
 }
 
 impl Plain {
-    pub(super) fn create(&self, path: impl AsRef<Path>, content: &[u8]) -> io::Result<Attr> {
+    pub(super) fn create(&self, path: &(impl AsRef<Path> + ?Sized), content: &[u8]) -> io::Result<Attr> {
         OsEnv.create(&at(path), content, 0o644, &mut |_| None)
     }
 
     /// Of whatever is there.
-    pub(super) fn set_expiry(&self, path: impl AsRef<Path>, expiry: ServerTime) -> io::Result<Attr> {
+    pub(super) fn set_expiry(&self, path: &(impl AsRef<Path> + ?Sized), expiry: ServerTime) -> io::Result<Attr> {
         let at = at(path);
         OsEnv.set_expiry(&at, whatever(&OsEnv.stat(&at)?), expiry)
     }
 
-    pub(super) fn stat(&self, path: impl AsRef<Path>) -> io::Result<Attr> {
+    pub(super) fn stat(&self, path: &(impl AsRef<Path> + ?Sized)) -> io::Result<Attr> {
         OsEnv.stat(&at(path))
     }
 
-    pub(super) fn list(&self, dir: impl AsRef<Path>) -> io::Result<Vec<OsString>> {
-        OsEnv.list(&at(dir))
+    pub(super) fn list(&self, dir: &(impl AsRef<Path> + ?Sized)) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        OsEnv.list(&at(dir), &mut |name, _| {
+            names.push(name.to_owned());
+            ControlFlow::Continue(())
+        })?;
+        Ok(names)
     }
 
-    pub(super) fn link(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
+    pub(super) fn link(&self, from: &(impl AsRef<Path> + ?Sized), to: &(impl AsRef<Path> + ?Sized)) -> io::Result<()> {
         OsEnv.link(&at(from), &at(to))
     }
 
-    pub(super) fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
+    pub(super) fn rename(
+        &self,
+        from: &(impl AsRef<Path> + ?Sized),
+        to: &(impl AsRef<Path> + ?Sized),
+    ) -> io::Result<()> {
         OsEnv.rename(&at(from), &at(to))
     }
 
-    pub(super) fn unlink(&self, path: impl AsRef<Path>) -> io::Result<()> {
+    pub(super) fn unlink(&self, path: &(impl AsRef<Path> + ?Sized)) -> io::Result<()> {
         OsEnv.unlink(&at(path))
     }
 
-    pub(super) fn mkdir(&self, path: impl AsRef<Path>) -> io::Result<()> {
+    pub(super) fn mkdir(&self, path: &(impl AsRef<Path> + ?Sized)) -> io::Result<()> {
         OsEnv.mkdir(&at(path), 0o755)
     }
 
     /// On Windows there are no such permissions.
-    pub(super) fn chmod(&self, path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
+    pub(super) fn chmod(&self, path: &(impl AsRef<Path> + ?Sized), mode: u32) -> io::Result<()> {
         #[cfg(unix)]
         rustix::fs::chmod(path.as_ref(), rustix::fs::Mode::from_raw_mode(mode as _))?;
         #[cfg(not(unix))]
@@ -60,7 +70,7 @@ impl Plain {
         Ok(())
     }
 
-    pub(super) fn rmdir(&self, path: impl AsRef<Path>) -> io::Result<()> {
+    pub(super) fn rmdir(&self, path: &(impl AsRef<Path> + ?Sized)) -> io::Result<()> {
         OsEnv.rmdir(&at(path))
     }
 }

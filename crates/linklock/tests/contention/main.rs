@@ -20,13 +20,18 @@ mod fork;
 mod keep_alive;
 #[cfg(target_os = "linux")] // Others have no pid namespaces.
 mod namespaces;
+#[path = "../common/puppet.rs"]
+#[allow(dead_code, reason = "here a puppet that dies is a failure")]
 mod puppet;
 mod queue;
+#[path = "../common/settings.rs"]
 mod settings;
 mod system;
 mod threads;
 mod tokens;
 #[cfg(target_os = "linux")] // ptrace(2) as Linux has it.
+#[path = "../common/trace.rs"]
+#[allow(dead_code, reason = "here the kind of a call is asked for, not its name")]
 mod trace;
 mod turmoil;
 mod waiting;

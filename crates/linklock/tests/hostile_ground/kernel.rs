@@ -27,16 +27,20 @@ pub(crate) fn is_root() -> bool {
 
 /// Runs `act` in a thread that has the rights of the user `nobody`, for good. Only root can.
 pub(crate) fn as_nobody<T: Send>(act: impl FnOnce() -> T + Send) -> T {
-    in_thread(
-        || {
-            let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-            set_thread_groups(&[])?;
-            set_thread_res_gid(gid, gid, gid)?;
-            Ok(set_thread_res_uid(uid, uid, uid)?)
-        },
-        act,
-    )
-    .expect("root can be anybody")
+    as_user(NOBODY, NOBODY, act)
+}
+
+/// Runs `act` in a thread that has the rights of this user in this group, for good. Only root can.
+pub(crate) fn as_user<T: Send>(user: u32, group: u32, act: impl FnOnce() -> T + Send) -> T {
+    in_thread(|| become_user(user, group), act).expect("root can be anybody")
+}
+
+/// Gives up the rights of the calling thread for those of this user in this group, for good. Only root can.
+pub(crate) fn become_user(user: u32, group: u32) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(group));
+    set_thread_groups(&[])?;
+    set_thread_res_gid(gid, gid, gid)?;
+    Ok(set_thread_res_uid(uid, uid, uid)?)
 }
 
 /// Runs `act` in a thread that can change its working directory without that of the others.

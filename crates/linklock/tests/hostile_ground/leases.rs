@@ -92,3 +92,54 @@ fn a_file_with_a_lease_that_no_name_tells_of_is_waited_for_and_left_alone() {
         assert_eq!(error.kind(), ErrorKind::NotALock, "{protocol}: {error}");
     }
 }
+
+/// The consequence of each that opened the file: an error for everybody, and the owner too.
+#[test]
+fn whatever_is_done_with_a_lock_is_done_whatever_lease_there_is() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        let lock = lock_at(&ground, protocol);
+        let file = |token: &linklock::Token| match protocol {
+            Protocol::Dir => ground.lock().join(token.as_os_str()),
+            _ => ground.lock(),
+        };
+        let token = lock.acquire().unwrap().leave();
+        let first = lease(&file(&token));
+        assert_eq!(lock.leftovers().unwrap().len(), usize::from(protocol == Protocol::Link), "{protocol}: its claim");
+        let adopted = lock.adopt(&token).unwrap();
+        adopted.refresh().unwrap();
+        adopted.check().unwrap();
+        adopted.release().unwrap();
+        drop(first);
+        for which in [Which::Over, Which::Any] {
+            let brief = Lock::builder(ground.lock()).protocol(protocol).lifetime(Duration::from_millis(10));
+            let brief = brief.grace(Duration::ZERO).build().unwrap();
+            let token = brief.acquire().unwrap().leave();
+            std::thread::sleep(Duration::from_millis(50));
+            let _lease = lease(&file(&token));
+            brief.wait_until_free(&Wait::up_to(LONG)).unwrap();
+            assert_eq!(brief.break_lock(&which).unwrap().unwrap().state, State::Expired, "{protocol}");
+        }
+        let token = lock.acquire().unwrap().leave();
+        let _lease = lease(&file(&token));
+        lock.break_lock(&Which::Claim(token)).unwrap().unwrap();
+        assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}
+
+/// Without its claim the lock has no name that tells whose it is.
+#[test]
+fn a_lock_that_lost_its_claim_is_an_error_that_says_so_and_no_other_whatever_lease_there_is() {
+    let ground = Ground::new();
+    let lock = lock_at(&ground, Protocol::Link);
+    let held = lock.acquire().unwrap();
+    fs::remove_file(ground.dir().join(held.token().as_os_str())).unwrap();
+    let _lease = lease(&ground.lock());
+    assert_eq!(lock.inspect().unwrap().state, State::Held);
+    assert!(lock.acquire_with(&Wait::up_to(Duration::from_millis(50))).unwrap_err().is_timeout());
+    let token = held.token().clone();
+    for error in [held.refresh().unwrap_err(), held.check().unwrap_err(), held.release().unwrap_err().into()] {
+        assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+    }
+    assert_eq!(lock.adopt(&token).unwrap_err().kind(), ErrorKind::NotHeld);
+}

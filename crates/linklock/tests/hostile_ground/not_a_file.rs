@@ -5,11 +5,9 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use linklock::{ErrorKind, Lock};
+use linklock::ErrorKind;
 
-use crate::common::{BOTH, Ground};
 use crate::not_a_lock::{left_alone, not_a_lock};
-use crate::snapshot;
 
 #[test]
 fn a_symbolic_link_at_the_lock_path_is_left_alone_and_so_is_what_it_points_to() {
@@ -55,27 +53,4 @@ fn a_pipe_or_a_socket_at_the_lock_path_is_left_alone_and_nobody_hangs() {
         rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
     });
     not_a_lock("a socket", |path| drop(UnixListener::bind(path).unwrap()));
-}
-
-/// A claim's name cannot be guessed by others; here it can, since a process counts its claims.
-#[test]
-fn a_symbolic_link_at_a_claims_name_is_not_followed() {
-    for protocol in BOTH {
-        let ground = Ground::new();
-        let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
-        let guard = lock.acquire().unwrap();
-        let token = guard.token().to_string();
-        guard.release().unwrap();
-        let (others, nonce) = token.rsplit_once('|').unwrap();
-        let target = ground.dir().join("target");
-        fs::write(&target, "precious").unwrap();
-        let nonce = u128::from_str_radix(nonce, 16).unwrap();
-        // Other tests of this process count on meanwhile.
-        for next in 1..=10 {
-            symlink(&target, ground.dir().join(format!("{others}|{:032x}", nonce + next))).unwrap();
-        }
-        let before = snapshot::of(ground.dir());
-        lock.acquire().unwrap().release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
-        assert_eq!(snapshot::of(ground.dir()), before, "{protocol}");
-    }
 }

@@ -188,10 +188,36 @@ fn a_directory_with_an_entry_that_was_removed_while_it_was_read_is_a_free_lock()
     for protocol in BOTH {
         let ground = Ground::new();
         make_lock_directory(&ground.lock());
-        fs::write(ground.lock().join(".nfs000000000004a1f00000000b"), "").unwrap();
+        let removed = ground.dir().join("removed");
+        let name = name_of_removed(&File::create(&removed).unwrap());
+        fs::rename(&removed, ground.lock().join(name)).unwrap();
         let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
         assert_eq!(lock.inspect().unwrap().state, State::Free, "{protocol}");
         lock.try_acquire().unwrap_or_else(|e| panic!("{protocol}: {e}")).release().unwrap();
         assert_eq!(ground.names(), [""; 0], "{protocol}");
     }
+}
+
+/// A file that only has such a name is somebody's.
+#[test]
+fn a_directory_with_a_file_that_no_client_has_named_so_is_left_as_it_is() {
+    for protocol in BOTH {
+        let ground = Ground::new();
+        make_lock_directory(&ground.lock());
+        let notes = ground.lock().join(".nfs000000000000000000000000");
+        fs::write(&notes, "precious").unwrap();
+        let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
+        assert_eq!(lock.inspect().unwrap().state, State::NotALock, "{protocol}");
+        assert_eq!(lock.try_acquire().unwrap_err().kind(), ErrorKind::NotALock, "{protocol}");
+        assert_eq!(fs::read(&notes).unwrap(), b"precious", "{protocol}");
+        assert_eq!(ground.names(), ["lock"], "{protocol}");
+    }
+}
+
+/// What Linux' client names a file that is removed while it is open; on Windows, where no number can be known here, FreeBSD's.
+fn name_of_removed(file: &File) -> String {
+    #[cfg(unix)]
+    return format!(".nfs{:016x}0000000b", std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap()));
+    #[cfg(not(unix))]
+    return format!(".nfs.{:08x}.00004.4", file.metadata().unwrap().len());
 }

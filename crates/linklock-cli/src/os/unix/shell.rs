@@ -17,6 +17,13 @@ pub(crate) fn calling_shell() -> Option<u32> {
     Some(pid)
 }
 
+/// The command line of a process, where /proc tells it.
+pub(crate) fn command_line(pid: u32) -> Option<String> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|line| !line.is_empty() && is_own_proc())?;
+    let words = line.strip_suffix(b"\0").unwrap_or(&line).split(|byte| *byte == 0);
+    Some(words.map(String::from_utf8_lossy).collect::<Vec<_>>().join(" "))
+}
+
 /// Whether /proc shows the pids of this process's own namespace, and not those of one around it, where ours are other
 /// processes. See proc_pid_status(5).
 fn is_own_proc() -> bool {

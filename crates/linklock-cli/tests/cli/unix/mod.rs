@@ -1,8 +1,10 @@
 //! What only a Unix has, and what its tests share.
 
+mod forged;
 #[cfg(target_os = "linux")]
 mod linux;
 mod losses;
+mod private;
 mod signals;
 mod starting;
 mod surroundings;

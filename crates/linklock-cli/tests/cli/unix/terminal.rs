@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
+use super::forged::{FORGED, assert_harmless, plant};
 use super::{BUSY, run};
 use crate::support::{Scene, assert_exit, end, eventually, outcome, stdout};
 
@@ -98,6 +99,22 @@ fn a_terminal_shows_for_whom_we_wait_and_for_how_long_on_one_line() {
     assert!(shown.contains(", for 0 s: ") && shown.contains(", for 1 s: "), "drawn each second: {shown:?}");
     assert!(shown.ends_with("\r\x1b[K"), "cleared in the end: {shown:?}");
     assert!(!shown.contains('\n'), "one line: {shown:?}");
+}
+
+#[test]
+fn a_forged_holder_does_not_command_the_terminal_that_shows_it() {
+    let scene = Scene::with_lock(format!("job{FORGED}"));
+    plant(&scene, "link", Duration::from_secs(3600));
+    let terminal = Terminal::open();
+    let child = on_terminal(&terminal, run(&scene, &["-w", "1.2s"], "true"));
+    assert_exit(&outcome(child), 75);
+    let shown = terminal.shown();
+    let (line, error) = shown.rsplit_once("\r\x1b[K").unwrap();
+    assert!(line.contains("waiting for process 4711 on a\\nFORGED"), "{shown:?}");
+    assert_harmless(&line.replace("\r\x1b[K", ""));
+    let error = error.strip_suffix("\r\n").unwrap().replace("\x1b[1;31mlinklock:\x1b[0m", "");
+    assert_harmless(&error);
+    assert!(!shown[..shown.len() - 2].contains('\n'), "{shown:?}");
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn judge_file(place: &Place, claim: &Claim, at: &Location, attr: &Attr, now: Ser
 
 /// A claim of `dir`, or a directory that was to become one.
 fn judge_directory(place: &Place, claim: &Claim, at: &Location, attr: &Attr, now: ServerTime) -> io::Result<Judged> {
-    let names = place.env.list(at)?;
+    let names = place.names(at, 2, &|_| true)?;
     let (body, attr) = match names.as_slice() {
         [] => (Body::Directory, *attr),
         [name] if name == claim.token.as_os_str() => (Body::DirectoryWithEntry, place.env.stat(&at.inside(name))?),
@@ -200,7 +200,7 @@ fn judge_queue(place: &Place, at: &Location) -> io::Result<Option<Judged>> {
     if place.env.stat(at)?.kind != FileKind::Directory {
         return Ok(Some(Judged::not_a_claim("something else")));
     }
-    let is_empty = place.env.list(at)?.is_empty();
+    let is_empty = place.names(at, 1, &|_| true)?.is_empty();
     let empty =
         || Judged { kind: LeftoverKind::Queue, body: Body::Directory, expiry: None, verdict: LeftoverVerdict::Empty };
     Ok(is_empty.then(empty))
@@ -214,17 +214,24 @@ fn judge_break_lock(place: &Place, now: ServerTime) -> io::Result<Option<Judged>
         Seen::Free => return Ok(None),
         Seen::NotALock(what) => return Ok(Some(Judged::not_a_claim(&what))),
         // Nobody's: a held one is not empty, and to remove it fails then.
-        Seen::EmptyDirectory { .. } => {
+        Seen::EmptyDirectory { .. } | Seen::Stuck { .. } => {
             let verdict = LeftoverVerdict::Empty;
             return Ok(Some(Judged { kind, body: Body::Directory, expiry: None, verdict }));
+        }
+        Seen::Lock(lock) if lock.is_hidden() => {
+            let why = "this user may not read it".into();
+            return Ok(Some(Judged::kept(kind, LeftoverVerdict::Unreadable(why))));
         }
         Seen::Lock(lock) => lock,
     };
     let Some(claim) = lock.claim.as_ref().filter(|_| lock.protocol == Protocol::Dir) else {
         return Ok(Some(Judged::not_a_claim("an ordinary file")));
     };
+    // No break lock has an mtime that lies further ahead: somebody has set it.
+    let is_set = lock.attr.mtime > now.max(lock.attr.ctime) + turn::LIFETIME + DAY;
+    let attr = if is_set { Attr { mtime: lock.attr.ctime, ..lock.attr } } else { lock.attr };
     let lifetime = lock.about.as_ref().map_or(turn::LIFETIME, |about| about.lifetime);
-    let expiry = lock.expiry(lifetime);
+    let expiry = dir::expiry(&attr, lifetime);
     let verdict = verdict(&guard, claim, expiry, lifetime, now);
     Ok(Some(Judged { kind, body: Body::Lock(lock), expiry: Some(expiry), verdict }))
 }

@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
+
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
@@ -25,7 +26,10 @@ use rustix::process::Pid;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::claim::Fingerprint;
-use crate::env::{Attr, DirMode, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Stamps, Watcher};
+use crate::env::location::Between;
+use crate::env::{
+    Attr, DirMode, Each, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Stamps, Watcher,
+};
 use crate::lease::{LocalTime, ServerTime};
 
 use kept::Kept;
@@ -136,7 +140,16 @@ impl Env for OsEnv {
     fn user(&self) -> Option<String> {
         thread_local!(static USER: Known = const { Known::new(None) });
         let id = rustix::process::geteuid().as_raw();
-        known(&USER, id.into(), || Some(name_of_user(&id.to_string())))
+        known(&USER, id.into(), || Some(name_of_user(id).unwrap_or_else(|| id.to_string())))
+    }
+
+    fn user_id(&self) -> Option<u32> {
+        Some(rustix::process::geteuid().as_raw())
+    }
+
+    fn name_of_user(&self, id: u32) -> Option<String> {
+        thread_local!(static OWNER: Known = const { Known::new(None) });
+        known(&OWNER, id.into(), || name_of_user(id))
     }
 
     fn create(&self, at: &Location, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
@@ -185,13 +198,12 @@ impl Env for OsEnv {
         system::read_without_delegation(at, device, limit)
     }
 
-    fn list(&self, at: &Location) -> io::Result<Vec<OsString>> {
-        let dir = open_at(at, TO_LIST | OFlags::NOFOLLOW)?;
-        names_in(dir)?.map(|entry| Ok(entry?.0)).collect()
+    fn list(&self, at: &Location, each: &mut Each<'_>) -> io::Result<()> {
+        show_names(open_at(at, TO_LIST | OFlags::NOFOLLOW)?, each)
     }
 
-    fn list_dir(&self, dir: &Path) -> io::Result<Vec<(OsString, u64)>> {
-        names_in(retry_on_intr(|| open(dir, TO_LIST, Mode::empty()))?)?.collect()
+    fn list_dir(&self, dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
+        show_names(retry_on_intr(|| open(dir, TO_LIST, Mode::empty()))?, each)
     }
 
     fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
@@ -262,39 +274,39 @@ fn known(slot: &'static LocalKey<Known>, of: u64, read: impl FnOnce() -> Option<
     Some(text)
 }
 
-/// A number that has no name stands for itself.
-fn name_of_user(id: &str) -> String {
+fn name_of_user(id: u32) -> Option<String> {
+    let id = id.to_string();
     let users = fs_read("/etc/passwd").unwrap_or_default();
     let users = String::from_utf8_lossy(&users);
     // name:password:id:...
     let name = users.lines().find_map(|user| {
         let mut fields = user.split(':');
-        fields.next().filter(|_| fields.nth(1) == Some(id))
+        fields.next().filter(|_| fields.nth(1) == Some(&id))
     });
-    name.unwrap_or(id).to_owned()
+    name.map(str::to_owned)
 }
 
 /// Acts on a name in a directory. The one in between is opened for this call alone, and nothing is followed to it: a
 /// descriptor that were kept would be one to lose, and would hide that the directory has been replaced.
 fn reach<T>(at: &Location, mut act: impl FnMut(BorrowedFd<'_>, &Path) -> io::Result<T>) -> io::Result<T> {
-    let Some((between, owner)) = at.between() else { return act(CWD, at.as_path()) };
-    match act_inside(between, owner, at.name(), &mut act) {
+    let Some((between, must_be)) = at.between() else { return act(CWD, at.as_path()) };
+    match act_inside(between, must_be, at.name(), &mut act) {
         // An NFS client knew another directory by its name, which is gone. Asked for that name's attributes it looks it up again,
         // as it does by itself on the way along a path.
         Err(e) if e.kind() == io::ErrorKind::StaleNetworkFileHandle => {
             system::stat_afresh(CWD, between)?;
-            act_inside(between, owner, at.name(), act)
+            act_inside(between, must_be, at.name(), act)
         }
         // A holder must be able to go on. What is said to be its own has a name that it has used once, here: what stands elsewhere
         // under that name is put there for it.
-        Err(e) if owner.is_some() && is_for_want_of_descriptors(&e) => act(CWD, at.as_path()),
+        Err(e) if must_be.owner.is_some() && is_for_want_of_descriptors(&e) => act(CWD, at.as_path()),
         done => done,
     }
 }
 
 fn act_inside<T>(
     between: &Path,
-    owner: Option<u32>,
+    must_be: Between,
     name: &OsStr,
     mut act: impl FnMut(BorrowedFd<'_>, &Path) -> io::Result<T>,
 ) -> io::Result<T> {
@@ -303,11 +315,8 @@ fn act_inside<T>(
         Errno::LOOP | Errno::MLINK => Errno::NOTDIR,
         e => e,
     })?;
-    if let Some(owner) = owner
-        && system::stat_open_as_known(&dir)?.owner != owner
-    {
-        return Err(io::ErrorKind::NotFound.into());
-    }
+    // Of the very directory that is acted in.
+    must_be.check(|| system::stat_open_as_known(&dir))?;
     act(dir.as_fd(), Path::new(name))
 }
 
@@ -325,14 +334,15 @@ fn open_at(at: &Location, flags: OFlags) -> io::Result<OwnedFd> {
 
 const TO_LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-fn names_in(dir: OwnedFd) -> io::Result<impl Iterator<Item = io::Result<(OsString, u64)>>> {
-    Ok(rustix::fs::Dir::new(dir)?.filter_map(|entry| {
-        let told = |entry: rustix::fs::DirEntry| {
-            let name = entry.file_name().to_bytes();
-            (name != b"." && name != b"..").then(|| (OsStr::from_bytes(name).to_owned(), entry.ino()))
-        };
-        entry.map(told).map_err(io::Error::from).transpose()
-    }))
+fn show_names(dir: OwnedFd, each: &mut Each<'_>) -> io::Result<()> {
+    for entry in rustix::fs::Dir::new(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." && each(OsStr::from_bytes(name), entry.ino()).is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// `owner`: whose the directory is. A file of ours in another's directory is removed again: that one has taken the place of the

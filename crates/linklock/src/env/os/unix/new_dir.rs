@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags, fchmod, mkdirat, openat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{Attr, DirMode, Expiry, FileKind, NewDir, TO_LIST, TO_REACH, create, names_in, system, to_mode};
+use super::{Attr, DirMode, Expiry, FileKind, NewDir, TO_LIST, TO_REACH, create, show_names, system, to_mode};
 
 /// A new directory that only its maker may open. The sticky bit, which no umask takes away, tells it from others.
 const CLOSED: u32 = 0o1700;
@@ -48,7 +49,12 @@ pub(super) fn make(parent: BorrowedFd<'_>, name: &Path, mode: DirMode) -> io::Re
 /// By the descriptor, so that it reaches the directory that was looked at: one that is empty and closed, as ours is.
 fn open_to_others(dir: &OwnedFd, attr: &Attr, bits: u32) -> io::Result<()> {
     // The file system shows its own permissions, whatever is asked for; or it is not what was made.
-    if attr.mode & 0o1777 != CLOSED || names_in(dir.try_clone()?)?.next().is_some() {
+    let mut is_empty = true;
+    show_names(dir.try_clone()?, &mut |_, _| {
+        is_empty = false;
+        ControlFlow::Break(())
+    })?;
+    if attr.mode & 0o1777 != CLOSED || !is_empty {
         return Ok(());
     }
     // With the group's bit that it has inherited.

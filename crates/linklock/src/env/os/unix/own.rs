@@ -190,5 +190,8 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 4000);
+        // Of 32 random bits, two of a few thousand may be the same.
+        let guesses: std::collections::HashSet<_> = all.iter().map(|number| number >> 32).collect();
+        assert!(guesses.len() > 3990, "the next one can be guessed: {}", guesses.len());
     }
 }

@@ -1,39 +1,40 @@
 //! Files and directories. All are opened so that nobody is kept from deleting or renaming them, and none by following a
-//! symbolic link or a junction: neither one that has the name itself nor one in the place of a directory in between.
+//! symbolic link in the last component.
 //!
 //! What another process has open is in the way for a moment: a name that is being deleted is there until its last handle
 //! is closed, and a scanner or a peer may not share what it reads. So every call is tried for a while.
 #![expect(clippy::disallowed_methods, reason = "this is the place for it")]
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{
-    ERROR_CALL_NOT_IMPLEMENTED, ERROR_DELETE_PENDING, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER,
-    ERROR_LOCK_VIOLATION, ERROR_NO_MORE_FILES, ERROR_NOT_SUPPORTED, ERROR_SHARING_VIOLATION, GENERIC_READ,
-    GENERIC_WRITE, STATUS_DELETE_PENDING,
+    ERROR_CALL_NOT_IMPLEMENTED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER, ERROR_LOCK_VIOLATION,
+    ERROR_NO_MORE_FILES, ERROR_NOT_SUPPORTED, ERROR_SHARING_VIOLATION, GENERIC_READ, GENERIC_WRITE,
+    STATUS_DELETE_PENDING,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO, FILE_DISPOSITION_FLAG_DELETE,
     FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE, FILE_DISPOSITION_FLAG_POSIX_SEMANTICS, FILE_DISPOSITION_INFO,
     FILE_DISPOSITION_INFO_EX, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_OVERLAPPED,
     FILE_ID_INFO, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
-    FILE_STANDARD_INFO, FILE_WRITE_ATTRIBUTES,
+    FILE_STANDARD_INFO, FILE_TRAVERSE, FILE_WRITE_ATTRIBUTES, MoveFileExW,
 };
 
-use super::handles::{self, get, last_status, next_entries, set};
-use super::inside::{self, Wanted};
+use super::handles::{get, last_status, next_entries, set, succeeded};
 use super::names::to_wide;
-use super::records;
-use crate::env::{Attr, Expiry, FileId, FileKind, Location, Meant, NewDir};
+use super::{records, relative};
+use crate::env::location::Between;
+use crate::env::{Attr, Each, Expiry, FileId, FileKind, Location, Meant, NewDir};
 use crate::lease::ServerTime;
 
-pub(super) const SHARE_ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+const SHARE_ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 
 /// Together a tenth of a second, which any grace must cover: a removal that is tried again is one that comes late.
 const TRIES: u32 = 50;
@@ -59,8 +60,7 @@ fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 /// To be asked right after the call.
 fn is_being_deleted(e: &io::Error) -> bool {
-    e.raw_os_error() == Some(ERROR_DELETE_PENDING as i32)
-        || e.kind() == io::ErrorKind::PermissionDenied && last_status() == STATUS_DELETE_PENDING
+    e.kind() == io::ErrorKind::PermissionDenied && last_status() == STATUS_DELETE_PENDING
 }
 
 fn is_in_use(e: &io::Error) -> bool {
@@ -69,71 +69,72 @@ fn is_in_use(e: &io::Error) -> bool {
 }
 
 /// A name that stays "being deleted" is for who looks as good as gone; for who wants to have it, it is taken.
-fn gone_if_being_deleted<T>(done: io::Result<T>) -> io::Result<T> {
-    done.map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::NotFound, e) } else { e })
-}
-
-fn taken_if_being_deleted<T>(done: io::Result<T>) -> io::Result<T> {
-    done.map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::AlreadyExists, e) } else { e })
-}
-
-fn open(at: &Location, access: u32, wanted: Wanted) -> io::Result<File> {
-    gone_if_being_deleted(patiently(|| open_once(at, access, wanted)))
-}
-
-fn open_once(at: &Location, access: u32, wanted: Wanted) -> io::Result<File> {
-    // Whose the directory in between is, no number tells.
-    if let Some((between, _)) = at.between() {
-        return inside::open(&open_between(between, FILE_READ_ATTRIBUTES, 0)?, at.name(), access, wanted);
-    }
-    let mut options = OpenOptions::new();
-    options.access_mode(access).share_mode(SHARE_ALL);
-    match wanted {
-        // Without backup semantics no directory can be opened.
-        Wanted::Any => options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT | FILE_FLAG_BACKUP_SEMANTICS),
-        Wanted::File => options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT),
-        Wanted::NewFile => options.write(true).create_new(true),
-        // There is no such call by a path that gives the handle of what it made.
-        Wanted::NewDirectory => {
-            return inside::open(&follow(at.dir(), FILE_READ_ATTRIBUTES)?, at.name(), access, wanted);
+fn open(at: &Location, access: u32, flags: u32) -> io::Result<File> {
+    patiently(|| match at.between() {
+        None => open_path(at.as_path(), access, flags | FILE_FLAG_OPEN_REPARSE_POINT),
+        Some((between, must_be)) => {
+            relative::open(&open_between(between, must_be)?, at.name(), access, flags & FILE_FLAG_BACKUP_SEMANTICS != 0)
         }
-    };
-    options.open(at)
+    })
+    .map_err(gone_if_being_deleted)
 }
 
-/// A directory that has a name in the lock's directory. Opened by its path, since nothing else is on the way to it; the
-/// handle tells whether it is one.
-fn open_between(path: &Path, access: u32, flags: u32) -> io::Result<File> {
-    let dir = open_dir(path, access, flags | FILE_FLAG_OPEN_REPARSE_POINT)?;
-    expect_directory(get::<FILE_BASIC_INFO>(&dir)?.FileAttributes)?;
-    Ok(dir)
+fn gone_if_being_deleted(e: io::Error) -> io::Error {
+    if is_being_deleted(&e) { io::Error::new(io::ErrorKind::NotFound, e) } else { e }
 }
 
-/// The lock's directory: who named it is trusted.
-fn follow(dir: &Path, access: u32) -> io::Result<File> {
-    open_dir(dir, access, 0)
-}
-
-fn open_dir(path: &Path, access: u32, flags: u32) -> io::Result<File> {
-    let flags = flags | FILE_FLAG_BACKUP_SEMANTICS;
+fn open_path(path: &Path, access: u32, flags: u32) -> io::Result<File> {
     OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(flags).open(path)
 }
 
-/// To be told of its changes, in the background: of the directory that this stands in.
+/// The directory in between: for a call relative to its handle it stays this one, whatever has its name meanwhile.
+fn open_between(path: &Path, must_be: Between) -> io::Result<File> {
+    let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
+    let dir = open_path(path, FILE_READ_ATTRIBUTES | FILE_TRAVERSE, flags)?;
+    let attr = attr_of(&dir)?;
+    // A junction, which any user can make, is a reparse point as a symbolic link is.
+    if attr.kind != FileKind::Directory {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    must_be.check(|| Ok(attr))?;
+    Ok(dir)
+}
+
+/// Whatever it is: without backup semantics no directory can be opened.
+fn open_any(at: &Location, access: u32) -> io::Result<File> {
+    open(at, access, FILE_FLAG_BACKUP_SEMANTICS)
+}
+
+/// The lock's directory, as its path says.
+fn open_dir(dir: &Path, access: u32) -> io::Result<File> {
+    patiently(|| open_path(dir, access, FILE_FLAG_BACKUP_SEMANTICS)).map_err(gone_if_being_deleted)
+}
+
+/// The directory that a name is in, to be told of its changes in the background.
 pub(super) fn open_to_watch(at: &Location) -> io::Result<File> {
+    let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OVERLAPPED;
     match at.between() {
-        Some((between, _)) => open_between(between, FILE_LIST_DIRECTORY, FILE_FLAG_OVERLAPPED),
-        None => open_dir(at.dir(), FILE_LIST_DIRECTORY, FILE_FLAG_OVERLAPPED),
+        None => open_path(at.dir(), FILE_LIST_DIRECTORY, flags),
+        Some((between, _)) => {
+            let dir = open_path(between, FILE_LIST_DIRECTORY, flags | FILE_FLAG_OPEN_REPARSE_POINT)?;
+            if attr_of(&dir)?.kind == FileKind::Directory { Ok(dir) } else { Err(io::ErrorKind::NotADirectory.into()) }
+        }
     }
 }
 
 pub(super) fn create(at: &Location, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<Attr> {
-    fill(taken_if_being_deleted(patiently(|| open_once(at, TO_FILL, Wanted::NewFile)))?, content, expiry)
+    let file = patiently(|| match at.between() {
+        None => {
+            let mut new = OpenOptions::new();
+            new.access_mode(GENERIC_READ | GENERIC_WRITE | DELETE).write(true).share_mode(SHARE_ALL).create_new(true);
+            new.open(at.as_path())
+        }
+        Some((between, must_be)) => relative::create(&open_between(between, must_be)?, at.name()),
+    })?;
+    fill(file, content, expiry)
 }
 
-/// To remove it as well, should it fail: what was made, and not what has its name by then.
-const TO_FILL: u32 = GENERIC_READ | GENERIC_WRITE | DELETE;
-
+/// If it cannot be filled, it is removed: it, and not what may have its name by then.
 fn fill(mut file: File, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<Attr> {
     let mut fill = || {
         let attr = attr_of(&file)?;
@@ -151,24 +152,39 @@ fn fill(mut file: File, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<A
     })
 }
 
-/// A directory that was made by this very call.
+/// A directory that was made just now.
 #[derive(Debug)]
 pub(super) struct OpenDir(File);
 
 pub(super) fn make_dir(at: &Location) -> io::Result<OpenDir> {
-    let made = patiently(|| open_once(at, FILE_READ_ATTRIBUTES, Wanted::NewDirectory));
-    taken_if_being_deleted(made).map(OpenDir)
+    mkdir(at)?;
+    let opened = patiently(|| match at.between() {
+        None => open_between(at.as_path(), Between::default()),
+        Some(_) => Err(io::ErrorKind::Unsupported.into()),
+    });
+    opened.map(OpenDir).map_err(|e| match e.kind() {
+        // Not what was made.
+        io::ErrorKind::NotADirectory | io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
+        _ => e,
+    })
 }
 
 impl NewDir for OpenDir {
+    /// What the mode is for, the directory's access list says.
     fn create(&self, name: &OsStr, content: &[u8], _mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
-        let made = patiently(|| inside::open(&self.0, name, TO_FILL, Wanted::NewFile));
-        fill(taken_if_being_deleted(made)?, content, expiry)
+        fill(patiently(|| relative::create(&self.0, name))?, content, expiry)
     }
 }
 
+pub(super) fn mkdir(at: &Location) -> io::Result<()> {
+    taken_if_being_deleted(patiently(|| match at.between() {
+        None => fs::create_dir(at.as_path()),
+        Some((between, must_be)) => relative::make_dir(&open_between(between, must_be)?, at.name()).map(drop),
+    }))
+}
+
 pub(super) fn set_times(at: &Location, meant: Meant, times: Times) -> io::Result<Attr> {
-    let file = open(at, FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES, Wanted::Any)?;
+    let file = open_any(at, FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES)?;
     if !meant.is(&attr_of(&file)?) {
         return Err(io::ErrorKind::NotFound.into());
     }
@@ -178,15 +194,15 @@ pub(super) fn set_times(at: &Location, meant: Meant, times: Times) -> io::Result
 
 /// By opening it, which asks the server where there is one.
 pub(super) fn stat(at: &Location) -> io::Result<Attr> {
-    attr_of(&open(at, FILE_READ_ATTRIBUTES, Wanted::Any)?)
+    attr_of(&open_any(at, FILE_READ_ATTRIBUTES)?)
 }
 
 pub(super) fn stat_dir(dir: &Path) -> io::Result<Attr> {
-    attr_of(&gone_if_being_deleted(patiently(|| follow(dir, FILE_READ_ATTRIBUTES)))?)
+    attr_of(&open_dir(dir, FILE_READ_ATTRIBUTES)?)
 }
 
 pub(super) fn read(at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-    let file = open(at, GENERIC_READ, Wanted::Any)?;
+    let file = open_any(at, GENERIC_READ)?;
     let attr = attr_of(&file)?;
     let mut content = Vec::new();
     if attr.kind == FileKind::Regular {
@@ -195,40 +211,38 @@ pub(super) fn read(at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
     Ok((attr, content))
 }
 
-// By a handle that shares all: std's own does not share deletion everywhere, and would be in a release's way.
-const TO_LIST: u32 = FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES;
-
-pub(super) fn list(at: &Location) -> io::Result<Vec<OsString>> {
-    names_in(&open(at, TO_LIST, Wanted::Any)?)
+pub(super) fn list(at: &Location, each: &mut Each<'_>) -> io::Result<()> {
+    // By a handle that shares all: std's own does not share deletion everywhere, and would be in a release's way.
+    show_names(&open_any(at, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?, each)
 }
 
-pub(super) fn list_dir(dir: &Path) -> io::Result<Vec<OsString>> {
-    names_in(&gone_if_being_deleted(patiently(|| follow(dir, TO_LIST)))?)
+pub(super) fn list_dir(dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
+    show_names(&open_dir(dir, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?, each)
 }
 
-fn names_in(dir: &File) -> io::Result<Vec<OsString>> {
-    expect_directory(get::<FILE_BASIC_INFO>(dir)?.FileAttributes)?;
-    let (mut names, mut buffer) = (Vec::new(), Box::new(records::EMPTY));
+/// The numbers are not asked for, and are 0.
+fn show_names(dir: &File, each: &mut Each<'_>) -> io::Result<()> {
+    if attr_of(dir)?.kind != FileKind::Directory {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let mut buffer = Box::new(records::EMPTY);
     loop {
         match next_entries(dir, &mut buffer) {
-            Ok(()) => names.extend(records::names(&buffer[..], records::ENTRIES)),
-            Err(e) if e.raw_os_error() == Some(ERROR_NO_MORE_FILES as i32) => break,
+            Ok(()) => {}
+            Err(e) if e.raw_os_error() == Some(ERROR_NO_MORE_FILES as i32) => return Ok(()),
             Err(e) => return Err(e),
         }
+        for name in records::names(&buffer[..], records::ENTRIES) {
+            if name != "." && name != ".." && each(&name, 0).is_break() {
+                return Ok(());
+            }
+        }
     }
-    names.retain(|name| name != "." && name != "..");
-    Ok(names)
 }
 
-/// A path to a name in the lock's directory, for calls that take nothing else. Nothing is to be followed on the way to it.
-fn beside(at: &Location) -> io::Result<&Path> {
-    if at.between().is_some() { Err(io::ErrorKind::Unsupported.into()) } else { Ok(at.as_path()) }
-}
-
-/// Claims are linked to the lock path, and both stand in the lock's directory. Of a symbolic link the documentation of
-/// CreateHardLinkW says that it is linked itself.
-pub(super) fn link(from: &Location, to: &Location) -> io::Result<()> {
-    let (from, to) = (beside(from)?, beside(to)?);
+/// CreateHardLinkW takes a symbolic link itself, by its documentation, and so does MoveFileExW. Both names are in the lock's
+/// directory.
+pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
     taken_if_being_deleted(patiently(|| fs::hard_link(from, to))).map_err(|e| {
         match e.raw_os_error().map(|e| e as u32) {
             // So file systems without hard links say it.
@@ -240,17 +254,24 @@ pub(super) fn link(from: &Location, to: &Location) -> io::Result<()> {
     })
 }
 
-/// Fails if `to` exists. By a handle: of MoveFileExW it is not documented whether it moves a symbolic link or what that leads
-/// to. Both stand in the lock's directory.
-pub(super) fn rename(from: &Location, to: &Location) -> io::Result<()> {
-    let to = to_wide(beside(to)?);
-    // Opened again each time: what has the name by then may be another file.
-    taken_if_being_deleted(patiently(|| handles::rename(&open_once(from, DELETE, Wanted::Any)?, &to)))
+/// Fails if `to` exists.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (to_wide(from), to_wide(to));
+    taken_if_being_deleted(patiently(|| {
+        // SAFETY: both are wide strings that end in a zero, and live until the call returns. No flags: it replaces nothing.
+        #[expect(unsafe_code, reason = "the safe form of this call replaces what is there")]
+        let done = unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), 0) };
+        succeeded(done)
+    }))
 }
 
-/// No directory: such an open finds none.
+fn taken_if_being_deleted(done: io::Result<()>) -> io::Result<()> {
+    done.map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::AlreadyExists, e) } else { e })
+}
+
+/// No directory: without backup semantics none can be opened.
 pub(super) fn unlink(at: &Location) -> io::Result<()> {
-    delete(&open(at, DELETE, Wanted::File)?)
+    delete(&open(at, DELETE, 0)?)
 }
 
 pub(super) fn rmdir(at: &Location) -> io::Result<()> {
@@ -266,7 +287,7 @@ pub(super) fn rmdir(at: &Location) -> io::Result<()> {
 
 /// With a handle of its own: asked by the same one once more, Wine 8 takes every directory for empty.
 fn rmdir_once(at: &Location) -> io::Result<()> {
-    let dir = open(at, DELETE | FILE_READ_ATTRIBUTES, Wanted::Any)?;
+    let dir = open_any(at, DELETE | FILE_READ_ATTRIBUTES)?;
     // What it is was asked of the very thing that is removed then.
     if attr_of(&dir)?.kind != FileKind::Directory {
         return Err(io::ErrorKind::NotADirectory.into());
@@ -300,7 +321,13 @@ fn attr_of(file: &File) -> io::Result<Attr> {
         return Err(io::ErrorKind::NotFound.into());
     }
     let id: FILE_ID_INFO = get(file)?;
-    let kind = kind_of(basic.FileAttributes);
+    let is = |attribute: u32| basic.FileAttributes & attribute != 0;
+    let kind = match (is(FILE_ATTRIBUTE_REPARSE_POINT), is(FILE_ATTRIBUTE_DIRECTORY)) {
+        // Links of all kinds; and what a cloud or an archive has in place of a file is none of ours either.
+        (true, _) => FileKind::Symlink,
+        (false, true) => FileKind::Directory,
+        (false, false) => FileKind::Regular,
+    };
     let mtime = from_ticks(basic.LastWriteTime);
     Ok(Attr {
         id: to_id(&id),
@@ -315,21 +342,6 @@ fn attr_of(file: &File) -> io::Result<Attr> {
         // Who may do what the access lists say.
         owner: 0,
     })
-}
-
-fn kind_of(attributes: u32) -> FileKind {
-    let is = |attribute: u32| attributes & attribute != 0;
-    match (is(FILE_ATTRIBUTE_REPARSE_POINT), is(FILE_ATTRIBUTE_DIRECTORY)) {
-        // Links of all kinds, and junctions, which any user can make; and what a cloud or an archive has in place of a file is
-        // none of ours either.
-        (true, _) => FileKind::Symlink,
-        (false, true) => FileKind::Directory,
-        (false, false) => FileKind::Regular,
-    }
-}
-
-fn expect_directory(attributes: u32) -> io::Result<()> {
-    if kind_of(attributes) == FileKind::Directory { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
 fn to_id(id: &FILE_ID_INFO) -> FileId {
@@ -368,144 +380,7 @@ fn to_ticks(time: ServerTime) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::ErrorKind;
-
-    use tempfile::TempDir;
-
     use super::*;
-
-    /// A directory of a lock, with a directory in it that holds an entry.
-    fn ground() -> (TempDir, Location) {
-        let ground = tempfile::tempdir().unwrap();
-        let dir = Location::beside(ground.path(), "dir".as_ref());
-        make_dir(&dir).unwrap().create("entry".as_ref(), b"ours", 0o644, &mut |_| None).unwrap();
-        (ground, dir)
-    }
-
-    /// Wine 8 has no junctions, and follows symbolic links of its Unix whatever it is asked for: what tells them is tried alone.
-    #[test]
-    fn what_leads_elsewhere_is_no_directory_to_work_in() {
-        let link = FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_REPARSE_POINT;
-        assert_eq!(expect_directory(link).unwrap_err().kind(), ErrorKind::NotADirectory);
-        assert_eq!(expect_directory(FILE_ATTRIBUTE_REPARSE_POINT).unwrap_err().kind(), ErrorKind::NotADirectory);
-        assert_eq!(expect_directory(0).unwrap_err().kind(), ErrorKind::NotADirectory);
-        expect_directory(FILE_ATTRIBUTE_DIRECTORY).unwrap();
-        assert_eq!([link, 0].map(kind_of), [FileKind::Symlink, FileKind::Regular]);
-    }
-
-    #[test]
-    fn what_is_in_a_directory_is_reached_by_its_handle() {
-        let (ground, dir) = ground();
-        let at = |name: &str| dir.inside(name.as_ref());
-        let entry = create(&at("other"), b"text", &mut |_| None).unwrap();
-        assert_eq!(stat(&at("OTHER")).unwrap().id, entry.id);
-        assert_eq!(read(&at("other"), 2).unwrap().1, b"te");
-        make_dir(&at("7")).unwrap();
-        assert_eq!(make_dir(&at("7")).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        assert_eq!(create(&at("other"), b"", &mut |_| None).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        assert_eq!(list(&at("7")).unwrap(), [""; 0]);
-        let mut names = list(&dir).unwrap();
-        names.sort();
-        assert_eq!(names, ["7", "entry", "other"]);
-        assert_eq!(rmdir(&dir).unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
-        assert_eq!(rmdir(&at("other")).unwrap_err().kind(), ErrorKind::NotADirectory);
-        assert_eq!(unlink(&at("7")).unwrap_err().kind(), ErrorKind::PermissionDenied);
-        rmdir(&at("7")).unwrap();
-        unlink(&at("other")).unwrap();
-        assert_eq!(stat(&at("other")).unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(list_dir(ground.path()).unwrap(), ["dir"]);
-        assert_eq!(stat_dir(ground.path()).unwrap().kind, FileKind::Directory);
-    }
-
-    #[test]
-    fn in_what_is_no_directory_nothing_is_found_and_nothing_is_made() {
-        let (ground, dir) = ground();
-        for (between, kind) in [(dir.inside("entry".as_ref()), ErrorKind::NotADirectory), (dir, ErrorKind::NotFound)] {
-            let at = Location::beside(ground.path(), "none".as_ref()).inside("x".as_ref());
-            let at = if kind == ErrorKind::NotFound { at } else { between.inside("x".as_ref()) };
-            for failed in [
-                create(&at, b"", &mut |_| None).map(drop),
-                make_dir(&at).map(drop),
-                stat(&at).map(drop),
-                read(&at, 9).map(drop),
-                list(&at).map(drop),
-                set_times(&at, Meant { id: None, owner: 0 }, Times::Accessed(from_ticks(1))).map(drop),
-                unlink(&at),
-                rmdir(&at),
-                open_to_watch(&at).map(drop),
-            ] {
-                assert_eq!(failed.unwrap_err().kind(), kind, "{at:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_made_in_a_new_directory_is_made_there_whatever_has_its_name_by_then() {
-        let ground = tempfile::tempdir().unwrap();
-        let [dir, away] = ["dir", "away"].map(|name| Location::beside(ground.path(), name.as_ref()));
-        let new = make_dir(&dir).unwrap();
-        rename(&dir, &away).unwrap();
-        make_dir(&dir).unwrap();
-        new.create("entry".as_ref(), b"ours", 0o644, &mut |_| None).unwrap();
-        assert_eq!(list(&dir).unwrap(), [""; 0]);
-        assert_eq!(list(&away).unwrap(), ["entry"]);
-    }
-
-    #[test]
-    fn of_a_file_that_is_not_meant_nothing_is_changed() {
-        let (ground, dir) = ground();
-        let (entry, other) = (dir.inside("entry".as_ref()), Location::beside(ground.path(), "other".as_ref()));
-        let meant = create(&other, b"", &mut |_| None).unwrap();
-        let before = stat(&entry).unwrap();
-        let expiry = from_ticks(1 << 57);
-        for meant in [Meant { id: Some(meant.id), owner: 0 }, Meant { id: None, owner: 1 }] {
-            for times in [Times::Modified(expiry), Times::Accessed(expiry)] {
-                assert_eq!(set_times(&entry, meant, times).unwrap_err().kind(), ErrorKind::NotFound);
-            }
-        }
-        assert_eq!(stat(&entry).unwrap(), before);
-        let set = set_times(&entry, Meant { id: Some(before.id), owner: 0 }, Times::Modified(expiry)).unwrap();
-        assert_eq!(set.mtime, expiry);
-    }
-
-    #[test]
-    fn a_new_file_that_cannot_be_filled_is_removed_and_not_what_has_its_name_by_then() {
-        let (_ground, dir) = ground();
-        let (entry, away) = (dir.inside("new".as_ref()), dir.as_path().join("away"));
-        // No time that a file can have.
-        let expiry = ServerTime::from_parts(i64::MIN, 0);
-        create(&entry, b"", &mut |_| Some(expiry)).unwrap_err();
-        assert_eq!(list(&dir).unwrap(), ["entry"]);
-        let failed = create(&entry, b"", &mut |_| {
-            fs::rename(&entry, &away).unwrap();
-            fs::write(&entry, "another's").unwrap();
-            Some(expiry)
-        });
-        failed.unwrap_err();
-        // Wine 8 knows a file that was moved while it was open by its old name alone, and does not remove it.
-        assert_eq!(fs::read(&entry).unwrap(), b"another's");
-    }
-
-    #[test]
-    fn a_name_that_is_being_deleted_is_gone_for_who_looks_and_taken_for_who_wants_it() {
-        let told = || Err::<(), _>(io::Error::from_raw_os_error(ERROR_DELETE_PENDING as i32));
-        assert_eq!(gone_if_being_deleted(told()).unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(taken_if_being_deleted(told()).unwrap_err().kind(), ErrorKind::AlreadyExists);
-        let mut tries = 0;
-        let told = patiently(|| {
-            tries += 1;
-            if tries < 3 { told() } else { Ok(()) }
-        });
-        told.unwrap();
-    }
-
-    #[test]
-    fn nothing_is_linked_or_moved_into_a_directory_by_its_path() {
-        let (ground, dir) = ground();
-        let (entry, new) = (dir.inside("entry".as_ref()), Location::beside(ground.path(), "new".as_ref()));
-        assert_eq!(link(&entry, &new).unwrap_err().kind(), ErrorKind::Unsupported);
-        assert_eq!(rename(&new, &entry).unwrap_err().kind(), ErrorKind::Unsupported);
-    }
 
     #[test]
     fn times_are_exact_to_a_tick_and_never_rounded_down() {

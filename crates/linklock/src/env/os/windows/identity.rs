@@ -14,6 +14,17 @@ use windows_sys::core::{s, w};
 
 use super::handles::succeeded;
 
+/// From the system's random source.
+pub(super) fn random() -> u32 {
+    let mut bytes = [0; 4];
+    #[expect(unsafe_code, reason = "no safe form of this call exists")]
+    // SAFETY: the buffer is as long as is said. By its documentation it never fails.
+    unsafe {
+        ProcessPrng(bytes.as_mut_ptr(), bytes.len());
+    }
+    u32::from_ne_bytes(bytes)
+}
+
 /// A name's longest, in UTF-16: user names have 256 at most, host names less.
 const NAME_MOST: usize = 1024;
 
@@ -45,16 +56,6 @@ fn text(write: impl FnOnce(*mut u16, *mut u32) -> bool) -> Option<String> {
     }
     let text = buffer.split(|unit| *unit == 0).next()?;
     (!text.is_empty()).then(|| String::from_utf16_lossy(text))
-}
-
-/// From the system's random source.
-pub(super) fn draw() -> u64 {
-    let mut bytes = [0; size_of::<u64>()];
-    // SAFETY: the buffer is as long as is said.
-    #[expect(unsafe_code, reason = "no safe form of this call exists")]
-    let done = unsafe { ProcessPrng(bytes.as_mut_ptr(), bytes.len()) };
-    // It is documented to fail never.
-    if succeeded(done).is_ok() { u64::from_ne_bytes(bytes) } else { fastrand::u64(..) }
 }
 
 /// What tells this boot of this machine from all others; `None` where the system does not say.

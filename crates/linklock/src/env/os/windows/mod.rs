@@ -3,14 +3,16 @@
 mod files;
 mod handles;
 mod identity;
-mod inside;
 mod names;
 mod processes;
 mod records;
+mod relative;
 mod watcher;
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +21,7 @@ use std::time::SystemTime;
 use windows_sys::Win32::Foundation::ERROR_TOO_MANY_OPEN_FILES;
 
 use crate::claim::Fingerprint;
-use crate::env::{Attr, DirMode, Env, Expiry, FileId, Liveness, Location, Meant, NewDir, Stamps, Watcher};
+use crate::env::{Attr, DirMode, Each, Env, Expiry, FileId, Liveness, Location, Meant, NewDir, Stamps, Watcher};
 use crate::lease::{LocalTime, ServerTime};
 
 pub(crate) use names::{NOT_IN_NAMES, bytes_of, flaw_of, is_same_name, name_from_bytes};
@@ -52,7 +54,7 @@ impl Env for OsEnv {
         static CLAIMS: AtomicU64 = AtomicU64::new(0);
         let count = self.generation().wrapping_add(CLAIMS.fetch_add(1, Ordering::Relaxed));
         // Who knew the next name could have something else stand there in time.
-        identity::draw() << 32 | count & u64::from(u32::MAX)
+        u64::from(identity::random()) << 32 | count & u64::from(u32::MAX)
     }
 
     fn host_name(&self) -> String {
@@ -64,9 +66,9 @@ impl Env for OsEnv {
     }
 
     fn generation(&self) -> u64 {
-        // Nothing forks here.
+        // Nothing forks here. The standard library's hash has a random key from the system.
         static OWN: OnceLock<u64> = OnceLock::new();
-        *OWN.get_or_init(identity::draw)
+        *OWN.get_or_init(|| RandomState::new().build_hasher().finish())
     }
 
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {
@@ -139,26 +141,25 @@ impl Env for OsEnv {
         files::read(at, limit)
     }
 
-    fn list(&self, at: &Location) -> io::Result<Vec<OsString>> {
-        files::list(at)
+    fn list(&self, at: &Location, each: &mut Each<'_>) -> io::Result<()> {
+        files::list(at, each)
     }
 
-    /// The numbers are not asked for.
-    fn list_dir(&self, dir: &Path) -> io::Result<Vec<(OsString, u64)>> {
-        Ok(files::list_dir(dir)?.into_iter().map(|name| (name, 0)).collect())
+    fn list_dir(&self, dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
+        files::list_dir(dir, each)
     }
 
     fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
-        files::link(from, to)
+        files::link(from.as_path(), to.as_path())
     }
 
     /// Never onto anything: to replace an empty directory, as other systems' rename does, is not to be had everywhere.
     fn rename(&self, from: &Location, to: &Location) -> io::Result<()> {
-        files::rename(from, to)
+        files::rename(from.as_path(), to.as_path())
     }
 
     fn rename_noreplace(&self, from: &Location, to: &Location) -> io::Result<()> {
-        files::rename(from, to)
+        files::rename(from.as_path(), to.as_path())
     }
 
     fn unlink(&self, at: &Location) -> io::Result<()> {
@@ -166,10 +167,9 @@ impl Env for OsEnv {
     }
 
     fn mkdir(&self, at: &Location, _mode: u32) -> io::Result<()> {
-        files::make_dir(at).map(drop)
+        files::mkdir(at)
     }
 
-    /// What the mode is for, the access list that it inherits says.
     fn make_dir(&self, at: &Location, _mode: DirMode) -> io::Result<Box<dyn NewDir>> {
         Ok(Box::new(files::make_dir(at)?))
     }

@@ -63,6 +63,17 @@ struct Waiter {
     asleep: Option<Arc<Kept>>,
 }
 
+/// Whether a waiter is woken by changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Watched {
+    Yes,
+    /// There is no room for another watch, or no descriptor.
+    No,
+    /// Only who may read a file may watch it. Its directory could be watched in its place; but there, whatever anybody does to any
+    /// file would wake us, and in a directory such as /tmp that is more than a look now and then.
+    Refused,
+}
+
 /// What a waiter sleeps with.
 #[derive(Debug)]
 pub(super) enum Sleep {
@@ -124,33 +135,42 @@ impl Waiters {
         state.hand_over(number);
     }
 
-    /// Wakes this waiter when what is there changes, and for nothing else any more. False if it cannot.
-    pub(super) fn watch(&self, number: u64, at: &Location) -> bool {
+    /// Wakes this waiter when what is there changes, and for nothing else any more.
+    pub(super) fn watch(&self, number: u64, at: &Location) -> Watched {
         for attempt in 1..=TRIES {
             let Some((inotify, removed)) = self.lock().and_then(|mut s| Some((s.inotify_or_new()?, s.removed))) else {
-                return false;
+                return Watched::No;
             };
             // Not under the mutex: a file server that does not answer must not keep those who wait for other locks.
             let added = inotify.unchecked().map(|fd| add_watch(fd, at));
+            let mut is_refused = false;
             let watch = match added {
                 Some(Ok(watch)) => Some(watch),
                 // Nothing there: whoever looks next will see that it is free.
-                Some(Err(e)) if e.kind() == io::ErrorKind::NotFound => return true,
+                Some(Err(e)) if e.kind() == io::ErrorKind::NotFound => return Watched::Yes,
+                Some(Err(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
+                    is_refused = true;
+                    None
+                }
                 _ => None,
             };
-            let Some(mut state) = self.lock() else { return false };
+            let Some(mut state) = self.lock() else { return Watched::No };
             let is_current = state.inotify.as_ref().is_some_and(|current| Arc::ptr_eq(current, &inotify));
             // One that another waiter has too is not removed; else it may have been, before we could say that we have it.
             let is_sure = state.removed == removed || watch.is_none_or(|watch| state.is_watched(watch));
             if is_current && is_sure {
                 state.set_watch(number, watch);
-                return watch.is_some();
+                return match watch {
+                    Some(_) => Watched::Yes,
+                    None if is_refused => Watched::Refused,
+                    None => Watched::No,
+                };
             }
             if is_current && attempt == TRIES {
                 state.unwatch(watch);
             }
         }
-        false
+        Watched::No
     }
 
     /// `own` is the waiter's eventfd, which is made when it is needed.
@@ -352,11 +372,11 @@ mod tests {
         let in_child = move || {
             ours.write_all(&getpid().as_raw_pid().to_ne_bytes())?;
             parents.leave(number);
-            assert!(!parents.watch(number, &root) && parents.process(1).is_none());
+            assert!(parents.watch(number, &root) == Watched::No && parents.process(1).is_none());
             assert!(parents.wake_up(number, true, true), "a look for nothing");
             let own = Waiters::of_process();
             let new = own.join();
-            let is_own = !ptr::eq(own, parents) && own.watch(new, &root);
+            let is_own = !ptr::eq(own, parents) && own.watch(new, &root) == Watched::Yes;
             own.leave(new);
             if is_own && ptr::eq(own, Waiters::of_process()) { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
 
-use super::waiters::{Sleep, Waiters};
+use super::waiters::{Sleep, Waiters, Watched};
 use super::{Kept, OsEnv, mounts};
 use crate::env::{Env, Location, Reach, Watcher};
 use crate::lease::LocalTime;
@@ -18,7 +18,7 @@ pub(in super::super) struct OsWatcher {
     number: u64,
     /// Set while another waiter leads; made when it is first needed.
     own: Option<Arc<Kept>>,
-    is_watched: bool,
+    watched: Watched,
     /// There was no descriptor for `own`.
     is_deaf: bool,
     process: Option<(u32, Option<Arc<Kept>>)>,
@@ -33,7 +33,7 @@ impl OsWatcher {
     pub(in super::super) fn new() -> Self {
         let waiters = Waiters::of_process();
         let number = waiters.join();
-        Self { waiters, number, own: None, is_watched: true, is_deaf: false, process: None, shared: None }
+        Self { waiters, number, own: None, watched: Watched::Yes, is_deaf: false, process: None, shared: None }
     }
 
     /// True if there is a reason to look.
@@ -52,7 +52,7 @@ impl OsWatcher {
             Sleep::Deaf => None,
         };
         let was_deaf = std::mem::replace(&mut self.is_deaf, changes.is_none());
-        if self.is_deaf && !was_deaf && self.is_watched {
+        if self.is_deaf && !was_deaf && self.watched == Watched::Yes {
             // The next poll comes sooner then.
             return true;
         }
@@ -102,7 +102,7 @@ impl Drop for OsWatcher {
 
 impl Watcher for OsWatcher {
     fn arm(&mut self, at: &Location, pid: Option<u32>) {
-        self.is_watched = self.waiters.watch(self.number, at);
+        self.watched = self.waiters.watch(self.number, at);
         if self.shared.is_none() {
             self.shared = mounts::is_shared(at.dir());
         }
@@ -112,12 +112,13 @@ impl Watcher for OsWatcher {
     }
 
     fn reach(&self) -> Reach {
-        match (self.is_watched && !self.is_deaf, self.shared.unwrap_or(true)) {
-            (true, false) => Reach::All,
-            (true, true) => Reach::ThisMachine,
+        match (self.watched, self.shared.unwrap_or(true)) {
+            (Watched::Yes, false) if !self.is_deaf => Reach::All,
+            (Watched::Yes, true) if !self.is_deaf => Reach::ThisMachine,
+            (Watched::Refused, false) => Reach::NoneLocal,
             // Linux has inotify, but not enough instances, watches or descriptors.
-            (false, false) => Reach::Crowded,
-            (false, true) => Reach::NoneShared,
+            (_, false) => Reach::Crowded,
+            (_, true) => Reach::NoneShared,
         }
     }
 
@@ -128,5 +129,38 @@ impl Watcher for OsWatcher {
     fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
         // Woken in order to lead, or as the leader for others.
         while !self.sleep(until, cancel) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Uid, geteuid};
+    use rustix::thread::set_thread_res_uid;
+
+    use super::*;
+
+    /// The bug: another user's lock that may not be read was polled for every five seconds.
+    #[test]
+    fn what_may_not_be_read_and_so_not_be_watched_is_looked_at_soon_if_run_by_root() {
+        if !geteuid().is_root() {
+            return;
+        }
+        // Memory, which is this machine's own.
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let lock = Location::beside(dir.path(), "lock".as_ref());
+        OsEnv.create(&lock, b"", 0o600, &mut |_| None).unwrap();
+        rustix::fs::chmod(dir.path(), rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
+        let mut watcher = OsWatcher::new();
+        watcher.arm(&lock, None);
+        assert_eq!(watcher.reach(), Reach::All);
+        let reach = std::thread::spawn(move || {
+            let nobody = Uid::from_raw(65534);
+            // This thread alone.
+            set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            let mut watcher = OsWatcher::new();
+            watcher.arm(&lock, None);
+            watcher.reach()
+        });
+        assert_eq!(reach.join().unwrap(), Reach::NoneLocal);
     }
 }

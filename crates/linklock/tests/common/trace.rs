@@ -27,11 +27,55 @@ const PRIVATE: [libc::c_long; 6] =
 pub(crate) struct Call {
     number: libc::c_long,
     removes_directory: bool,
-    /// The paths that it names, if it is a call by name.
+    /// The paths that it names, if it is a call by name: absolute ones, whatever open directory it takes them from.
     pub(crate) paths: Vec<PathBuf>,
 }
 
+/// A call, and which of its arguments are paths.
+type ByName = (libc::c_long, &'static str, &'static [usize]);
+
+/// All calls by name. Those of the second table take an open directory before each of them.
+#[cfg(target_arch = "x86_64")]
+const BY_PATH: &[ByName] = &[
+    (libc::SYS_open, "open", &[0]),
+    (libc::SYS_stat, "stat", &[0]),
+    (libc::SYS_lstat, "lstat", &[0]),
+    (libc::SYS_mkdir, "mkdir", &[0]),
+    (libc::SYS_rmdir, "rmdir", &[0]),
+    (libc::SYS_unlink, "unlink", &[0]),
+    (libc::SYS_link, "link", &[0, 1]),
+    (libc::SYS_rename, "rename", &[0, 1]),
+    (libc::SYS_chmod, "chmod", &[0]),
+    (libc::SYS_readlink, "readlink", &[0]),
+    (libc::SYS_statfs, "statfs", &[0]),
+    (libc::SYS_inotify_add_watch, "inotify_add_watch", &[1]),
+];
+#[cfg(not(target_arch = "x86_64"))]
+const BY_PATH: &[ByName] =
+    &[(libc::SYS_statfs, "statfs", &[0]), (libc::SYS_inotify_add_watch, "inotify_add_watch", &[1])];
+const BELOW_DIRECTORY: &[ByName] = &[
+    (libc::SYS_openat, "openat", &[1]),
+    (libc::SYS_openat2, "openat2", &[1]),
+    #[cfg(target_pointer_width = "64")]
+    (libc::SYS_newfstatat, "newfstatat", &[1]),
+    (libc::SYS_statx, "statx", &[1]),
+    (libc::SYS_mkdirat, "mkdirat", &[1]),
+    (libc::SYS_unlinkat, "unlinkat", &[1]),
+    (libc::SYS_linkat, "linkat", &[1, 3]),
+    (libc::SYS_renameat, "renameat", &[1, 3]),
+    (libc::SYS_renameat2, "renameat2", &[1, 3]),
+    (libc::SYS_fchmodat, "fchmodat", &[1]),
+    (libc::SYS_utimensat, "utimensat", &[1]),
+    (libc::SYS_readlinkat, "readlinkat", &[1]),
+];
+
 impl Call {
+    /// As it is called, if it is a call by name.
+    pub(crate) fn name(&self) -> &'static str {
+        let known = BY_PATH.iter().chain(BELOW_DIRECTORY).find(|(number, ..)| *number == self.number);
+        known.map_or("?", |(_, name, _)| name)
+    }
+
     pub(crate) fn is_rename(&self) -> bool {
         #[cfg(target_arch = "x86_64")]
         if self.number == libc::SYS_rename {
@@ -57,9 +101,14 @@ impl Call {
     }
 }
 
+/// The puppet has ended, or somebody has killed it.
+#[derive(Debug)]
+pub(crate) struct Dead;
+
 /// A puppet's thread that is stopped, or runs from call to call.
 pub(crate) struct Trace {
     tid: libc::pid_t,
+    memory: File,
     attached: bool,
 }
 
@@ -70,30 +119,36 @@ impl Trace {
         let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
         ptrace(libc::PTRACE_SEIZE, tid, 0, options as usize)?;
         ptrace(libc::PTRACE_INTERRUPT, tid, 0, 0)?;
-        let trace = Self { tid, attached: true };
+        let memory = File::open(format!("/proc/{tid}/mem"))?;
+        let trace = Self { tid, memory, attached: true };
         assert!(trace.wait().is_some(), "the puppet lives");
         Ok(trace)
     }
 
     /// Runs up to the next call of the order at hand, and stops before it. `None` if only the reply is left.
     pub(crate) fn next(&self) -> Option<Call> {
+        self.next_unless_dead().expect("the puppet died")
+    }
+
+    /// As `next`.
+    pub(crate) fn next_unless_dead(&self) -> Result<Option<Call>, Dead> {
         let mut signal = 0;
         loop {
-            ptrace(libc::PTRACE_SYSCALL, self.tid, 0, signal).unwrap();
-            let stopped_by = self.wait().expect("the puppet died");
+            ptrace(libc::PTRACE_SYSCALL, self.tid, 0, signal).map_err(|_| Dead)?;
+            let stopped_by = self.wait().ok_or(Dead)?;
             if stopped_by != libc::SIGTRAP | 0x80 {
                 // A signal on its way, which it shall get; an event of ptrace itself is none.
                 signal = if stopped_by == libc::SIGTRAP { 0 } else { stopped_by as usize };
                 continue;
             }
             signal = 0;
-            let Some((number, args)) = self.entered() else { continue };
+            let Some((number, args)) = self.entered()? else { continue };
             match (number, args[0]) {
                 // The reply goes to stderr, and the next order comes from stdin.
-                (libc::SYS_write, 2) => return None,
+                (libc::SYS_write, 2) => return Ok(None),
                 (libc::SYS_read, 0) => {}
                 _ if PRIVATE.contains(&number) => {}
-                _ => return Some(self.call(number, &args)),
+                _ => return Ok(Some(self.call(number, &args))),
             }
         }
     }
@@ -122,36 +177,44 @@ impl Trace {
     }
 
     /// Number and arguments of the call that the thread is about to make; `None` if it comes back from one.
-    fn entered(&self) -> Option<(libc::c_long, [u64; 6])> {
+    fn entered(&self) -> Result<Option<(libc::c_long, [u64; 6])>, Dead> {
         let mut info = [0_u64; INFO_WORDS];
-        ptrace(GET_SYSCALL_INFO, self.tid, size_of_val(&info), info.as_mut_ptr() as usize).unwrap();
+        let (size, place) = (size_of_val(&info), info.as_mut_ptr() as usize);
+        ptrace(GET_SYSCALL_INFO, self.tid, size, place).map_err(|_| Dead)?;
         // The first byte says at which kind of stop we are; number and arguments come after two words more.
         let entry = u64::from(info[0].to_ne_bytes()[0]) == ENTRY;
-        entry.then(|| (info[3] as libc::c_long, info[4..10].try_into().unwrap()))
+        Ok(entry.then(|| (info[3] as libc::c_long, info[4..10].try_into().unwrap())))
     }
 
     fn call(&self, number: libc::c_long, args: &[u64; 6]) -> Call {
         let removes_directory = number == libc::SYS_unlinkat && args[2] & libc::AT_REMOVEDIR as u64 != 0;
-        let mut call = Call { number, removes_directory, paths: Vec::new() };
-        // The newer calls take a directory before each path.
-        let by_name: &[usize] = match number {
-            libc::SYS_linkat | libc::SYS_renameat | libc::SYS_renameat2 => &[1, 3],
-            libc::SYS_unlinkat => &[1],
-            _ if call.is_link() || call.is_rename() => &[0, 1],
-            _ if call.is_unlink() => &[0],
-            _ => &[],
-        };
-        call.paths = by_name.iter().map(|i| self.path_at(args[*i])).collect();
-        call
+        let of =
+            |table: &[ByName]| table.iter().find(|(known, ..)| *known == number).map_or(&[][..], |(.., places)| places);
+        let direct = of(BY_PATH).iter().map(|i| self.path_at(args[*i]));
+        let below =
+            of(BELOW_DIRECTORY).iter().map(|i| Some(self.directory(args[i - 1])?.join(self.path_at(args[*i])?)));
+        let paths = direct.chain(below).flatten().collect();
+        Call { number, removes_directory, paths }
     }
 
-    fn path_at(&self, address: u64) -> PathBuf {
+    /// The open directory that a call by name has for an argument; an absolute path does not need it.
+    fn directory(&self, descriptor: u64) -> Option<PathBuf> {
+        match descriptor as i32 {
+            libc::AT_FDCWD => Some(PathBuf::new()),
+            open => std::fs::read_link(format!("/proc/{}/fd/{open}", self.tid)).ok(),
+        }
+    }
+
+    /// `None` where a call takes the open file itself.
+    fn path_at(&self, address: u64) -> Option<PathBuf> {
+        if address == 0 {
+            return None;
+        }
         let mut bytes = vec![0; libc::PATH_MAX as usize];
-        let memory = File::open(format!("/proc/{}/mem", self.tid)).unwrap();
         // It may end before the buffer does, at the end of what is mapped.
-        let read = memory.read_at(&mut bytes, address).unwrap();
+        let read = self.memory.read_at(&mut bytes, address).unwrap();
         bytes.truncate(bytes[..read].iter().position(|b| *b == 0).unwrap());
-        PathBuf::from(std::ffi::OsString::from_vec(bytes))
+        (!bytes.is_empty()).then(|| PathBuf::from(std::ffi::OsString::from_vec(bytes)))
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     pub(crate) recover_dead: bool,
     pub(crate) keep_alive: bool,
+    pub(crate) fence: bool,
+    pub(crate) queue: bool,
     /// A made-up host name: for others, the holder's end cannot be seen.
     pub(crate) host: Option<String>,
 }
@@ -28,6 +30,8 @@ impl Settings {
             grace: Duration::from_secs(10),
             recover_dead: true,
             keep_alive: false,
+            fence: false,
+            queue: false,
             host: None,
         }
     }
@@ -58,7 +62,9 @@ impl Settings {
             .lifetime(self.lifetime)
             .grace(self.grace)
             .recover_dead(self.recover_dead)
-            .keep_alive(self.keep_alive);
+            .keep_alive(self.keep_alive)
+            .fence(self.fence)
+            .queue(self.queue);
         if let Some(host) = &self.host {
             builder = builder.host(host);
         }
@@ -79,6 +85,8 @@ impl Settings {
             .env("WORKER_GRACE_MS", self.grace.as_millis().to_string())
             .env("WORKER_RECOVER_DEAD", self.recover_dead.to_string())
             .env("WORKER_KEEP_ALIVE", self.keep_alive.to_string())
+            .env("WORKER_FENCE", self.fence.to_string())
+            .env("WORKER_QUEUE", self.queue.to_string())
             .env("WORKER_HOST", self.host.as_deref().unwrap_or_default());
         command
     }
@@ -93,6 +101,8 @@ impl Settings {
             grace: Duration::from_millis(told("WORKER_GRACE_MS")),
             recover_dead: told("WORKER_RECOVER_DEAD"),
             keep_alive: told("WORKER_KEEP_ALIVE"),
+            fence: told("WORKER_FENCE"),
+            queue: told("WORKER_QUEUE"),
             host: (!host.is_empty()).then_some(host),
         }
     }

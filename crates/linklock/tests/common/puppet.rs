@@ -1,10 +1,10 @@
 //! A process that takes, keeps and gives back a lock as it is told, one command at a time.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::process::{Child, ChildStderr, ChildStdin, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
-use linklock::{Error, Guard, Token, Wait};
+use linklock::{Error, Guard, Token, Wait, Which};
 
 use crate::common::Ground;
 use crate::settings::Settings;
@@ -18,7 +18,11 @@ pub(crate) struct Puppet {
 
 impl Puppet {
     pub(crate) fn start(settings: &Settings) -> Self {
-        let mut command = settings.command("puppet");
+        Self::start_as(settings.command("puppet"))
+    }
+
+    /// By a command that comes to `perform`.
+    pub(crate) fn start_as(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let orders = child.stdin.take().unwrap();
         let replies = BufReader::new(child.stderr.take().unwrap());
@@ -35,13 +39,23 @@ impl Puppet {
 
     /// What came of the last order. An error starts with its kind; a lock that is acquired and lost already is said to be so.
     pub(crate) fn reply(&mut self) -> Result<String, String> {
+        self.reply_unless_dead().unwrap_or_else(|last| panic!("the puppet died: {last}"))
+    }
+
+    /// As `reply`, or what it said last.
+    pub(crate) fn reply_unless_dead(&mut self) -> Result<Result<String, String>, String> {
         let mut line = String::new();
         self.replies.read_line(&mut line).unwrap();
         match line.trim_end().split_once(' ') {
-            Some(("ok", said)) => Ok(said.into()),
-            Some(("err", said)) => Err(said.into()),
-            _ => panic!("the puppet died: {line}"),
+            Some(("ok", said)) => Ok(Ok(said.into())),
+            Some(("err", said)) => Ok(Err(said.into())),
+            _ => Err(line),
         }
+    }
+
+    /// As `ask`, unless it is dead.
+    pub(crate) fn reply_to(&mut self, order: &str) -> Result<Result<String, String>, String> {
+        if writeln!(self.orders, "{order}").is_err() { Err(String::new()) } else { self.reply_unless_dead() }
     }
 
     pub(crate) fn ask(&mut self, order: &str) -> Result<String, String> {
@@ -80,7 +94,11 @@ pub(crate) fn perform() {
     for order in io::stdin().lines() {
         let order = order.unwrap();
         let (verb, object) = order.split_once(' ').unwrap_or((&order, ""));
-        let held = || guard.as_ref().expect("the order needs a lock");
+        if guard.is_none() && matches!(verb, "check" | "refresh" | "release" | "leave") {
+            io::stderr().write_all(b"err NotHeld: no order has taken the lock\n").unwrap();
+            continue;
+        }
+        let held = || guard.as_ref().unwrap();
         let done: Result<String, Error> = match verb {
             "thread" => Ok(std::fs::read_link("/proc/thread-self").unwrap().display().to_string()),
             "warm" => {
@@ -99,6 +117,9 @@ pub(crate) fn perform() {
             "check" => held().check().map(|()| "held".into()),
             "refresh" => held().refresh().map(|()| "refreshed".into()),
             "release" => guard.take().unwrap().release().map(|()| "released".into()).map_err(Error::from),
+            "break" => lock.break_lock(&which(object)).map(|broken| format!("broken: {}", broken.is_some())),
+            "clean" => lock.leftovers().and_then(|all| lock.clean(all)).map(|done| format!("cleaned: {}", done.len())),
+            "inspect" => lock.inspect().map(|status| format!("{:?}", status.state)),
             "leave" => Ok(guard.take().unwrap().leave().to_string()),
             _ => panic!("no such order: {order}"),
         };
@@ -107,5 +128,14 @@ pub(crate) fn perform() {
             Err(e) => format!("err {:?}: {e}\n", e.kind()),
         };
         io::stderr().write_all(reply.as_bytes()).unwrap();
+    }
+}
+
+/// Which lock an operator wants broken.
+fn which(object: &str) -> Which {
+    match object {
+        "any" => Which::Any,
+        "over" => Which::Over,
+        token => Which::Claim(Token::new(token)),
     }
 }

@@ -1,0 +1,106 @@
+//! Whose a lock is, and who else may write to its directory.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use serde_json::json;
+
+use super::run;
+use crate::scripts::status;
+use crate::support::{Scene, assert_exit, end, stderr, stdout, user};
+
+fn root_is_here(what: &str) -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        // Past the test harness's capture.
+        let _ = writeln!(std::io::stderr(), "not run: {what}: only root can be several users");
+    }
+    is_root
+}
+
+fn open_to_all(mode: u32) -> Scene {
+    let scene = Scene::new();
+    fs::set_permissions(scene.dir.path(), fs::Permissions::from_mode(mode)).expect("its mode");
+    scene
+}
+
+#[test]
+fn the_owner_of_the_file_is_told_beside_the_user_that_the_holder_says() {
+    if !root_is_here("another owner") {
+        return;
+    }
+    for (uid, name, shown) in [(65534, json!("nobody"), "nobody"), (4_000_000_000, json!(null), "user 4000000000")] {
+        let scene = Scene::new();
+        assert_exit(&end(scene.linklock("acquire", ["--protocol", "dir", "--pid", "none"])), 0);
+        let entry = fs::read_dir(&scene.lock).unwrap().next().unwrap().unwrap().path();
+        chown(entry, Some(uid), None).unwrap();
+        let told = status(&scene);
+        assert_eq!([&told["owner_uid"], &told["owner"]], [&json!(uid), &name]);
+        assert_eq!(told["user"], json!(user()));
+        let words = stdout(&end(scene.linklock("status", [] as [&str; 0])));
+        assert!(
+            words.contains(&format!(" (file owner: {shown}; it says: linklock, user {}, began ", user())),
+            "{words}"
+        );
+    }
+}
+
+#[test]
+fn the_command_line_of_the_process_that_a_lock_is_for_is_told_only_if_that_is_wished() {
+    for (option, told) in [("--queue", false), ("--describe-command", true)] {
+        let scene = Scene::new();
+        let script = "\"$1\" acquire --protocol dir \"$2\" \"$3\" >&2; \"$1\" status --json \"$3\"; true";
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_linklock"), option]).arg(&scene.lock).arg("a-password");
+        let output = end(command);
+        assert_exit(&output, 0);
+        let told_of = stdout(&output).contains("a-password");
+        assert_eq!(told_of, told && cfg!(target_os = "linux"), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn a_directory_that_is_not_private_is_77_where_it_must_be() {
+    for mode in [0o777, 0o1777, 0o2775] {
+        let scene = open_to_all(mode);
+        for command in [
+            scene.linklock("acquire", ["--require-private"]),
+            run(&scene, &["--require-private"], "echo it ran"),
+            run(&scene, &["--require-private", "--protocol", "dir", "-q"], "echo it ran"),
+        ] {
+            let output = end(command);
+            assert_exit(&output, 77);
+            assert_eq!(stdout(&output), "");
+            let told = stderr(&output);
+            assert!(told.contains("its directory can be written to by ") && told.lines().count() == 1, "{told}");
+        }
+        scene.assert_free();
+    }
+    assert_exit(&end(run(&open_to_all(0o755), &["--require-private"], "true")), 0);
+}
+
+#[test]
+fn root_is_warned_of_a_directory_where_others_can_remove_the_lock() {
+    if !root_is_here("what root is warned of") {
+        return;
+    }
+    for mode in [0o777, 0o2775] {
+        let scene = open_to_all(mode);
+        let output = end(run(&scene, &[], "true"));
+        assert_exit(&output, 0);
+        let told = stderr(&output);
+        let begin = format!("linklock: warning: {}: this directory can be written to by ", scene.dir.path().display());
+        assert!(told.starts_with(&begin) && told.lines().count() == 1, "{told}");
+        assert_eq!(stderr(&end(run(&scene, &["-q"], "true"))), "");
+        let told = stderr(&end(run(&scene, &["-v"], "true")));
+        assert_eq!(told.matches("this directory can be written to by").count(), 1, "{told}");
+        // Nothing is taken.
+        assert_eq!(stderr(&end(scene.linklock("status", [] as [&str; 0]))), "");
+    }
+    assert_eq!(stderr(&end(run(&open_to_all(0o1777), &[], "true"))), "", "there nobody can remove it");
+    // Of what else the library logs nothing is told unless it is wished.
+    let scene = Scene::new();
+    crate::support::ended_process(|pid| drop(scene.acquire_for(pid, "1h")));
+    assert_eq!(stderr(&end(run(&scene, &[], "true"))), "");
+}

@@ -1,0 +1,90 @@
+//! Calls on a name in an open directory, which Windows has below its usual interface.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::windows::ffi::OsStrExt;
+use std::os::windows::io::{AsRawHandle, FromRawHandle};
+use std::ptr;
+
+use windows_sys::Wdk::Foundation::OBJECT_ATTRIBUTES;
+use windows_sys::Wdk::Storage::FileSystem::{
+    FILE_CREATE, FILE_DIRECTORY_FILE, FILE_NON_DIRECTORY_FILE, FILE_OPEN, FILE_OPEN_FOR_BACKUP_INTENT,
+    FILE_OPEN_REPARSE_POINT, FILE_SYNCHRONOUS_IO_NONALERT, NTCREATEFILE_CREATE_DISPOSITION,
+    NTCREATEFILE_CREATE_OPTIONS, NtCreateFile,
+};
+use windows_sys::Win32::Foundation::{
+    GENERIC_READ, GENERIC_WRITE, OBJ_CASE_INSENSITIVE, RtlNtStatusToDosError, STATUS_SUCCESS, UNICODE_STRING,
+};
+use windows_sys::Win32::Storage::FileSystem::{
+    DELETE, FILE_ATTRIBUTE_NORMAL, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+    SYNCHRONIZE,
+};
+use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
+
+/// Whatever it is, if `any`; else no directory. It is not followed.
+pub(super) fn open(dir: &File, name: &OsStr, access: u32, any: bool) -> io::Result<File> {
+    let options = if any { FILE_OPEN_FOR_BACKUP_INTENT } else { FILE_NON_DIRECTORY_FILE };
+    call(dir, name, access, FILE_OPEN, options | FILE_OPEN_REPARSE_POINT)
+}
+
+/// A new file.
+pub(super) fn create(dir: &File, name: &OsStr) -> io::Result<File> {
+    call(
+        dir,
+        name,
+        GENERIC_READ | GENERIC_WRITE | DELETE,
+        FILE_CREATE,
+        FILE_NON_DIRECTORY_FILE | FILE_OPEN_REPARSE_POINT,
+    )
+}
+
+/// A new directory.
+pub(super) fn make_dir(dir: &File, name: &OsStr) -> io::Result<File> {
+    call(dir, name, FILE_READ_ATTRIBUTES, FILE_CREATE, FILE_DIRECTORY_FILE | FILE_OPEN_REPARSE_POINT)
+}
+
+/// With what CreateFileW adds for its callers: each call waits, and names are taken in upper or lower case.
+fn call(
+    dir: &File,
+    name: &OsStr,
+    access: u32,
+    disposition: NTCREATEFILE_CREATE_DISPOSITION,
+    options: NTCREATEFILE_CREATE_OPTIONS,
+) -> io::Result<File> {
+    let mut name: Vec<u16> = name.encode_wide().collect();
+    let bytes = u16::try_from(2 * name.len()).map_err(|_| io::ErrorKind::InvalidFilename)?;
+    let name = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: name.as_mut_ptr() };
+    let attributes = OBJECT_ATTRIBUTES {
+        Length: size_of::<OBJECT_ATTRIBUTES>() as u32,
+        RootDirectory: dir.as_raw_handle(),
+        ObjectName: &raw const name,
+        Attributes: OBJ_CASE_INSENSITIVE,
+        SecurityDescriptor: ptr::null(),
+        SecurityQualityOfService: ptr::null(),
+    };
+    let (mut handle, mut done) = (ptr::null_mut(), IO_STATUS_BLOCK::default());
+    #[expect(unsafe_code, reason = "no safe form of this call exists")]
+    // SAFETY: all that is pointed to lives until the call returns, which waits for its end; the lengths are those of what they
+    // are said of. A handle that it gives is ours alone.
+    unsafe {
+        let status = NtCreateFile(
+            &raw mut handle,
+            access | SYNCHRONIZE | FILE_READ_ATTRIBUTES,
+            &raw const attributes,
+            &raw mut done,
+            ptr::null(),
+            FILE_ATTRIBUTE_NORMAL,
+            FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+            disposition,
+            options | FILE_SYNCHRONOUS_IO_NONALERT,
+            ptr::null(),
+            0,
+        );
+        match status {
+            STATUS_SUCCESS => Ok(File::from_raw_handle(handle)),
+            // It notes the status too, for `last_status`.
+            failed => Err(io::Error::from_raw_os_error(RtlNtStatusToDosError(failed) as i32)),
+        }
+    }
+}

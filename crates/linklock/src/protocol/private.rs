@@ -1,0 +1,123 @@
+//! Who else may write to the lock's directory. Whoever may can deny the lock; and where that takes no right to the lock's own
+//! file, remove it while it is held.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::Place;
+use super::dir::STICKY;
+use crate::env::{Attr, Env};
+use crate::error::Error;
+use crate::inspect::Owner;
+use crate::printable::Printable;
+
+const ROOT: u32 = 0;
+const GROUP_MAY_WRITE: u32 = 0o020;
+const OTHERS_MAY_WRITE: u32 = 0o002;
+
+/// Whether a lock's directory must be private, and whether it was looked at for a warning.
+#[derive(Debug)]
+pub(crate) struct Privacy {
+    is_required: bool,
+    has_looked: AtomicBool,
+}
+
+impl Privacy {
+    pub(crate) fn new(is_required: bool) -> Self {
+        Self { is_required, has_looked: AtomicBool::new(false) }
+    }
+
+    /// To be asked before the lock is taken. Where a private directory is required, it is looked at each time. Where it is not, root
+    /// alone looks, and once: the others share the directory knowingly, or it is their own.
+    pub(crate) fn check(&self, place: &Place) -> Result<(), Error> {
+        if self.is_required {
+            return require(place);
+        }
+        if !self.has_looked.load(Ordering::Relaxed) {
+            self.has_looked.store(true, Ordering::Relaxed);
+            if place.env.user_id() == Some(ROOT) {
+                warn(place);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn require(place: &Place) -> Result<(), Error> {
+    // What keeps us from looking would keep us from making a claim, too.
+    let attr = place.env.stat_dir(place.path.dir()).map_err(|e| Error::cannot_create(place.lock_path(), e))?;
+    let user = place.env.user_id().unwrap_or(ROOT);
+    match Flaw::of(place.env.as_ref(), &attr, user) {
+        Some(flaw) => Err(Error::not_private(place.lock_path(), flaw.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// Warns root of a directory where others can remove a lock. Whatever keeps it from being looked at, the acquisition meets too.
+fn warn(place: &Place) {
+    // As this machine knows it: a warning is worth no request to a server.
+    let Ok(attr) = place.dir_as_known() else { return };
+    let Some(flaw) = Flaw::of(place.env.as_ref(), &attr, ROOT) else { return };
+    // In a sticky directory only the owner of a file may remove it, and the owner of the directory.
+    let only_denies = attr.mode & STICKY != 0 && !matches!(flaw, Flaw::BelongsTo(_));
+    if !only_denies && is_first(place.path.dir()) {
+        tracing::warn!(
+            target: "linklock::private",
+            "{}: this directory {flaw}: whoever may write to it can remove a lock that is held, and then two can hold it; use a directory that root alone may write to (chown root, chmod go-w), or a sticky one of root's (chmod +t), where others can only deny the lock",
+            Printable::new(place.path.dir())
+        );
+    }
+}
+
+/// Why a directory is not private.
+enum Flaw {
+    BelongsTo(Owner),
+    OpenToAll { mode: u32 },
+    OpenToGroup { mode: u32 },
+}
+
+impl Flaw {
+    /// A sticky directory is not private either: whoever may write to it can take the lock's name.
+    fn of(env: &dyn Env, attr: &Attr, user: u32) -> Option<Self> {
+        let mode = attr.mode;
+        if attr.owner != user && attr.owner != ROOT {
+            return Some(Self::BelongsTo(Owner::new(env, attr.owner)));
+        }
+        match mode {
+            _ if mode & OTHERS_MAY_WRITE != 0 => Some(Self::OpenToAll { mode }),
+            // An access list that lets others write shows so too: these bits are its mask.
+            _ if mode & GROUP_MAY_WRITE != 0 => Some(Self::OpenToGroup { mode }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BelongsTo(owner) => write!(f, "belongs to {owner}"),
+            Self::OpenToAll { mode } => write!(f, "can be written to by everybody (mode {mode:04o})"),
+            Self::OpenToGroup { mode } => write!(f, "can be written to by its group (mode {mode:04o})"),
+        }
+    }
+}
+
+/// Whether this process has not warned of a directory yet. Of very many, it may warn of one twice.
+fn is_first(dir: &Path) -> bool {
+    // Zero: none yet. No lock, which a fork could leave locked.
+    static WARNED_OF: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+    let mut hasher = DefaultHasher::new();
+    dir.hash(&mut hasher);
+    let mark = hasher.finish().max(1);
+    for slot in &WARNED_OF {
+        match slot.compare_exchange(0, mark, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(other) if other == mark => return false,
+            Err(_) => {}
+        }
+    }
+    WARNED_OF[mark as usize % WARNED_OF.len()].store(mark, Ordering::Relaxed);
+    true
+}

@@ -1,0 +1,590 @@
+//! What others may set, such as numbers, counts and times, costs a bounded share of time and memory, and blocks nobody for longer
+//! than a lock may.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
+use super::plain::Plain;
+use crate::env::Env;
+use crate::env::os::OsEnv;
+use crate::lease::ServerTime;
+use crate::protocol::Protocol;
+use crate::protocol::queue::{self, Ticket};
+use crate::{ErrorKind, Lock, SEPARATOR, State, Wait, Which};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How many names of directories `act` was shown.
+fn shown<T>(arena: &Arena, act: impl FnOnce() -> T) -> (T, u64) {
+    let before = arena.env.shown.load(Ordering::SeqCst);
+    let done = act();
+    (done, arena.env.shown.load(Ordering::SeqCst) - before)
+}
+
+/// The bug: each look of each waiter listed the whole directory at the lock path.
+#[test]
+fn a_look_at_a_directory_reads_no_more_names_than_tell_that_it_is_no_lock() {
+    for (mode, name, most) in [(0o755, "", 2), (0o1755, "", 2), (0o1755, ".nfs", 1001)] {
+        let arena = Arena::new();
+        Plain.mkdir(&arena.path()).unwrap();
+        for number in 0..1200 {
+            Plain.create(&arena.path().join(format!("{name}{number}")), b"").unwrap();
+        }
+        Plain.chmod(&arena.path(), mode).unwrap();
+        for protocol in BOTH {
+            let (status, shown) = shown(&arena, || arena.lock(protocol).inspect().unwrap());
+            assert_eq!(status.state, State::NotALock, "{protocol}, {mode:o}, {name}");
+            assert!(shown <= most, "{protocol}, {mode:o}, {name}: {shown}");
+        }
+    }
+}
+
+fn queued(arena: &Arena, host: &str) -> Lock {
+    arena.builder(Protocol::Link).queue(true).host(host).build_in(arena.env.clone()).unwrap()
+}
+
+fn queue_of(arena: &Arena) -> PathBuf {
+    queued(arena, "any").place().path.queue().as_path().to_owned()
+}
+
+/// A contender on another machine draws a ticket and is not heard of again.
+fn left_ticket(arena: &Arena) {
+    let rival = queued(arena, "rival");
+    let stake = rival.place().protocol.steps().stage(rival.place()).unwrap();
+    Ticket::draw(rival.place(), &stake).unwrap().unwrap();
+    rival.place().protocol.steps().withdraw(rival.place(), &stake.claim);
+}
+
+fn refuse(arena: &Arena, refused: Call) {
+    let queue = queue_of(arena);
+    arena.env.on_call(move |_, call, when, at| match (call, when) {
+        (call, When::Before) if call == refused && at.starts_with(&queue) => {
+            Fate::Fail(io::ErrorKind::PermissionDenied)
+        }
+        _ => Fate::GoOn,
+    });
+}
+
+/// Takes the lock, which is free, within a time by the clocks that the arena moves on.
+fn acquire_within(arena: &Arena, limit: Duration) {
+    let start = arena.env.now();
+    let guard = queued(arena, "here").acquire_with(&Wait::up_to(100 * MINUTE)).unwrap();
+    let waited = arena.env.now().since(start);
+    assert!(waited < limit, "{waited:?}");
+    guard.release().unwrap();
+}
+
+/// The bug: in a sticky directory one user's ticket that was left over was an error for all others.
+#[test]
+fn a_ticket_that_is_left_over_and_cannot_be_removed_is_passed() {
+    let arena = Arena::new();
+    left_ticket(&arena);
+    arena.env.sleep(queue::LIFETIME + MINUTE);
+    refuse(&arena, Call::Unlink);
+    acquire_within(&arena, MINUTE);
+    let left = Plain.list(&queue_of(&arena)).unwrap();
+    assert!(left.iter().any(|name| name.to_string_lossy().contains("rival")), "{left:?}");
+}
+
+/// The bug: only one ticket was known to be unchanged, so two of them took turns for ever.
+#[test]
+fn many_tickets_that_are_left_over_hold_up_nobody_for_longer_than_one_where_no_clock_tells() {
+    let arena = Arena::new();
+    arena.env.stamps_are_not_known.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        left_ticket(&arena);
+    }
+    refuse(&arena, Call::Unlink);
+    acquire_within(&arena, queue::LIFETIME + MINUTE);
+}
+
+#[test]
+fn a_ticket_of_any_time_holds_up_nobody_for_longer_than_another() {
+    let arena = Arena::new();
+    left_ticket(&arena);
+    let ticket = Plain.list(&queue_of(&arena)).unwrap().remove(0);
+    for time in ["0", "9"] {
+        let ticket = queue_of(&arena).join(time.repeat(20) + &ticket.to_str().unwrap()[20..]);
+        Plain.create(&ticket, b"").unwrap();
+        // An mtime is anybody's to set, and tells nothing.
+        Plain.set_expiry(&ticket, far()).unwrap();
+    }
+    acquire_within(&arena, queue::LIFETIME + MINUTE);
+}
+
+#[test]
+fn what_only_has_the_name_of_a_ticket_is_passed_and_left_alone() {
+    let arena = Arena::new();
+    left_ticket(&arena);
+    let ticket = queue_of(&arena).join(Plain.list(&queue_of(&arena)).unwrap().remove(0));
+    Plain.unlink(&ticket).unwrap();
+    Plain.mkdir(&ticket).unwrap();
+    acquire_within(&arena, MINUTE);
+    assert!(Plain.stat(&ticket).is_ok());
+}
+
+/// Order is a courtesy: to have none is better than to fail.
+#[test]
+fn where_nobody_can_queue_up_the_lock_is_waited_for_out_of_order() {
+    for refused in [Some(Call::Create), Some(Call::List), None] {
+        let arena = Arena::new();
+        match refused {
+            Some(call) => {
+                left_ticket(&arena);
+                refuse(&arena, call);
+            }
+            None => drop(Plain.create(&queue_of(&arena), b"").unwrap()),
+        }
+        // Held, so that there is a reason to queue up; and then it expires.
+        arena.rival(Protocol::Link).acquire().leave();
+        acquire_within(&arena, LIFETIME + GRACE + MINUTE);
+    }
+}
+
+/// A neighbour's own directory at the queue's name, which he alone may write.
+#[cfg(unix)]
+#[test]
+fn nobody_queues_up_in_a_directory_that_fewer_users_may_write_than_the_locks() {
+    let arena = Arena::new();
+    Plain.chmod(arena.dir.path(), 0o1777).unwrap();
+    Plain.mkdir(&queue_of(&arena)).unwrap();
+    Plain.create(&queue_of(&arena).join("his"), b"").unwrap();
+    arena.rival(Protocol::Link).acquire().leave();
+    let before = Plain.stat(&queue_of(&arena)).unwrap();
+    acquire_within(&arena, LIFETIME + GRACE + MINUTE);
+    assert_eq!(Plain.stat(&queue_of(&arena)).unwrap(), before, "nothing was made in it, and nothing removed");
+    assert!(arena.env.calls(Call::Create).iter().any(|path| path.starts_with(queue_of(&arena))), "it tried");
+}
+
+#[test]
+fn a_queue_of_any_size_takes_a_bounded_share_of_time_and_memory() {
+    let arena = Arena::new();
+    let name = |number| {
+        let name = format!("{number:020}job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{number}");
+        (OsString::from(name), 0)
+    };
+    left_ticket(&arena);
+    for (crowd, looks_most) in [(1_000, 64 + 8), (200_000, 8)] {
+        *arena.env.listing.lock().unwrap() = Some((0..crowd).map(name).collect());
+        let rival = queued(&arena, "rival");
+        let stake = rival.place().protocol.steps().stage(rival.place()).unwrap();
+        let mut ticket = Ticket::draw(rival.place(), &stake).unwrap().unwrap();
+        let looks = arena.env.calls(Call::Stat).len();
+        let (ahead, shown) = shown(&arena, || ticket.ahead(rival.place(), &stake.anchor).unwrap());
+        assert!(ahead.is_none(), "they are not there, for all that is listed: {ahead:?}");
+        let looks = arena.env.calls(Call::Stat).len() - looks;
+        assert!(looks <= looks_most && shown <= 1 << 16, "{crowd}: {looks} looks, {shown} names");
+    }
+}
+
+fn counter(arena: &Arena) -> PathBuf {
+    queued(arena, "any").place().path.fence().as_path().to_owned()
+}
+
+fn draw(arena: &Arena) -> Result<u64, crate::Error> {
+    let guard = arena.builder(Protocol::Dir).fence(true).build_in(arena.env.clone()).unwrap().acquire()?;
+    let number = guard.fencing_token().unwrap();
+    guard.release().unwrap();
+    Ok(number)
+}
+
+/// The bug: with the greatest number of all there was none any more, and with a smaller one the numbers went on from there: what
+/// had seen such a number then refused whatever came after the counter had been cleaned away, for centuries.
+#[test]
+fn a_number_that_others_made_moves_the_numbers_on_by_ten_years_at_most_or_is_an_error_that_names_it() {
+    let year = 365 * 24 * 3600 * 1_000_000;
+    let arena = Arena::new();
+    let first = draw(&arena).unwrap();
+    for (ahead, is_used) in [(9 * year, true), (11 * year, false), (i64::MAX as u64 - first, false)] {
+        let (number, counter) = (first + ahead, counter(&arena));
+        Plain.mkdir(&counter.join(number.to_string())).unwrap();
+        if is_used {
+            assert_eq!(draw(&arena).unwrap(), number + 1);
+            continue;
+        }
+        let last = Plain.list(&counter).unwrap();
+        let e = draw(&arena).unwrap_err().to_string();
+        assert!(
+            e.contains(counter.to_str().unwrap()) && e.contains(&number.to_string()) && e.contains("remove"),
+            "{e}"
+        );
+        assert_eq!(Plain.list(&counter).unwrap(), last, "it is for a user to decide");
+        assert_eq!(arena.holder(), None, "the lock is free");
+        Plain.rmdir(&counter.join(number.to_string())).unwrap();
+        let next = draw(&arena).unwrap();
+        assert!(next > first + 9 * year && next < first + 10 * year, "{next}, as after {first}");
+    }
+}
+
+#[test]
+fn what_is_no_number_in_the_counter_does_not_count_and_stays() {
+    let arena = Arena::new();
+    let first = draw(&arena).unwrap();
+    let large = u64::MAX.to_string();
+    let others =
+        ["-1", "+99999999999999999999", "0999999999999999999", "1e30", "0x7f", "\u{663}", &large, &"9".repeat(200)];
+    for name in others {
+        Plain.mkdir(&counter(&arena).join(name)).unwrap();
+    }
+    // One that is a file counts, for it is in the way of a directory, and cannot be removed as one.
+    let file = first + 1_000_000_000;
+    Plain.create(&counter(&arena).join(file.to_string()), b"").unwrap();
+    assert_eq!(draw(&arena).unwrap(), file + 1);
+    assert_eq!(Plain.list(&counter(&arena)).unwrap().len(), others.len() + 2);
+}
+
+#[test]
+fn a_counter_of_any_size_takes_a_bounded_share_of_memory_and_requests() {
+    let arena = Arena::new();
+    let first = draw(&arena).unwrap();
+    for number in 1..1500 {
+        Plain.mkdir(&counter(&arena).join((first - number).to_string())).unwrap();
+    }
+    draw(&arena).unwrap();
+    let left = Plain.list(&counter(&arena)).unwrap().len();
+    assert_eq!(left, 501, "a thousand went; the rest goes with the next numbers");
+    draw(&arena).unwrap();
+    assert_eq!(Plain.list(&counter(&arena)).unwrap().len(), 1);
+}
+
+/// The last second of the year 9999.
+fn far() -> ServerTime {
+    ServerTime::from_parts(253_402_300_799, 0)
+}
+
+/// Puts something of a break lock's form there, which says that it lasts for longer than any does.
+fn plant_break_lock(arena: &Arena, mtime: ServerTime) -> PathBuf {
+    let guard = arena.dir.path().join(format!("job.lock{SEPARATOR}break"));
+    // The bits of the lifetime in the name of its claim are all set.
+    let claim = format!("job.lock{SEPARATOR}break{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{}", "0000000000000fff".repeat(2));
+    Plain.mkdir(&guard).unwrap();
+    Plain.chmod(&guard, 0o1755).unwrap();
+    let json = br#"{"version":1,"lifetime_ms":315360000000}"#;
+    Plain.create(&guard.join(&claim), json).unwrap();
+    Plain.set_expiry(&guard.join(&claim), mtime).unwrap();
+    guard
+}
+
+/// The bug: what the entry of a break lock said of its lifetime was believed, and kept everybody from breaking any lock.
+#[test]
+fn a_break_lock_lasts_no_longer_than_any_does_whatever_it_says() {
+    for mtime in [OsEnv.wall_clock(), far()] {
+        for is_operator in [true, false] {
+            let arena = Arena::new();
+            arena.rival(Protocol::Link).acquire().leave();
+            arena.env.sleep(LIFETIME + GRACE + MINUTE);
+            plant_break_lock(&arena, mtime);
+            let start = arena.env.now();
+            let lock = arena.lock(Protocol::Link);
+            if is_operator {
+                lock.break_lock(&Which::Any).unwrap();
+            } else {
+                lock.acquire_with(&Wait::up_to(100 * MINUTE)).unwrap().release().unwrap();
+            }
+            let waited = arena.env.now().since(start);
+            assert!(waited < MINUTE && waited > GRACE, "{waited:?}: it may be one that was made just now");
+            assert_eq!(arena.names(), [""; 0], "operator: {is_operator}");
+        }
+    }
+}
+
+#[test]
+fn a_break_lock_that_a_breaker_left_is_broken_at_once_whatever_lifetime_it_says() {
+    let arena = Arena::new();
+    arena.rival(Protocol::Link).acquire().leave();
+    plant_break_lock(&arena, OsEnv.wall_clock());
+    arena.env.sleep(LIFETIME + GRACE + MINUTE);
+    arena.lock(Protocol::Link).try_acquire().unwrap().release().unwrap();
+    assert_eq!(arena.names(), [""; 0]);
+}
+
+#[test]
+fn a_break_lock_from_the_future_that_is_left_over_is_cleaned_away() {
+    let arena = Arena::new();
+    plant_break_lock(&arena, far());
+    assert!(arena.lock(Protocol::Link).leftovers().unwrap().iter().all(|left| !left.verdict.is_removable()));
+    arena.env.sleep(3 * 24 * 60 * MINUTE);
+    let left = arena.lock(Protocol::Link).leftovers().unwrap();
+    arena.lock(Protocol::Link).clean(left).unwrap();
+    assert_eq!(arena.names(), [""; 0]);
+}
+
+/// The bug: a file at its path was taken for a lock of the link protocol, which nobody could break.
+#[test]
+fn what_is_no_break_lock_is_an_error_that_names_it() {
+    let arena = Arena::new();
+    arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MINUTE);
+    let guard = arena.dir.path().join(format!("job.lock{SEPARATOR}break"));
+    let claim = format!("job.lock{SEPARATOR}break{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2");
+    Plain.create(&guard, claim.as_bytes()).unwrap();
+    Plain.set_expiry(&guard, far()).unwrap();
+    let lock = arena.lock(Protocol::Link);
+    for e in [lock.break_lock(&Which::Any).map(drop).unwrap_err(), lock.try_acquire().map(drop).unwrap_err()] {
+        assert!(e.kind() == ErrorKind::NotALock && e.to_string().contains(guard.to_str().unwrap()), "{e}");
+    }
+    Plain.unlink(&guard).unwrap();
+    lock.break_lock(&Which::Any).unwrap();
+    assert_eq!(arena.names(), [""; 0]);
+}
+
+/// How often `lock` looks while it waits for two seconds and something wakes it every millisecond.
+fn looks_at_flood(arena: &Arena, lock: &Lock) -> usize {
+    arena.env.on_call(|env, call, when, _| match (call, when) {
+        (Call::Wait, When::Before) => {
+            env.sleep(Duration::from_millis(1));
+            Fate::Fail(io::ErrorKind::Interrupted)
+        }
+        _ => Fate::GoOn,
+    });
+    let before = arena.env.calls(Call::Stat).len();
+    let e = lock.acquire_with(&Wait::up_to(Duration::from_secs(2))).unwrap_err();
+    assert!(e.is_timeout(), "{e}");
+    arena.env.calls(Call::Stat).len() - before
+}
+
+/// The bug: each change of the lock file, such as utimes(2) by its owner, woke all waiters, and kept a processor busy for each.
+#[test]
+fn a_waiter_that_is_woken_again_and_again_for_nothing_looks_no_oftener_than_some_dozens_of_times_in_a_second() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let held = arena.rival(protocol).acquire();
+        let looks = looks_at_flood(&arena, &arena.lock(protocol));
+        assert!(looks < 300, "{protocol}: {looks}");
+        held.release().unwrap();
+    }
+    let arena = Arena::new();
+    left_ticket(&arena);
+    let looks = looks_at_flood(&arena, &queued(&arena, "here"));
+    assert!(looks < 500, "in the queue: {looks}");
+}
+
+#[test]
+fn a_waiter_hears_of_every_holder_that_comes_however_many_there_are() {
+    let arena = Arena::new();
+    let rival = arena.rival(Protocol::Dir);
+    let mut held = Some(rival.acquire());
+    let mut left = 200;
+    arena.env.on_call(move |_, call, when, _| match (call, when) {
+        (Call::Wait, When::Before) => {
+            held.take().unwrap().release().unwrap();
+            left -= 1;
+            if left > 0 {
+                held = Some(rival.acquire());
+            }
+            Fate::Fail(io::ErrorKind::Interrupted)
+        }
+        _ => Fate::GoOn,
+    });
+    let lock = arena.lock(Protocol::Dir);
+    lock.acquire_with(&Wait::up_to(MINUTE)).unwrap().release().unwrap();
+    assert!(!arena.env.has_slept(), "no time passed but what the machine took");
+}
+
+/// The bug: a lock that was made under an umask of 077 was an error for other users, who should wait for it. Whoever may not look
+/// into it does not know when it expires, so he must not break it.
+#[test]
+fn a_lock_that_may_not_be_looked_into_is_waited_for_and_never_broken() {
+    for (refused, clock_is_known) in [(Call::List, true), (Call::List, false), (Call::Stat, true)] {
+        let arena = Arena::new();
+        arena.env.stamps_are_not_known.store(!clock_is_known, Ordering::SeqCst);
+        let held = arena.rival(Protocol::Dir).acquire();
+        let (token, path) = (held.token().clone(), arena.path());
+        arena.env.on_call(move |_, call, when, at| {
+            let is_inside = at == path || at.parent() == Some(&path);
+            let is_refused = call == refused || (refused, call) == (Call::Stat, Call::Read);
+            match when {
+                When::Before if is_refused && is_inside && (call == Call::List || at != path) => {
+                    Fate::Fail(io::ErrorKind::PermissionDenied)
+                }
+                _ => Fate::GoOn,
+            }
+        });
+        for protocol in BOTH {
+            let lock = arena.lock(protocol);
+            let e = lock.acquire_with(&Wait::up_to(2 * (LIFETIME + GRACE))).unwrap_err();
+            assert!(e.is_timeout() && e.to_string().contains("may not look into it"), "{protocol}: {e}");
+            let e = lock.break_lock(&Which::Any).unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::CannotBreak, "{protocol}: {e}");
+            let e = lock.break_lock(&Which::Over).unwrap_err();
+            assert_ne!(e.kind(), ErrorKind::Io, "{protocol}: {e}");
+            let status = lock.inspect().unwrap();
+            assert_eq!((status.state, status.expires_at, status.available), (State::Held, None, false));
+        }
+        assert!(Plain.stat(&arena.path().join(token.as_os_str())).is_ok());
+        // Its holder gives it back, late as it is.
+        let (entry, mut is_held) = (arena.path().join(token.as_os_str()), true);
+        arena.env.on_call(move |_, call, when, at| {
+            if call == Call::Wait && std::mem::take(&mut is_held) {
+                Plain.unlink(&entry).unwrap();
+            }
+            match is_held && when == When::Before && call == Call::List && entry.starts_with(at) {
+                true => Fate::Fail(io::ErrorKind::PermissionDenied),
+                false => Fate::GoOn,
+            }
+        });
+        arena.lock(Protocol::Link).acquire_with(&Wait::up_to(MINUTE)).unwrap().release().unwrap();
+        drop(held);
+    }
+}
+
+#[test]
+fn who_waits_for_an_expired_lock_is_told_of_the_break_lock_that_keeps_it() {
+    let arena = Arena::new();
+    arena.rival(Protocol::Link).acquire().leave();
+    arena.env.sleep(LIFETIME + GRACE + MINUTE);
+    let guard = plant_break_lock(&arena, far());
+    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    assert!(e.is_timeout() && e.to_string().contains(guard.to_str().unwrap()), "{e}");
+}
+
+/// The bug: in a sticky directory the empty directory of another user, such as a crash in the middle of a release leaves, was free by
+/// all that was told, and nobody else could have the lock. It is free elsewhere, and where it may be removed.
+#[cfg(unix)] // Elsewhere nothing is sticky.
+#[test]
+fn an_empty_directory_that_only_another_may_remove_is_told_of_once_it_stays() {
+    const ANOTHER: u64 = 12_345;
+    for (mode, user, is_stuck) in [(0o1777, ANOTHER, true), (0o777, ANOTHER, false), (0o1777, 0, false)] {
+        let arena = Arena::new();
+        Plain.chmod(arena.dir.path(), mode).unwrap();
+        Plain.mkdir(&arena.path()).unwrap();
+        Plain.chmod(&arena.path(), 0o1755).unwrap();
+        arena.env.user_id.store(user, Ordering::SeqCst);
+        let lock = arena.lock(Protocol::Dir);
+        assert_eq!(lock.inspect().unwrap().state, State::Free, "it may be a release");
+        // With a claim that has the very owner of the directory, as on a server that puts a user in place of ours, it is ours.
+        lock.try_acquire().unwrap().release().unwrap();
+        Plain.mkdir(&arena.path()).unwrap();
+        Plain.chmod(&arena.path(), 0o1755).unwrap();
+        arena.env.sleep(MINUTE);
+        let told = lock.inspect().unwrap();
+        let waited = lock.wait_until_free(&Wait::up_to(MINUTE)).map_err(|e| e.to_string());
+        let broken = lock.break_lock(&Which::Any).map_err(|e| e.to_string());
+        if is_stuck {
+            assert!(told.state == State::NotALock && told.what.unwrap().contains("another user"), "{mode:o}");
+            assert!(waited.is_err_and(|e| e.contains("another user")) && broken.is_err(), "{mode:o}");
+        } else {
+            assert_eq!((told.state, waited, broken.map(|_| ())), (State::Free, Ok(()), Ok(())), "{mode:o}, {user}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_release_of_another_user_in_a_sticky_directory_is_waited_for_if_run_by_root() {
+    if OsEnv.user_id() != Some(0) {
+        return;
+    }
+    for (age, is_stuck) in [(Duration::ZERO, false), (MINUTE, true)] {
+        let arena = Arena::new();
+        Plain.chmod(arena.dir.path(), 0o1777).unwrap();
+        Plain.mkdir(&arena.path()).unwrap();
+        Plain.chmod(&arena.path(), 0o1755).unwrap();
+        let another = rustix::fs::Uid::from_raw(1);
+        rustix::fs::chown(arena.path(), Some(another), None).unwrap();
+        arena.env.user_id.store(12_345, Ordering::SeqCst);
+        arena.env.sleep(age);
+        for protocol in BOTH {
+            // Root could take it, in truth: so the kernel's answer is given here.
+            arena.env.on_call(|_, call, when, at| match (call, when) {
+                (Call::Rename, When::Before) if at.file_name().is_some_and(|name| name != "job.lock") => {
+                    Fate::Fail(io::ErrorKind::PermissionDenied)
+                }
+                _ => Fate::GoOn,
+            });
+            let e = arena.lock(protocol).try_acquire().unwrap_err();
+            let kind = if is_stuck { ErrorKind::NotALock } else { ErrorKind::Timeout };
+            assert_eq!(e.kind(), kind, "{protocol}: {e}");
+        }
+    }
+}
+
+#[test]
+fn times_of_any_size_are_no_reason_to_fail_but_that_the_lock_is_held() {
+    let times = [i64::MIN, -2_177_452_800, -1, 0, far().to_parts().0, i64::MAX];
+    for (secs, protocol) in times.into_iter().flat_map(|secs| BOTH.map(|protocol| (secs, protocol))) {
+        for clock_is_known in [true, false] {
+            let arena = Arena::new();
+            arena.env.stamps_are_not_known.store(!clock_is_known, Ordering::SeqCst);
+            let token = arena.rival(protocol).acquire().leave();
+            let file = match protocol {
+                Protocol::Link => arena.path(),
+                Protocol::Dir => arena.path().join(token.as_os_str()),
+            };
+            Plain.set_expiry(&file, ServerTime::from_parts(secs, 999_999_999)).unwrap();
+            let lock = arena.lock(protocol);
+            let what = format!("{protocol}, {secs}, {clock_is_known}");
+            lock.inspect().unwrap();
+            lock.leftovers().unwrap();
+            lock.clean(lock.leftovers().unwrap()).unwrap();
+            match lock.acquire_with(&Wait::up_to(MINUTE)) {
+                Ok(guard) => guard.release().unwrap(),
+                Err(e) => assert!(e.is_timeout(), "{what}: {e}"),
+            }
+            lock.break_lock(&Which::Any).unwrap();
+            lock.try_acquire().unwrap().release().unwrap();
+            assert_eq!(arena.names(), [""; 0], "{what}");
+        }
+    }
+}
+
+/// A sparse file takes no room, however long it is.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "nothing that the library does makes such a file")]
+fn content_of_any_length_is_read_no_further_than_a_lock_may_be_long() {
+    for protocol in BOTH {
+        for in_place_of_content in [true, false] {
+            let arena = Arena::new();
+            let token = arena.rival(protocol).acquire().leave();
+            let file = match protocol {
+                Protocol::Link => arena.path(),
+                Protocol::Dir => arena.path().join(token.as_os_str()),
+            };
+            let open = std::fs::File::options().write(true).truncate(in_place_of_content).open(&file).unwrap();
+            open.set_len(1 << 40).unwrap();
+            let status = arena.lock(protocol).inspect().unwrap();
+            // The path in a link lock ends with its content; zeros are what a power failure leaves.
+            let is_lock = protocol == Protocol::Dir || in_place_of_content;
+            assert_eq!(status.state == State::NotALock, !is_lock, "{protocol}, {in_place_of_content}: {status:?}");
+            arena.lock(protocol).leftovers().unwrap();
+        }
+    }
+}
+
+/// How many names were shown, and how many files looked at.
+fn costs<T>(arena: &Arena, act: impl FnOnce() -> T) -> (u64, usize) {
+    let looks = arena.env.calls(Call::Stat).len();
+    let (_, shown) = shown(arena, act);
+    (shown, arena.env.calls(Call::Stat).len() - looks)
+}
+
+#[test]
+fn any_number_of_names_beside_the_lock_takes_a_bounded_share_of_time_and_memory() {
+    let arena = Arena::new();
+    let held = arena.rival(Protocol::Link).acquire();
+    let name = |number| (OsString::from(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{number}")), 0);
+    let ours = |number| (OsString::from(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{number:032x}")), 0);
+    let lock = arena.lock(Protocol::Link);
+
+    // Whose the lock is that may not be read.
+    *arena.env.listing.lock().unwrap() = Some((0..50_000).map(name).collect());
+    arena.env.on_call(|_, call, when, _| match (call, when) {
+        (Call::Read, When::Before) => Fate::Fail(io::ErrorKind::PermissionDenied),
+        _ => Fate::GoOn,
+    });
+    let (_, looks) = costs(&arena, || assert_eq!(lock.inspect().unwrap().holder, None));
+    assert!(looks < 10, "{looks}");
+
+    // What is left over, for a contender and for an operator.
+    *arena.env.listing.lock().unwrap() = Some((0..150_000).map(ours).collect());
+    let (shown, looks) = costs(&arena, || lock.place().sweep(|| None));
+    assert!(shown <= 4096 && looks < 100, "{shown} names, {looks} looks");
+    let (shown, looks) = costs(&arena, || assert!(lock.leftovers().unwrap().is_empty(), "none of them is there"));
+    assert!(shown <= 100_000 && looks < 100_010, "{shown} names, {looks} looks");
+    *arena.env.listing.lock().unwrap() = None;
+    held.release().unwrap();
+}

@@ -1,0 +1,72 @@
+//! Neighbours who may write the lock's directory: a name is not enough, and neither is a file's number.
+
+use super::faults::{Arena, BOTH};
+use super::plain::Plain;
+use crate::error::ErrorKind;
+use crate::protocol::Protocol;
+use crate::{Guard, Token};
+
+/// The file that carries the expiry of a held lock becomes another user's: so it looks if the lock was broken, and the
+/// neighbour's file has got the name, the number and the times of the one that is gone.
+fn give_away(arena: &Arena, protocol: Protocol, token: &Token) {
+    let file = match protocol {
+        Protocol::Link => arena.path(),
+        Protocol::Dir => arena.path().join(token.as_os_str()),
+    };
+    arena.env.others.lock().unwrap().push(Plain.stat(&file).unwrap().id);
+}
+
+/// The bug: the number of the file counted, and a file that is gone gives its number to the next. The consequence: a holder whose
+/// lock was broken by force was never told. The mend: whose the file is counts too.
+#[test]
+fn a_lock_whose_file_is_another_users_by_now_is_lost() {
+    type Ask = fn(Guard) -> crate::Error;
+    let asked: [(&str, Ask); 3] = [
+        ("check", |guard| guard.check().unwrap_err()),
+        ("refresh", |guard| guard.refresh().unwrap_err()),
+        ("release", |guard| guard.release().unwrap_err().into()),
+    ];
+    for (protocol, (what, ask)) in BOTH.into_iter().flat_map(|protocol| asked.map(|ask| (protocol, ask))) {
+        let arena = Arena::new();
+        let guard = arena.lock(protocol).acquire().unwrap();
+        // A release right after the acquisition asks nobody.
+        arena.env.sleep(std::time::Duration::from_secs(1));
+        give_away(&arena, protocol, guard.token());
+        let there = Plain.stat(&arena.path()).unwrap();
+        let e = ask(guard);
+        assert!(e.is_lost(), "{protocol}, {what}: {e}");
+        let still = Plain.stat(&arena.path()).unwrap();
+        assert_eq!((still.id, still.mtime), (there.id, there.mtime), "{protocol}, {what}: the lock path is left alone");
+    }
+}
+
+/// The bug: a lock was taken over by the name of its claim alone. The consequence: the token of a script that had overslept, made
+/// again by a neighbour, was refreshed, and said to be held. The mend: lock and claim must be this user's.
+#[test]
+fn a_lock_of_another_user_is_not_taken_over_by_its_token() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let token = arena.lock(protocol).acquire().unwrap().leave();
+        arena.lock(protocol).adopt(&token).unwrap().leave();
+        give_away(&arena, protocol, &token);
+        let before = Plain.stat(&arena.path()).unwrap();
+        let e = arena.lock(protocol).adopt(&token).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::NotHeld, "{protocol}: {e}");
+        assert_eq!(Plain.stat(&arena.path()).unwrap(), before, "{protocol}: it is not touched");
+    }
+}
+
+/// The bug, found by an attacker between any two system calls: another file of ours had got the claim's name. The consequence: its
+/// times were set. The mend: the claim must be the file that is at the lock path.
+#[test]
+fn a_lock_is_not_taken_over_by_another_file_of_ours_that_has_the_claims_name() {
+    let arena = Arena::new();
+    let token = arena.lock(Protocol::Link).acquire().unwrap().leave();
+    let secret = arena.dir.path().join("secret");
+    Plain.create(&secret, b"precious").unwrap();
+    let claim = arena.dir.path().join(token.as_os_str());
+    Plain.unlink(&claim).unwrap();
+    Plain.rename(&secret, &claim).unwrap();
+    let e = arena.lock(Protocol::Link).adopt(&token).unwrap_err();
+    assert!(e.is_lost(), "{e}");
+}
