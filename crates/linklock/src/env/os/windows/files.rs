@@ -24,7 +24,7 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE, FILE_DISPOSITION_FLAG_POSIX_SEMANTICS, FILE_DISPOSITION_INFO,
     FILE_DISPOSITION_INFO_EX, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_OVERLAPPED,
     FILE_ID_INFO, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
-    FILE_STANDARD_INFO, FILE_TRAVERSE, FILE_WRITE_ATTRIBUTES, MoveFileExW,
+    FILE_STANDARD_INFO, FILE_WRITE_ATTRIBUTES, MoveFileExW,
 };
 
 use super::handles::{get, last_status, next_entries, set, succeeded};
@@ -90,7 +90,7 @@ fn open_path(path: &Path, access: u32, flags: u32) -> io::Result<File> {
 /// The directory in between: for a call relative to its handle it stays this one, whatever has its name meanwhile.
 fn open_between(path: &Path, must_be: Between) -> io::Result<File> {
     let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
-    let dir = open_path(path, FILE_READ_ATTRIBUTES | FILE_TRAVERSE, flags)?;
+    let dir = open_path(path, relative::TO_REACH, flags)?;
     let attr = attr_of(&dir)?;
     // A junction, which any user can make, is a reparse point as a symbolic link is.
     if attr.kind != FileKind::Directory {
@@ -156,17 +156,16 @@ fn fill(mut file: File, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<A
 #[derive(Debug)]
 pub(super) struct OpenDir(File);
 
+/// In one call, which gives the handle of what it made: nothing can take its place before it is opened.
 pub(super) fn make_dir(at: &Location) -> io::Result<OpenDir> {
-    mkdir(at)?;
-    let opened = patiently(|| match at.between() {
-        None => open_between(at.as_path(), Between::default()),
-        Some(_) => Err(io::ErrorKind::Unsupported.into()),
+    let made = patiently(|| {
+        let dir = match at.between() {
+            None => open_path(at.dir(), relative::TO_REACH, FILE_FLAG_BACKUP_SEMANTICS)?,
+            Some((between, must_be)) => open_between(between, must_be)?,
+        };
+        relative::make_dir(&dir, at.name())
     });
-    opened.map(OpenDir).map_err(|e| match e.kind() {
-        // Not what was made.
-        io::ErrorKind::NotADirectory | io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
-        _ => e,
-    })
+    taken_if_being_deleted(made).map(OpenDir)
 }
 
 impl NewDir for OpenDir {
@@ -174,13 +173,6 @@ impl NewDir for OpenDir {
     fn create(&self, name: &OsStr, content: &[u8], _mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
         fill(patiently(|| relative::create(&self.0, name))?, content, expiry)
     }
-}
-
-pub(super) fn mkdir(at: &Location) -> io::Result<()> {
-    taken_if_being_deleted(patiently(|| match at.between() {
-        None => fs::create_dir(at.as_path()),
-        Some((between, must_be)) => relative::make_dir(&open_between(between, must_be)?, at.name()).map(drop),
-    }))
 }
 
 pub(super) fn set_times(at: &Location, meant: Meant, times: Times) -> io::Result<Attr> {
@@ -265,7 +257,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     }))
 }
 
-fn taken_if_being_deleted(done: io::Result<()>) -> io::Result<()> {
+fn taken_if_being_deleted<T>(done: io::Result<T>) -> io::Result<T> {
     done.map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::AlreadyExists, e) } else { e })
 }
 

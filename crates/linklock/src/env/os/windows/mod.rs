@@ -167,7 +167,7 @@ impl Env for OsEnv {
     }
 
     fn mkdir(&self, at: &Location, _mode: u32) -> io::Result<()> {
-        files::mkdir(at)
+        files::make_dir(at).map(drop)
     }
 
     fn make_dir(&self, at: &Location, _mode: DirMode) -> io::Result<Box<dyn NewDir>> {

@@ -18,9 +18,12 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_ATTRIBUTE_NORMAL, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
-    SYNCHRONIZE,
+    FILE_TRAVERSE, SYNCHRONIZE,
 };
 use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
+
+/// A directory, in order to work in it by its handle.
+pub(super) const TO_REACH: u32 = FILE_READ_ATTRIBUTES | FILE_TRAVERSE;
 
 /// Whatever it is, if `any`; else no directory. It is not followed.
 pub(super) fn open(dir: &File, name: &OsStr, access: u32, any: bool) -> io::Result<File> {
@@ -41,7 +44,7 @@ pub(super) fn create(dir: &File, name: &OsStr) -> io::Result<File> {
 
 /// A new directory.
 pub(super) fn make_dir(dir: &File, name: &OsStr) -> io::Result<File> {
-    call(dir, name, FILE_READ_ATTRIBUTES, FILE_CREATE, FILE_DIRECTORY_FILE | FILE_OPEN_REPARSE_POINT)
+    call(dir, name, TO_REACH, FILE_CREATE, FILE_DIRECTORY_FILE | FILE_OPEN_REPARSE_POINT)
 }
 
 /// With what CreateFileW adds for its callers: each call waits, and names are taken in upper or lower case.
