@@ -8,7 +8,6 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::ops::ControlFlow;
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
