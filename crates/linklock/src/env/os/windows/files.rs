@@ -16,7 +16,7 @@ use std::time::Duration;
 use windows_sys::Win32::Foundation::{
     ERROR_CALL_NOT_IMPLEMENTED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER, ERROR_LOCK_VIOLATION,
     ERROR_NO_MORE_FILES, ERROR_NOT_SUPPORTED, ERROR_SHARING_VIOLATION, GENERIC_READ, GENERIC_WRITE,
-    STATUS_DELETE_PENDING,
+    STATUS_DELETE_PENDING, STATUS_FILE_DELETED,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO, FILE_DISPOSITION_FLAG_DELETE,
@@ -59,7 +59,8 @@ fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 /// To be asked right after the call.
 fn is_being_deleted(e: &io::Error) -> bool {
-    e.kind() == io::ErrorKind::PermissionDenied && last_status() == STATUS_DELETE_PENDING
+    let said = || matches!(last_status(), STATUS_DELETE_PENDING | STATUS_FILE_DELETED);
+    e.kind() == io::ErrorKind::PermissionDenied && said()
 }
 
 fn is_in_use(e: &io::Error) -> bool {
@@ -122,15 +123,15 @@ pub(super) fn open_to_watch(at: &Location) -> io::Result<File> {
 }
 
 pub(super) fn create(at: &Location, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<Attr> {
-    let file = patiently(|| match at.between() {
+    let made = patiently(|| match at.between() {
         None => {
             let mut new = OpenOptions::new();
             new.access_mode(GENERIC_READ | GENERIC_WRITE | DELETE).write(true).share_mode(SHARE_ALL).create_new(true);
             new.open(at.as_path())
         }
         Some((between, must_be)) => relative::create(&open_between(between, must_be)?, at.name()),
-    })?;
-    fill(file, content, expiry)
+    });
+    fill(taken_if_being_deleted(made)?, content, expiry)
 }
 
 /// If it cannot be filled, it is removed: it, and not what may have its name by then.
@@ -170,7 +171,7 @@ pub(super) fn make_dir(at: &Location) -> io::Result<OpenDir> {
 impl NewDir for OpenDir {
     /// What the mode is for, the directory's access list says.
     fn create(&self, name: &OsStr, content: &[u8], _mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
-        fill(patiently(|| relative::create(&self.0, name))?, content, expiry)
+        fill(taken_if_being_deleted(patiently(|| relative::create(&self.0, name)))?, content, expiry)
     }
 }
 

@@ -22,6 +22,8 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 
+use super::names::NOT_IN_NAMES;
+
 /// A directory, in order to work in it by its handle.
 pub(super) const TO_REACH: u32 = FILE_READ_ATTRIBUTES | FILE_TRAVERSE;
 
@@ -55,7 +57,7 @@ fn call(
     disposition: NTCREATEFILE_CREATE_DISPOSITION,
     options: NTCREATEFILE_CREATE_OPTIONS,
 ) -> io::Result<File> {
-    let mut name: Vec<u16> = name.encode_wide().collect();
+    let mut name = units_of(name)?;
     let bytes = u16::try_from(2 * name.len()).map_err(|_| io::ErrorKind::InvalidFilename)?;
     let name = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: name.as_mut_ptr() };
     let attributes = OBJECT_ATTRIBUTES {
@@ -89,5 +91,28 @@ fn call(
             // It notes the status too, for `last_status`.
             failed => Err(io::Error::from_raw_os_error(RtlNtStatusToDosError(failed) as i32)),
         }
+    }
+}
+
+/// Of one name alone: a backslash would lead elsewhere, through whatever is there, and a colon to a stream.
+fn units_of(name: &OsStr) -> io::Result<Vec<u16>> {
+    let units: Vec<u16> = name.encode_wide().collect();
+    let is_not_in_names = |unit: &u16| NOT_IN_NAMES.iter().any(|c| u32::from(*c) == u32::from(*unit));
+    if ["", ".", ".."].iter().any(|other| name == *other) || units.iter().any(is_not_in_names) {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    }
+    Ok(units)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leads_elsewhere_is_no_name() {
+        for name in ["", ".", "..", r"a\b", "a/b", "a:b", "a\0", r"\", "C:"] {
+            assert_eq!(units_of(OsStr::new(name)).unwrap_err().kind(), io::ErrorKind::InvalidFilename, "{name:?}");
+        }
+        assert_eq!(units_of(OsStr::new("a.b")).unwrap(), [97, 46, 98]);
     }
 }
