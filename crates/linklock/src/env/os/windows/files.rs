@@ -23,10 +23,10 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE, FILE_DISPOSITION_FLAG_POSIX_SEMANTICS, FILE_DISPOSITION_INFO,
     FILE_DISPOSITION_INFO_EX, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_OVERLAPPED,
     FILE_ID_INFO, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
-    FILE_STANDARD_INFO, FILE_WRITE_ATTRIBUTES, MoveFileExW,
+    FILE_STANDARD_INFO, FILE_WRITE_ATTRIBUTES,
 };
 
-use super::handles::{get, last_status, next_entries, set, succeeded};
+use super::handles::{self, get, last_status, next_entries, set};
 use super::names::to_wide;
 use super::{records, relative};
 use crate::env::location::Between;
@@ -232,9 +232,15 @@ fn show_names(dir: &File, each: &mut Each<'_>) -> io::Result<()> {
     }
 }
 
-/// CreateHardLinkW takes a symbolic link itself, by its documentation, and so does MoveFileExW. Both names are in the lock's
-/// directory.
-pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
+/// A path to a name in the lock's directory, for calls that take nothing else: those would follow what is in between.
+fn beside(at: &Location) -> io::Result<&Path> {
+    if at.between().is_some() { Err(io::ErrorKind::Unsupported.into()) } else { Ok(at.as_path()) }
+}
+
+/// Claims are linked to the lock path, and both are in the lock's directory. Of a symbolic link the documentation of
+/// CreateHardLinkW says that it is linked itself.
+pub(super) fn link(from: &Location, to: &Location) -> io::Result<()> {
+    let (from, to) = (beside(from)?, beside(to)?);
     taken_if_being_deleted(patiently(|| fs::hard_link(from, to))).map_err(|e| {
         match e.raw_os_error().map(|e| e as u32) {
             // So file systems without hard links say it.
@@ -246,15 +252,13 @@ pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-/// Fails if `to` exists.
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let (from, to) = (to_wide(from), to_wide(to));
-    taken_if_being_deleted(patiently(|| {
-        // SAFETY: both are wide strings that end in a zero, and live until the call returns. No flags: it replaces nothing.
-        #[expect(unsafe_code, reason = "the safe form of this call replaces what is there")]
-        let done = unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), 0) };
-        succeeded(done)
-    }))
+/// Fails if `to` exists. By a handle, which is of what has the name itself: of MoveFileExW no documentation says whether it
+/// moves a symbolic link or what that leads to. Both are in the lock's directory.
+pub(super) fn rename(from: &Location, to: &Location) -> io::Result<()> {
+    let (from, to) = (beside(from)?, to_wide(beside(to)?));
+    let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
+    // Opened again each time: what has the name by then may be another file.
+    taken_if_being_deleted(patiently(|| handles::rename(&open_path(from, DELETE, flags)?, &to)))
 }
 
 fn taken_if_being_deleted<T>(done: io::Result<T>) -> io::Result<T> {
