@@ -1,5 +1,5 @@
 //! Files and directories. All are opened so that nobody is kept from deleting or renaming them, and none by following a
-//! symbolic link in the last component.
+//! symbolic link or a junction: neither one that has the name itself, nor one in the place of a directory in between.
 //!
 //! What another process has open is in the way for a moment: a name that is being deleted is there until its last handle
 //! is closed, and a scanner or a peer may not share what it reads. So every call is tried for a while.
@@ -92,10 +92,7 @@ fn open_between(path: &Path, must_be: Between) -> io::Result<File> {
     let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
     let dir = open_path(path, relative::TO_REACH, flags)?;
     let attr = attr_of(&dir)?;
-    // A junction, which any user can make, is a reparse point as a symbolic link is.
-    if attr.kind != FileKind::Directory {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
+    expect_directory(attr.kind)?;
     must_be.check(|| Ok(attr))?;
     Ok(dir)
 }
@@ -117,7 +114,8 @@ pub(super) fn open_to_watch(at: &Location) -> io::Result<File> {
         None => open_path(at.dir(), FILE_LIST_DIRECTORY, flags),
         Some((between, _)) => {
             let dir = open_path(between, FILE_LIST_DIRECTORY, flags | FILE_FLAG_OPEN_REPARSE_POINT)?;
-            if attr_of(&dir)?.kind == FileKind::Directory { Ok(dir) } else { Err(io::ErrorKind::NotADirectory.into()) }
+            expect_directory(attr_of(&dir)?.kind)?;
+            Ok(dir)
         }
     }
 }
@@ -214,9 +212,7 @@ pub(super) fn list_dir(dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
 
 /// The numbers are not asked for, and are 0.
 fn show_names(dir: &File, each: &mut Each<'_>) -> io::Result<()> {
-    if attr_of(dir)?.kind != FileKind::Directory {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
+    expect_directory(attr_of(dir)?.kind)?;
     let mut buffer = Box::new(records::EMPTY);
     loop {
         match next_entries(dir, &mut buffer) {
@@ -285,9 +281,7 @@ pub(super) fn rmdir(at: &Location) -> io::Result<()> {
 fn rmdir_once(at: &Location) -> io::Result<()> {
     let dir = open_any(at, DELETE | FILE_READ_ATTRIBUTES)?;
     // What it is was asked of the very thing that is removed then.
-    if attr_of(&dir)?.kind != FileKind::Directory {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
+    expect_directory(attr_of(&dir)?.kind)?;
     delete(&dir)
 }
 
@@ -317,13 +311,7 @@ fn attr_of(file: &File) -> io::Result<Attr> {
         return Err(io::ErrorKind::NotFound.into());
     }
     let id: FILE_ID_INFO = get(file)?;
-    let is = |attribute: u32| basic.FileAttributes & attribute != 0;
-    let kind = match (is(FILE_ATTRIBUTE_REPARSE_POINT), is(FILE_ATTRIBUTE_DIRECTORY)) {
-        // Links of all kinds; and what a cloud or an archive has in place of a file is none of ours either.
-        (true, _) => FileKind::Symlink,
-        (false, true) => FileKind::Directory,
-        (false, false) => FileKind::Regular,
-    };
+    let kind = kind_of(basic.FileAttributes);
     let mtime = from_ticks(basic.LastWriteTime);
     Ok(Attr {
         id: to_id(&id),
@@ -338,6 +326,21 @@ fn attr_of(file: &File) -> io::Result<Attr> {
         // Who may do what the access lists say.
         owner: 0,
     })
+}
+
+fn kind_of(attributes: u32) -> FileKind {
+    let is = |attribute: u32| attributes & attribute != 0;
+    match (is(FILE_ATTRIBUTE_REPARSE_POINT), is(FILE_ATTRIBUTE_DIRECTORY)) {
+        // Links of all kinds, also junctions, which any user can make; and what a cloud or an archive has in place of a file is
+        // none of ours either.
+        (true, _) => FileKind::Symlink,
+        (false, true) => FileKind::Directory,
+        (false, false) => FileKind::Regular,
+    }
+}
+
+fn expect_directory(kind: FileKind) -> io::Result<()> {
+    if kind == FileKind::Directory { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
 fn to_id(id: &FILE_ID_INFO) -> FileId {
@@ -375,15 +378,4 @@ fn to_ticks(time: ServerTime) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_exact_to_a_tick_and_never_rounded_down() {
-        let time = ServerTime::from_parts(2_000_000_000, 123_456_700);
-        assert_eq!(from_ticks(to_ticks(time)), time);
-        let between = ServerTime::from_parts(2_000_000_000, 123_456_701);
-        assert_eq!(from_ticks(to_ticks(between)), ServerTime::from_parts(2_000_000_000, 123_456_800));
-        assert_eq!(from_ticks(0), ServerTime::from_parts(-EPOCH_SECS, 0));
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use windows_sys::Wdk::Storage::FileSystem::{
     NTCREATEFILE_CREATE_OPTIONS, NtCreateFile,
 };
 use windows_sys::Win32::Foundation::{
-    GENERIC_READ, GENERIC_WRITE, OBJ_CASE_INSENSITIVE, RtlNtStatusToDosError, STATUS_SUCCESS, UNICODE_STRING,
+    GENERIC_READ, GENERIC_WRITE, NTSTATUS, OBJ_CASE_INSENSITIVE, RtlNtStatusToDosError, STATUS_SUCCESS, UNICODE_STRING,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_ATTRIBUTE_NORMAL, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
@@ -88,10 +88,17 @@ fn call(
         );
         match status {
             STATUS_SUCCESS => Ok(File::from_raw_handle(handle)),
-            // It notes the status too, for `last_status`.
-            failed => Err(io::Error::from_raw_os_error(RtlNtStatusToDosError(failed) as i32)),
+            failed => Err(error_of(failed)),
         }
     }
+}
+
+/// As the usual interface says it.
+pub(super) fn error_of(status: NTSTATUS) -> io::Error {
+    #[expect(unsafe_code, reason = "no safe form of this call exists")]
+    // SAFETY: it takes a number and gives one. It notes the status too, for `last_status`.
+    let code = unsafe { RtlNtStatusToDosError(status) };
+    io::Error::from_raw_os_error(code as i32)
 }
 
 /// Of one name alone: a backslash would lead elsewhere, through whatever is there, and a colon to a stream.
@@ -106,7 +113,35 @@ fn units_of(name: &OsStr) -> io::Result<Vec<u16>> {
 
 #[cfg(test)]
 mod tests {
+    use windows_sys::Win32::Foundation::{
+        STATUS_ACCESS_DENIED, STATUS_DELETE_PENDING, STATUS_DIRECTORY_NOT_EMPTY, STATUS_DISK_FULL, STATUS_FILE_DELETED,
+        STATUS_FILE_IS_A_DIRECTORY, STATUS_NOT_A_DIRECTORY, STATUS_OBJECT_NAME_COLLISION, STATUS_OBJECT_NAME_INVALID,
+        STATUS_OBJECT_NAME_NOT_FOUND, STATUS_OBJECT_PATH_NOT_FOUND,
+    };
+
+    use super::super::handles::last_status;
     use super::*;
+
+    #[test]
+    fn what_the_kernel_says_is_told_as_the_kind_that_it_is_elsewhere() {
+        use io::ErrorKind::*;
+        for (status, kind) in [
+            (STATUS_OBJECT_NAME_NOT_FOUND, NotFound),
+            (STATUS_OBJECT_PATH_NOT_FOUND, NotFound),
+            (STATUS_OBJECT_NAME_COLLISION, AlreadyExists),
+            (STATUS_NOT_A_DIRECTORY, NotADirectory),
+            (STATUS_DIRECTORY_NOT_EMPTY, DirectoryNotEmpty),
+            (STATUS_ACCESS_DENIED, PermissionDenied),
+            (STATUS_FILE_IS_A_DIRECTORY, PermissionDenied),
+            (STATUS_DELETE_PENDING, PermissionDenied),
+            (STATUS_FILE_DELETED, PermissionDenied),
+            (STATUS_OBJECT_NAME_INVALID, InvalidFilename),
+            (STATUS_DISK_FULL, StorageFull),
+        ] {
+            assert_eq!(error_of(status).kind(), kind, "{status:x}");
+            assert_eq!(last_status(), status);
+        }
+    }
 
     #[test]
     fn what_leads_elsewhere_is_no_name() {
