@@ -219,7 +219,7 @@ fn nothing_is_made_behind_a_junction_in_the_place_of_the_counter_or_of_the_queue
         }
         let before = snapshot::of(outside.0.dir());
         let lock = lock.fence(shared == "|fence").queue(shared == "|queue").build().unwrap();
-        let error = lock.acquire_with(&Wait::up_to(SHORT)).map(drop).unwrap_err();
+        let error = lock.acquire_with(&Wait::up_to(LONG)).map(drop).unwrap_err();
         assert!(error.to_string().contains(at.to_str().unwrap()), "{protocol}: names the path: {error}");
         assert_eq!(snapshot::of(outside.0.dir()), before, "{protocol}: {shared}");
         drop(holder);
