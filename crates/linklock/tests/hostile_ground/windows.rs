@@ -154,8 +154,7 @@ impl Outside {
 
     /// Puts a junction to it there: any user can make one. Wine 8 makes none, by `mklink /J` or FSCTL_SET_REPARSE_POINT, and
     /// what its Unix has in place of one, a symbolic link, it follows whatever it is asked for. So these tests are for Windows
-    /// itself; by Wine, the library's own show that names below a directory are reached by its handle, and which handle is
-    /// refused.
+    /// itself. By Wine, the library's own show that what is in a directory is reached by its handle, and which is refused.
     fn stands_at(&self, at: &Path) -> bool {
         const REPARSE_POINT: u32 = 0x400;
         let mut cmd = Command::new("cmd");
@@ -205,23 +204,39 @@ fn a_release_removes_nothing_behind_a_junction_that_took_the_place_of_its_direct
 }
 
 #[test]
-fn nothing_is_made_behind_a_junction_in_the_place_of_the_counter_or_of_the_queue() {
-    for (protocol, shared) in BOTH.into_iter().flat_map(|protocol| ["|fence", "|queue"].map(|of| (protocol, of))) {
+fn nothing_is_made_behind_a_junction_in_the_place_of_the_counter() {
+    for protocol in BOTH {
         let (ground, outside) = (Ground::new(), Outside::new());
         // A number that the counter would remove, were it its own.
         fs::create_dir(outside.0.dir().join("1")).unwrap();
-        let at = ground.dir().join(named(&format!("lock{shared}")));
-        let lock = Lock::builder(ground.lock()).protocol(protocol).lifetime(HOUR);
-        // To have somebody to queue up behind.
-        let holder = (shared == "|queue").then(|| lock.clone().build().unwrap().acquire().unwrap());
+        let at = ground.dir().join(named("lock|fence"));
         if !outside.stands_at(&at) {
             return;
         }
         let before = snapshot::of(outside.0.dir());
-        let lock = lock.fence(shared == "|fence").queue(shared == "|queue").build().unwrap();
-        let error = lock.acquire_with(&Wait::up_to(LONG)).map(drop).unwrap_err();
-        assert!(error.to_string().contains(at.to_str().unwrap()), "{protocol}: names the path: {error}");
-        assert_eq!(snapshot::of(outside.0.dir()), before, "{protocol}: {shared}");
-        drop(holder);
+        let lock = Lock::builder(ground.lock()).protocol(protocol).fence(true).build().unwrap();
+        let error = lock.try_acquire().map(drop).unwrap_err();
+        assert!(error.to_string().contains(at.to_str().unwrap()), "{protocol}: names what is in the way: {error}");
+        assert_eq!(snapshot::of(outside.0.dir()), before, "{protocol}");
+    }
+}
+
+#[test]
+fn who_finds_a_junction_in_the_place_of_the_queue_waits_out_of_order_and_makes_nothing_behind_it() {
+    for protocol in BOTH {
+        let (ground, outside) = (Ground::new(), Outside::new());
+        if !outside.stands_at(&ground.dir().join(named("lock|queue"))) {
+            return;
+        }
+        let before = snapshot::of(outside.0.dir());
+        let lock = Lock::builder(ground.lock()).protocol(protocol).lifetime(HOUR).queue(true).build().unwrap();
+        let held = lock.try_acquire().unwrap();
+        let waiting = std::thread::spawn(move || lock.acquire_with(&Wait::up_to(LONG)).map(|guard| guard.release()));
+        // In which it would queue up.
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(snapshot::of(outside.0.dir()), before, "{protocol}");
+        held.release().unwrap();
+        waiting.join().unwrap().unwrap_or_else(|e| panic!("{protocol}: {e}")).unwrap();
+        assert_eq!(snapshot::of(outside.0.dir()), before, "{protocol}");
     }
 }

@@ -14,7 +14,8 @@ use windows_sys::Wdk::Storage::FileSystem::{
     NTCREATEFILE_CREATE_OPTIONS, NtCreateFile,
 };
 use windows_sys::Win32::Foundation::{
-    GENERIC_READ, GENERIC_WRITE, NTSTATUS, OBJ_CASE_INSENSITIVE, RtlNtStatusToDosError, STATUS_SUCCESS, UNICODE_STRING,
+    GENERIC_READ, GENERIC_WRITE, NTSTATUS, OBJ_CASE_INSENSITIVE, RtlNtStatusToDosError,
+    STATUS_DIRECTORY_IS_A_REPARSE_POINT, STATUS_SUCCESS, UNICODE_STRING,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_ATTRIBUTE_NORMAL, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
@@ -95,6 +96,10 @@ fn call(
 
 /// As the usual interface says it.
 pub(super) fn error_of(status: NTSTATUS) -> io::Error {
+    // The directory has become a junction since it was opened.
+    if status == STATUS_DIRECTORY_IS_A_REPARSE_POINT {
+        return io::ErrorKind::NotADirectory.into();
+    }
     #[expect(unsafe_code, reason = "no safe form of this call exists")]
     // SAFETY: it takes a number and gives one. It notes the status too, for `last_status`.
     let code = unsafe { RtlNtStatusToDosError(status) };
@@ -141,6 +146,7 @@ mod tests {
             assert_eq!(error_of(status).kind(), kind, "{status:x}");
             assert_eq!(last_status(), status);
         }
+        assert_eq!(error_of(STATUS_DIRECTORY_IS_A_REPARSE_POINT).kind(), NotADirectory);
     }
 
     #[test]
