@@ -129,16 +129,18 @@ fn a_new_file_that_cannot_be_filled_is_removed_and_not_what_has_its_name_by_then
 
 #[test]
 fn a_name_that_is_being_deleted_is_gone_for_who_looks_and_taken_for_who_wants_it() {
-    // Asked right after the call, as it is meant to be.
-    let told = || Err::<(), _>(relative::error_of(STATUS_DELETE_PENDING));
-    assert_eq!(told().map_err(gone_if_being_deleted).unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(taken_if_being_deleted(told()).unwrap_err().kind(), ErrorKind::AlreadyExists);
-    let mut tries = 0;
-    let told = patiently(|| {
-        tries += 1;
-        if tries < 3 { told() } else { Ok(()) }
-    });
-    told.unwrap();
+    for status in [STATUS_DELETE_PENDING, STATUS_FILE_DELETED] {
+        // Asked right after the call, as it is meant to be.
+        let told = || Err::<(), _>(relative::error_of(status));
+        assert_eq!(told().map_err(gone_if_being_deleted).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(taken_if_being_deleted(told()).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        let mut tries = 0;
+        let told = patiently(|| {
+            tries += 1;
+            if tries < 3 { told() } else { Ok(()) }
+        });
+        told.unwrap();
+    }
 }
 
 #[test]
