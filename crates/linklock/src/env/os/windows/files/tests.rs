@@ -144,6 +144,24 @@ fn a_name_that_is_being_deleted_is_gone_for_who_looks_and_taken_for_who_wants_it
 }
 
 #[test]
+fn a_rename_moves_files_and_directories_and_replaces_neither() {
+    let ground = tempfile::tempdir().unwrap();
+    let at = |name: &str| Location::beside(ground.path(), name.as_ref());
+    let file = create(&at("file"), b"", &mut |_| None).unwrap();
+    make_dir(&at("dir")).unwrap();
+    for (from, to) in [("file", "dir"), ("dir", "file")] {
+        assert_eq!(rename(&at(from), &at(to)).unwrap_err().kind(), ErrorKind::AlreadyExists, "{from}");
+    }
+    assert_eq!(rename(&at("none"), &at("new")).unwrap_err().kind(), ErrorKind::NotFound);
+    rename(&at("file"), &at("new file")).unwrap();
+    rename(&at("dir"), &at("new dir")).unwrap();
+    assert_eq!(stat(&at("new file")).unwrap().id, file.id);
+    create(&at("file"), b"", &mut |_| None).unwrap();
+    assert_eq!(rename(&at("file"), &at("new file")).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(stat(&at("new file")).unwrap().id, file.id);
+}
+
+#[test]
 fn nothing_is_linked_or_moved_into_a_directory_by_its_path() {
     let (ground, dir) = ground();
     let (entry, new) = (dir.inside("entry".as_ref()), Location::beside(ground.path(), "new".as_ref()));
