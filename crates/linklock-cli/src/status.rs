@@ -78,8 +78,8 @@ fn holder_of(status: &Status) -> String {
     let holder = status.holder.as_ref().map_or_else(|| "a holder that may not be read".into(), ToString::to_string);
     let mut says = Vec::new();
     if let Some(about) = status.holder.as_ref().and_then(|holder| holder.about.as_ref()) {
-        says.extend(about.command.clone());
-        says.extend(about.user.as_ref().map(|user| format!("user {user}")));
+        says.extend(about.command.as_ref().map(|command| Printable::word(command).to_string()));
+        says.extend(about.user.as_ref().map(|user| format!("user {}", Printable::word(user))));
         says.extend(about.since.map(|since| format!("began {}", ago(Some(since)))));
     }
     let mut known: Vec<_> = status.owner.iter().map(|owner| format!("file owner: {owner}")).collect();

@@ -6,12 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::SimEnv;
-use crate::env::{Env, Location, Meant};
+use crate::env::{Attr, Env, Location, Meant};
 use crate::lease::{LocalTime, ServerTime};
 use crate::settings::Settings;
-
-/// It looks at nothing before it changes it.
-const WHATEVER: Meant = Meant { id: None, owner: 0 };
 
 pub(crate) struct Flufl<'a> {
     env: &'a SimEnv,
@@ -44,7 +41,7 @@ impl<'a> Flufl<'a> {
             if self.env.link(&self.claim, &self.lock).is_ok() {
                 // Touched only now: the expiry from before the wait was on the lock for a moment.
                 let deadline = self.env.now() + self.lifetime;
-                let _ = self.env.set_expiry(&self.claim, WHATEVER, self.server_now() + self.lifetime);
+                let _ = self.touch(&self.claim);
                 return Ok(Some(deadline));
             }
             if self.env.now().since(started) > patience {
@@ -62,7 +59,7 @@ impl<'a> Flufl<'a> {
 
     fn break_lock(&self) {
         // No second look, no condition: whatever has that name by now is removed.
-        let _ = self.env.set_expiry(&self.lock, WHATEVER, self.server_now() + self.lifetime);
+        let _ = self.touch(&self.lock);
         let winner = self.env.read(&self.lock, usize::MAX).map(|(_, content)| content).unwrap_or_default();
         let _ = self.env.unlink(&self.lock);
         let winner = PathBuf::from(String::from_utf8_lossy(&winner).into_owned());
@@ -70,7 +67,7 @@ impl<'a> Flufl<'a> {
     }
 
     pub(crate) fn unlock(&self) {
-        let _ = self.env.set_expiry(&self.claim, WHATEVER, self.server_now() + self.lifetime);
+        let _ = self.touch(&self.claim);
         let links = self.env.stat(&self.lock).map_or(0, |attr| attr.nlink);
         let ours = self
             .env
@@ -80,6 +77,12 @@ impl<'a> Flufl<'a> {
             let _ = self.env.unlink(&self.lock);
         }
         let _ = self.env.unlink(&self.claim);
+    }
+
+    /// Whatever is there: it looks at nothing before it changes it.
+    fn touch(&self, at: &Location) -> io::Result<Attr> {
+        let attr = self.env.stat_as_known(at)?;
+        self.env.set_expiry(at, Meant { id: Some(attr.id), owner: attr.owner }, self.server_now() + self.lifetime)
     }
 
     fn server_now(&self) -> ServerTime {

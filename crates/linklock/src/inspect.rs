@@ -94,7 +94,7 @@ impl About {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} on {}", self.pid, Printable::new(&self.host))
+        write!(f, "process {} on {}", self.pid, Printable::word(&self.host))
     }
 }
 
@@ -162,7 +162,7 @@ pub struct Status {
     /// Who holds it; `None` if nobody does, or if it may not be read.
     pub holder: Option<Holder>,
     /// Whose the file is that says so: this the file system tells, whatever the holder says of itself. `None` if nobody holds the
-    /// lock, and on Windows.
+    /// lock, if its directory and the entry in it are different users', and on Windows.
     pub owner: Option<Owner>,
     /// When the lifetime ends, by the file server's clock.
     pub expires_at: Option<SystemTime>,
@@ -229,7 +229,7 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
         },
         protocol: Some(lock.protocol),
         holder: lock.holder(),
-        owner: place.env.user_id().map(|_| Owner::new(place.env.as_ref(), lock.attr.owner)),
+        owner: lock.owner.and_then(|owner| place.env.user_id().map(|_| Owner::new(place.env.as_ref(), owner))),
         expires_at: Some(expiry.to_system_time()),
         remaining: (!remaining.is_zero()).then_some(remaining),
         refreshed_at: Some(lock.attr.ctime.to_system_time()),

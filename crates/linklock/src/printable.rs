@@ -34,6 +34,13 @@ impl<'a> Printable<'a> {
         Ok(())
     }
 
+    /// Of a name that stands in a sentence: in quotation marks, as in Rust's source, if it could be taken for more than a name. A host
+    /// may call itself `a (file owner: root)`.
+    pub fn word(name: &str) -> impl fmt::Display {
+        let is_plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.:@+/\\".contains(c));
+        if is_plain { name.to_owned() } else { format!("{name:?}") }
+    }
+
     /// Whether this character is shown as an escape.
     pub fn escapes(c: char) -> bool {
         c.is_control() || (!c.is_ascii() && FORMAT.iter().any(|(first, last)| (*first..=*last).contains(&c)))
@@ -121,6 +128,17 @@ mod tests {
     fn it_fills_a_column_as_any_text_does() {
         let name = Printable::new("a\x1bb");
         assert_eq!(format!("{name:<10}|{name:>10}|{name:.3}|{name}"), "a\\u{1b}b  |  a\\u{1b}b|a\\u|a\\u{1b}b");
+    }
+
+    #[test]
+    fn a_name_in_a_sentence_is_not_taken_for_the_sentence() {
+        let word = |name: &str| Printable::word(name).to_string();
+        for plain in ["h.example", "büro-7", r"DOMAIN\anna", "/bin/make", "fe80::1"] {
+            assert_eq!(word(plain), plain);
+        }
+        assert_eq!(word("x (file owner: root)"), "\"x (file owner: root)\"");
+        assert_eq!(word("x\" (file owner: root) \"\n\u{202e}"), r#""x\" (file owner: root) \"\n\u{202e}""#);
+        assert_eq!(word(""), "\"\"");
     }
 
     #[test]

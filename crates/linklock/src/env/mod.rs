@@ -71,14 +71,15 @@ pub(crate) enum Stamps {
 /// Which file is meant by a name that others may have given to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meant {
-    /// `None` where the number may change while the file is there.
+    /// `None` where the number may change while the file is there. Then it has no other name: one that has may be another file
+    /// of the same user, which somebody has linked to this name.
     pub(crate) id: Option<FileId>,
     pub(crate) owner: u32,
 }
 
 impl Meant {
     pub(crate) fn is(&self, attr: &Attr) -> bool {
-        self.id.is_none_or(|id| id == attr.id) && self.owner == attr.owner
+        self.id.map_or(attr.nlink < 2, |id| id == attr.id) && self.owner == attr.owner
     }
 }
 

@@ -76,5 +76,5 @@ impl Plain {
 }
 
 fn whatever(attr: &Attr) -> Meant {
-    Meant { id: None, owner: attr.owner }
+    Meant { id: Some(attr.id), owner: attr.owner }
 }

@@ -99,7 +99,7 @@ fn status_and_errors_and_logs_tell_of_a_forged_lock_without_harm() {
         let told = said(scene.linklock("acquire", ["-v", "-w", "50ms"]), 75);
         assert!(told.contains(" INFO ") && told.contains("waiting"), "{told}");
         let told = said(scene.linklock("break", ["--token", &token]), 0);
-        assert!(told.contains(": broken; it was held by process 4711 on a\\nFORGED"), "{told}");
+        assert!(told.contains(": broken; it was held by process 4711 on \"a\\nFORGED"), "{told}");
     }
 }
 

@@ -35,6 +35,8 @@ fn the_owner_of_the_file_is_told_beside_the_user_that_the_holder_says() {
         assert_exit(&end(scene.linklock("acquire", ["--protocol", "dir", "--pid", "none"])), 0);
         let entry = fs::read_dir(&scene.lock).unwrap().next().unwrap().unwrap().path();
         chown(entry, Some(uid), None).unwrap();
+        assert_eq!(status(&scene)["owner_uid"], json!(null), "the entry and its directory are different users'");
+        chown(&scene.lock, Some(uid), None).unwrap();
         let told = status(&scene);
         assert_eq!([&told["owner_uid"], &told["owner"]], [&json!(uid), &name]);
         assert_eq!(told["user"], json!(user()));

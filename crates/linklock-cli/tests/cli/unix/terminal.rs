@@ -110,7 +110,7 @@ fn a_forged_holder_does_not_command_the_terminal_that_shows_it() {
     assert_exit(&outcome(child), 75);
     let shown = terminal.shown();
     let (line, error) = shown.rsplit_once("\r\x1b[K").unwrap();
-    assert!(line.contains("waiting for process 4711 on a\\nFORGED"), "{shown:?}");
+    assert!(line.contains("waiting for process 4711 on \"a\\nFORGED"), "{shown:?}");
     assert_harmless(&line.replace("\r\x1b[K", ""));
     let error = error.strip_suffix("\r\n").unwrap().replace("\x1b[1;31mlinklock:\x1b[0m", "");
     assert_harmless(&error);
