@@ -1,13 +1,16 @@
-//! What only Windows has: names that mean something else, files that are not shared, and names that are being deleted.
+//! What only Windows has: names that mean something else, files that are not shared, names that are being deleted, and
+//! junctions.
 
 use std::fs::{self, File, OpenOptions};
-use std::os::windows::fs::OpenOptionsExt;
-use std::path::Path;
+use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use linklock::{ErrorKind, Lock, Protocol, Wait};
+use linklock::{ErrorKind, Lock, Protocol, Wait, Which};
 
-use crate::common::{BOTH, Ground, HOUR, LONG, assert_names_holder, plant, say};
+use crate::common::{BOTH, Ground, HOUR, LONG, assert_names_holder, named, plant, say};
+use crate::snapshot;
 
 const SHORT: Duration = Duration::from_millis(30);
 const SHARE_READ_AND_WRITE: u32 = 3;
@@ -51,7 +54,7 @@ fn a_path_in_other_case_is_the_same_lock() {
 }
 
 /// The file that carries the claim, as its holder has it at the lock path.
-fn held_file(protocol: Protocol, ground: &Ground) -> std::path::PathBuf {
+fn held_file(protocol: Protocol, ground: &Ground) -> PathBuf {
     match protocol {
         Protocol::Dir => fs::read_dir(ground.lock()).unwrap().next().unwrap().unwrap().path(),
         _ => ground.lock(),
@@ -136,5 +139,104 @@ fn a_lock_whose_files_were_made_read_only_is_released_or_its_error_names_the_pat
             e.guard.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
         }
         assert_eq!(ground.names(), [""; 0], "{protocol}");
+    }
+}
+
+/// A directory outside of the lock's, with something in it.
+struct Outside(Ground);
+
+impl Outside {
+    fn new() -> Self {
+        let outside = Self(Ground::new());
+        fs::write(outside.0.dir().join("precious"), "precious").unwrap();
+        outside
+    }
+
+    /// Puts a junction to it there: any user can make one. Wine 8 makes none, by `mklink /J` or FSCTL_SET_REPARSE_POINT, and
+    /// what its Unix has in place of one, a symbolic link, it follows whatever it is asked for. So these tests are for Windows
+    /// itself. By Wine, the library's own show that what is in a directory is reached by its handle, and which is refused.
+    fn stands_at(&self, at: &Path) -> bool {
+        const REPARSE_POINT: u32 = 0x400;
+        let mut cmd = Command::new("cmd");
+        let made = cmd.args(["/c", "mklink", "/J"]).arg(at).arg(self.0.dir()).output();
+        let stands = fs::symlink_metadata(at).is_ok_and(|data| data.file_attributes() & REPARSE_POINT != 0);
+        if !stands {
+            say(&format!("not run: a junction in the way: this system makes none: {made:?}"));
+        }
+        stands
+    }
+}
+
+#[test]
+fn a_junction_at_the_lock_path_is_left_alone_and_so_is_what_is_behind_it() {
+    for protocol in BOTH {
+        let (ground, outside) = (Ground::new(), Outside::new());
+        if !outside.stands_at(&ground.lock()) {
+            return;
+        }
+        let before = [snapshot::of(ground.dir()), snapshot::of(outside.0.dir())];
+        let lock = Lock::builder(ground.lock()).protocol(protocol).grace(Duration::ZERO).build().unwrap();
+        for error in [lock.try_acquire().map(drop).unwrap_err(), lock.break_lock(&Which::Any).map(drop).unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::NotALock, "{protocol}: {error}");
+            assert!(error.to_string().contains(ground.lock().to_str().unwrap()), "{protocol}: names the path: {error}");
+        }
+        assert_eq!([snapshot::of(ground.dir()), snapshot::of(outside.0.dir())], before, "{protocol}");
+    }
+}
+
+#[test]
+fn a_release_removes_nothing_behind_a_junction_that_took_the_place_of_its_directory() {
+    let (ground, outside) = (Ground::new(), Outside::new());
+    let lock = Lock::builder(ground.lock()).protocol(Protocol::Dir).lifetime(HOUR).build().unwrap();
+    let guard = lock.acquire().unwrap();
+    // Of the very name that a release removes.
+    fs::write(outside.0.dir().join(guard.token().as_os_str()), "precious").unwrap();
+    fs::rename(ground.lock(), ground.dir().join("away")).unwrap();
+    if !outside.stands_at(&ground.lock()) {
+        return;
+    }
+    let before = snapshot::of(outside.0.dir());
+    guard.refresh().unwrap_err();
+    let failed = guard.release().unwrap_err();
+    assert!(failed.error.is_lost(), "{failed}");
+    assert!(failed.to_string().contains(ground.lock().to_str().unwrap()), "names the path: {failed}");
+    assert_eq!(snapshot::of(outside.0.dir()), before);
+}
+
+#[test]
+fn nothing_is_made_behind_a_junction_in_the_place_of_the_counter() {
+    for protocol in BOTH {
+        let (ground, outside) = (Ground::new(), Outside::new());
+        // A number that the counter would remove, were it its own.
+        fs::create_dir(outside.0.dir().join("1")).unwrap();
+        let at = ground.dir().join(named("lock|fence"));
+        if !outside.stands_at(&at) {
+            return;
+        }
+        let before = snapshot::of(outside.0.dir());
+        let lock = Lock::builder(ground.lock()).protocol(protocol).fence(true).build().unwrap();
+        let error = lock.try_acquire().map(drop).unwrap_err();
+        assert!(error.to_string().contains(at.to_str().unwrap()), "{protocol}: names what is in the way: {error}");
+        assert_eq!(snapshot::of(outside.0.dir()), before, "{protocol}");
+    }
+}
+
+#[test]
+fn who_finds_a_junction_in_the_place_of_the_queue_waits_out_of_order_and_makes_nothing_behind_it() {
+    for protocol in BOTH {
+        let (ground, outside) = (Ground::new(), Outside::new());
+        if !outside.stands_at(&ground.dir().join(named("lock|queue"))) {
+            return;
+        }
+        let before = snapshot::of(outside.0.dir());
+        let lock = Lock::builder(ground.lock()).protocol(protocol).lifetime(HOUR).queue(true).build().unwrap();
+        let held = lock.try_acquire().unwrap();
+        let waiting = std::thread::spawn(move || lock.acquire_with(&Wait::up_to(LONG)).map(|guard| guard.release()));
+        // In which it would queue up.
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(snapshot::of(outside.0.dir()), before, "{protocol}");
+        held.release().unwrap();
+        waiting.join().unwrap().unwrap_or_else(|e| panic!("{protocol}: {e}")).unwrap();
+        assert_eq!(snapshot::of(outside.0.dir()), before, "{protocol}");
     }
 }

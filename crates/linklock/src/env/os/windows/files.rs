@@ -1,5 +1,5 @@
 //! Files and directories. All are opened so that nobody is kept from deleting or renaming them, and none by following a
-//! symbolic link in the last component.
+//! symbolic link or a junction: neither one that has the name itself, nor one in the place of a directory in between.
 //!
 //! What another process has open is in the way for a moment: a name that is being deleted is there until its last handle
 //! is closed, and a scanner or a peer may not share what it reads. So every call is tried for a while.
@@ -16,17 +16,17 @@ use std::time::Duration;
 use windows_sys::Win32::Foundation::{
     ERROR_CALL_NOT_IMPLEMENTED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER, ERROR_LOCK_VIOLATION,
     ERROR_NO_MORE_FILES, ERROR_NOT_SUPPORTED, ERROR_SHARING_VIOLATION, GENERIC_READ, GENERIC_WRITE,
-    STATUS_DELETE_PENDING,
+    STATUS_DELETE_PENDING, STATUS_FILE_DELETED,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     DELETE, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO, FILE_DISPOSITION_FLAG_DELETE,
     FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE, FILE_DISPOSITION_FLAG_POSIX_SEMANTICS, FILE_DISPOSITION_INFO,
     FILE_DISPOSITION_INFO_EX, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_OVERLAPPED,
     FILE_ID_INFO, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
-    FILE_STANDARD_INFO, FILE_TRAVERSE, FILE_WRITE_ATTRIBUTES, MoveFileExW,
+    FILE_STANDARD_INFO, FILE_WRITE_ATTRIBUTES,
 };
 
-use super::handles::{get, last_status, next_entries, set, succeeded};
+use super::handles::{self, get, last_status, next_entries, set};
 use super::names::to_wide;
 use super::{records, relative};
 use crate::env::location::Between;
@@ -59,7 +59,8 @@ fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 /// To be asked right after the call.
 fn is_being_deleted(e: &io::Error) -> bool {
-    e.kind() == io::ErrorKind::PermissionDenied && last_status() == STATUS_DELETE_PENDING
+    let said = || matches!(last_status(), STATUS_DELETE_PENDING | STATUS_FILE_DELETED);
+    e.kind() == io::ErrorKind::PermissionDenied && said()
 }
 
 fn is_in_use(e: &io::Error) -> bool {
@@ -89,12 +90,9 @@ fn open_path(path: &Path, access: u32, flags: u32) -> io::Result<File> {
 /// The directory in between: for a call relative to its handle it stays this one, whatever has its name meanwhile.
 fn open_between(path: &Path, must_be: Between) -> io::Result<File> {
     let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
-    let dir = open_path(path, FILE_READ_ATTRIBUTES | FILE_TRAVERSE, flags)?;
+    let dir = open_path(path, relative::TO_REACH, flags)?;
     let attr = attr_of(&dir)?;
-    // A junction, which any user can make, is a reparse point as a symbolic link is.
-    if attr.kind != FileKind::Directory {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
+    expect_directory(attr.kind)?;
     must_be.check(|| Ok(attr))?;
     Ok(dir)
 }
@@ -116,21 +114,22 @@ pub(super) fn open_to_watch(at: &Location) -> io::Result<File> {
         None => open_path(at.dir(), FILE_LIST_DIRECTORY, flags),
         Some((between, _)) => {
             let dir = open_path(between, FILE_LIST_DIRECTORY, flags | FILE_FLAG_OPEN_REPARSE_POINT)?;
-            if attr_of(&dir)?.kind == FileKind::Directory { Ok(dir) } else { Err(io::ErrorKind::NotADirectory.into()) }
+            expect_directory(attr_of(&dir)?.kind)?;
+            Ok(dir)
         }
     }
 }
 
 pub(super) fn create(at: &Location, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<Attr> {
-    let file = patiently(|| match at.between() {
+    let made = patiently(|| match at.between() {
         None => {
             let mut new = OpenOptions::new();
             new.access_mode(GENERIC_READ | GENERIC_WRITE | DELETE).write(true).share_mode(SHARE_ALL).create_new(true);
             new.open(at.as_path())
         }
         Some((between, must_be)) => relative::create(&open_between(between, must_be)?, at.name()),
-    })?;
-    fill(file, content, expiry)
+    });
+    fill(taken_if_being_deleted(made)?, content, expiry)
 }
 
 /// If it cannot be filled, it is removed: it, and not what may have its name by then.
@@ -155,31 +154,23 @@ fn fill(mut file: File, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<A
 #[derive(Debug)]
 pub(super) struct OpenDir(File);
 
+/// In one call, which gives the handle of what it made: nothing can take its place before it is opened.
 pub(super) fn make_dir(at: &Location) -> io::Result<OpenDir> {
-    mkdir(at)?;
-    let opened = patiently(|| match at.between() {
-        None => open_between(at.as_path(), Between::default()),
-        Some(_) => Err(io::ErrorKind::Unsupported.into()),
+    let made = patiently(|| {
+        let dir = match at.between() {
+            None => open_path(at.dir(), relative::TO_REACH, FILE_FLAG_BACKUP_SEMANTICS)?,
+            Some((between, must_be)) => open_between(between, must_be)?,
+        };
+        relative::make_dir(&dir, at.name())
     });
-    opened.map(OpenDir).map_err(|e| match e.kind() {
-        // Not what was made.
-        io::ErrorKind::NotADirectory | io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
-        _ => e,
-    })
+    taken_if_being_deleted(made).map(OpenDir)
 }
 
 impl NewDir for OpenDir {
     /// What the mode is for, the directory's access list says.
     fn create(&self, name: &OsStr, content: &[u8], _mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
-        fill(patiently(|| relative::create(&self.0, name))?, content, expiry)
+        fill(taken_if_being_deleted(patiently(|| relative::create(&self.0, name)))?, content, expiry)
     }
-}
-
-pub(super) fn mkdir(at: &Location) -> io::Result<()> {
-    taken_if_being_deleted(patiently(|| match at.between() {
-        None => fs::create_dir(at.as_path()),
-        Some((between, must_be)) => relative::make_dir(&open_between(between, must_be)?, at.name()).map(drop),
-    }))
 }
 
 pub(super) fn set_times(at: &Location, meant: Meant, times: Times) -> io::Result<Attr> {
@@ -221,9 +212,7 @@ pub(super) fn list_dir(dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
 
 /// The numbers are not asked for, and are 0.
 fn show_names(dir: &File, each: &mut Each<'_>) -> io::Result<()> {
-    if attr_of(dir)?.kind != FileKind::Directory {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
+    expect_directory(attr_of(dir)?.kind)?;
     let mut buffer = Box::new(records::EMPTY);
     loop {
         match next_entries(dir, &mut buffer) {
@@ -239,9 +228,15 @@ fn show_names(dir: &File, each: &mut Each<'_>) -> io::Result<()> {
     }
 }
 
-/// CreateHardLinkW takes a symbolic link itself, by its documentation, and so does MoveFileExW. Both names are in the lock's
-/// directory.
-pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
+/// A path to a name in the lock's directory, for calls that take nothing else: those would follow what is in between.
+fn beside(at: &Location) -> io::Result<&Path> {
+    if at.between().is_some() { Err(io::ErrorKind::Unsupported.into()) } else { Ok(at.as_path()) }
+}
+
+/// Claims are linked to the lock path, and both are in the lock's directory. Of a symbolic link the documentation of
+/// CreateHardLinkW says that it is linked itself.
+pub(super) fn link(from: &Location, to: &Location) -> io::Result<()> {
+    let (from, to) = (beside(from)?, beside(to)?);
     taken_if_being_deleted(patiently(|| fs::hard_link(from, to))).map_err(|e| {
         match e.raw_os_error().map(|e| e as u32) {
             // So file systems without hard links say it.
@@ -253,18 +248,16 @@ pub(super) fn link(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-/// Fails if `to` exists.
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let (from, to) = (to_wide(from), to_wide(to));
-    taken_if_being_deleted(patiently(|| {
-        // SAFETY: both are wide strings that end in a zero, and live until the call returns. No flags: it replaces nothing.
-        #[expect(unsafe_code, reason = "the safe form of this call replaces what is there")]
-        let done = unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), 0) };
-        succeeded(done)
-    }))
+/// Fails if `to` exists. By a handle, which is of what has the name itself: of MoveFileExW no documentation says whether it
+/// moves a symbolic link or what that leads to. Both are in the lock's directory.
+pub(super) fn rename(from: &Location, to: &Location) -> io::Result<()> {
+    let (from, to) = (beside(from)?, to_wide(beside(to)?));
+    let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
+    // Opened again each time: what has the name by then may be another file.
+    taken_if_being_deleted(patiently(|| handles::rename(&open_path(from, DELETE, flags)?, &to)))
 }
 
-fn taken_if_being_deleted(done: io::Result<()>) -> io::Result<()> {
+fn taken_if_being_deleted<T>(done: io::Result<T>) -> io::Result<T> {
     done.map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::AlreadyExists, e) } else { e })
 }
 
@@ -288,9 +281,7 @@ pub(super) fn rmdir(at: &Location) -> io::Result<()> {
 fn rmdir_once(at: &Location) -> io::Result<()> {
     let dir = open_any(at, DELETE | FILE_READ_ATTRIBUTES)?;
     // What it is was asked of the very thing that is removed then.
-    if attr_of(&dir)?.kind != FileKind::Directory {
-        return Err(io::ErrorKind::NotADirectory.into());
-    }
+    expect_directory(attr_of(&dir)?.kind)?;
     delete(&dir)
 }
 
@@ -320,13 +311,7 @@ fn attr_of(file: &File) -> io::Result<Attr> {
         return Err(io::ErrorKind::NotFound.into());
     }
     let id: FILE_ID_INFO = get(file)?;
-    let is = |attribute: u32| basic.FileAttributes & attribute != 0;
-    let kind = match (is(FILE_ATTRIBUTE_REPARSE_POINT), is(FILE_ATTRIBUTE_DIRECTORY)) {
-        // Links of all kinds; and what a cloud or an archive has in place of a file is none of ours either.
-        (true, _) => FileKind::Symlink,
-        (false, true) => FileKind::Directory,
-        (false, false) => FileKind::Regular,
-    };
+    let kind = kind_of(basic.FileAttributes);
     let mtime = from_ticks(basic.LastWriteTime);
     Ok(Attr {
         id: to_id(&id),
@@ -341,6 +326,21 @@ fn attr_of(file: &File) -> io::Result<Attr> {
         // Who may do what the access lists say.
         owner: 0,
     })
+}
+
+fn kind_of(attributes: u32) -> FileKind {
+    let is = |attribute: u32| attributes & attribute != 0;
+    match (is(FILE_ATTRIBUTE_REPARSE_POINT), is(FILE_ATTRIBUTE_DIRECTORY)) {
+        // Links of all kinds, also junctions, which any user can make; and what a cloud or an archive has in place of a file is
+        // none of ours either.
+        (true, _) => FileKind::Symlink,
+        (false, true) => FileKind::Directory,
+        (false, false) => FileKind::Regular,
+    }
+}
+
+fn expect_directory(kind: FileKind) -> io::Result<()> {
+    if kind == FileKind::Directory { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
 }
 
 fn to_id(id: &FILE_ID_INFO) -> FileId {
@@ -378,15 +378,4 @@ fn to_ticks(time: ServerTime) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_exact_to_a_tick_and_never_rounded_down() {
-        let time = ServerTime::from_parts(2_000_000_000, 123_456_700);
-        assert_eq!(from_ticks(to_ticks(time)), time);
-        let between = ServerTime::from_parts(2_000_000_000, 123_456_701);
-        assert_eq!(from_ticks(to_ticks(between)), ServerTime::from_parts(2_000_000_000, 123_456_800));
-        assert_eq!(from_ticks(0), ServerTime::from_parts(-EPOCH_SECS, 0));
-    }
-}
+mod tests;

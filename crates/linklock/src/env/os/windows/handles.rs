@@ -2,15 +2,15 @@
 
 use std::fs::File;
 use std::io;
-use std::mem::size_of;
+use std::mem::offset_of;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 
 use windows_sys::Win32::Foundation::{HANDLE, NTSTATUS};
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_BASIC_INFO, FILE_DISPOSITION_INFO, FILE_DISPOSITION_INFO_EX, FILE_ID_INFO, FILE_INFO_BY_HANDLE_CLASS,
-    FILE_REMOTE_PROTOCOL_INFO, FILE_STANDARD_INFO, FileBasicInfo, FileDispositionInfo, FileDispositionInfoEx,
-    FileIdBothDirectoryInfo, FileIdInfo, FileRemoteProtocolInfo, FileStandardInfo, GetFileInformationByHandleEx,
-    SetFileInformationByHandle,
+    FILE_REMOTE_PROTOCOL_INFO, FILE_RENAME_INFO, FILE_STANDARD_INFO, FileBasicInfo, FileDispositionInfo,
+    FileDispositionInfoEx, FileIdBothDirectoryInfo, FileIdInfo, FileRemoteProtocolInfo, FileRenameInfo,
+    FileStandardInfo, GetFileInformationByHandleEx, SetFileInformationByHandle,
 };
 
 use super::records;
@@ -84,6 +84,31 @@ pub(super) fn set<I: Info>(file: &File, info: &I) -> io::Result<()> {
             I::CLASS,
             std::ptr::from_ref(info).cast(),
             size_of::<I>() as u32,
+        )
+    };
+    succeeded(done)
+}
+
+/// Gives what was opened another name, which nothing may have yet. `to` is a path that ends in a zero.
+pub(super) fn rename(file: &File, to: &[u16]) -> io::Result<()> {
+    const LEN: usize = offset_of!(FILE_RENAME_INFO, FileNameLength) / 2;
+    const NAME: usize = offset_of!(FILE_RENAME_INFO, FileName) / 2;
+    // All else is zero: it replaces nothing, and the path does not begin at another directory.
+    let mut units = vec![0; NAME];
+    let len = size_of_val(to).saturating_sub(size_of::<u16>()) as u32;
+    units[LEN] = len as u16;
+    units[LEN + 1] = (len >> 16) as u16;
+    units.extend_from_slice(to);
+    let info = records::packed(&units);
+    // SAFETY: the handle is open for as long as `file` is borrowed. The buffer is aligned as the structure is, as long as is
+    // said, and holds a name as long as is told in it, with the zero behind it; the system only reads it.
+    #[expect(unsafe_code, reason = "no safe form of this call exists")]
+    let done = unsafe {
+        SetFileInformationByHandle(
+            file.as_raw_handle(),
+            FileRenameInfo,
+            info.as_ptr().cast(),
+            size_of_val(&*info) as u32,
         )
     };
     succeeded(done)

@@ -148,16 +148,16 @@ impl Env for OsEnv {
     }
 
     fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
-        files::link(from.as_path(), to.as_path())
+        files::link(from, to)
     }
 
     /// Never onto anything: to replace an empty directory, as other systems' rename does, is not to be had everywhere.
     fn rename(&self, from: &Location, to: &Location) -> io::Result<()> {
-        files::rename(from.as_path(), to.as_path())
+        files::rename(from, to)
     }
 
     fn rename_noreplace(&self, from: &Location, to: &Location) -> io::Result<()> {
-        files::rename(from.as_path(), to.as_path())
+        files::rename(from, to)
     }
 
     fn unlink(&self, at: &Location) -> io::Result<()> {
@@ -165,7 +165,7 @@ impl Env for OsEnv {
     }
 
     fn mkdir(&self, at: &Location, _mode: u32) -> io::Result<()> {
-        files::mkdir(at)
+        files::make_dir(at).map(drop)
     }
 
     fn make_dir(&self, at: &Location, _mode: DirMode) -> io::Result<Box<dyn NewDir>> {

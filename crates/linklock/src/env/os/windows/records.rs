@@ -32,6 +32,12 @@ pub(super) fn names(buffer: &[u64], layout: Layout) -> Vec<OsString> {
     names
 }
 
+/// Units as such records have them in memory, with zeros behind the last.
+pub(super) fn packed(units: &[u16]) -> Vec<u64> {
+    let word = |units: &[u16]| units.iter().rev().fold(0, |word, unit| word << 16 | u64::from(*unit));
+    units.chunks(4).map(word).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,20 +49,15 @@ mod tests {
         record
     }
 
-    fn buffer(units: &[u16]) -> Vec<u64> {
-        let word = |units: &[u16]| units.iter().rev().fold(0, |word, unit| word << 16 | u64::from(*unit));
-        units.chunks(4).map(word).collect()
-    }
-
     #[test]
     fn the_names_in_all_records_are_found() {
         let units = [record(20, "lock"), record(0, "other"), vec![9; 7]].concat();
-        assert_eq!(names(&buffer(&units), CHANGES), ["lock", "other"]);
+        assert_eq!(names(&packed(&units), CHANGES), ["lock", "other"]);
     }
 
     #[test]
     fn a_record_that_is_cut_off_has_no_name() {
-        assert_eq!(names(&buffer(&record(0, "lock")[..8]), CHANGES), [""; 0]);
+        assert_eq!(names(&packed(&record(0, "lock")[..8]), CHANGES), [""; 0]);
         assert_eq!(names(&[], CHANGES), [""; 0]);
     }
 }
