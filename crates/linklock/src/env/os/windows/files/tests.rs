@@ -70,7 +70,7 @@ fn in_what_is_no_directory_nothing_is_found_and_nothing_is_made() {
             stat(&at).map(drop),
             read(&at, 9).map(drop),
             list(&at, &mut |_, _| ControlFlow::Break(())),
-            set_times(&at, Meant { id: None, owner: 0 }, Times::Accessed(from_ticks(1))).map(drop),
+            set_times(&at, Meant { id: None, owner: 0, is_alone: false }, Times::Accessed(from_ticks(1))).map(drop),
             unlink(&at),
             rmdir(&at),
             open_to_watch(&at).map(drop),
@@ -99,13 +99,16 @@ fn of_a_file_that_is_not_meant_nothing_is_changed() {
     let meant = create(&other, b"", &mut |_| None).unwrap();
     let before = stat(&entry).unwrap();
     let expiry = from_ticks(1 << 57);
-    for meant in [Meant { id: Some(meant.id), owner: 0 }, Meant { id: None, owner: 1 }] {
+    for meant in
+        [Meant { id: Some(meant.id), owner: 0, is_alone: false }, Meant { id: None, owner: 1, is_alone: false }]
+    {
         for times in [Times::Modified(expiry), Times::Accessed(expiry)] {
             assert_eq!(set_times(&entry, meant, times).unwrap_err().kind(), ErrorKind::NotFound);
         }
     }
     assert_eq!(stat(&entry).unwrap(), before);
-    let set = set_times(&entry, Meant { id: Some(before.id), owner: 0 }, Times::Modified(expiry)).unwrap();
+    let set =
+        set_times(&entry, Meant { id: Some(before.id), owner: 0, is_alone: false }, Times::Modified(expiry)).unwrap();
     assert_eq!(set.mtime, expiry);
 }
 
