@@ -516,7 +516,7 @@ impl Place {
             let mut anchor = Anchor::new(attr.ctime, before, now);
             // Made from a slow reply, the expiry would lie as much too far in the future.
             if anchor.width() > SLOW {
-                let meant = self.meant(attr.id, attr.owner);
+                let meant = self.meant_waiting(attr.id, attr.owner);
                 anchor = self.ask_clock(at, meant, attr.ctime).ok().flatten().unwrap_or(anchor);
                 now = env.now();
             }
@@ -548,14 +548,20 @@ impl Place {
     /// The file of a claim of ours. The entry of a dir claim is told by its name, which no other has, and by its owner: there
     /// are file systems where a file's number changes, and dir needs none.
     fn meant(&self, id: FileId, owner: u32) -> Meant {
-        // Others may write the directory of a break lock's claim: whoever breaks the lock next removes that of one who died.
-        Meant { id: (self.protocol == Protocol::Link).then_some(id), owner, is_alone: self.path.is_guard }
+        Meant { id: (self.protocol == Protocol::Link).then_some(id), owner, is_alone: false }
+    }
+
+    /// The same, of a claim that waits. Others may write the directory of a break lock's claim, where whoever breaks next removes
+    /// what one who died has left; so they could link another file of ours to the entry's name. But a link of a held entry, which
+    /// anybody may be able to make, must not keep its holder from refreshing it.
+    fn meant_waiting(&self, id: FileId, owner: u32) -> Meant {
+        Meant { is_alone: self.protocol == Protocol::Dir, ..self.meant(id, owner) }
     }
 
     /// Asks the server's clock by a claim that waits.
     pub(crate) fn ask_clock_by(&self, stake: &Stake) -> io::Result<Option<Anchor>> {
         let at = self.protocol.steps().staged_file(self, &stake.claim).of(stake.owner);
-        self.ask_clock(&at, self.meant(stake.id, stake.owner), stake.ctime)
+        self.ask_clock(&at, self.meant_waiting(stake.id, stake.owner), stake.ctime)
     }
 
     /// Learns what the server's clock says, by a change of a file of ours that changes nothing else; `None` where the file
@@ -580,22 +586,28 @@ impl Place {
     /// Sets a new expiry on the claim's file, which is there, and says until when it may be trusted, counted from before the call. The
     /// stake's own deadline does not grow: until more is known, and if the call fails, the old expiry or the new one may be
     /// on disk, so it is the earlier of both.
-    fn set_expiry(&self, stake: &mut Stake, at: &Location, lifetime: Duration) -> io::Result<LocalTime> {
+    fn set_expiry(&self, stake: &mut Stake, at: &Location, meant: Meant, lifetime: Duration) -> io::Result<LocalTime> {
         let known = stake.anchor;
-        let deadline = self.set_expiry_as_known(stake, at, lifetime)?;
+        let deadline = self.set_expiry_as_known(stake, at, meant, lifetime)?;
         // What was known of the server's clock may be old. If it has gone ahead since, by drifting or by a step, what was
         // written is over too early for others; now more is known.
         if stake.anchor.ahead_of(&known, self.env.now()) > SLOW {
-            return self.set_expiry_as_known(stake, at, lifetime);
+            return self.set_expiry_as_known(stake, at, meant, lifetime);
         }
         Ok(deadline)
     }
 
-    fn set_expiry_as_known(&self, stake: &mut Stake, at: &Location, lifetime: Duration) -> io::Result<LocalTime> {
+    fn set_expiry_as_known(
+        &self,
+        stake: &mut Stake,
+        at: &Location,
+        meant: Meant,
+        lifetime: Duration,
+    ) -> io::Result<LocalTime> {
         let before = self.env.now();
         let lease = Lease::starting(before, &stake.anchor, lifetime, stake.claim.mark());
         stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
-        let attr = self.env.set_expiry(at, self.meant(stake.id, stake.owner), lease.expiry)?;
+        let attr = self.env.set_expiry(at, meant, lease.expiry)?;
         // A slow reply tells less than what is known from a fast one, for all that clocks drift. A change that left the ctime as it
         // was may be none: FUSE file systems have answered so.
         if let Some(anchor) = Anchor::of_change(&attr, before, self.env.now())
@@ -636,7 +648,8 @@ impl Place {
         if !stake.fresh && self.keeps(Step::FreshExpiry) {
             let at = self.protocol.steps().staged_file(self, &stake.claim).of(stake.owner);
             let before = self.env.now();
-            match self.set_expiry(stake, &at, self.lifetime) {
+            let meant = self.meant_waiting(stake.id, stake.owner);
+            match self.set_expiry(stake, &at, meant, self.lifetime) {
                 // So old that others may be removing it.
                 Ok(_) if leftovers::is_given_up(self, stake) => return Ok(false),
                 // The expiry that was sent was old by then. If that request were carried out once more, after a fresh one, a
@@ -662,7 +675,7 @@ impl Place {
             return lost(Lost::Overdue);
         }
         let held = steps.held_file(self, &stake.claim).of(stake.owner);
-        let deadline = match self.set_expiry(stake, &held, lifetime) {
+        let deadline = match self.set_expiry(stake, &held, self.meant(stake.id, stake.owner), lifetime) {
             Ok(deadline) => deadline,
             Err(e) if is_gone(&e) => return lost(Lost::Broken),
             Err(e) => return Err(Error::io(self.lock_path(), "refresh the lock", e)),

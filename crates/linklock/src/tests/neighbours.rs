@@ -73,7 +73,7 @@ fn a_lock_is_not_taken_over_by_another_file_of_ours_that_has_the_claims_name() {
 
 /// The bug, found by an attacker between any two system calls: others may write the directory of a break lock's claim, and one had
 /// linked another file of ours to the entry's name. The consequence: asked for the server's clock, we set that file's times. The
-/// mend: an entry of a break lock, and a ticket, have no other name. But a holder's entry may have one: to link it keeps nobody from
+/// mend: an entry that waits, and a ticket, have no other name. But a holder's entry may have one: to link it keeps nobody from
 /// refreshing it.
 #[test]
 fn another_file_of_ours_that_is_linked_to_our_name_is_left_alone_and_a_link_to_ours_keeps_us_from_nothing() {
