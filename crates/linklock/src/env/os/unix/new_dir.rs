@@ -12,8 +12,8 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::{Attr, DirMode, Expiry, FileKind, NewDir, TO_LIST, TO_REACH, create, show_names, system, to_mode};
 
-/// A new directory that only its maker may open. The sticky bit, which no umask takes away, tells it from others.
-const CLOSED: u32 = 0o1700;
+/// A new directory that only its maker may open: these bits no umask takes away.
+const CLOSED: u32 = 0o700;
 
 /// A directory gets its mtime and its ctime at once; a file system may round them. To move it makes the ctime alone new.
 const ROUNDING: Duration = Duration::from_secs(2);
@@ -48,13 +48,13 @@ pub(super) fn make(parent: BorrowedFd<'_>, name: &Path, mode: DirMode) -> io::Re
 
 /// By the descriptor, so that it reaches the directory that was looked at: one that is empty and closed, as ours is.
 fn open_to_others(dir: &OwnedFd, attr: &Attr, bits: u32) -> io::Result<()> {
-    // The file system shows its own permissions, whatever is asked for; or it is not what was made.
     let mut is_empty = true;
     show_names(dir.try_clone()?, &mut |_, _| {
         is_empty = false;
         ControlFlow::Break(())
     })?;
-    if attr.mode & 0o1777 != CLOSED || !is_empty {
+    // The file system shows its own permissions, whatever is asked for; or it is not what was made.
+    if attr.mode & 0o777 != CLOSED || !is_empty {
         return Ok(());
     }
     // With the group's bit that it has inherited.
