@@ -20,7 +20,7 @@ macro_rules! library {
 }
 
 library! {
-    "../../linklock/src/acquire.rs" acquire,
+    "../../linklock/src/acquire/mod.rs" acquire,
     "../../linklock/src/claim.rs" claim,
     "../../linklock/src/env/mod.rs" env,
     "../../linklock/src/error.rs" error,
