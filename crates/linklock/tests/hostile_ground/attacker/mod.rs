@@ -157,15 +157,15 @@ fn one_in(one_in: usize) -> Choice<impl Fn(&Stop, &Attack) -> bool + Copy> {
 #[test]
 fn whatever_is_put_in_the_way_of_a_holder_harms_nothing_else_if_ptrace_is_allowed() {
     let all = ["acquire and release", "refresh", "release", "refresh by token", "release by token"];
-    attack(&all, &one_in(23));
+    attack(&all, &one_in(41));
 }
 
 #[test]
 fn whatever_is_put_in_the_way_of_a_breaker_harms_nothing_else_if_ptrace_is_allowed() {
-    attack(&["break and sweep", "break another's", "break as an operator", "clean"], &one_in(149));
+    attack(&["break and sweep", "break another's", "break as an operator", "clean"], &one_in(293));
 }
 
 #[test]
 fn whatever_is_put_in_the_way_of_who_numbers_or_queues_up_harms_nothing_else_if_ptrace_is_allowed() {
-    attack(&["fence twice", "queue up", "contend", "contend with the attacker"], &one_in(53));
+    attack(&["fence twice", "queue up", "contend", "contend with the attacker"], &one_in(101));
 }
