@@ -111,7 +111,7 @@ fn action(verdict: &LeftoverVerdict) -> &'static str {
 fn line(dir: &Path, leftover: &Leftover) -> String {
     let name = Printable::new(leftover.path.strip_prefix(dir).unwrap_or(&leftover.path));
     let whose = match (&leftover.host, leftover.pid) {
-        (Some(host), Some(pid)) => format!(" of process {pid} on {host}"),
+        (Some(host), Some(pid)) => format!(" of process {pid} on {}", Printable::word(host)),
         _ => String::new(),
     };
     let expiry = leftover.expires_at.map(|at| format!(", {}", when(at))).unwrap_or_default();

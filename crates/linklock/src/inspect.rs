@@ -211,9 +211,9 @@ pub(crate) fn inspect(place: &Place) -> Result<Status, Error> {
 }
 
 fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
+    let owner = lock.owner.filter(|_| place.env.user_id().is_some()).map(|uid| Owner::new(place.env.as_ref(), uid));
     if lock.is_hidden() {
         let what = Some("a lock that this user may not look into".into());
-        let owner = place.env.user_id().map(|_| Owner::new(place.env.as_ref(), lock.attr.owner));
         return Status { protocol: Some(lock.protocol), owner, ..Status::without_lock(State::Held, what) };
     }
     let verdict = place.judge(lock, now);
@@ -229,7 +229,7 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
         },
         protocol: Some(lock.protocol),
         holder: lock.holder(),
-        owner: lock.owner.and_then(|owner| place.env.user_id().map(|_| Owner::new(place.env.as_ref(), owner))),
+        owner,
         expires_at: Some(expiry.to_system_time()),
         remaining: (!remaining.is_zero()).then_some(remaining),
         refreshed_at: Some(lock.attr.ctime.to_system_time()),

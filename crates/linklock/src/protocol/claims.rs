@@ -17,7 +17,7 @@ pub(crate) struct TimesNotKept;
 
 impl Place {
     /// The claim's name for whom the lock is taken.
-    pub(super) fn new_claim(&self) -> Result<Claim, Error> {
+    fn new_claim(&self) -> Result<Claim, Error> {
         match self.on_behalf_of {
             OnBehalfOf::ThisProcess => Ok(self.own_claim()),
             OnBehalfOf::Nobody => Ok(self.claim_for(self.env.process_id(), None)),
@@ -36,7 +36,7 @@ impl Place {
         self.claim_for(own, self.env.fingerprint(own))
     }
 
-    pub(super) fn claim_for(&self, pid: u32, fingerprint: Option<Fingerprint>) -> Claim {
+    fn claim_for(&self, pid: u32, fingerprint: Option<Fingerprint>) -> Claim {
         self.path.new_claim(self.env.as_ref(), &self.host, pid, fingerprint, self.lifetime)
     }
 
@@ -98,15 +98,16 @@ impl Place {
 
     /// The file of a claim of ours. The entry of a dir claim is told by its name, which no other has, and by its owner: there
     /// are file systems where a file's number changes, and dir needs none.
-    pub(super) fn meant(&self, id: FileId, owner: u32) -> Meant {
-        Meant { id: (self.protocol == Protocol::Link).then_some(id), owner, is_alone: false }
+    pub(super) fn meant(&self, stake: &Stake) -> Meant {
+        Meant { is_alone: false, ..self.meant_waiting(stake.id, stake.owner) }
     }
 
     /// The same, of a claim that waits. Others may write the directory of a break lock's claim, where whoever breaks next removes
     /// what one who died has left; so they could link another file of ours to the entry's name. But a link of a held entry, which
     /// anybody may be able to make, must not keep its holder from refreshing it.
-    pub(super) fn meant_waiting(&self, id: FileId, owner: u32) -> Meant {
-        Meant { is_alone: self.protocol == Protocol::Dir, ..self.meant(id, owner) }
+    fn meant_waiting(&self, id: FileId, owner: u32) -> Meant {
+        let is_link = self.protocol == Protocol::Link;
+        Meant { id: is_link.then_some(id), owner, is_alone: !is_link }
     }
 
     /// Asks the server's clock by a claim that waits.
@@ -117,7 +118,7 @@ impl Place {
 
     /// Learns what the server's clock says, by a change of a file of ours that changes nothing else; `None` where the file
     /// system cannot tell, or has left the ctime at the one that is known.
-    pub(crate) fn ask_clock(&self, at: &Location, meant: Meant, known: ServerTime) -> io::Result<Option<Anchor>> {
+    fn ask_clock(&self, at: &Location, meant: Meant, known: ServerTime) -> io::Result<Option<Anchor>> {
         let ask = || {
             let before = self.env.now();
             let attr = self.env.touch(at, meant)?;
@@ -137,13 +138,7 @@ impl Place {
     /// Sets a new expiry on the claim's file, which is there, and says until when it may be trusted, counted from before the call. The
     /// stake's own deadline does not grow: until more is known, and if the call fails, the old expiry or the new one may be
     /// on disk, so it is the earlier of both.
-    pub(super) fn set_expiry(
-        &self,
-        stake: &mut Stake,
-        at: &Location,
-        meant: Meant,
-        lifetime: Duration,
-    ) -> io::Result<LocalTime> {
+    fn set_expiry(&self, stake: &mut Stake, at: &Location, meant: Meant, lifetime: Duration) -> io::Result<LocalTime> {
         let known = stake.anchor;
         let deadline = self.set_expiry_as_known(stake, at, meant, lifetime)?;
         // What was known of the server's clock may be old. If it has gone ahead since, by drifting or by a step, what was
@@ -154,7 +149,7 @@ impl Place {
         Ok(deadline)
     }
 
-    pub(super) fn set_expiry_as_known(
+    fn set_expiry_as_known(
         &self,
         stake: &mut Stake,
         at: &Location,
@@ -181,13 +176,7 @@ impl Place {
 
     /// Until when a lease may be trusted whose expiry was set by a call that began at `before`: as far as the attributes show it
     /// that came back, for by these others judge. A file system may round the time that it is given, or not take it at all.
-    pub(super) fn shown_deadline(
-        &self,
-        claim: &Claim,
-        lease: &Lease,
-        before: LocalTime,
-        attr: &Attr,
-    ) -> io::Result<LocalTime> {
+    fn shown_deadline(&self, claim: &Claim, lease: &Lease, before: LocalTime, attr: &Attr) -> io::Result<LocalTime> {
         if !self.keeps(Step::ShownRefresh) {
             return Ok(lease.deadline);
         }
@@ -238,7 +227,7 @@ impl Place {
             return lost(Lost::Overdue);
         }
         let held = steps.held_file(self, &stake.claim).of(stake.owner);
-        let deadline = match self.set_expiry(stake, &held, self.meant(stake.id, stake.owner), lifetime) {
+        let deadline = match self.set_expiry(stake, &held, self.meant(stake), lifetime) {
             Ok(deadline) => deadline,
             Err(e) if is_gone(&e) => return lost(Lost::Broken),
             Err(e) => return Err(Error::io(self.lock_path(), "refresh the lock", e)),

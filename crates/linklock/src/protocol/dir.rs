@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::identify::is_unreadable;
+use super::shared::WRITE_OTHERS;
 use super::turn::{self, Turn};
 use super::{
     Attempt, Break, Place, Protocol, RECENT, ROUNDING, Seen, SeenLock, Stake, Steps, gone_is_ok, is_gone, is_refused,
@@ -22,7 +23,7 @@ use crate::lease::ServerTime;
 use crate::printable::Printable;
 
 pub(super) const STICKY: u32 = 0o1000;
-const ROOT: u32 = 0;
+pub(super) const ROOT: u32 = 0;
 
 /// At a lock path there are no more of an NFS client's own names than its contenders have read entries at once.
 const LEFTOVERS_MOST: usize = 1000;
@@ -184,7 +185,7 @@ impl Dir {
             return None;
         }
         let parent = place.env.stat_dir(place.path.dir()).ok()?.mode;
-        (parent & STICKY == 0 && parent & 0o022 != 0).then_some(0o755 | parent & 0o022)
+        (parent & STICKY == 0 && parent & WRITE_OTHERS != 0).then_some(0o755 | parent & WRITE_OTHERS)
     }
 
     /// rename(2), but never onto a directory that somebody else made and left empty.

@@ -68,7 +68,7 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
 /// And a request that comes late may have made its name again after somebody removed it: linked, that empty file would be in
 /// everybody's way.
 pub(super) fn is_as_made(place: &Place, stake: &Stake, at: &Location) -> bool {
-    let (meant, len) = (place.meant(stake.id, stake.owner), bytes_of(at.as_path()).len() as u64);
+    let (meant, len) = (place.meant(stake), bytes_of(at.as_path()).len() as u64);
     place.env.stat_as_known(at).map_or(true, |attr| attr.nlink == 1 && meant.is(&attr) && attr.len == len)
 }
 
@@ -86,7 +86,7 @@ impl Link {
     /// the content tells, for no name is used twice. What cannot be read is told by our own name, for the same reason.
     fn is_ours(place: &Place, stake: &Stake, attr: &Attr) -> io::Result<bool> {
         // Another user's file may have got the number of ours, and all times that its owner likes.
-        if !place.meant(stake.id, stake.owner).is(attr) || attr.nlink < 2 {
+        if !place.meant(stake).is(attr) || attr.nlink < 2 {
             return Ok(false);
         }
         if attr.mtime == stake.lease.expiry {
@@ -117,7 +117,7 @@ impl Link {
         // The reply to a link that was made has brought the attributes; a link that was not made here is no news to them, and
         // the server is asked.
         let known = if linked.is_ok() { place.env.stat_as_known(place.location()).ok() } else { None };
-        let known = known.filter(|attr| place.meant(stake.id, stake.owner).is(attr) && attr.nlink > 1);
+        let known = known.filter(|attr| place.meant(stake).is(attr) && attr.nlink > 1);
         let attr = match known.map_or_else(|| place.env.stat(place.location()), Ok) {
             Ok(attr) => attr,
             Err(e) if is_gone(&e) => return Ok(None),
@@ -184,7 +184,7 @@ impl Link {
     /// claim, and no other file, is made to have expired long ago. Whoever wants the lock then breaks it at once.
     fn expire(place: &Place, stake: &Stake) -> Result<(), Error> {
         let claim = place.path.beside(&stake.claim.token);
-        match place.env.set_expiry(&claim, place.meant(stake.id, stake.owner), ServerTime::from_parts(1, 0)) {
+        match place.env.set_expiry(&claim, place.meant(stake), ServerTime::from_parts(1, 0)) {
             Ok(_) => Ok(()),
             Err(e) if is_gone(&e) => Err(Error::lost(place.lock_path(), Lost::Broken)),
             Err(e) => Err(Error::io(place.lock_path(), "release the lock", e)),
@@ -371,10 +371,9 @@ fn put_back(place: &Place, aside: &Location) {
     let put = env.link(aside, place.location()).and_then(|()| gone_is_ok(env.unlink(aside)));
     // Linux lets nobody link a file that he does not own (fs.protected_hardlinks), and no system a directory, such as a dir lock
     // that has come meanwhile.
-    let put = put.or_else(|e| match e.kind() {
-        _ if is_refused(&e) => env.rename_noreplace(aside, place.location()),
-        io::ErrorKind::Unsupported => env.rename_noreplace(aside, place.location()),
-        _ => Err(e),
+    let put = put.or_else(|e| {
+        let is_unlinkable = is_refused(&e) || e.kind() == io::ErrorKind::Unsupported;
+        if is_unlinkable { env.rename_noreplace(aside, place.location()) } else { Err(e) }
     });
     if let Err(e) = put {
         if e.kind() == io::ErrorKind::AlreadyExists {

@@ -7,13 +7,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Place;
-use super::dir::STICKY;
+use super::dir::{ROOT, STICKY};
 use crate::env::{Attr, Env};
 use crate::error::Error;
 use crate::inspect::Owner;
 use crate::printable::Printable;
 
-const ROOT: u32 = 0;
 const GROUP_MAY_WRITE: u32 = 0o020;
 const OTHERS_MAY_WRITE: u32 = 0o002;
 

@@ -93,7 +93,7 @@ impl SeenLock {
     }
 
     /// A dir lock's entry says it to the millisecond, the name of a claim a little more.
-    pub(super) fn told_lifetime(&self) -> Option<Duration> {
+    fn told_lifetime(&self) -> Option<Duration> {
         let about = self.about.as_ref().map(|about| about.lifetime);
         about.or_else(|| self.claim.as_ref().and_then(|claim| claim.lifetime))
     }

@@ -6,7 +6,7 @@ use super::Place;
 use crate::env::{DirMode, Location};
 
 /// Those who may write a directory, beside its owner.
-const WRITE_OTHERS: u32 = 0o022;
+pub(super) const WRITE_OTHERS: u32 = 0o022;
 
 /// So many names are tried for a new directory, should replies be lost.
 const TRIES: u32 = 16;
