@@ -70,7 +70,7 @@ pub(crate) fn break_lock(args: &BreakArgs, console: Console) -> Result<Exit, Fai
     let lock = args.judgement.apply(args.at.builder()).build()?;
     let which = match &args.token {
         Some(text) => Which::Claim(token(text)),
-        None if args.expired => Which::Over,
+        None if args.expired => Which::Expired,
         None => Which::Any,
     };
     let broken = lock.break_lock(&which).map_err(|e| not_broken(&lock, &which, e))?;
@@ -88,7 +88,7 @@ fn not_broken(lock: &Lock, which: &Which, e: Error) -> Failure {
         return e.into();
     }
     let holder = e.holder().map_or_else(|| "a holder that may not be read".into(), ToString::to_string);
-    let why = if *which == Which::Over { "not over yet" } else { "being broken by another, or was a moment ago" };
+    let why = if *which == Which::Expired { "not over yet" } else { "being broken by another, or was a moment ago" };
     let message = format!("{}: not broken: the lock of {holder} is {why}", Printable::new(lock.path()));
     Failure::Said(Exit::of_error(&e), message)
 }

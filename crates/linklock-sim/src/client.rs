@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::Known;
-use crate::claim::Fingerprint;
 use crate::env::{
-    Attr, DirMode, Each, Env, Expiry, FileId, Liveness, Location, Meant, NewDir, Reach, Stamps, Step, Watcher,
+    Attr, DirMode, Each, Env, Event, Expiry, FileId, Liveness, Location, Meant, NewDir, Reach, Stamps, Step, Watcher,
 };
-use crate::lease::{LocalTime, ServerTime};
+use crate::fingerprint::Fingerprint;
 use crate::server::{Answer, Handle, Request};
 use crate::settings::Settings;
-use crate::wait::Cancel;
+use crate::time::{LocalTime, ServerTime};
+
 use crate::world::{Sim, error};
 
 /// The pid of the process on whose behalf others of its machine take locks.
@@ -428,7 +428,7 @@ impl Watcher for SimWatcher {
         Reach::ThisMachine
     }
 
-    fn wait(&mut self, until: LocalTime, _: Option<&Cancel>) {
+    fn wait(&mut self, until: LocalTime, _: Option<&Event>) {
         let (number, host) = (self.env.number, self.env.host());
         self.env.sim.with(|world| world.processes[number].waiting_until = Some(until));
         self.env.sim.ring();

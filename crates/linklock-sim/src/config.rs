@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::env::Step;
-use crate::protocol::Protocol;
+use crate::options::Protocol;
 use crate::stamps::Times;
 use crate::world::random;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::client::SimEnv;
 use crate::env::{Attr, Env, Location, Meant};
-use crate::lease::{LocalTime, ServerTime};
 use crate::settings::Settings;
+use crate::time::{LocalTime, ServerTime};
 
 pub(crate) struct Flufl<'a> {
     env: &'a SimEnv,

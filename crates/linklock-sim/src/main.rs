@@ -24,10 +24,17 @@ library! {
     "../../linklock/src/claim.rs" claim,
     "../../linklock/src/env/mod.rs" env,
     "../../linklock/src/error.rs" error,
-    "../../linklock/src/inspect.rs" inspect,
+    "../../linklock/src/fingerprint.rs" fingerprint,
+    "../../linklock/src/holder.rs" holder,
     "../../linklock/src/lease.rs" lease,
+    "../../linklock/src/lifetime.rs" lifetime,
+    "../../linklock/src/lock_path.rs" lock_path,
+    "../../linklock/src/names/mod.rs" names,
+    "../../linklock/src/options.rs" options,
     "../../linklock/src/printable.rs" printable,
     "../../linklock/src/protocol/mod.rs" protocol,
+    "../../linklock/src/time.rs" time,
+    "../../linklock/src/token.rs" token,
     "../../linklock/src/wait.rs" wait,
 }
 
@@ -56,7 +63,7 @@ use std::process::ExitCode;
 
 use config::Config;
 use explore::Summary;
-use protocol::Protocol;
+use options::Protocol;
 use soak::Soak;
 use worlds::{Protocols, WORLDS, World};
 

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use crate::checks;
-use crate::lease::ServerTime;
 use crate::server::{Answer, ROOT, Reply, Request};
+use crate::time::ServerTime;
 use crate::world::{Sim, Stop, World};
 
 /// A request under way.

@@ -11,7 +11,13 @@ use crate::client::{SHELL, SimEnv};
 use crate::config::{Config, Faults};
 use crate::env::{Env, Location, Step};
 use crate::explore::schedule;
-use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, SeenLock, Stake, fence};
+use crate::options::{OnBehalfOf, Protocol};
+use crate::protocol::fence;
+use crate::protocol::look::look;
+use crate::protocol::place::Place;
+use crate::protocol::seen::{Seen, SeenLock};
+use crate::protocol::stake::{Break, Stake};
+use crate::protocol::steps;
 use crate::run;
 use crate::server::{ROOT, Request};
 use crate::wait::Wait;
@@ -32,7 +38,7 @@ impl Actor {
     }
 
     fn look(&self) -> SeenLock {
-        match self.place.look().unwrap() {
+        match look(&self.place).unwrap() {
             Seen::Lock(lock) => lock,
             seen => panic!("no lock: {seen:?}"),
         }
@@ -87,7 +93,7 @@ fn a_breaker_asks_for_names_again_before_it_looks_again() {
         // Another breaker has moved it, and is stopped there. A third takes the lock.
         other.env.rename(other.place.location(), &beside("L|h1|102|99")).unwrap();
         other.acquire();
-        let broken = breaker.place.break_lock(&seen);
+        let broken = steps::break_lock(&breaker.place, &seen);
         assert!(matches!(broken, Ok(Break::Changed)), "{broken:?}");
     };
     assert_eq!(play(&[], story), None);
@@ -124,7 +130,7 @@ fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken(
         assert_eq!(refused.holder().map(|holder| &holder.token), Some(&stake.claim.token), "{refused}");
         pass(sim, holder.place.lifetime + 2 * other.place.grace);
         other.acquire();
-        let lost = holder.place.protocol.steps().release(&holder.place, &stake).unwrap_err();
+        let lost = steps::release(&holder.place, &stake).unwrap_err();
         assert!(lost.is_lost(), "{lost}");
         assert!(other.look().claim.is_some(), "the new holder's lock is there");
     };
@@ -160,7 +166,7 @@ fn a_contender_that_is_stopped_after_its_look_breaks_no_lock_that_was_refreshed_
         let mut stake = acquire::acquire(&held, &Wait::not_at_all()).unwrap();
         let mut refresh = || {
             let limit = stake.lease.deadline;
-            held.refresh(&mut stake, lifetime, limit).unwrap();
+            steps::refresh(&held, &mut stake, lifetime, limit).unwrap();
             run::believe(&holder.env, &stake);
         };
         let stop =
@@ -194,7 +200,7 @@ fn a_release_for_a_process_that_ends_just_then_removes_no_other_lock() {
         let is_removal =
             |request: &Request| matches!(request, Request::Remove { dir, name } if *dir == ROOT && name == crate::LOCK);
         let stop = Stop { process, at: is_removal, after: false, is_there: false };
-        let release = move || drop(place.protocol.steps().release(&place, &stake));
+        let release = move || drop(steps::release(&place, &stake));
         stopped(sim, stop, release, || {
             sim.with(|world| world.hosts[env].shell_killed = true);
             if let Ok(stake) = acquire::acquire(&other, &Wait::not_at_all()) {

@@ -8,15 +8,18 @@ use shuttle::thread;
 
 use crate::acquire;
 use crate::checks;
-use crate::claim::LockPath;
 use crate::client::{SHELL, SimEnv};
 use crate::config::Config;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::flufl::Flufl;
-use crate::lease::LocalTime;
-use crate::protocol::{OnBehalfOf, Place, Stake};
+use crate::lock_path::LockPath;
+use crate::options::OnBehalfOf;
+use crate::protocol::place::Place;
+use crate::protocol::stake::Stake;
+use crate::protocol::steps;
 use crate::settings::{Owner, Settings};
+use crate::time::LocalTime;
 use crate::wait::Wait;
 use crate::world::{Hold, Killed, Sim, random};
 
@@ -104,7 +107,7 @@ pub(crate) fn place(env: &SimEnv) -> Option<Place> {
         fence,
         queue,
         unchanged: Arc::default(),
-        guard_unchanged: Arc::default(),
+        break_lock_unchanged: Arc::default(),
     })
 }
 
@@ -169,7 +172,7 @@ fn hold(env: &SimEnv, place: &Place, mut stake: Stake) {
                 let lifetime = lifetimes.map_or(lifetime, |all| all[random(all.len() as u32) as usize]);
                 trust_no_longer(env, env.now() + lifetime);
                 env.sim.with(|world| world.processes[env.number].was_put_off = false);
-                if place.refresh(&mut stake, lifetime, limit).is_err_and(|e| e.is_lost()) {
+                if steps::refresh(place, &mut stake, lifetime, limit).is_err_and(|e| e.is_lost()) {
                     env.sim.with(|world| world.lost_by_delay += u32::from(world.processes[env.number].was_put_off));
                     break;
                 }
@@ -186,7 +189,7 @@ fn hold(env: &SimEnv, place: &Place, mut stake: Stake) {
 }
 
 fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
-    place.protocol.steps().release(place, stake)
+    steps::release(place, stake)
 }
 
 /// Trusts the lock, up to the stake's deadline.

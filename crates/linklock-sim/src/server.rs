@@ -8,8 +8,8 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 
 use crate::env::{Attr, FileId, FileKind};
-use crate::lease::ServerTime;
 use crate::stamps::Times;
+use crate::time::ServerTime;
 
 /// What names a file for good, as an NFS file handle does: no handle comes twice, other than inode numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

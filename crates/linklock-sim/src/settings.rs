@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{Config, Who};
-use crate::protocol::Protocol;
+use crate::options::Protocol;
 use crate::world::{Process, random};
 
 /// Whose death makes a lock dead, and ends the trust in it.

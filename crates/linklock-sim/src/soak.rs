@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::env::os::OsEnv;
 use crate::env::{Env, Location};
 use crate::explore::{self, RUNS_A_SEED, Summary};
-use crate::lease::LocalTime;
+use crate::time::LocalTime;
 use crate::worlds::{Protocols, WORLDS, World};
 
 /// Beyond what the tests run.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::lease::{LocalTime, ServerTime};
+use crate::time::{LocalTime, ServerTime};
 use crate::world::{Sim, World, random};
 
 /// What a file system does with the times of a file.

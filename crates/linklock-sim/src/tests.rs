@@ -5,7 +5,7 @@
 use crate::config::{Config, Faults};
 use crate::env::Step;
 use crate::explore::{Summary, exhaustive, pct, random};
-use crate::protocol::Protocol;
+use crate::options::Protocol;
 use crate::worlds::{Protocols, WORLDS, World};
 
 mod file_systems;

@@ -16,12 +16,12 @@ use crate::cache::{Dentry, Listing};
 use crate::config::{Config, Faults};
 use crate::delegations::Delegations;
 use crate::env::Attr;
-use crate::lease::{LocalTime, ServerTime};
 use crate::network::Sent;
 use crate::open_files::OpenFile;
 use crate::server::{Answer, Handle, ROOT, Request, Server};
 use crate::settings::{Bounds, Owner, Settings};
 use crate::stamps;
+use crate::time::{LocalTime, ServerTime};
 
 /// One process on one machine.
 #[derive(Debug)]

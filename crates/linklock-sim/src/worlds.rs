@@ -1,7 +1,7 @@
 //! The worlds that there are, by name.
 
 use crate::config::{Config, Faults, Who};
-use crate::protocol::Protocol;
+use crate::options::Protocol;
 use crate::stamps::Times;
 
 /// Which protocols the processes use.

@@ -5,10 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::env::os;
-use crate::inspect::Holder;
+use crate::holder::Holder;
 use crate::printable::{Escaping, Printable};
-use crate::protocol::TimesNotKept;
 
 /// Why a lock could not be had, kept or given back. It prints as one line, and what others wrote in it as [`Printable`] does.
 #[derive(Debug)]
@@ -107,6 +105,11 @@ pub(crate) enum Lost {
     #[error("it was broken by another contender or by an operator")]
     Broken,
 }
+
+/// The file system answers that all is well, but shows another time than it was given.
+#[derive(Debug, thiserror::Error)]
+#[error("the file system does not keep the times that it is given, so no lock can be refreshed there")]
+pub(crate) struct TimesNotKept;
 
 #[derive(Debug)]
 struct Shown(PathBuf);
@@ -235,9 +238,12 @@ impl Error {
         }
     }
 
-    /// Whether this process or the system has too many open files.
-    pub(crate) fn is_for_want_of_descriptors(&self) -> bool {
-        matches!(&*self.0, Repr::Io { source, .. } if os::is_for_want_of_descriptors(source))
+    /// The error of the file system that it tells of.
+    pub(crate) fn io_error(&self) -> Option<&io::Error> {
+        match &*self.0 {
+            Repr::Io { source, .. } => Some(source),
+            _ => None,
+        }
     }
 
     pub(crate) fn why_lost(&self) -> Lost {

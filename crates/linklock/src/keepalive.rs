@@ -4,13 +4,15 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use crate::guard::Tenure;
-use crate::lease::LocalTime;
+use crate::env::PerProcess;
+use crate::error::ErrorKind;
 use crate::printable::Printable;
+use crate::tenure::{Tenure, sleep};
+use crate::time::LocalTime;
 
 /// Refreshes it at a third of its lifetime, from now until it is released, left or lost.
 pub(crate) fn keep(tenure: &Arc<Tenure>) {
@@ -49,19 +51,10 @@ const RETRIES: u32 = 8;
 /// So long the thread pauses before it begins again.
 const AFTER_PANIC: Duration = Duration::from_millis(10);
 
-/// As `Condvar::wait_timeout`, but no longer than a second at once: its clock stands still while the machine is suspended,
-/// and deadlines do not.
-pub(crate) fn sleep<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>, time: Duration) -> MutexGuard<'a, T> {
-    changed.wait_timeout(guard, time.min(Duration::from_secs(1))).unwrap_or_else(PoisonError::into_inner).0
-}
-
-/// The threads of a process do not live on in a forked child, and a mutex may be locked there for ever. So each process
-/// has a keeper of its own, and finds it by its generation.
+/// Each process has a keeper of its own.
 struct Keeper {
-    process: u64,
     kept: Mutex<Kept>,
     changed: Condvar,
-    of_child: OnceLock<Box<Keeper>>,
 }
 
 #[derive(Default)]
@@ -85,13 +78,8 @@ impl Kept {
 
 impl Keeper {
     fn of_process(process: u64) -> &'static Self {
-        static FIRST: OnceLock<Keeper> = OnceLock::new();
-        let new = || Self { process, kept: Mutex::default(), changed: Condvar::new(), of_child: OnceLock::new() };
-        let mut keeper = FIRST.get_or_init(new);
-        while keeper.process != process {
-            keeper = keeper.of_child.get_or_init(|| Box::new(new()));
-        }
-        keeper
+        static KEEPERS: PerProcess<Keeper> = PerProcess::new();
+        KEEPERS.get(process, || Self { kept: Mutex::default(), changed: Condvar::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -141,7 +129,7 @@ fn refresh(tenure: &Tenure) -> Option<LocalTime> {
     };
     let refreshed = through_panic(|| match tenure.refresh(None) {
         Ok(()) => Some(next_refresh(tenure)),
-        Err(e) if e.kind() == crate::ErrorKind::Io || e.kind() == crate::ErrorKind::Permission => {
+        Err(e) if e.kind() == ErrorKind::Io || e.kind() == ErrorKind::Permission => {
             tracing::warn!(lock = %Printable::new(tenure.place.lock_path()), error = %e, "a refresh failed; trying again");
             again()
         }

@@ -1,183 +1,14 @@
 //! Deadlines and the file server's clock: pure functions.
-//!
-//! Three clocks meet in a lock, and each has a type of its own, so that they cannot be mixed up: [`LocalTime`], which a
-//! holder trusts; [`ServerTime`], in which expiries are written and compared; and the wall clock of this machine, which
-//! decides nothing.
 
-use std::ops::{Add, Sub};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::env::Attr;
-
-/// The longest lifetime and the longest grace: ten years.
-pub(crate) const LIFETIME_MOST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+use crate::error::Error;
+use crate::lifetime::{LIFETIME_LEAST, LIFETIME_MOST};
+use crate::time::{LocalTime, ServerTime};
 
 /// The part of its lifetime that a holder can spare.
 const SPARE: u32 = 8;
-
-/// A lifetime as the name of a claim has room for it: rounded up by a sixteenth at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RoundLifetime(u16);
-
-impl RoundLifetime {
-    /// How many bits it takes.
-    pub(crate) const BITS: u32 = 10;
-    const FRACTION_BITS: u32 = 4;
-    /// Of [`LIFETIME_MOST`].
-    const EXPONENT_MOST: u16 = 34;
-
-    /// Never shorter than `lifetime`, for who counts it must not end before its holder does.
-    pub(crate) fn up(lifetime: Duration) -> Self {
-        let one = 1 << Self::FRACTION_BITS;
-        let ms = lifetime.min(LIFETIME_MOST).as_nanos().div_ceil(1_000_000).max(one) as u64;
-        let exponent = ms.ilog2() - Self::FRACTION_BITS;
-        // From 16 to 32; 32 carries over into the exponent.
-        let significand = ms.div_ceil(1 << exponent);
-        Self(((u64::from(exponent) << Self::FRACTION_BITS) + significand - one as u64) as u16)
-    }
-
-    pub(crate) fn to_bits(self) -> u16 {
-        self.0
-    }
-
-    /// From what anybody may have written.
-    pub(crate) fn from_bits(bits: u16) -> Self {
-        Self(bits & ((1 << Self::BITS) - 1))
-    }
-
-    pub(crate) fn get(self) -> Duration {
-        let exponent = (self.0 >> Self::FRACTION_BITS).min(Self::EXPONENT_MOST);
-        let significand = u64::from(self.0 & ((1 << Self::FRACTION_BITS) - 1)) + (1 << Self::FRACTION_BITS);
-        Duration::from_millis(significand << exponent)
-    }
-}
-
-/// A moment on this machine's clock that is never set and keeps counting in suspend (CLOCK_BOOTTIME on Linux).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct LocalTime(u64);
-
-impl LocalTime {
-    /// From nanoseconds since the clock's own zero.
-    pub(crate) const fn from_nanos(nanos: u64) -> Self {
-        Self(nanos)
-    }
-
-    /// Nanoseconds since the clock's own zero.
-    pub(crate) const fn as_nanos(self) -> u64 {
-        self.0
-    }
-
-    /// The time from `earlier` to this moment; zero if `earlier` is later.
-    pub(crate) fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-}
-
-impl Add<Duration> for LocalTime {
-    type Output = Self;
-    fn add(self, time: Duration) -> Self {
-        Self(self.0.saturating_add(saturating_nanos(time)))
-    }
-}
-
-impl Sub<Duration> for LocalTime {
-    type Output = Self;
-    fn sub(self, time: Duration) -> Self {
-        Self(self.0.saturating_sub(saturating_nanos(time)))
-    }
-}
-
-fn saturating_nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// A moment on the file server's clock, in nanoseconds since the Unix epoch. On a local file system the kernel is the
-/// server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ServerTime(i128);
-
-impl ServerTime {
-    /// Before all that a file can have, with room for sums.
-    pub(crate) const MIN: Self = Self(i128::MIN / 2);
-
-    /// From what a file's attributes say.
-    pub(crate) fn from_parts(secs: i64, nanos: u32) -> Self {
-        Self(i128::from(secs) * 1_000_000_000 + i128::from(nanos))
-    }
-
-    /// Whole seconds, rounded down, and the nanoseconds beyond them; clamped to what 64 bits of seconds hold.
-    pub(crate) fn to_parts(self) -> (i64, u32) {
-        let secs = self.0.div_euclid(1_000_000_000);
-        let nanos = self.0.rem_euclid(1_000_000_000);
-        match i64::try_from(secs) {
-            Ok(secs) => (secs, nanos as u32),
-            Err(_) if secs < 0 => (i64::MIN, 0),
-            Err(_) => (i64::MAX, 0),
-        }
-    }
-
-    /// The time from `earlier` to this moment; zero if `earlier` is later.
-    pub(crate) fn since(self, earlier: Self) -> Duration {
-        let nanos = (self.0 - earlier.0).clamp(0, i128::from(u64::MAX));
-        Duration::from_nanos(nanos as u64)
-    }
-
-    /// As the standard library's time; the Unix epoch or the far end where it cannot be told.
-    pub(crate) fn to_system_time(self) -> SystemTime {
-        let distance = Duration::from_nanos(u64::try_from(self.0.unsigned_abs()).unwrap_or(u64::MAX));
-        let time = if self.0 < 0 {
-            SystemTime::UNIX_EPOCH.checked_sub(distance)
-        } else {
-            SystemTime::UNIX_EPOCH.checked_add(distance)
-        };
-        time.unwrap_or(SystemTime::UNIX_EPOCH)
-    }
-
-    /// From nanoseconds since the Unix epoch.
-    pub(crate) fn from_nanos(nanos: i64) -> Self {
-        Self(nanos.into())
-    }
-
-    /// Nanoseconds since the Unix epoch; the nearest that 64 bits hold, which is from 1677 to 2262.
-    pub(crate) fn as_nanos(self) -> i64 {
-        self.0.clamp(i64::MIN.into(), i64::MAX.into()) as i64
-    }
-
-    /// Whole microseconds since the Unix epoch; 0 before it.
-    pub(crate) fn as_micros(self) -> u64 {
-        u64::try_from(self.0 / 1_000).unwrap_or(0)
-    }
-
-    /// How much later it may have been, if this is a ctime. It is rounded down: to the kernel's tick (10 ms at most;
-    /// 15.6 ms on Windows), or to as much as two seconds by file systems that store whole ones. A virtual machine that gets
-    /// no processor misses ticks; so much the grace has to bear, as it has whatever else a server's clock does.
-    pub(crate) fn rounding(self) -> Duration {
-        if self.0 % 1_000_000_000 == 0 { Duration::from_secs(2) } else { Duration::from_millis(16) }
-    }
-}
-
-impl Add<Duration> for ServerTime {
-    type Output = Self;
-    fn add(self, time: Duration) -> Self {
-        Self(self.0 + i128::from(saturating_nanos(time)))
-    }
-}
-
-impl Sub<Duration> for ServerTime {
-    type Output = Self;
-    fn sub(self, time: Duration) -> Self {
-        Self(self.0 - i128::from(saturating_nanos(time)))
-    }
-}
-
-impl From<SystemTime> for ServerTime {
-    fn from(time: SystemTime) -> Self {
-        match time.duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(after) => Self(after.as_nanos() as i128),
-            Err(before) => Self(-(before.duration().as_nanos() as i128)),
-        }
-    }
-}
 
 /// What one change told of the server's clock: it said `ctime` at some moment between `before` and `after`.
 ///
@@ -257,6 +88,14 @@ impl Lease {
     }
 }
 
+/// Whether a lock may have this lifetime.
+pub(crate) fn check_lifetime(lifetime: Duration) -> Result<(), Error> {
+    if (LIFETIME_LEAST..=LIFETIME_MOST).contains(&lifetime) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("lifetime {lifetime:?}: from {LIFETIME_LEAST:?} to ten years")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,26 +123,6 @@ mod tests {
         // 2 s before the reply was there.
         let earlier = LocalTime::from_nanos(13_000 * MS);
         assert_eq!(anchor().earliest(earlier), ServerTime::from_parts(998, 500_000_000));
-    }
-
-    #[test]
-    fn a_rounded_lifetime_is_never_shorter_and_a_sixteenth_longer_at_most() {
-        let mut lifetime = Duration::from_millis(10);
-        while lifetime <= LIFETIME_MOST {
-            for lifetime in [lifetime, lifetime + Duration::from_nanos(1), lifetime - Duration::from_nanos(1)] {
-                let round = RoundLifetime::up(lifetime);
-                assert!(u32::from(round.to_bits()) < 1 << RoundLifetime::BITS);
-                assert_eq!(RoundLifetime::from_bits(round.to_bits()), round);
-                assert!(round.get() >= lifetime, "{lifetime:?}: {:?}", round.get());
-                let most = (lifetime * 17 / 16).max(Duration::from_millis(16)) + Duration::from_millis(1);
-                assert!(round.get() <= most, "{lifetime:?}: {:?}", round.get());
-            }
-            lifetime = lifetime * 21 / 20 + Duration::from_millis(1);
-        }
-        assert!(RoundLifetime::up(LIFETIME_MOST).get() >= LIFETIME_MOST);
-        for bits in 0..=u16::MAX {
-            assert!(RoundLifetime::from_bits(bits).get() < 2 * LIFETIME_MOST, "whatever somebody wrote");
-        }
     }
 
     #[test]
@@ -339,11 +158,8 @@ mod tests {
     }
 
     #[test]
-    fn times_far_away_saturate() {
+    fn sums_of_times_far_away_do_not_overflow() {
         let far = ServerTime::from_parts(i64::MAX, 0) + Duration::MAX;
-        assert_eq!(far.to_parts().0, i64::MAX);
-        assert_eq!(LocalTime::from_nanos(5) + Duration::MAX, LocalTime::from_nanos(u64::MAX));
-        assert_eq!(ServerTime::from_parts(-1, 5).to_parts(), (-1, 5));
         let ends = [ServerTime::MIN, ServerTime::from_parts(i64::MIN, 0), far, ServerTime::from_parts(0, 1)];
         for (one, other) in ends.into_iter().flat_map(|one| ends.map(|other| (one, other))) {
             let moved = [one, one + Duration::MAX, one - LIFETIME_MOST];
@@ -355,7 +171,5 @@ mod tests {
                 let _ = (anchor.surely_past(other), time.to_system_time(), time.to_parts());
             }
         }
-        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(7);
-        assert_eq!(ServerTime::from(before).to_system_time(), before);
     }
 }

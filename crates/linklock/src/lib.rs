@@ -75,29 +75,49 @@
 //! # }
 //! ```
 
-mod acquire;
-mod claim;
-mod env;
-mod error;
-mod guard;
-mod inspect;
-mod keepalive;
-mod lease;
-mod lock;
+// From the ground up: a module names only those that stand above it in this list.
+mod fingerprint;
+mod lifetime;
+mod names;
+mod options;
 mod printable;
-mod protocol;
-#[cfg(test)]
-mod tests;
+mod time;
+mod token;
+
+mod error;
+mod holder;
+
+mod env;
+
+mod claim;
+mod lease;
+mod lock_path;
 mod wait;
 
-pub use claim::Token;
+mod protocol;
+
+mod acquire;
+mod inspect;
+
+mod guard;
+mod keepalive;
+mod lock;
+mod operator;
+mod tenure;
+
+#[cfg(test)]
+mod tests;
+
 pub use error::{Error, ErrorKind};
 pub use guard::{Guard, Loss, ReleaseError};
-pub use inspect::{About, Holder, Owner, State, Status};
-pub use lock::{Builder, DEFAULT_GRACE, DEFAULT_LIFETIME, Lock, SEPARATOR, Which};
+pub use holder::{About, Holder, Owner};
+pub use inspect::{State, Status};
+pub use lock::{Builder, DEFAULT_GRACE, DEFAULT_LIFETIME, Lock, SEPARATOR};
+pub use operator::Which;
+pub use options::{OnBehalfOf, Protocol};
 pub use printable::Printable;
 pub use protocol::leftovers::{Leftover, LeftoverKind, LeftoverVerdict};
-pub use protocol::{OnBehalfOf, Protocol};
+pub use token::Token;
 pub use wait::{Cancel, Wait, Waiting};
 
 /// The Rust examples in the project's README.

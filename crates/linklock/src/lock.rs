@@ -7,19 +7,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::acquire;
-use crate::claim::{LockPath, Token};
 use crate::env::Env;
 use crate::env::os::OsEnv;
-use crate::error::{Error, Lost};
+use crate::error::Error;
 use crate::guard::Guard;
 use crate::inspect::{self, Status};
-use crate::lease::{Anchor, LIFETIME_MOST, Lease, LocalTime};
-use crate::printable::Printable;
+use crate::lease::check_lifetime;
+use crate::lifetime::LIFETIME_MOST;
+use crate::lock_path::LockPath;
+use crate::operator::{self, Which};
+use crate::options::{OnBehalfOf, Protocol};
 use crate::protocol::leftovers::{self, Leftover};
+use crate::protocol::place::Place;
 use crate::protocol::private::Privacy;
-use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, Stake, Verdict, is_gone, stuck, turn};
+use crate::token::Token;
 use crate::wait::Wait;
+use crate::{acquire, names};
 
 /// The separator in the names of claims, as flufl.lock has it: on Windows, whose names cannot hold a `|`, it is `^`.
 pub const SEPARATOR: char = if cfg!(windows) { '^' } else { '|' };
@@ -27,8 +30,6 @@ pub const SEPARATOR: char = if cfg!(windows) { '^' } else { '|' };
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(15);
 /// How long after its expiry a lock is broken, unless the builder says otherwise: flufl.lock's CLOCK_SLOP.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
-
-const LIFETIME_LEAST: Duration = Duration::from_millis(10);
 
 /// A lock path, and how to contend for it. Holds nothing: [`acquire`](Self::acquire) gives a [`Guard`] that does.
 ///
@@ -109,63 +110,8 @@ impl Lock {
     /// # Errors
     /// Lost, if its lifetime is over; not held, if another claim, another user's or none holds the lock.
     pub fn adopt(&self, token: &Token) -> Result<Guard, Error> {
-        let place = &self.place;
-        let env = place.env.as_ref();
-        let not_held = |holder| Error::not_held(self.path(), token.to_string(), holder);
-        let claim = self.parse(token)?;
-        let told = env.now();
-        let lock = match place.look()? {
-            Seen::Lock(lock) => lock,
-            Seen::NotALock(what) => return Err(Error::not_a_lock(self.path(), what)),
-            Seen::Free | Seen::EmptyDirectory { .. } | Seen::Stuck { .. } => return Err(not_held(None)),
-        };
-        if lock.claim.as_ref() != Some(&claim) {
-            return Err(not_held(lock.holder()));
-        }
-        let place = Arc::new(Place { protocol: lock.protocol, ..Place::clone(place) });
-        let file = place.protocol.steps().held_file(&place, &claim);
-        let attr = match env.stat(&file) {
-            Ok(attr) => attr,
-            Err(e) if is_gone(&e) => return Err(Error::lost(self.path(), Lost::Broken)),
-            Err(e) => return Err(Error::io(self.path(), "look at the claim", e)),
-        };
-        // By another machine's clock it cannot be told how much is left.
-        if !place.clock_is_known() && claim.host != place.host {
-            return Err(Error::clock_not_known(self.path(), lock.holder()));
-        }
-        // Not of the held file: each change of that makes a dir lock last longer, and one that is over would come to life.
-        let own = self.stage_for_nothing()?;
-        // A name is not enough: that of a lock which is over can be given to another file, by whoever may write the directory. What
-        // we have staged there only now tells who we are to the file system.
-        if lock.owner != Some(own.owner) || attr.owner != own.owner {
-            let what = format!("{token} of this user: what has that name is another user's");
-            return Err(Error::not_held(self.path(), what, lock.holder()));
-        }
-        // Whatever else is ours may have got the claim's name.
-        if lock.protocol == Protocol::Link && attr.id != lock.attr.id {
-            return Err(Error::lost(self.path(), Lost::Broken));
-        }
-        let anchor = own.anchor;
-        // By the latest that the server's clock can say: what is left is never overrated.
-        let (before, expiry) = (env.now(), lock.expiry(place.lifetime));
-        let left = expiry.since(anchor.latest(before));
-        if left.is_zero() {
-            return Err(Error::lost(self.path(), Lost::Overdue));
-        }
-        let lease = Lease { deadline: before + left, expiry, lifetime: place.lifetime };
-        let stake = Stake {
-            claim,
-            id: attr.id,
-            owner: attr.owner,
-            ctime: attr.ctime,
-            anchor,
-            lease,
-            fresh: false,
-            told,
-            noreplace: false,
-            fence: None,
-        };
-        Ok(Guard::new(place, stake, self.keep_alive))
+        let (place, stake) = operator::adopt(&self.place, token)?;
+        Ok(Guard::new(Arc::new(place), stake, self.keep_alive))
     }
 
     /// Looks at the lock path without touching anything. What is over is judged by this machine's wall clock; a contender
@@ -191,70 +137,7 @@ impl Lock {
     /// # Errors
     /// Not held, if it is not the named claim's; timeout, if it is not over. What is no lock is never removed.
     pub fn break_lock(&self, which: &Which) -> Result<Option<Status>, Error> {
-        if let Which::Claim(token) = which {
-            self.parse(token)?;
-        }
-        let mut waited = false;
-        // A change of the lock between our look and our act means that somebody made progress: look again.
-        loop {
-            let status = self.inspect()?;
-            let looked = self.place.env.now();
-            let seen = self.place.look()?;
-            if let Seen::Stuck { since, .. } = seen
-                && let Some(what) = stuck(self.place.env.as_ref(), since)
-            {
-                return Err(Error::not_a_lock(self.path(), what));
-            }
-            let lock = match seen {
-                Seen::Lock(lock) => lock,
-                Seen::NotALock(what) => return Err(Error::not_a_lock(self.path(), what)),
-                Seen::EmptyDirectory { ours: false } => {
-                    return Err(Error::not_a_lock(self.path(), "an empty directory"));
-                }
-                Seen::Free | Seen::EmptyDirectory { ours: true } | Seen::Stuck { .. } => match which {
-                    Which::Claim(token) => return Err(Error::not_held(self.path(), token.to_string(), None)),
-                    Which::Over | Which::Any => {
-                        // Free or not: whoever has to break it sweeps, and there may be no break for long.
-                        self.sweep();
-                        return Ok(None);
-                    }
-                },
-            };
-            match which {
-                Which::Claim(token) if lock.claim.as_ref().map(|c| &c.token) != Some(token) => {
-                    return Err(Error::not_held(self.path(), token.to_string(), lock.holder()));
-                }
-                Which::Over => match self.judge_by_server(&lock, looked)? {
-                    Some(Verdict::Live) => {
-                        return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None));
-                    }
-                    None => return Err(Error::clock_not_known(self.path(), lock.holder())),
-                    Some(Verdict::Over | Verdict::Dead) => {}
-                },
-                _ => {}
-            }
-            // To remove the name of an empty file loses nothing else.
-            let is_any = *which == Which::Any && lock.attr.len == 0 && !lock.is_hidden();
-            if !is_any && !self.place.may_break(&lock)? {
-                return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None));
-            }
-            match self.place.break_lock(&lock)? {
-                Break::Done => {
-                    let holder = lock.holder().map(|h| h.to_string());
-                    tracing::warn!(lock = %Printable::new(self.path()), holder, why = "an operator said so", "broke the lock");
-                    self.sweep();
-                    return Ok(Some(status));
-                }
-                Break::Changed => {}
-                Break::Busy if waited => {
-                    return Err(Error::timeout(self.path(), Duration::ZERO, lock.holder(), None));
-                }
-                Break::Busy => {
-                    turn::wait(&self.place)?;
-                    waited = true;
-                }
-            }
-        }
+        operator::break_lock(&self.place, which)
     }
 
     /// What contenders left beside the lock path, and what they use now: claims, tickets of the queue, the break lock. Touches
@@ -278,7 +161,7 @@ impl Lock {
     ///
     /// [`LeftoverVerdict::Failed`]: crate::LeftoverVerdict::Failed
     pub fn clean(&self, which: Vec<Leftover>) -> Result<Vec<Leftover>, Error> {
-        leftovers::clean(&self.place, which, || self.ask_server())
+        leftovers::clean(&self.place, which, || operator::ask_server(&self.place))
     }
 
     /// The lock paths of a directory, as the names of claims and tickets there tell. A lock that nobody has touched has none.
@@ -293,7 +176,7 @@ impl Lock {
         let mut paths = BTreeSet::new();
         let listed = any.place.env.list_dir(dir, &mut |name, _| {
             // No lock path holds the separator.
-            if let Some(lock) = crate::claim::before(name, separator).and_then(|lock| at(&lock).ok())
+            if let Some(lock) = names::before(name, separator).and_then(|lock| at(&lock).ok())
                 && !paths.contains(lock.path())
                 && leftovers::names_lock(&lock.place, name)
             {
@@ -309,56 +192,6 @@ impl Lock {
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }
-
-    /// Judges a lock by what the server's clock said at `looked`, before it was looked at; `None` where that cannot be known.
-    fn judge_by_server(&self, lock: &crate::protocol::SeenLock, looked: LocalTime) -> Result<Option<Verdict>, Error> {
-        if self.place.holder_is_dead(lock) {
-            return Ok(Some(Verdict::Dead));
-        }
-        if !self.place.clock_is_known() {
-            return Ok(None);
-        }
-        let anchor = self.ask_server()?;
-        Ok(Some(self.place.judge(lock, anchor.earliest(looked))))
-    }
-
-    fn sweep(&self) {
-        self.place.sweep(|| self.ask_server().ok());
-    }
-
-    /// Learns what the server's clock says, which only a change can tell.
-    fn ask_server(&self) -> Result<Anchor, Error> {
-        Ok(self.stage_for_nothing()?.anchor)
-    }
-
-    /// A claim that contends for nothing, and is gone again.
-    fn stage_for_nothing(&self) -> Result<Stake, Error> {
-        let steps = self.place.protocol.steps();
-        let stake = steps.stage(&self.place)?;
-        steps.withdraw(&self.place, &stake.claim);
-        Ok(stake)
-    }
-
-    fn parse(&self, token: &Token) -> Result<crate::claim::Claim, Error> {
-        self.place.path.parse(crate::claim::bytes_of(token.as_os_str().as_ref())).ok_or_else(|| {
-            Error::invalid(format!(
-                "{}: {token} is no token of this lock; a token is printed when the lock is acquired",
-                Printable::new(self.path())
-            ))
-        })
-    }
-}
-
-/// Which lock an operator wants broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Which {
-    /// The one that this claim holds, live or not, and no other.
-    Claim(Token),
-    /// Whatever is over: lifetime and grace have passed by the server's clock, or the holder is known to be dead.
-    Over,
-    /// Whatever lock is there. The last resort: its holder may be at work.
-    Any,
 }
 
 /// Settings of a [`Lock`].
@@ -544,16 +377,9 @@ impl Builder {
             fence: self.fence,
             queue: self.queue,
             unchanged: Arc::default(),
-            guard_unchanged: Arc::default(),
+            break_lock_unchanged: Arc::default(),
         };
         let privacy = Arc::new(Privacy::new(self.require_private));
         Ok(Lock { place: Arc::new(place), wait: self.timeout, keep_alive: self.keep_alive, privacy })
     }
-}
-
-pub(crate) fn check_lifetime(lifetime: Duration) -> Result<(), Error> {
-    if (LIFETIME_LEAST..=LIFETIME_MOST).contains(&lifetime) {
-        return Ok(());
-    }
-    Err(Error::invalid(format!("lifetime {lifetime:?}: from {LIFETIME_LEAST:?} to ten years")))
 }

@@ -155,7 +155,7 @@ mod tests {
     #[cfg(unix)] // Elsewhere names are no bytes.
     #[test]
     fn bytes_that_are_no_text_are_escaped() {
-        let name = crate::env::os::name_from_bytes(b"a\xffb\xe2\x80\x9b\xc2").unwrap();
+        let name = crate::names::name_from_bytes(b"a\xffb\xe2\x80\x9b\xc2").unwrap();
         assert_eq!(Printable::new(&name).to_string(), "a\\xffb\u{201b}\\xc2");
     }
 }

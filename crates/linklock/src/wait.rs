@@ -3,11 +3,10 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::env::{Env, Reach, os};
-use crate::inspect::Holder;
+use crate::env::{Env, Event, Reach};
+use crate::holder::Holder;
 
 /// How to wait for a lock: how long, what cancels it, whom it reports to.
 #[derive(Clone, Default)]
@@ -77,13 +76,7 @@ pub struct Waiting<'a> {
 
 /// Ends waits from another thread. Clones are one and the same; once cancelled, it stays so.
 #[derive(Clone, Debug)]
-pub struct Cancel(Arc<CancelInner>);
-
-#[derive(Debug)]
-struct CancelInner {
-    cancelled: AtomicBool,
-    event: os::Event,
-}
+pub struct Cancel(Arc<Event>);
 
 impl Cancel {
     /// One that nobody has cancelled yet.
@@ -91,24 +84,22 @@ impl Cancel {
     /// # Errors
     /// Where the system has no more file descriptors or handles.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(Arc::new(CancelInner { cancelled: AtomicBool::new(false), event: os::Event::new()? })))
+        Ok(Self(Arc::new(Event::new()?)))
     }
 
     /// Ends every wait that was given this or a clone of it, now and from now on. It stores an atomic and writes to a file
     /// descriptor (on Windows it sets an event), so a signal handler may call it.
     pub fn cancel(&self) {
-        // In one order with the event, which a waiter may be replacing: see `to_wait_on`.
-        self.0.cancelled.store(true, Ordering::SeqCst);
-        self.0.event.set();
+        self.0.set();
     }
 
     /// Whether somebody has.
     pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::SeqCst)
+        self.0.is_set()
     }
 
-    pub(crate) fn event(&self) -> &os::Event {
-        &self.0.event
+    pub(crate) fn event(&self) -> &Event {
+        &self.0
     }
 }
 

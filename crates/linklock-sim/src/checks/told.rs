@@ -1,6 +1,6 @@
 //! Nobody is told that he has a lock whose deadline is over.
 
-use crate::lease::LocalTime;
+use crate::time::LocalTime;
 use crate::world::World;
 
 /// To be asked when an acquisition returns.

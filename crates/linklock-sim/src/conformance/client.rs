@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::{Checked, Difference};
 use crate::env::{Attr, DirMode, Each, Env, FileId, Location, Meant};
-use crate::lease::ServerTime;
+use crate::time::ServerTime;
 
 /// The mtime of a file for which a scenario asks no other.
 const MTIME: i64 = 1_800_000_000;

@@ -28,7 +28,7 @@ use crate::config::{Config, Faults};
 use crate::env::os::OsEnv;
 use crate::env::{Env, Location};
 use crate::explore::schedule;
-use crate::protocol::Protocol;
+use crate::options::Protocol;
 use crate::world::Sim;
 use client::Client;
 

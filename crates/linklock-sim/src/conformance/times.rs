@@ -3,7 +3,7 @@
 use super::client::{Client, holds, same};
 use super::{Checked, Scenario, Stage};
 use crate::env::Attr;
-use crate::lease::ServerTime;
+use crate::time::ServerTime;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a file has the mtime that it was given, in the past and in the future", steps: mtime_as_given },

@@ -4,7 +4,7 @@ use super::{BOTH, assert_caught, assert_holds, runs};
 use crate::config::Config;
 use crate::env::Step;
 use crate::explore::random;
-use crate::protocol::Protocol;
+use crate::options::Protocol;
 use crate::worlds::{Protocols, World};
 
 fn config(world: &str, protocol: Protocol) -> Config {

@@ -1,23 +1,32 @@
 //! The only loop that waits for a lock.
 
+mod lookout;
+mod until_free;
 mod waiter;
 
-use crate::claim::Token;
-use crate::env::{FileId, Reach, Step};
+use crate::env::{FileId, Reach};
 use crate::error::Error;
-use crate::inspect::Holder;
-use crate::lease::{LocalTime, ServerTime};
+use crate::holder::Holder;
+use crate::options::Protocol;
 use crate::printable::Printable;
+use crate::protocol::clear::make_room;
+use crate::protocol::identify::may_break;
+use crate::protocol::judge::{Verdict, log_broken};
+use crate::protocol::place::Place;
 use crate::protocol::queue::{self, Ticket};
-use crate::protocol::{Attempt, Break, Place, Protocol, Seen, SeenLock, Stake, Verdict, fence, is_gone, leftovers};
+use crate::protocol::seen::{Seen, SeenLock};
+use crate::protocol::stake::{Attempt, Break, Stake};
+use crate::protocol::{fence, leftovers, look, steps};
+use crate::time::ServerTime;
 use crate::wait::{Wait, poll_delay};
 
+pub(crate) use until_free::wait_until_free;
 use waiter::Waiter;
 
 /// Takes the lock, however long `wait` lets it try.
 pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
     let mut contender = Contender {
-        stake: place.protocol.steps().stage(place)?,
+        stake: steps::stage(place)?,
         waiter: Waiter::new(place, wait),
         late: 0,
         in_vain: 0,
@@ -36,54 +45,8 @@ pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
             if let Some(ticket) = contender.waiter.ticket.take() {
                 ticket.leave(place);
             }
-            place.protocol.steps().withdraw(place, &contender.stake.claim);
+            steps::withdraw(place, &contender.stake.claim);
             Err(e)
-        }
-    }
-}
-
-/// Waits until the next contender could have the lock at once, and takes nothing. Judged as [`inspect`] judges.
-///
-/// [`inspect`]: crate::inspect::inspect
-pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
-    let mut waiter = Waiter::new(place, wait);
-    loop {
-        let seen = match waiter.look() {
-            Ok(seen) => seen,
-            Err(e) => {
-                waiter.bear(e)?;
-                continue;
-            }
-        };
-        let server_now = place.env.wall_clock();
-        let lock = match &seen {
-            Seen::Free | Seen::EmptyDirectory { ours: true } => return Ok(()),
-            Seen::EmptyDirectory { ours: false } => {
-                waiter.doubt_directory()?;
-                continue;
-            }
-            Seen::Stuck { since, .. } => {
-                waiter.wait_for_removal(*since)?;
-                continue;
-            }
-            Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what.clone())),
-            Seen::Lock(lock) => lock,
-        };
-        let (verdict, over_in) = match waiter.watch(lock) {
-            Some((verdict, over_in)) => (verdict, over_in),
-            None => {
-                let expired_at = lock.expiry(place.lifetime) + place.grace;
-                (place.judge(lock, server_now), expired_at.since(server_now))
-            }
-        };
-        if verdict != Verdict::Live && lock.is_certain {
-            if waiter.must_look_again() {
-                continue;
-            }
-            return Ok(());
-        }
-        if waiter.pause(Some(lock), Some(place.env.now() + over_in))?.is_break() {
-            return Err(waiter.timed_out(lock.holder()));
         }
     }
 }
@@ -112,7 +75,6 @@ struct Contender<'a> {
 impl Contender<'_> {
     fn contend(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
-        let steps = place.protocol.steps();
         if self.queues_up() && !queue::is_empty(place)? {
             self.wait_in_queue()?;
             // Its expiry may be over by now.
@@ -123,11 +85,11 @@ impl Contender<'_> {
                 Attempt::Won => return Ok(()),
                 // Somebody cleans up, or we were paused for longer than the lifetime: begin anew, with a new name.
                 Attempt::Void => {
-                    steps.withdraw(place, &self.stake.claim);
+                    steps::withdraw(place, &self.stake.claim);
                     self.give_up_if_late(None)?;
-                    self.stake = steps.stage(place)?;
+                    self.stake = steps::stage(place)?;
                 }
-                Attempt::Lost => {
+                Attempt::Failed => {
                     while let Err(e) = self.wait_for_turn() {
                         self.waiter.bear(e)?;
                     }
@@ -156,16 +118,16 @@ impl Contender<'_> {
         }
         loop {
             // Another path than before is to wake us, whatever comes next.
-            self.waiter.disarm();
+            self.waiter.lookout.disarm();
             let Some(ticket) = &mut self.waiter.ticket else { return Ok(()) };
             let Some(ahead) = ticket.ahead(place, &self.stake.anchor)? else { return Ok(()) };
             // Before the last look at it, so that no change falls in between.
-            self.waiter.arm(&ahead.ticket, ahead.pid);
+            self.waiter.lookout.arm(&ahead.ticket, ahead.pid);
             if place.env.stat(&ahead.ticket).is_err() {
                 continue;
             }
             // For those who are told whom they wait for.
-            let seen = place.look()?;
+            let seen = look::look(place)?;
             let lock = if let Seen::Lock(lock) = &seen { Some(lock) } else { None };
             if self.waiter.pause(lock, None)?.is_break() {
                 let holder = lock.and_then(SeenLock::holder);
@@ -177,8 +139,7 @@ impl Contender<'_> {
     /// Tries once; with the lock goes the place in the queue, and comes the fencing token.
     fn attempt(&mut self) -> Result<Attempt, Error> {
         let place = self.waiter.place;
-        let steps = place.protocol.steps();
-        let attempt = steps.attempt(place, &mut self.stake)?;
+        let attempt = steps::attempt(place, &mut self.stake)?;
         if attempt != Attempt::Won {
             return Ok(attempt);
         }
@@ -186,7 +147,7 @@ impl Contender<'_> {
         if !place.fence {
             // To leave may have taken too long to trust the lock any more.
             if queued && place.env.now() >= self.stake.lease.deadline {
-                let _ = steps.release(place, &self.stake);
+                let _ = steps::release(place, &self.stake);
                 return Ok(Attempt::Void);
             }
             return Ok(Attempt::Won);
@@ -197,7 +158,7 @@ impl Contender<'_> {
             return Ok(Attempt::Won);
         }
         // Lost while it was drawn, or not to be had: give back what may still be ours.
-        let _ = steps.release(place, &self.stake);
+        let _ = steps::release(place, &self.stake);
         drawn.map(|_| Attempt::Void)
     }
 
@@ -213,10 +174,10 @@ impl Contender<'_> {
                 }
                 Seen::EmptyDirectory { ours: true } | Seen::Stuck { .. } => {
                     let is_left = !self.swept && leftovers::is_left_at_lock_path(place, &self.stake.anchor);
-                    place.clear();
+                    make_room(place);
                     if is_left {
                         self.swept = true;
-                        place.sweep(|| Some(self.stake.anchor));
+                        leftovers::sweep(place, || Some(self.stake.anchor));
                     }
                     return self.seen_free();
                 }
@@ -237,14 +198,16 @@ impl Contender<'_> {
                     return self.give_up_if_late(lock.holder());
                 }
             }
+            let (looked, lives) = (self.waiter.lookout.looked, self.waiter.lookout.sees_holder());
+            let judged = self.waiter.judge.judge(&mut self.stake, &lock, looked, lives)?;
             // Without a claim the server's clock cannot be asked; an attempt makes another.
-            let Some((verdict, over)) = self.judge(&lock)? else { return self.give_up_if_late(lock.holder()) };
+            let Some(judged) = judged else { return self.give_up_if_late(lock.holder()) };
             self.waiter.is_busy = false;
-            if verdict != Verdict::Live {
-                if self.waiter.must_look_again() {
+            if judged.verdict != Verdict::Live {
+                if self.waiter.lookout.must_look_again() {
                     continue;
                 }
-                match self.break_lock(&lock, verdict)? {
+                match self.break_lock(&lock, judged.verdict)? {
                     Break::Done => return Ok(()),
                     Break::Changed => {
                         self.give_up_if_late(lock.holder())?;
@@ -254,8 +217,8 @@ impl Contender<'_> {
                     Break::Busy => self.waiter.is_busy = true,
                 }
             }
-            let over = (verdict == Verdict::Live).then_some(over);
-            if self.waiter.pause(Some(&lock), over)?.is_break() {
+            let expires = (judged.verdict == Verdict::Live).then_some(judged.expires);
+            if self.waiter.pause(Some(&lock), expires)?.is_break() {
                 return Err(self.waiter.timed_out(lock.holder()));
             }
         }
@@ -277,53 +240,15 @@ impl Contender<'_> {
         self.give_up_if_late(None)
     }
 
-    /// What is to be thought of the lock that was just seen, and when it may have expired; `None` if our claim was cleaned away.
-    fn judge(&mut self, lock: &SeenLock) -> Result<Option<(Verdict, LocalTime)>, Error> {
-        let place = self.waiter.place;
-        let env = place.env.as_ref();
-        if let Some((verdict, left)) = self.waiter.watch(lock) {
-            return Ok(Some((verdict, env.now() + left)));
-        }
-        // By what the clock said when we looked. A lock that had expired then cannot be refreshed any more, however long we are
-        // held up before we act on it; of one that has expired since, its holder may have moved the expiry on.
-        let looked = self.waiter.looked;
-        let looked = || if env.leaves_out(Step::JudgeByLook) { env.now() } else { looked };
-        let expired_at = lock.expiry(place.lifetime) + place.grace;
-        let server_then = self.stake.anchor.earliest(looked());
-        // The look that found it has just seen its holder alive, and its end would wake us.
-        let lives = self.waiter.pid.is_some();
-        let verdict = if lives { place.judge_living(lock, server_then) } else { place.judge(lock, server_then) };
-        if verdict == Verdict::Live && place.path.is_guard && !lock.is_hidden() {
-            // Whatever its times say, it is over once it was seen unchanged for as long as any break lock lasts.
-            let left = place.unchanged.time_left(place, lock, self.waiter.looked);
-            let verdict = if left.is_zero() { Verdict::Over } else { Verdict::Live };
-            return Ok(Some((verdict, self.stake.anchor.surely_past(expired_at).min(env.now() + left))));
-        }
-        if verdict != Verdict::Over || env.leaves_out(Step::AskClock) {
-            return Ok(Some((verdict, self.stake.anchor.surely_past(expired_at))));
-        }
-        // What we know of the server's clock may be old by now: ask it before we act on it.
-        match place.ask_clock_by(&self.stake) {
-            Ok(anchor) => self.stake.anchor = anchor.unwrap_or(self.stake.anchor),
-            Err(e) if is_gone(&e) => return Ok(None),
-            Err(e) => return Err(Error::io(place.lock_path(), "ask for the server's time", e)),
-        }
-        let verdict = place.judge(lock, self.stake.anchor.earliest(looked()));
-        Ok(Some((verdict, self.stake.anchor.surely_past(expired_at))))
-    }
-
     fn break_lock(&self, lock: &SeenLock, verdict: Verdict) -> Result<Break, Error> {
         let place = self.waiter.place;
-        if !place.may_break(lock)? {
+        if !may_break(place, lock)? {
             return Ok(Break::Busy);
         }
-        let why = if verdict == Verdict::Dead { "its holder has ended" } else { "its lifetime and the grace are over" };
-        let broken = place.break_lock(lock)?;
+        let broken = steps::break_lock(place, lock)?;
         if broken == Break::Done {
-            let holder = lock.holder().map(|holder| holder.to_string());
-            let claim = lock.token().map(Token::to_string);
-            tracing::warn!(lock = %Printable::new(place.lock_path()), holder, claim, why, "broke the lock");
-            place.sweep(|| Some(self.stake.anchor));
+            log_broken(place, lock, verdict.why());
+            leftovers::sweep(place, || Some(self.stake.anchor));
         }
         Ok(broken)
     }

@@ -1,87 +1,60 @@
-//! Looking at a lock path and pausing, for those who wait there.
+//! Pausing, and knowing when it is enough.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use crate::claim::Token;
-use crate::env::{FileId, Location, Reach, Watcher};
+use super::lookout::Lookout;
+use crate::env::{FileId, Reach};
 use crate::error::Error;
-use crate::inspect::Holder;
-use crate::lease::{LocalTime, ServerTime};
+use crate::holder::Holder;
 use crate::printable::Printable;
+use crate::protocol::judge::Judge;
+use crate::protocol::place::Place;
 use crate::protocol::queue::Ticket;
-use crate::protocol::{Place, Seen, SeenLock, Verdict, stuck};
+use crate::protocol::seen::{Seen, SeenLock, stuck};
+use crate::time::{LocalTime, ServerTime};
+use crate::token::Token;
 use crate::wait::{Wait, Waiting, poll_delay};
 
-/// Looks and pauses, and knows when it is enough.
+/// Looks and pauses for a contender, and knows when it is enough.
 pub(super) struct Waiter<'a> {
     pub(super) place: &'a Place,
     wait: &'a Wait,
     started: LocalTime,
     until: Option<LocalTime>,
-    watcher: Option<Box<dyn Watcher>>,
-    pub(super) pid: Option<u32>,
-    /// The lock that was seen when the wake-ups were armed, and whether it was seen again since, with its holder alive.
-    armed: Option<Armed>,
-    is_armed: bool,
-    /// A moment before the last look.
-    pub(super) looked: LocalTime,
-    /// Whether times can be compared here; not asked before a lock is in the way.
-    clock_is_known: Option<bool>,
-    /// For how much longer the lock must be seen unchanged, where they cannot.
-    must_watch: Option<Duration>,
-    /// What was seen last, and whether it is only known to be still there.
-    last: Option<SeenLock>,
-    is_remembered: bool,
-    told: Option<Token>,
+    pub(super) lookout: Lookout<'a>,
+    pub(super) judge: Judge<'a>,
+    /// Whose claim was reported last.
+    reported: Option<Token>,
     /// Our place in the queue, if there is one.
     pub(super) ticket: Option<Ticket>,
-    /// How many looks in a row have found an empty directory that nothing tells for ours.
+    /// How many looks in a row have found an empty directory that has no mark of ours.
     doubts: u32,
     /// Whether it was another's turn to break the lock when we would have.
     pub(super) is_busy: bool,
-    /// What was waited for last, since when, and how often it was looked at since.
-    alarms: (Option<Armed>, LocalTime, u32),
+    wake_ups: WakeUps,
 }
-
-/// Which file, and whose claim, the wake-ups are for.
-type Armed = (FileId, Option<Token>);
-
-/// So many looks at one and the same lock in [`ALARMS_WITHIN`] find nothing new before the waiter hears no wake-ups for a while:
-/// others may change a file thousands of times in a second. A release, and whoever has the lock next, is something new.
-const ALARMS_MOST: u32 = 32;
-const ALARMS_WITHIN: Duration = Duration::from_secs(1);
-
-/// For how long it hears none: twice as long each time.
-const REST_LEAST: Duration = Duration::from_millis(10);
-const REST_MOST: Duration = Duration::from_millis(100);
 
 /// So many looks an empty directory gets before it is somebody else's.
 const DOUBTS: u32 = 3;
 
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
 impl<'a> Waiter<'a> {
     pub(super) fn new(place: &'a Place, wait: &'a Wait) -> Self {
         let started = place.env.now();
-        let until = wait.limit.map(|limit| started + limit);
         Self {
             place,
             wait,
             started,
-            until,
-            watcher: None,
-            pid: None,
-            armed: None,
-            is_armed: false,
-            looked: started,
-            clock_is_known: None,
-            must_watch: None,
-            last: None,
-            is_remembered: false,
-            told: None,
+            until: wait.limit.map(|limit| started + limit),
+            lookout: Lookout::new(place),
+            judge: Judge::new(place),
+            reported: None,
             ticket: None,
             doubts: 0,
             is_busy: false,
-            alarms: (None, started, 0),
+            wake_ups: WakeUps { lock: None, since: started, looks: 0 },
         }
     }
 
@@ -89,7 +62,7 @@ impl<'a> Waiter<'a> {
         self.place.env.now().since(self.started)
     }
 
-    /// Whether it is not to be waited at all.
+    /// Whether there is to be no wait at all.
     pub(super) fn is_single_try(&self) -> bool {
         self.wait.limit == Some(Duration::ZERO)
     }
@@ -99,11 +72,11 @@ impl<'a> Waiter<'a> {
     }
 
     pub(super) fn timed_out(&self, holder: Option<Holder>) -> Error {
-        if self.last.as_ref().is_some_and(SeenLock::is_hidden) {
+        if self.lookout.sees_hidden() {
             return Error::timeout_of_hidden(self.place.lock_path(), self.waited());
         }
-        let error = Error::timeout(self.place.lock_path(), self.waited(), holder, self.must_watch);
-        if self.is_busy { error.kept_by(self.place.path.breakers_guard().as_path()) } else { error }
+        let error = Error::timeout(self.place.lock_path(), self.waited(), holder, self.judge.must_watch);
+        if self.is_busy { error.kept_by(self.place.path.of_break_lock().as_path()) } else { error }
     }
 
     pub(super) fn check_cancelled(&self, holder: Option<&Holder>) -> Result<(), Error> {
@@ -113,75 +86,13 @@ impl<'a> Waiter<'a> {
         Ok(())
     }
 
-    /// Wakes on a change there, and on the end of process `pid`.
-    pub(super) fn arm(&mut self, at: &Location, pid: Option<u32>) {
-        let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
-        watcher.arm(at, pid);
-    }
-
-    /// What the next look finds is to be armed for again.
-    pub(super) fn disarm(&mut self) {
-        (self.watcher, self.armed, self.pid, self.is_armed) = (None, None, None, false);
-    }
-
-    /// Looks at the lock path, with the wake-ups for what is there armed before the look: no change falls in between.
+    /// Looks at the lock path, with the wake-ups for what is there armed before the look.
     pub(super) fn look(&mut self) -> Result<Seen, Error> {
-        let watcher = self.watcher.get_or_insert_with(|| self.place.env.watcher());
-        loop {
-            // What is still there is still armed for; and to ask for a process costs as much as to wake up.
-            let is_armed = self.is_armed && watcher.sees_end();
-            if !is_armed {
-                watcher.arm(self.place.location(), self.pid);
-            }
-            self.looked = self.place.env.now();
-            let remembered = self.last.take().filter(|last| self.place.is_still_there(last));
-            self.is_remembered = remembered.is_some();
-            let seen = remembered.map_or_else(|| self.place.look(), |last| Ok(Seen::Lock(last)))?;
-            if !matches!(seen, Seen::EmptyDirectory { ours: false }) {
-                self.doubts = 0;
-            }
-            let Seen::Lock(lock) = &seen else { return Ok(seen) };
-            self.last = Some(lock.clone());
-            if is_armed && self.is_remembered {
-                return Ok(seen);
-            }
-            let (pid, armed) = (self.place.holder_pid(lock), Some((lock.attr.id, lock.token().cloned())));
-            // Another lock than before may have come after the wake-ups were armed; it can have the number of that one's file.
-            self.is_armed = (pid, &armed) == (self.pid, &self.armed);
-            if self.is_armed {
-                return Ok(seen);
-            }
-            (self.pid, self.armed) = (pid, armed);
+        let seen = self.lookout.look()?;
+        if !matches!(seen, Seen::EmptyDirectory { ours: false }) {
+            self.doubts = 0;
         }
-    }
-
-    /// Where no clock can be compared: what is to be thought of the lock that was just seen, and how much longer it must be seen
-    /// unchanged.
-    pub(super) fn watch(&mut self, lock: &SeenLock) -> Option<(Verdict, Duration)> {
-        let place = self.place;
-        if lock.is_hidden() {
-            return None;
-        }
-        if *self.clock_is_known.get_or_insert_with(|| place.clock_is_known()) {
-            return None;
-        }
-        let left = place.unchanged.time_left(place, lock, self.looked);
-        if self.must_watch.replace(left).is_none() {
-            tracing::info!(lock = %Printable::new(place.lock_path()), left_ms = left.as_millis() as u64,
-                "clocks cannot be compared on this file system: the lock has expired once it was seen unchanged for its lifetime and the grace");
-        }
-        let verdict = match place.holder_is_dead(lock) {
-            true => Verdict::Dead,
-            false if left.is_zero() => Verdict::Over,
-            false => Verdict::Live,
-        };
-        Some((verdict, left))
-    }
-
-    /// Makes the next look a whole one, if the last was not. To be asked before anything is done about a lock.
-    pub(super) fn must_look_again(&mut self) -> bool {
-        self.last = None;
-        std::mem::take(&mut self.is_remembered)
+        Ok(seen)
     }
 
     /// Pauses, since an empty directory without our mark may be one that a holder on Windows, which knows no such mark, is
@@ -207,17 +118,21 @@ impl<'a> Waiter<'a> {
     /// Pauses after an error that says nothing of the lock: there was no descriptor to look with. Many waiters of one process may
     /// need more than it may have. Any other error ends the wait.
     pub(super) fn bear(&mut self, error: Error) -> Result<(), Error> {
-        if !error.is_for_want_of_descriptors() {
+        let env = self.place.env.as_ref();
+        if !error.io_error().is_some_and(|e| env.is_for_want_of_descriptors(e)) {
             return Err(error);
         }
         // What is there is not known, so nothing that happens to it need wake us.
-        let env = self.place.env.as_ref();
         let soon = env.now() + poll_delay(env, Reach::NoneShared);
         if self.pause(None, Some(soon))?.is_break() { Err(error) } else { Ok(()) }
     }
 
-    /// Pauses until a change, the next poll, or `over`. Breaks if the time was up before.
-    pub(super) fn pause(&mut self, lock: Option<&SeenLock>, over: Option<LocalTime>) -> Result<ControlFlow<()>, Error> {
+    /// Pauses until a change, the next poll, or `expires`. Breaks if the time was up before.
+    pub(super) fn pause(
+        &mut self,
+        lock: Option<&SeenLock>,
+        expires: Option<LocalTime>,
+    ) -> Result<ControlFlow<()>, Error> {
         let env = self.place.env.as_ref();
         let holder = lock.and_then(SeenLock::holder);
         self.check_cancelled(holder.as_ref())?;
@@ -227,49 +142,64 @@ impl<'a> Waiter<'a> {
         if let Some(ticket) = &mut self.ticket {
             ticket.refresh(self.place)?;
         }
-        self.tell(holder.as_ref());
-        if let Some(rest) = self.rest_needed(lock) {
-            self.disarm();
+        self.report(holder.as_ref());
+        let cancel = self.wait.cancel.as_ref().map(|cancel| cancel.event());
+        if let Some(rest) = self.wake_ups.rest_needed(lock, env.now()) {
+            self.lookout.disarm();
             let until = env.now() + rest;
             let mut deaf = env.watcher();
             while env.now() < until && self.check_cancelled(None).is_ok() {
-                deaf.wait(until, self.wait.cancel.as_ref());
+                deaf.wait(until, cancel);
             }
             return Ok(ControlFlow::Continue(()));
         }
-        let watcher = self.watcher.get_or_insert_with(|| env.watcher());
         let now = env.now();
+        let watcher = self.lookout.watcher();
         let poll = now + poll_delay(env, watcher.reach());
         let report = self.wait.report.as_ref().map(|_| now + REPORT_EVERY);
-        let next =
-            [self.until, over.filter(|over| *over > now), report].into_iter().flatten().fold(poll, LocalTime::min);
-        watcher.wait(next, self.wait.cancel.as_ref());
+        let expires = expires.filter(|expires| *expires > now);
+        let next = [self.until, expires, report].into_iter().flatten().fold(poll, LocalTime::min);
+        watcher.wait(next, cancel);
         Ok(ControlFlow::Continue(()))
     }
 
-    /// For how long the wake-ups are not to be heard before the next look, if others make too many.
-    fn rest_needed(&mut self, lock: Option<&SeenLock>) -> Option<Duration> {
-        let now = self.place.env.now();
-        let this = lock.map(|lock| (lock.attr.id, lock.token().cloned()));
-        let (last, since, looks) = &mut self.alarms;
-        if *last != this || now.since(*since) > ALARMS_WITHIN {
-            self.alarms = (this, now, 0);
-            return None;
-        }
-        *looks += 1;
-        let rests = looks.checked_sub(ALARMS_MOST)?;
-        Some((REST_LEAST * 2_u32.pow(rests.min(4))).min(REST_MOST))
-    }
-
-    fn tell(&mut self, holder: Option<&Holder>) {
+    fn report(&mut self, holder: Option<&Holder>) {
         if let Some(report) = &self.wait.report {
-            report(&Waiting { holder, waited: self.waited(), must_watch: self.must_watch });
+            report(&Waiting { holder, waited: self.waited(), must_watch: self.judge.must_watch });
         }
-        if let Some(holder) = holder.filter(|h| self.told.as_ref() != Some(&h.token)) {
+        if let Some(holder) = holder.filter(|h| self.reported.as_ref() != Some(&h.token)) {
             tracing::info!(lock = %Printable::new(self.place.lock_path()), %holder, claim = %holder.token, "waiting");
-            self.told = Some(holder.token.clone());
+            self.reported = Some(holder.token.clone());
         }
     }
 }
 
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How often a waiter was woken for one and the same lock.
+struct WakeUps {
+    lock: Option<(FileId, Option<Token>)>,
+    since: LocalTime,
+    looks: u32,
+}
+
+/// So many looks at one and the same lock in [`WAKE_UPS_WITHIN`] find nothing new before the waiter hears no wake-ups for a while:
+/// others may change a file thousands of times in a second. A release, and whoever has the lock next, is something new.
+const WAKE_UPS_MOST: u32 = 32;
+const WAKE_UPS_WITHIN: Duration = Duration::from_secs(1);
+
+/// For how long it hears none: twice as long each time.
+const REST_LEAST: Duration = Duration::from_millis(10);
+const REST_MOST: Duration = Duration::from_millis(100);
+
+impl WakeUps {
+    /// For how long no wake-ups are to be heard before the next look, if others make too many.
+    fn rest_needed(&mut self, lock: Option<&SeenLock>, now: LocalTime) -> Option<Duration> {
+        let this = lock.map(|lock| (lock.attr.id, lock.token().cloned()));
+        if self.lock != this || now.since(self.since) > WAKE_UPS_WITHIN {
+            *self = Self { lock: this, since: now, looks: 0 };
+            return None;
+        }
+        self.looks += 1;
+        let rests = self.looks.checked_sub(WAKE_UPS_MOST)?;
+        Some((REST_LEAST * 2_u32.pow(rests.min(4))).min(REST_MOST))
+    }
+}

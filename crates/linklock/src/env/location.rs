@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Attr;
+use super::attr::Attr;
 
 /// A name in the lock's directory, or a name in a directory that has a name there.
 ///

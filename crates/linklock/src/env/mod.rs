@@ -3,8 +3,10 @@
 //! [`os::OsEnv`] answers with the operating system; a simulated file server can answer too, and runs the same protocol
 //! code. Nothing outside this module makes a system call.
 
+mod attr;
 pub(crate) mod location;
 pub(crate) mod os;
+mod per_process;
 
 use std::ffi::OsStr;
 use std::fmt::Debug;
@@ -12,43 +14,13 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::claim::Fingerprint;
-use crate::lease::{LocalTime, ServerTime};
-use crate::wait::Cancel;
+use crate::fingerprint::Fingerprint;
+use crate::time::{LocalTime, ServerTime};
 
+pub(crate) use attr::{Attr, FileId, FileKind, Meant};
 pub(crate) use location::Location;
-
-/// Which file it is, whatever its name. A number may be used again once the file is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FileId {
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileKind {
-    Regular,
-    Directory,
-    Symlink,
-    #[cfg_attr(windows, allow(dead_code, reason = "there, devices and pipes are not in directories"))]
-    Other,
-}
-
-/// What a file's attributes say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Attr {
-    pub(crate) id: FileId,
-    pub(crate) kind: FileKind,
-    pub(crate) nlink: u64,
-    pub(crate) len: u64,
-    pub(crate) mtime: ServerTime,
-    pub(crate) ctime: ServerTime,
-    /// The permissions, with the sticky bit.
-    pub(crate) mode: u32,
-    /// The number of the user that it belongs to, as the file system has it: a server may have put another in place of ours,
-    /// such as root's. On Windows always 0.
-    pub(crate) owner: u32,
-}
+pub(crate) use os::Event;
+pub(crate) use per_process::PerProcess;
 
 /// What is known of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,23 +38,6 @@ pub(crate) enum Stamps {
     Server,
     /// Not known to be one clock: each client may stamp what it changes by its own.
     NotKnown,
-}
-
-/// Which file is meant by a name that others may have given to another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Meant {
-    /// `None` where the number may change while the file is there.
-    pub(crate) id: Option<FileId>,
-    pub(crate) owner: u32,
-    /// Whether it has no other name. Where others may change the names in its directory, one that has may be another file of its
-    /// owner's, linked to this name.
-    pub(crate) is_alone: bool,
-}
-
-impl Meant {
-    pub(crate) fn is(&self, attr: &Attr) -> bool {
-        self.id.is_none_or(|id| id == attr.id) && self.owner == attr.owner && !(self.is_alone && attr.nlink > 1)
-    }
 }
 
 /// Says what mtime a new file is to have, see [`Env::create`].
@@ -192,6 +147,11 @@ pub(crate) trait Env: Debug + Send + Sync {
 
     fn watcher(&self) -> Box<dyn Watcher>;
 
+    /// Whether an error says that this process or the system has too many open files.
+    fn is_for_want_of_descriptors(&self, _: &io::Error) -> bool {
+        false
+    }
+
     /// Whether a safety step is left out: never, but in a simulation that shows what the step is good for.
     fn leaves_out(&self, _: Step) -> bool {
         false
@@ -273,6 +233,6 @@ pub(crate) trait Watcher: Debug {
     fn sees_end(&self) -> bool {
         false
     }
-    /// Waits for a change, a cancellation, or `until`, whatever comes first; may wake for nothing.
-    fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>);
+    /// Waits for a change, for `cancel` to be set, or until `until`, whatever comes first; may wake for nothing.
+    fn wait(&mut self, until: LocalTime, cancel: Option<&Event>);
 }

@@ -18,10 +18,13 @@ use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 
-use super::{Place, Stake, is_gone, shared};
-use crate::claim::bytes_of;
+use super::io_error::is_gone;
+use super::place::Place;
+use super::stake::Stake;
+use super::{shared, steps};
 use crate::env::{Location, Step};
 use crate::error::Error;
+use crate::names::bytes_of;
 
 /// What every language that people write checks in can hold.
 const GREATEST: u64 = i64::MAX as u64;
@@ -69,7 +72,7 @@ pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
         };
         if made && place.keeps(Step::FenceSeesLock) {
             // Our file may have been moved away from the name.
-            let holds = place.forget_names().and_then(|()| place.protocol.steps().holds(place, stake));
+            let holds = place.forget_names().and_then(|()| steps::holds(place, stake));
             if !holds.map_err(|e| Error::io(place.lock_path(), "look at the lock", e))? {
                 return Ok(None);
             }
@@ -116,7 +119,7 @@ fn numbers(place: &Place, dir: &Location) -> io::Result<Numbers> {
 }
 
 fn number(name: &OsStr) -> Option<u64> {
-    let digits = std::str::from_utf8(bytes_of(name.as_ref())).ok()?;
+    let digits = std::str::from_utf8(bytes_of(name)).ok()?;
     // As we write it: "+1" and "01" are other names.
     digits.parse().ok().filter(|number: &u64| *number <= GREATEST && number.to_string() == digits)
 }

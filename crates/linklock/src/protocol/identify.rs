@@ -7,10 +7,13 @@ use std::ffi::OsStr;
 use std::io;
 use std::ops::ControlFlow;
 
-use super::{Place, SeenLock, is_gone, is_refused};
-use crate::claim::{Claim, bytes_of};
+use super::io_error::{is_gone, is_refused, is_unreadable};
+use super::place::Place;
+use super::seen::SeenLock;
+use crate::claim::Claim;
 use crate::env::{Attr, Location};
 use crate::error::Error;
+use crate::names::bytes_of;
 
 /// Whether each of more claims than this is a link of a file is not asked. On file systems that tell it with their names, so many
 /// have to be links of one file.
@@ -63,7 +66,7 @@ pub(super) fn links(place: &Place, known: &OsStr, file: &Attr) -> io::Result<Vec
         }
         let claims = if is_same { &mut same } else { &mut others };
         if claims.len() <= CLAIMS_MOST {
-            let claim = place.path.parse(bytes_of(name.as_ref())).filter(|claim| claim.token.as_os_str() == name);
+            let claim = place.path.parse(bytes_of(name)).filter(|claim| claim.token.as_os_str() == name);
             claims.extend(claim);
         }
         ControlFlow::Continue(())
@@ -119,27 +122,20 @@ pub(super) fn is_aside(place: &Place, seen: &SeenLock, aside: &Location) -> Opti
     (seen.is_unchanged(&moved) && seen.claim.as_ref().is_none_or(is_claims)).then_some(moved)
 }
 
-impl Place {
-    /// Whether the lock that was seen may be broken, once it is over. `false`: that is not known now.
-    pub(crate) fn may_break(&self, seen: &SeenLock) -> Result<bool, Error> {
-        if seen.is_certain {
-            return Ok(true);
-        }
-        let read = self.read(self.location(), seen.attr.id.device);
-        if read.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
-            return Ok(false);
-        }
-        let what = if seen.attr.len == 0 { "it is empty, and may be no lock" } else { "its content cannot be read" };
-        Err(self.break_failed(seen, io::Error::new(io::ErrorKind::PermissionDenied, what)))
+/// Whether the lock that was seen may be broken, once it has expired. `false`: that is not known now.
+pub(crate) fn may_break(place: &Place, seen: &SeenLock) -> Result<bool, Error> {
+    if seen.is_certain {
+        return Ok(true);
     }
+    let read = place.read(place.location(), seen.attr.id.device);
+    if read.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
+        return Ok(false);
+    }
+    let what = if seen.attr.len == 0 { "it is empty, and may be no lock" } else { "its content cannot be read" };
+    Err(place.break_failed(seen, io::Error::new(io::ErrorKind::PermissionDenied, what)))
 }
 
 /// What a power failure leaves of a content that had not reached the disk: nothing, or zeros.
 pub(super) fn is_blank(content: &[u8]) -> bool {
     content.iter().all(|byte| *byte == 0)
-}
-
-/// The content is not to be had: for this user, or for now, or without leaving a delegation.
-pub(super) fn is_unreadable(e: &io::Error) -> bool {
-    is_refused(e) || matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported)
 }

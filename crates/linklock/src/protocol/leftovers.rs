@@ -5,8 +5,8 @@
 //!
 //! - Its process has ended.
 //! - Or it is far past its expiry: by a day, or by ten lifetimes if that is longer. Its owner may be alive, on another machine.
-//!   But an owner makes another claim if it left this one alone for half a day after the expiry, see [`is_given_up`], and also
-//!   if it finds it gone ([`Attempt::Void`](super::Attempt::Void)). The clock is asked before the file is looked at, so a claim
+//!   But an owner makes another claim if it left this one alone for half a day after the expiry, see [`GIVEN_UP_AFTER`](super::expiry::GIVEN_UP_AFTER), and also
+//!   if it finds it gone ([`Attempt::Void`](super::stake::Attempt::Void)). The clock is asked before the file is looked at, so a claim
 //!   that its owner refreshed meanwhile is seen to be fresh.
 //!
 //! The claim at the lock path is never removed here: to break a lock is for those who judge it.
@@ -21,17 +21,20 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-pub(super) use judge::is_given_up;
 pub(crate) use judge::is_left_at_lock_path;
 use judge::{Body, Judged, judge};
 
-use super::turn::guard_of;
-use super::{Place, gone_is_ok, is_gone, queue};
-use crate::claim::{Claim, LockPath, bytes_of};
+use super::io_error::{gone_is_ok, is_gone};
+use super::place::Place;
+use super::{queue, steps};
+use crate::claim::Claim;
 use crate::env::{Liveness, Location};
 use crate::error::{Error, ErrorKind};
-use crate::lease::{Anchor, ServerTime};
+use crate::lease::Anchor;
+use crate::lock_path::LockPath;
+use crate::names::bytes_of;
 use crate::printable::Printable;
+use crate::time::ServerTime;
 
 /// A sweep looks at no more claims than this of which it is not known whether their process is alive: each takes a request.
 const LOOKS_MOST: usize = 64;
@@ -147,40 +150,38 @@ impl fmt::Display for LeftoverVerdict {
     }
 }
 
-impl Place {
-    /// Removes from beside the lock path what nobody uses any more. Whatever cannot be removed stays. `clock` is asked for only
-    /// if there is something to judge by it; without an answer, only what dead processes left is removed.
-    pub(crate) fn sweep(&self, clock: impl FnOnce() -> Option<Anchor>) {
-        // Whoever breaks the break lock is about to break the lock, and sweeps then.
-        if self.path.is_guard {
-            return;
+/// Removes from beside the lock path what nobody uses any more. Whatever cannot be removed stays. `clock` is asked for only
+/// if there is something to judge by it; without an answer, only what dead processes left is removed.
+pub(crate) fn sweep(place: &Place, clock: impl FnOnce() -> Option<Anchor>) {
+    // Whoever breaks a break lock is about to break the lock, and sweeps then.
+    if place.path.is_break_lock {
+        return;
+    }
+    let (mut dead, mut doubtful) = (Vec::new(), Vec::new());
+    for found in find(place, SWEPT_MOST).unwrap_or_default() {
+        match found.claim.as_ref().map_or(Liveness::Unknown, |claim| place.liveness(claim)) {
+            Liveness::Alive => {}
+            Liveness::Dead => dead.push(found),
+            // A peer does not give up an old claim, and fails if it finds it gone: that is for an operator to decide.
+            Liveness::Unknown if found.claim.as_ref().is_some_and(is_a_peers) => {}
+            Liveness::Unknown => doubtful.push(found),
         }
-        let (mut dead, mut doubtful) = (Vec::new(), Vec::new());
-        for found in find(self, SWEPT_MOST).unwrap_or_default() {
-            match found.claim.as_ref().map_or(Liveness::Unknown, |claim| self.liveness(claim)) {
-                Liveness::Alive => {}
-                Liveness::Dead => dead.push(found),
-                // A peer does not give up an old claim, and fails if it finds it gone: that is for an operator to decide.
-                Liveness::Unknown if found.claim.as_ref().is_some_and(is_a_peers) => {}
-                Liveness::Unknown => doubtful.push(found),
-            }
-        }
-        let mut now = NEVER;
-        if !doubtful.is_empty() {
-            now = clock().map_or(NEVER, |anchor| anchor.earliest(self.env.now()));
-            // From anywhere on, so that each has its turn one day.
-            let start = self.env.random() % doubtful.len() as u64;
-            doubtful.rotate_left(start as usize);
-            doubtful.truncate(LOOKS_MOST);
-        }
-        for found in dead.into_iter().chain(doubtful) {
-            let Some(judged) = judge(self, &found, now).filter(|judged| judged.verdict.is_removable()) else {
-                continue;
-            };
-            let removed = remove(self, &found, &judged);
-            tracing::debug!(lock = %Printable::new(self.lock_path()), path = %Printable::new(found.at.as_path()), why = %judged.verdict,
-                ok = removed.is_ok(), "swept a leftover");
-        }
+    }
+    let mut now = NEVER;
+    if !doubtful.is_empty() {
+        now = clock().map_or(NEVER, |anchor| anchor.earliest(place.env.now()));
+        // From anywhere on, so that each has its turn one day.
+        let start = place.env.random() % doubtful.len() as u64;
+        doubtful.rotate_left(start as usize);
+        doubtful.truncate(LOOKS_MOST);
+    }
+    for found in dead.into_iter().chain(doubtful) {
+        let Some(judged) = judge(place, &found, now).filter(|judged| judged.verdict.is_removable()) else {
+            continue;
+        };
+        let removed = remove(place, &found, &judged);
+        tracing::debug!(lock = %Printable::new(place.lock_path()), path = %Printable::new(found.at.as_path()), why = %judged.verdict,
+            ok = removed.is_ok(), "swept a leftover");
     }
 }
 
@@ -236,8 +237,8 @@ pub(crate) fn clean(
 
 /// Whether this name shows that there is, or was, a lock at the lock path.
 pub(crate) fn names_lock(place: &Place, name: &OsStr) -> bool {
-    let guard = place.path.breakers_guard();
-    if claim_named(&place.path, name).or_else(|| claim_named(&guard, name)).is_some() {
+    let break_lock = place.path.of_break_lock();
+    if claim_named(&place.path, name).or_else(|| claim_named(&break_lock, name)).is_some() {
         return true;
     }
     // The names alone are not enough: they may be a user's.
@@ -245,7 +246,7 @@ pub(crate) fn names_lock(place: &Place, name: &OsStr) -> bool {
         dir.as_path().file_name() == Some(name) && place.names(dir, 1, is_ours).is_ok_and(|names| !names.is_empty())
     };
     holds(&place.path.queue(), &|name| ticket_named(place, name).is_some())
-        || holds(guard.location(), &|name| claim_named(&guard, name).is_some())
+        || holds(break_lock.location(), &|name| claim_named(&break_lock, name).is_some())
 }
 
 pub(crate) fn cannot_list(dir: &Path, e: io::Error) -> Error {
@@ -265,16 +266,16 @@ struct Found {
 /// Lists the directory once, and that of the queue if there is one. Finds no more than `limit`, for others may have put any number
 /// of such names there.
 fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
-    let (queue, guard) = (place.path.queue(), place.path.breakers_guard());
+    let (queue, break_lock) = (place.path.queue(), place.path.of_break_lock());
     let (dir, mut all) = (place.path.dir(), Vec::new());
     place.env.list_dir(dir, &mut |name, _| {
         let at = Location::beside(dir, name);
         let mut add = |kind, at, claim| all.push(Found { at, kind, claim });
         if let Some(claim) = claim_named(&place.path, name) {
             add(LeftoverKind::Claim, at, Some(claim));
-        } else if let Some(claim) = claim_named(&guard, name) {
+        } else if let Some(claim) = claim_named(&break_lock, name) {
             add(LeftoverKind::BreakClaim, at, Some(claim));
-        } else if at == *guard.location() {
+        } else if at == *break_lock.location() {
             add(LeftoverKind::BreakLock, at, None);
         } else if at == queue {
             add(LeftoverKind::Queue, at, None);
@@ -299,12 +300,12 @@ fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
 
 /// The claim that has exactly this name.
 fn claim_named(path: &LockPath, name: &OsStr) -> Option<Claim> {
-    path.parse(bytes_of(name.as_ref())).filter(|claim| claim.token.as_os_str() == name)
+    path.parse(bytes_of(name)).filter(|claim| claim.token.as_os_str() == name)
 }
 
 fn ticket_named(place: &Place, name: &OsStr) -> Option<Claim> {
     let claim = queue::claim(place, name)?;
-    bytes_of(name.as_ref()).ends_with(bytes_of(claim.token.as_os_str().as_ref())).then_some(claim)
+    bytes_of(name).ends_with(bytes_of(claim.token.as_os_str())).then_some(claim)
 }
 
 /// Whether flufl.lock made it, whose names do not tell a lifetime.
@@ -324,7 +325,7 @@ fn remove(place: &Place, found: &Found, judged: &Judged) -> io::Result<()> {
         }
         (Body::Directory | Body::DirectoryWithEntry, _) => gone_is_ok(env.rmdir(&found.at))?,
         // It removes the entry that was seen, or nothing. If that has changed, it is not for us.
-        (Body::Lock(lock), _) => guard_of(place).break_lock(lock).map(drop).map_err(io::Error::other)?,
+        (Body::Lock(lock), _) => steps::break_lock(&place.of_break_lock(), lock).map(drop).map_err(io::Error::other)?,
     }
     if found.kind == LeftoverKind::Ticket {
         // As the last one who leaves does. Not empty: others wait.

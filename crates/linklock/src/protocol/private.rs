@@ -6,11 +6,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::Place;
-use super::dir::{ROOT, STICKY};
-use crate::env::{Attr, Env};
+use super::place::{Place, ROOT, STICKY};
+use crate::env::Attr;
 use crate::error::Error;
-use crate::inspect::Owner;
+use crate::holder::Owner;
 use crate::printable::Printable;
 
 const GROUP_MAY_WRITE: u32 = 0o020;
@@ -48,7 +47,7 @@ fn require(place: &Place) -> Result<(), Error> {
     // What keeps us from looking would keep us from making a claim, too.
     let attr = place.env.stat_dir(place.path.dir()).map_err(|e| Error::cannot_create(place.lock_path(), e))?;
     let user = place.env.user_id().unwrap_or(ROOT);
-    match Flaw::of(place.env.as_ref(), &attr, user) {
+    match Flaw::of(place, &attr, user) {
         Some(flaw) => Err(Error::not_private(place.lock_path(), flaw.to_string())),
         None => Ok(()),
     }
@@ -58,7 +57,7 @@ fn require(place: &Place) -> Result<(), Error> {
 fn warn(place: &Place) {
     // As this machine knows it: a warning is worth no request to a server.
     let Ok(attr) = place.dir_as_known() else { return };
-    let Some(flaw) = Flaw::of(place.env.as_ref(), &attr, ROOT) else { return };
+    let Some(flaw) = Flaw::of(place, &attr, ROOT) else { return };
     // In a sticky directory only the owner of a file may remove it, and the owner of the directory.
     let only_denies = attr.mode & STICKY != 0 && !matches!(flaw, Flaw::BelongsTo(_));
     if !only_denies && is_first(place.path.dir()) {
@@ -79,10 +78,10 @@ enum Flaw {
 
 impl Flaw {
     /// A sticky directory is not private either: whoever may write to it can take the lock's name.
-    fn of(env: &dyn Env, attr: &Attr, user: u32) -> Option<Self> {
+    fn of(place: &Place, attr: &Attr, user: u32) -> Option<Self> {
         let mode = attr.mode;
         if attr.owner != user && attr.owner != ROOT {
-            return Some(Self::BelongsTo(Owner::new(env, attr.owner)));
+            return Some(Self::BelongsTo(place.user(attr.owner)));
         }
         match mode {
             _ if mode & OTHERS_MAY_WRITE != 0 => Some(Self::OpenToAll { mode }),

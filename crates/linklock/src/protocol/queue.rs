@@ -15,12 +15,18 @@ use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::{Place, Stake, gone_is_ok, is_gone, is_refused, shared};
-use crate::claim::{Claim, TICKET_DIGITS, bytes_of};
+use super::io_error::{gone_is_ok, is_gone, is_refused};
+use super::place::Place;
+use super::shared;
+use super::stake::Stake;
+use crate::claim::Claim;
 use crate::env::{Attr, FileKind, Liveness, Location, Meant};
 use crate::error::Error;
-use crate::lease::{Anchor, LocalTime, ServerTime};
+use crate::lease::Anchor;
+use crate::lock_path::TICKET_DIGITS;
+use crate::names::bytes_of;
 use crate::printable::Printable;
+use crate::time::{LocalTime, ServerTime};
 
 /// How long a ticket is good for after its last change. So long one contender that is stopped, or that died on another
 /// machine, holds up those behind it.
@@ -244,7 +250,7 @@ fn nearest(place: &Place, own: &OsStr) -> io::Result<BTreeMap<OsString, Claim>> 
 
 /// The claim of a contender that has a ticket of this name.
 pub(super) fn claim(place: &Place, name: &OsStr) -> Option<Claim> {
-    let (time, token) = bytes_of(name.as_ref()).split_at_checked(TICKET_DIGITS)?;
+    let (time, token) = bytes_of(name).split_at_checked(TICKET_DIGITS)?;
     time.iter().all(u8::is_ascii_digit).then(|| place.path.parse(token))?
 }
 

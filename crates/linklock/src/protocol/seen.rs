@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Protocol, dir};
-use crate::claim::{Claim, Token};
+use crate::claim::Claim;
 use crate::env::{Attr, Env};
-use crate::inspect::{About, Holder};
-use crate::lease::ServerTime;
+use crate::holder::{About, Holder};
+use crate::options::Protocol;
+use crate::time::ServerTime;
+use crate::token::Token;
 
 /// What is at a lock path.
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ pub(crate) struct SeenLock {
 impl SeenLock {
     /// A dir lock that this user may not look into; `attr` are those of the directory. Whose it is does not show, nor when it
     /// expires: a refresh changes its entry alone. So it lives until it is gone, and is for its owner or root to break.
-    pub(super) fn hidden(attr: Attr) -> Self {
+    pub(crate) fn hidden(attr: Attr) -> Self {
         Self { protocol: Protocol::Dir, claim: None, is_certain: false, attr, owner: Some(attr.owner), about: None }
     }
 
@@ -56,7 +57,7 @@ impl SeenLock {
     pub(crate) fn holder(&self) -> Option<Holder> {
         // Without a word of the lifetime, the mtime alone tells.
         let expiry = self.expiry(Duration::ZERO);
-        self.claim.as_ref().map(|claim| Holder::new(claim, expiry, self.about.as_deref().cloned()))
+        self.claim.as_ref().map(|claim| claim.holder(expiry, self.about.as_deref().cloned()))
     }
 
     pub(crate) fn token(&self) -> Option<&Token> {
@@ -70,7 +71,7 @@ impl SeenLock {
     pub(crate) fn expiry(&self, usual: Duration) -> ServerTime {
         match self.protocol {
             Protocol::Link => self.attr.mtime,
-            Protocol::Dir => dir::expiry(&self.attr, self.told_lifetime().unwrap_or(usual)),
+            Protocol::Dir => expiry_of_entry(&self.attr, self.told_lifetime().unwrap_or(usual)),
         }
     }
 
@@ -83,7 +84,7 @@ impl SeenLock {
     }
 
     /// Whatever it tells of its lifetime, it is no longer than this.
-    pub(super) fn believe_at_most(&mut self, lifetime: Duration) {
+    pub(crate) fn believe_at_most(&mut self, lifetime: Duration) {
         if let Some(about) = &mut self.about {
             about.lifetime = about.lifetime.min(lifetime);
         }
@@ -108,6 +109,12 @@ impl SeenLock {
     }
 }
 
+/// When the lifetime ends of a dir lock whose entry has these attributes: the lifetime after its last change, or what the mtime
+/// says, whichever is later.
+pub(super) fn expiry_of_entry(attr: &Attr, lifetime: Duration) -> ServerTime {
+    attr.mtime.max(attr.ctime + attr.ctime.rounding() + lifetime)
+}
+
 /// Whoever releases a dir lock is done with its second step much sooner.
 const STUCK: Duration = Duration::from_secs(10);
 
@@ -119,12 +126,25 @@ pub(crate) fn stuck(env: &dyn Env, since: ServerTime) -> Option<&'static str> {
     (env.wall_clock().since(since) > STUCK).then_some(what)
 }
 
-/// What is to be thought of a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Live,
-    /// Its lifetime and the grace are over.
-    Over,
-    /// Its holder has ended.
-    Dead,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{FileId, FileKind};
+
+    const LIFETIME: Duration = Duration::from_secs(60);
+
+    fn entry(mtime: ServerTime, ctime: ServerTime) -> Attr {
+        let id = FileId { device: 1, inode: 1 };
+        Attr { id, kind: FileKind::Regular, nlink: 1, len: 1, mtime, ctime, mode: 0o644, owner: 0 }
+    }
+
+    #[test]
+    fn an_entry_lasts_from_its_last_change_by_the_latest_that_the_clock_may_have_said() {
+        let fine = ServerTime::from_parts(1000, 500_000_000);
+        assert_eq!(expiry_of_entry(&entry(fine, fine), LIFETIME), ServerTime::from_parts(1060, 516_000_000));
+        let coarse = ServerTime::from_parts(1000, 0);
+        assert_eq!(expiry_of_entry(&entry(coarse, coarse), LIFETIME), ServerTime::from_parts(1062, 0));
+        let later = ServerTime::from_parts(2000, 0);
+        assert_eq!(expiry_of_entry(&entry(later, fine), LIFETIME), later);
+    }
 }

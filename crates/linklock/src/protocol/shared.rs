@@ -2,11 +2,9 @@
 
 use std::io::{self, ErrorKind};
 
-use super::Place;
+use super::claims;
+use super::place::{Place, WRITE_OTHERS};
 use crate::env::{DirMode, Location};
-
-/// Those who may write a directory, beside its owner.
-pub(super) const WRITE_OTHERS: u32 = 0o022;
 
 /// So many names are tried for a new directory, should replies be lost.
 const TRIES: u32 = 16;
@@ -36,7 +34,7 @@ fn make_once(place: &Place, dir: &Location) -> io::Result<()> {
     let env = place.env.as_ref();
     let mode = env.stat_dir(place.path.dir())?.mode & 0o1777 | 0o700;
     // A name that is used once, as a claim's.
-    let staged = place.path.beside(&place.own_claim().token);
+    let staged = place.path.beside(&claims::of_this_process(place).token);
     let moved = env.make_dir(&staged, DirMode::Exactly(mode)).and_then(|_| env.rename(&staged, dir));
     moved.or_else(|e| {
         let _ = env.rmdir(&staged);

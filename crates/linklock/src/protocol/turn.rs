@@ -1,71 +1,97 @@
-//! Taking turns at the lock path: by a guard, which is a short dir lock at `LOCKPATH|break`.
+//! Taking turns at the lock path: by the break lock, a short dir lock at `LOCKPATH|break`.
 //!
 //! Whoever removes or moves the shared name without being its holder does it in turn. Of what has that name others then
 //! cannot make anything else: a second one that acted on the same look would hit a successor.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use super::{OnBehalfOf, Place, Protocol, ROUNDING, SLOW, Stake};
-use crate::acquire;
+use super::dir;
+use super::identify::may_break;
+use super::judge::{Judge, Verdict, log_broken};
+use super::look::look;
+use super::place::Place;
+use super::seen::{Seen, stuck};
+use super::stake::{Attempt, Break, Stake};
 use crate::error::Error;
 use crate::printable::Printable;
-use crate::wait::Wait;
 
-/// Longer than the few calls of a turn take; not so long that one who is cut off holds up the others.
-pub(super) const LIFETIME: Duration = Duration::from_secs(15);
+/// A turn is not tried for more often than this in a row, however often the break lock is seen free or changes hands.
+const ROUNDS: u32 = 4;
 
 /// It is ours, as long as [`is_ours`](Self::is_ours) says so. To be ended by [`end`](Self::end).
 pub(super) struct Turn {
-    guard: Place,
+    break_lock: Place,
     stake: Stake,
-}
-
-/// Where the guard of a lock path is, and how it is taken.
-pub(super) fn guard_of(place: &Place) -> Place {
-    Place {
-        path: place.path.breakers_guard(),
-        protocol: Protocol::Dir,
-        lifetime: LIFETIME,
-        // Whomever the lock is for: the turn ends with who takes it, and not before.
-        on_behalf_of: OnBehalfOf::ThisProcess,
-        fence: false,
-        queue: false,
-        unchanged: Arc::clone(&place.guard_unchanged),
-        ..place.clone()
-    }
-}
-
-/// Waits until no other breaker has its turn: for as long as one that has died, or whatever only looks like one, is in the way.
-pub(crate) fn wait(place: &Place) -> Result<(), Error> {
-    let long_enough = LIFETIME + place.grace + 2 * SLOW + ROUNDING;
-    Turn::take_within(place, &Wait::up_to(long_enough)).map(Turn::end)
 }
 
 impl Turn {
     /// `None` if it is another's.
     pub(super) fn take(place: &Place) -> Result<Option<Self>, Error> {
-        match Self::take_within(place, &Wait::not_at_all()) {
-            Ok(turn) => Ok(Some(turn)),
-            Err(e) if e.is_timeout() => Ok(None),
-            Err(e) => Err(e),
+        let break_lock = place.of_break_lock();
+        let stake = dir::stage(&break_lock)?;
+        let mut turn = Self { break_lock, stake };
+        let taken = turn.contend();
+        if !matches!(taken, Ok(true)) {
+            dir::withdraw(&turn.break_lock, &turn.stake.claim);
         }
+        Ok(taken?.then_some(turn))
     }
 
-    fn take_within(place: &Place, wait: &Wait) -> Result<Self, Error> {
-        let guard = guard_of(place);
-        acquire::acquire(&guard, wait).map(|stake| Self { guard, stake })
+    /// One full try, which also breaks a break lock that has expired. It waits for nobody.
+    fn contend(&mut self) -> Result<bool, Error> {
+        for _ in 0..ROUNDS {
+            match dir::attempt(&self.break_lock, &mut self.stake, dir::remove_empty)? {
+                Attempt::Won => return Ok(true),
+                // Somebody cleans up, or we were paused for longer than the lifetime: begin anew, with a new name.
+                Attempt::Void => {
+                    dir::withdraw(&self.break_lock, &self.stake.claim);
+                    self.stake = dir::stage(&self.break_lock)?;
+                }
+                Attempt::Failed if self.makes_room()? => {}
+                Attempt::Failed => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether another attempt may succeed: the break lock is free, or was one to be broken.
+    fn makes_room(&mut self) -> Result<bool, Error> {
+        let place = &self.break_lock;
+        let looked = place.env.now();
+        let lock = match look(place)? {
+            Seen::Free => return Ok(true),
+            Seen::Stuck { owner, since } if owner != self.stake.owner => {
+                return match stuck(place.env.as_ref(), since) {
+                    Some(what) => Err(Error::not_a_lock(place.lock_path(), what)),
+                    None => Ok(false),
+                };
+            }
+            Seen::EmptyDirectory { .. } | Seen::Stuck { .. } => {
+                dir::remove_empty(place);
+                return Ok(true);
+            }
+            Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what)),
+            Seen::Lock(lock) => lock,
+        };
+        let judged = Judge::new(place).judge(&mut self.stake, &lock, looked, false)?;
+        let Some(judged) = judged else { return Ok(true) };
+        if judged.verdict == Verdict::Live || !may_break(place, &lock)? {
+            return Ok(false);
+        }
+        if dir::break_lock(place, &lock, dir::remove_empty)? == Break::Done {
+            log_broken(place, &lock, judged.verdict.why());
+        }
+        // Changed meanwhile: another has its turn, or has just ended it.
+        Ok(true)
     }
 
     pub(super) fn is_ours(&self) -> bool {
-        let holds = self.guard.protocol.steps().holds(&self.guard, &self.stake).unwrap_or(false);
+        let holds = dir::holds(&self.break_lock, &self.stake).unwrap_or(false);
         // The clock last: what it says holds for the very next call.
-        holds && self.guard.env.now() < self.stake.lease.deadline
+        holds && self.break_lock.env.now() < self.stake.lease.deadline
     }
 
     pub(super) fn end(self) {
-        if let Err(e) = self.guard.protocol.steps().release(&self.guard, &self.stake) {
-            tracing::warn!(guard = %Printable::new(self.guard.lock_path()), error = %e, "the breakers' guard could not be released");
+        if let Err(e) = dir::release(&self.break_lock, &self.stake, dir::remove_empty) {
+            tracing::warn!(break_lock = %Printable::new(self.break_lock.lock_path()), error = %e, "the break lock could not be released");
         }
     }
 }

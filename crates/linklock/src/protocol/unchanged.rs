@@ -2,28 +2,24 @@
 //!
 //! Why it is safe: whatever set the lock's times was carried out before the first look that saw them ended, and its holder
 //! counts its deadline from before it sent that. So at the first look, the holder has no more than the lock's own lifetime to
-//! go; and a look that begins when that is over, and still sees no change, sees a lock that cannot be refreshed any more.
+//! go; and a look that begins when that time has passed, and still sees no change, sees a lock that cannot be refreshed any more.
 //! It is for file systems where every client stamps files by a clock of its own, and where it is not known; and for the break lock
-//! everywhere, whose times others may have set so that no clock ever shows it to be over.
+//! everywhere, whose times others may have set so that no clock ever shows it to have expired.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::{Place, SeenLock};
-use crate::env::Step;
-use crate::lease::LocalTime;
+use super::seen::SeenLock;
+use crate::time::LocalTime;
 
 /// The lock that was seen last, and since when it is known.
 #[derive(Debug, Default)]
 pub(crate) struct Unchanged(Mutex<Option<(SeenLock, LocalTime)>>);
 
 impl Unchanged {
-    /// For how much longer the lock, which a look that began at `looked` has just seen, must be seen unchanged.
-    pub(crate) fn time_left(&self, place: &Place, lock: &SeenLock, looked: LocalTime) -> Duration {
-        // Every break lock has the same lifetime, whatever times others give it.
-        let is_own = place.keeps(Step::OwnLifetime) && !place.path.is_guard;
-        let own = if is_own { lock.own_lifetime(place.lifetime) } else { place.lifetime };
-        let needed = own + place.grace() + lock.attr.ctime.rounding();
+    /// For how much longer the lock must be seen unchanged, which `needed` is in all. A look that began at `looked` has just seen
+    /// it; now it is `now`.
+    pub(super) fn time_left(&self, lock: &SeenLock, needed: Duration, looked: LocalTime, now: LocalTime) -> Duration {
         // In a forked child it may be locked for ever. Not to remember is to wait for longer.
         let Ok(mut seen) = self.0.try_lock() else { return needed };
         // A refresh changes at least the ctime, by more than it is rounded.
@@ -31,7 +27,7 @@ impl Unchanged {
         if let Some((_, since)) = same {
             return needed.saturating_sub(looked.since(*since));
         }
-        *seen = Some((lock.clone(), place.env.now()));
+        *seen = Some((lock.clone(), now));
         needed
     }
 }

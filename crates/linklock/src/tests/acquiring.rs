@@ -10,8 +10,9 @@ use super::faults::{Arena, BOTH, Call, Fate, FaultyEnv, GRACE, LIFETIME, When};
 use super::plain::Plain;
 use crate::env::Env;
 use crate::env::os::OsEnv;
-use crate::protocol::Protocol;
+use crate::options::Protocol;
 use crate::protocol::queue::Ticket;
+use crate::protocol::steps;
 use crate::{Cancel, ErrorKind, State, Wait};
 
 /// The call that brings a claim under the lock path.
@@ -498,7 +499,7 @@ fn a_ticket_is_good_for_a_minute_and_who_waits_renews_it() {
         let queue = arena.dir.path().join(format!("job.lock{}queue", crate::SEPARATOR));
         // Another machine's contender draws a ticket, and is heard of no more.
         let rival = arena.builder(protocol).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
-        let stake = protocol.steps().stage(rival.place()).unwrap();
+        let stake = steps::stage(rival.place()).unwrap();
         Ticket::draw(rival.place(), &stake).unwrap().unwrap();
         let lock = arena.builder(protocol).queue(true).build_in(arena.env.clone()).unwrap();
         let started = arena.env.now();
@@ -544,7 +545,7 @@ fn who_comes_back_from_the_queue_to_the_same_lock_is_armed_for_it_again() {
     // Without its claim the lock has one link, and who looks at it makes one attempt more; then it is in the queue again.
     Plain.unlink(&arena.dir.path().join(held.token().as_os_str())).unwrap();
     let rival = arena.builder(Protocol::Link).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
-    let stake = Protocol::Link.steps().stage(rival.place()).unwrap();
+    let stake = steps::stage(rival.place()).unwrap();
     Ticket::draw(rival.place(), &stake).unwrap().unwrap();
     let queue = rival.place().path.queue();
     let ticket = queue.inside(&Plain.list(&queue).unwrap()[0]);

@@ -11,9 +11,11 @@ use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use super::plain::Plain;
 use crate::env::Env;
 use crate::env::os::OsEnv;
-use crate::lease::ServerTime;
-use crate::protocol::Protocol;
+use crate::options::Protocol;
+use crate::protocol::leftovers;
 use crate::protocol::queue::{self, Ticket};
+use crate::protocol::steps;
+use crate::time::ServerTime;
 use crate::{ErrorKind, Lock, SEPARATOR, State, Wait, Which};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -54,9 +56,9 @@ fn queue_of(arena: &Arena) -> PathBuf {
 /// A contender on another machine draws a ticket and is not heard of again.
 fn left_ticket(arena: &Arena) {
     let rival = queued(arena, "rival");
-    let stake = rival.place().protocol.steps().stage(rival.place()).unwrap();
+    let stake = steps::stage(rival.place()).unwrap();
     Ticket::draw(rival.place(), &stake).unwrap().unwrap();
-    rival.place().protocol.steps().withdraw(rival.place(), &stake.claim);
+    steps::withdraw(rival.place(), &stake.claim);
 }
 
 fn refuse(arena: &Arena, refused: Call) {
@@ -171,7 +173,7 @@ fn a_queue_of_any_size_takes_a_bounded_share_of_time_and_memory() {
     for (crowd, looks_most) in [(1_000, 64 + 8), (200_000, 8)] {
         *arena.env.listing.lock().unwrap() = Some((0..crowd).map(name).collect());
         let rival = queued(&arena, "rival");
-        let stake = rival.place().protocol.steps().stage(rival.place()).unwrap();
+        let stake = steps::stage(rival.place()).unwrap();
         let mut ticket = Ticket::draw(rival.place(), &stake).unwrap().unwrap();
         let looks = arena.env.calls(Call::Stat).len();
         let (ahead, shown) = shown(&arena, || ticket.ahead(rival.place(), &stake.anchor).unwrap());
@@ -410,7 +412,7 @@ fn a_lock_that_may_not_be_looked_into_is_waited_for_and_never_broken() {
             assert!(e.is_timeout() && e.to_string().contains("may not look into it"), "{protocol}: {e}");
             let e = lock.break_lock(&Which::Any).unwrap_err();
             assert_eq!(e.kind(), ErrorKind::CannotBreak, "{protocol}: {e}");
-            let e = lock.break_lock(&Which::Over).unwrap_err();
+            let e = lock.break_lock(&Which::Expired).unwrap_err();
             assert_ne!(e.kind(), ErrorKind::Io, "{protocol}: {e}");
             let status = lock.inspect().unwrap();
             assert_eq!((status.state, status.expires_at, status.available), (State::Held, None, false));
@@ -583,7 +585,7 @@ fn any_number_of_names_beside_the_lock_takes_a_bounded_share_of_time_and_memory(
 
     // What is left over, for a contender and for an operator.
     *arena.env.listing.lock().unwrap() = Some((0..150_000).map(ours).collect());
-    let (shown, looks) = costs(&arena, || lock.place().sweep(|| None));
+    let (shown, looks) = costs(&arena, || leftovers::sweep(lock.place(), || None));
     assert!(shown <= 4096 && looks < 100, "{shown} names, {looks} looks");
     let (shown, looks) = costs(&arena, || assert!(lock.leftovers().unwrap().is_empty(), "none of them is there"));
     assert!(shown <= 100_000 && looks < 100_010, "{shown} names, {looks} looks");

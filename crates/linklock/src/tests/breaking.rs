@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use super::plain::Plain;
-use crate::claim::LockPath;
 use crate::env::Env;
-use crate::protocol::Protocol;
+use crate::lock_path::LockPath;
+use crate::options::Protocol;
 use crate::{ErrorKind, Lock, OnBehalfOf, SEPARATOR, State, Wait, Which};
 
 const MOMENT: Duration = Duration::from_secs(3);
@@ -214,9 +214,9 @@ fn breakers_take_turns() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
-    let guard_path = LockPath::new(&arena.path(), SEPARATOR).unwrap().breakers_guard();
+    let guard_path = LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock();
     // Its name holds the separator, as nobody's lock path may: another one stands in.
-    let place = crate::protocol::Place {
+    let place = crate::protocol::place::Place {
         path: guard_path,
         protocol: Protocol::Dir,
         host: "rival".into(),
@@ -226,7 +226,7 @@ fn breakers_take_turns() {
     let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
     assert!(e.is_timeout(), "{e}");
     assert_eq!(arena.holder(), Some(token.to_string()), "not broken while it is another's turn");
-    place.protocol.steps().release(&place, &turn).unwrap();
+    crate::protocol::steps::release(&place, &turn).unwrap();
     drop(arena.lock(Protocol::Link).try_acquire().unwrap());
 }
 
@@ -291,8 +291,8 @@ fn a_release_for_another_process_lets_the_lock_expire_while_it_is_anothers_turn(
     let whom = OnBehalfOf::Process(script.id());
     let held =
         arena.builder(Protocol::Link).on_behalf_of(whom).build_in(arena.env.clone()).unwrap().try_acquire().unwrap();
-    let place = crate::protocol::Place {
-        path: LockPath::new(&arena.path(), SEPARATOR).unwrap().breakers_guard(),
+    let place = crate::protocol::place::Place {
+        path: LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock(),
         protocol: Protocol::Dir,
         host: "rival".into(),
         ..arena.lock(Protocol::Dir).place().clone()
@@ -300,7 +300,7 @@ fn a_release_for_another_process_lets_the_lock_expire_while_it_is_anothers_turn(
     let turn = crate::acquire::acquire(&place, &Wait::not_at_all()).unwrap();
     held.release().unwrap();
     assert!(!arena.env.calls(Call::Unlink).contains(&arena.path()), "the shared name is not ours to remove now");
-    place.protocol.steps().release(&place, &turn).unwrap();
+    crate::protocol::steps::release(&place, &turn).unwrap();
     // On another machine too, which knows nothing of the process.
     arena.rival(Protocol::Link).acquire().release().unwrap();
     assert_eq!(arena.names(), [""; 0]);
@@ -315,8 +315,8 @@ fn a_release_for_another_process_lets_the_lock_expire_while_it_is_anothers_turn(
 fn a_dir_lock_is_taken_where_an_empty_directory_of_ours_cannot_be_cleared() {
     let arena = Arena::new();
     arena.env.removes_by_name_alone.store(true, Ordering::SeqCst);
-    let place = crate::protocol::Place {
-        path: LockPath::new(&arena.path(), SEPARATOR).unwrap().breakers_guard(),
+    let place = crate::protocol::place::Place {
+        path: LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock(),
         protocol: Protocol::Dir,
         host: "rival".into(),
         ..arena.lock(Protocol::Dir).place().clone()
@@ -326,7 +326,7 @@ fn a_dir_lock_is_taken_where_an_empty_directory_of_ours_cannot_be_cleared() {
     Plain.chmod(&arena.path(), 0o1755).unwrap();
     arena.lock(Protocol::Dir).try_acquire().unwrap().release().unwrap();
     assert!(arena.names().contains(&"job.lock".to_owned()), "it is another's turn to clear it");
-    place.protocol.steps().release(&place, &turn).unwrap();
+    crate::protocol::steps::release(&place, &turn).unwrap();
     arena.lock(Protocol::Dir).try_acquire().unwrap().release().unwrap();
     assert_eq!(arena.names(), [""; 0]);
 }
@@ -356,7 +356,7 @@ fn a_breaker_whose_turn_is_over_does_not_move_the_lock() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
-    let guard = LockPath::new(&arena.path(), SEPARATOR).unwrap().breakers_guard().as_path().to_owned();
+    let guard = LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock().as_path().to_owned();
     let path = arena.path();
     arena.env.on_call(move |env, call, when, at| {
         // Paused after it looked again, for longer than its guard lasts.
@@ -374,7 +374,7 @@ fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
-    let guard = LockPath::new(&arena.path(), SEPARATOR).unwrap().breakers_guard().as_path().to_owned();
+    let guard = LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock().as_path().to_owned();
     let path = arena.path();
     arena.env.on_call(move |_, call, when, at| {
         if (call, when) == (Call::Stat, When::Before) && at == path {
@@ -492,7 +492,7 @@ fn an_operator_breaks_the_claim_that_is_named_and_no_other() {
         first.release().unwrap();
         let second = arena.rival(protocol).acquire();
         assert_eq!(lock.break_lock(&Which::Claim(old)).unwrap_err().kind(), ErrorKind::NotHeld);
-        assert!(lock.break_lock(&Which::Over).unwrap_err().is_timeout(), "it is not over");
+        assert!(lock.break_lock(&Which::Expired).unwrap_err().is_timeout(), "it is not over");
         second.check().unwrap();
         let broken = lock.break_lock(&Which::Claim(second.token().clone())).unwrap().unwrap();
         assert_eq!(broken.holder.unwrap().token, *second.token());
@@ -510,7 +510,7 @@ fn an_operator_may_break_what_is_over_or_whatever_is_there() {
         lock.break_lock(&Which::Any).unwrap().unwrap();
         arena.rival(protocol).acquire().leave();
         arena.env.sleep(LIFETIME + GRACE + MOMENT);
-        lock.break_lock(&Which::Over).unwrap().unwrap();
+        lock.break_lock(&Which::Expired).unwrap().unwrap();
         assert_eq!(arena.names(), [""; 0], "{protocol}");
     }
 }

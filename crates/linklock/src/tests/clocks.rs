@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use super::plain::Plain;
-use crate::claim::LockPath;
 use crate::env::Env;
-use crate::protocol::{Place, Protocol};
+use crate::lock_path::LockPath;
+use crate::options::Protocol;
+use crate::protocol::place::Place;
 use crate::{ErrorKind, SEPARATOR, State, Wait, Which};
 
 const MOMENT: Duration = Duration::from_secs(3);
@@ -146,7 +147,7 @@ fn where_clocks_cannot_be_compared_a_dead_breakers_turn_comes_to_an_end() {
     arena.rival(Protocol::Link).acquire().leave();
     let lock = arena.lock(Protocol::Dir);
     let place = Place {
-        path: LockPath::new(&arena.path(), SEPARATOR).unwrap().breakers_guard(),
+        path: LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock(),
         host: "rival".into(),
         ..lock.place().clone()
     };
@@ -159,7 +160,7 @@ fn where_clocks_cannot_be_compared_an_operator_is_told_so() {
     let arena = on_unknown_clocks();
     let token = arena.rival(Protocol::Link).acquire().leave();
     let lock = arena.lock(Protocol::Link);
-    let told = [lock.adopt(&token).unwrap_err(), lock.break_lock(&Which::Over).unwrap_err()];
+    let told = [lock.adopt(&token).unwrap_err(), lock.break_lock(&Which::Expired).unwrap_err()];
     for e in told {
         assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
         assert!(e.to_string().contains("clocks of two machines cannot be compared"), "{e}");

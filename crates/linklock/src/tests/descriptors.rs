@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::faults::{Arena, BOTH};
 use super::waking::{Sleeper, without_polls};
-use crate::protocol::Protocol;
+use crate::options::Protocol;
 use crate::{Cancel, ErrorKind, Wait};
 
 const SCENE: &str = "LINKLOCK_TEST_SCENE";

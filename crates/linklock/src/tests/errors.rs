@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, sent_again};
 use super::plain::Plain;
-use crate::protocol::Protocol;
+use crate::options::Protocol;
 use crate::{ErrorKind, Wait};
 
 #[test]

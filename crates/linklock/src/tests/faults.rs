@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::claim::Fingerprint;
 use crate::env::os::OsEnv;
 use crate::env::{
-    Attr, DirMode, Each, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Reach, Stamps, Watcher,
+    Attr, DirMode, Each, Env, Event, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Reach, Stamps,
+    Watcher,
 };
-use crate::lease::{LocalTime, ServerTime};
-use crate::protocol::Protocol;
-use crate::wait::Cancel;
+use crate::fingerprint::Fingerprint;
+use crate::options::Protocol;
+use crate::time::{LocalTime, ServerTime};
+
 use crate::{Builder, Guard, Lock};
 
 /// A call that can be interfered with.
@@ -493,6 +494,10 @@ impl Env for FaultyEnv {
         if self.stamps_are_not_known.load(Ordering::SeqCst) { Stamps::NotKnown } else { OsEnv.stamps(dir) }
     }
 
+    fn is_for_want_of_descriptors(&self, e: &io::Error) -> bool {
+        OsEnv.is_for_want_of_descriptors(e)
+    }
+
     fn watcher(&self) -> Box<dyn Watcher> {
         match self.has_real_wakeups.load(Ordering::SeqCst) {
             true => OsEnv.watcher(),
@@ -534,7 +539,7 @@ impl Watcher for FaultyWatcher {
         self.env.sees_end.load(Ordering::SeqCst)
     }
 
-    fn wait(&mut self, until: LocalTime, _: Option<&Cancel>) {
+    fn wait(&mut self, until: LocalTime, _: Option<&Event>) {
         // One that is armed for nothing hears of nothing.
         if !self.is_armed || self.env.interfere(Call::Wait, Path::new(""), || Ok(()), || ()).is_ok() {
             self.env.sleep(until.since(self.env.now()));

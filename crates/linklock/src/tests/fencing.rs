@@ -9,7 +9,7 @@ use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use super::plain::{Plain, at};
 use crate::env::Env;
 use crate::env::os::OsEnv;
-use crate::protocol::Protocol;
+use crate::options::Protocol;
 use crate::{ErrorKind, Which};
 
 /// Its name.

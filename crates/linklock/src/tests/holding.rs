@@ -10,7 +10,7 @@ use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, sent_again};
 use super::plain::Plain;
 use crate::env::Env;
 use crate::env::os::OsEnv;
-use crate::protocol::Protocol;
+use crate::options::Protocol;
 use crate::{ErrorKind, SEPARATOR, Which};
 
 const MOMENT: Duration = Duration::from_secs(3);

@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, numbered_names};
 use super::plain::Plain;
-use crate::claim::bytes_of;
 use crate::env::Env;
-use crate::protocol::{Break, Protocol, Seen};
+use crate::names::bytes_of;
+use crate::options::Protocol;
+use crate::protocol::look::look;
+use crate::protocol::seen::Seen;
+use crate::protocol::stake::Break;
+use crate::protocol::steps;
 use crate::{ErrorKind, OnBehalfOf, SEPARATOR, State, Wait};
 
 const MOMENT: Duration = Duration::from_secs(3);
@@ -148,8 +152,12 @@ fn a_live_lock_that_was_moved_in_place_of_the_one_that_was_seen_is_put_back_thou
             nothing_is_opened(call, when)
         });
         let lock = arena.lock(Protocol::Link);
-        let Seen::Lock(seen) = lock.place().look().unwrap() else { panic!("no lock") };
-        assert_eq!(lock.place().break_lock(&seen).unwrap(), Break::Changed, "with the same expiry: {same_expiry}");
+        let Seen::Lock(seen) = look(lock.place()).unwrap() else { panic!("no lock") };
+        assert_eq!(
+            steps::break_lock(lock.place(), &seen).unwrap(),
+            Break::Changed,
+            "with the same expiry: {same_expiry}"
+        );
         let live = kept.lock().unwrap().take().unwrap();
         assert_eq!(arena.holder(), Some(live.token().to_string()), "with the same expiry: {same_expiry}");
         assert!(arena.names().contains(&live.token().to_string()));

@@ -10,7 +10,7 @@ use tracing::span;
 
 use super::faults::{Arena, BOTH, Call, Fate, LIFETIME, When, pause};
 use super::holding::KEEPER;
-use crate::protocol::Protocol;
+use crate::options::Protocol;
 use crate::{Error, ErrorKind, Guard};
 
 /// A log that panics when the thread that keeps locks alive writes to it, so often.

@@ -7,13 +7,16 @@ use std::time::Duration;
 use super::breaking::{end, other_process};
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use super::plain::{Plain, at};
-use crate::claim::{Claim, bytes_of};
+use crate::claim::Claim;
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::lease::Anchor;
+use crate::names::bytes_of;
+use crate::protocol::place::Place;
 use crate::protocol::queue::Ticket;
-use crate::protocol::{Attempt, Place, Protocol, Stake, leftovers};
-use crate::{ErrorKind, LeftoverKind, LeftoverVerdict, Lock, OnBehalfOf, Printable, SEPARATOR, Wait, Which};
+use crate::protocol::stake::{Attempt, Stake};
+use crate::protocol::{leftovers, steps};
+use crate::{ErrorKind, LeftoverKind, LeftoverVerdict, Lock, OnBehalfOf, Printable, Protocol, SEPARATOR, Wait, Which};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -28,7 +31,7 @@ impl Arena {
 
     /// The claim of a contender that waits.
     fn waits(&self, place: &Place) -> Stake {
-        place.protocol.steps().stage(place).unwrap()
+        steps::stage(place).unwrap()
     }
 
     fn has(&self, stake: &Stake) -> bool {
@@ -118,7 +121,7 @@ fn a_live_waiters_claim_stays_and_a_dead_ones_goes_however_old_they_are() {
 /// always released in order left their claims for ever, through breaks too. The mend: an operator's break sweeps either way.
 #[test]
 fn a_break_of_a_free_lock_removes_what_is_left_beside_it() {
-    for (protocol, which) in BOTH.into_iter().flat_map(|one| [(one, Which::Any), (one, Which::Over)]) {
+    for (protocol, which) in BOTH.into_iter().flat_map(|one| [(one, Which::Any), (one, Which::Expired)]) {
         let arena = Arena::new();
         let ended = other_process();
         let place = Place { on_behalf_of: OnBehalfOf::Process(ended.id()), ..arena.place(protocol, None) };
@@ -170,7 +173,7 @@ fn one_sweep_looks_at_some_of_many_claims_and_the_next_ones_at_the_others() {
     let place = arena.place(Protocol::Link, Some("elsewhere"));
     let anchor = [(); 100].map(|()| arena.waits(&place).anchor).last().copied();
     arena.env.sleep(2 * DAY);
-    arena.lock(Protocol::Link).place().sweep(|| anchor);
+    leftovers::sweep(arena.lock(Protocol::Link).place(), || anchor);
     assert_eq!(arena.names().len(), 36);
     let old = arena.names();
     // One that comes after all of those that wait, whose claims are looked at too.
@@ -179,7 +182,7 @@ fn one_sweep_looks_at_some_of_many_claims_and_the_next_ones_at_the_others() {
     arena.env.sleep(2 * DAY);
     let anchor = [(); 100].map(|()| arena.waits(&place).anchor).last().copied();
     for _ in 0..200 {
-        arena.lock(Protocol::Link).place().sweep(|| anchor);
+        leftovers::sweep(arena.lock(Protocol::Link).place(), || anchor);
     }
     assert!(!arena.has(&late), "each has its turn");
     assert!(!old.iter().any(|name| arena.has_name(name)));
@@ -197,7 +200,7 @@ fn the_claim_at_the_lock_path_stays_whatever_its_age_and_whoever_has_ended() {
         arena.env.sleep(1000 * DAY);
         let before = arena.names();
         assert!(arena.clean().is_empty(), "{protocol}");
-        arena.lock(protocol).place().sweep(|| None);
+        leftovers::sweep(arena.lock(protocol).place(), || None);
         assert_eq!(arena.names(), before, "{protocol}");
         if protocol == Protocol::Link {
             let claim = before.iter().find(|name| *name != "job.lock").unwrap();
@@ -246,12 +249,12 @@ fn an_owner_that_has_left_its_claim_alone_for_half_a_day_makes_another() {
     for protocol in BOTH {
         let arena = Arena::new();
         let place = arena.place(protocol, Some("elsewhere"));
-        let attempt = |stake: &mut Stake| protocol.steps().attempt(&place, stake).unwrap();
+        let attempt = |stake: &mut Stake| steps::attempt(&place, stake).unwrap();
         let held = arena.rival(protocol).acquire();
         let mut waits = arena.waits(&place);
-        assert_eq!(attempt(&mut waits), Attempt::Lost, "{protocol}");
+        assert_eq!(attempt(&mut waits), Attempt::Failed, "{protocol}");
         arena.env.sleep(11 * HOUR);
-        assert_eq!(attempt(&mut waits), Attempt::Lost, "{protocol}: it is not old yet");
+        assert_eq!(attempt(&mut waits), Attempt::Failed, "{protocol}: it is not old yet");
         arena.env.sleep(13 * HOUR);
         arena.lock(protocol).break_lock(&Which::Any).unwrap();
         drop(held);
@@ -361,9 +364,9 @@ fn tickets_and_the_break_lock_of_dead_and_of_long_gone_contenders_go() {
         }
         let stake = arena.waits(&place);
         Ticket::draw(&place, &stake).unwrap().unwrap();
-        let guard = Place { path: place.path.breakers_guard(), protocol: Protocol::Dir, ..place.clone() };
+        let guard = Place { path: place.path.of_break_lock(), protocol: Protocol::Dir, ..place.clone() };
         let mut turn = arena.waits(&guard);
-        assert_eq!(Protocol::Dir.steps().attempt(&guard, &mut turn).unwrap(), Attempt::Won);
+        assert_eq!(steps::attempt(&guard, &mut turn).unwrap(), Attempt::Won);
         arena.waits(&guard);
         let kinds = |arena: &Arena| {
             let told = arena.lock(Protocol::Link).leftovers().unwrap();
@@ -430,7 +433,7 @@ fn what_only_has_the_name_of_a_claim_stays() {
     Plain.mkdir(&names[4].join(name(&names[4]))).unwrap();
     // The claim of another lock, and one of the break lock that is a file.
     write(&arena.dir.path().join(here("other|h|1|00000000000000000001")), b"");
-    let guards = Place { path: place.path.breakers_guard(), ..place.clone() };
+    let guards = Place { path: place.path.of_break_lock(), ..place.clone() };
     let of_guard = guards.path.beside(&names_claim(&guards, &fresh_name(&names[5], "break")).token);
     write(of_guard.as_path(), b"");
     // The counter of fencing tokens, and what is no claim at all.
@@ -444,7 +447,7 @@ fn what_only_has_the_name_of_a_claim_stays() {
     let before = arena.names();
     let entries = |path: &Path| Plain.list(path).unwrap().len();
     assert!(arena.clean().is_empty());
-    arena.lock(Protocol::Link).place().sweep(|| None);
+    leftovers::sweep(arena.lock(Protocol::Link).place(), || None);
     assert_eq!(arena.names(), before);
     assert_eq!([2, 3, 4].map(|n: usize| entries(&names[n])), [1, 2, 1]);
     for told in arena.lock(Protocol::Link).leftovers().unwrap() {
@@ -524,8 +527,8 @@ fn here(name: &str) -> String {
 
 /// A claim's path that is not used.
 fn fresh(place: &Place) -> PathBuf {
-    let stake = place.protocol.steps().stage(place).unwrap();
-    place.protocol.steps().withdraw(place, &stake.claim);
+    let stake = steps::stage(place).unwrap();
+    steps::withdraw(place, &stake.claim);
     place.path.beside(&stake.claim.token).as_path().to_owned()
 }
 

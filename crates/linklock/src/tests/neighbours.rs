@@ -3,7 +3,9 @@
 use super::faults::{Arena, BOTH};
 use super::plain::Plain;
 use crate::error::ErrorKind;
-use crate::protocol::Protocol;
+use crate::options::Protocol;
+use crate::protocol::expiry::ask_clock_by;
+use crate::protocol::steps;
 use crate::{Guard, Token};
 
 /// The file that carries the expiry of a held lock becomes another user's: so it looks if the lock was broken, and the
@@ -78,18 +80,18 @@ fn a_lock_is_not_taken_over_by_another_file_of_ours_that_has_the_claims_name() {
 #[test]
 fn another_file_of_ours_that_is_linked_to_our_name_is_left_alone_and_a_link_to_ours_keeps_us_from_nothing() {
     let arena = Arena::new();
-    let guard = crate::protocol::Place {
-        path: arena.lock(Protocol::Dir).place().path.breakers_guard(),
+    let guard = crate::protocol::place::Place {
+        path: arena.lock(Protocol::Dir).place().path.of_break_lock(),
         ..arena.lock(Protocol::Dir).place().clone()
     };
-    let stake = Protocol::Dir.steps().stage(&guard).unwrap();
-    let (entry, secret) = (Protocol::Dir.steps().staged_file(&guard, &stake.claim), arena.dir.path().join("secret"));
-    assert!(guard.ask_clock_by(&stake).is_ok());
+    let stake = steps::stage(&guard).unwrap();
+    let (entry, secret) = (guard.staged_file(&stake.claim), arena.dir.path().join("secret"));
+    assert!(ask_clock_by(&guard, &stake).is_ok());
     Plain.create(&secret, b"precious").unwrap();
     Plain.unlink(&entry).unwrap();
     Plain.link(&secret, &entry).unwrap();
     let before = Plain.stat(&secret).unwrap();
-    assert!(guard.ask_clock_by(&stake).is_err());
+    assert!(ask_clock_by(&guard, &stake).is_err());
     assert_eq!(Plain.stat(&secret).unwrap(), before);
 
     let held = arena.lock(Protocol::Dir).acquire().unwrap();

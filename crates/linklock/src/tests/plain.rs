@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::env::os::OsEnv;
 use crate::env::{Attr, Env, Location, Meant};
-use crate::lease::ServerTime;
+use crate::time::ServerTime;
 
 pub(super) struct Plain;
 

@@ -135,7 +135,7 @@ pub(crate) fn perform() {
 fn which(object: &str) -> Which {
     match object {
         "any" => Which::Any,
-        "over" => Which::Over,
+        "over" => Which::Expired,
         token => Which::Claim(Token::new(token)),
     }
 }

@@ -143,7 +143,7 @@ fn what_forty_killed_waiters_left_is_gone_after_one_break_of_a_free_lock() {
         held.release().unwrap();
         settings.lock().acquire().unwrap().release().unwrap();
         assert_eq!(ground.names().len(), 40, "{protocol}: a cycle with no break does not list the directory");
-        assert!(settings.lock().break_lock(&linklock::Which::Over).unwrap().is_none(), "{protocol}: it is free");
+        assert!(settings.lock().break_lock(&linklock::Which::Expired).unwrap().is_none(), "{protocol}: it is free");
         assert_eq!(ground.names(), [""; 0], "{protocol}");
     }
 }

@@ -119,7 +119,7 @@ fn an_operator_breaks_the_claim_that_he_names_and_no_other() {
         assert_names_holder(&error, &held);
         let error = lock.break_lock(&Which::Claim(Token::new("lock"))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{protocol}: {error}");
-        let error = lock.break_lock(&Which::Over).unwrap_err();
+        let error = lock.break_lock(&Which::Expired).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{protocol}: {error}");
         assert_names_holder(&error, &held);
         held.check().unwrap();
@@ -136,11 +136,11 @@ fn an_operator_breaks_what_is_over_and_as_a_last_resort_anything() {
         let ground = Ground::new();
         let lock = Settings::new(&ground.lock(), protocol).grace(Duration::ZERO).lock();
         plant(protocol, &ground.lock(), long_ago());
-        let broken = lock.break_lock(&Which::Over).unwrap().unwrap();
+        let broken = lock.break_lock(&Which::Expired).unwrap().unwrap();
         assert_eq!(broken.state, State::Expired, "{protocol}");
         assert_eq!(ground.names(), [""; 0], "{protocol}");
         plant(protocol, &ground.lock(), SystemTime::now() + HOUR);
-        assert!(lock.break_lock(&Which::Over).unwrap_err().is_timeout(), "{protocol}");
+        assert!(lock.break_lock(&Which::Expired).unwrap_err().is_timeout(), "{protocol}");
         let broken = lock.break_lock(&Which::Any).unwrap().unwrap();
         assert_eq!(broken.state, State::Held, "{protocol}");
         assert_eq!(ground.names(), [""; 0], "{protocol}");

@@ -81,7 +81,7 @@ fn a_forged_holder_is_told_of_without_harm_in_errors_and_events() {
                 lock.acquire_with(&Wait::up_to(Duration::from_millis(20))).map(drop).unwrap_err(),
                 lock.adopt(&other).map(drop).unwrap_err(),
                 lock.adopt(&Token::new(FORGED)).map(drop).unwrap_err(),
-                lock.break_lock(&Which::Over).map(drop).unwrap_err(),
+                lock.break_lock(&Which::Expired).map(drop).unwrap_err(),
                 lock.break_lock(&Which::Claim(other.clone())).map(drop).unwrap_err(),
                 Lock::builder(path.join(format!("{FORGED}|"))).build().map(drop).unwrap_err(),
                 Lock::builder(path.join(FORGED.repeat(8))).build().map(drop).unwrap_err(),

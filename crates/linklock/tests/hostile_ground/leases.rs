@@ -81,7 +81,7 @@ fn a_file_with_a_lease_that_no_name_tells_of_is_waited_for_and_left_alone() {
         let lock = lock_at(&ground, protocol);
         for error in [
             lock.acquire_with(&Wait::up_to(Duration::from_millis(50))).map(drop).unwrap_err(),
-            lock.break_lock(&Which::Over).map(drop).unwrap_err(),
+            lock.break_lock(&Which::Expired).map(drop).unwrap_err(),
             lock.break_lock(&Which::Any).map(drop).unwrap_err(),
         ] {
             assert!(error.is_timeout(), "{protocol}: {error}");
@@ -111,7 +111,7 @@ fn whatever_is_done_with_a_lock_is_done_whatever_lease_there_is() {
         adopted.check().unwrap();
         adopted.release().unwrap();
         drop(first);
-        for which in [Which::Over, Which::Any] {
+        for which in [Which::Expired, Which::Any] {
             let brief = Lock::builder(ground.lock()).protocol(protocol).lifetime(Duration::from_millis(10));
             let brief = brief.grace(Duration::ZERO).build().unwrap();
             let token = brief.acquire().unwrap().leave();

@@ -36,7 +36,7 @@ fn try_all(path: &Path, protocol: Protocol) -> Vec<(&'static str, Error)> {
         let all = vec![
             ("try_acquire", lock.try_acquire().map(drop)),
             ("acquire", lock.acquire_with(&Wait::up_to(SHORT)).map(drop)),
-            ("break whatever is over", lock.break_lock(&Which::Over).map(drop)),
+            ("break whatever is over", lock.break_lock(&Which::Expired).map(drop)),
             ("break whatever is there", lock.break_lock(&Which::Any).map(drop)),
             ("break a claim", lock.break_lock(&Which::Claim(claim.clone())).map(drop)),
             ("adopt", lock.adopt(&claim).map(drop)),
@@ -97,7 +97,7 @@ fn an_empty_file_with_two_links_of_which_none_is_a_claim_is_left_alone_unless_an
         let lock = Lock::builder(ground.lock()).protocol(protocol).grace(Duration::ZERO).build().unwrap();
         for error in [
             lock.try_acquire().map(drop).unwrap_err(),
-            lock.break_lock(&Which::Over).map(drop).unwrap_err(),
+            lock.break_lock(&Which::Expired).map(drop).unwrap_err(),
             lock.break_lock(&Which::Claim(Token::new(named("lock|host|1|2")))).map(drop).unwrap_err(),
             lock.wait_until_free(&Wait::up_to(SHORT)).unwrap_err(),
         ] {
@@ -125,7 +125,7 @@ fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken(
             let error = lock.try_acquire().map(drop).unwrap_err();
             assert!(error.is_timeout(), "{at}: {error}");
             assert_eq!(error.holder().map(|holder| &holder.token), Some(&token), "{at}: its holder is named");
-            lock.break_lock(&Which::Over).unwrap_err();
+            lock.break_lock(&Which::Expired).unwrap_err();
             lock.break_lock(&Which::Any).unwrap().unwrap();
             assert_eq!(ground.names(), [""; 0], "{at}: by force");
 
@@ -134,7 +134,7 @@ fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken(
             std::thread::sleep(Duration::from_millis(80));
             match protocol {
                 // Its entry does not tell its lifetime any more.
-                Protocol::Dir => drop(lock.break_lock(&Which::Over).unwrap_or_else(|e| panic!("{at}: {e}"))),
+                Protocol::Dir => drop(lock.break_lock(&Which::Expired).unwrap_or_else(|e| panic!("{at}: {e}"))),
                 _ => {
                     let patient = Lock::builder(ground.lock()).protocol(other).grace(Duration::ZERO).build().unwrap();
                     patient.try_acquire().unwrap_or_else(|e| panic!("{at}: {e}")).release().unwrap();

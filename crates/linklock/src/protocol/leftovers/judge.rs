@@ -6,21 +6,21 @@ use std::time::Duration;
 use super::{Found, LeftoverKind, LeftoverVerdict};
 use crate::claim::Claim;
 use crate::env::{Attr, FileKind, Liveness, Location};
-use crate::lease::{Anchor, ServerTime};
-use crate::protocol::turn::{self, guard_of};
-use crate::protocol::{CONTENT_LIMIT, Place, Protocol, SLOW, Seen, SeenLock, Stake, dir, is_gone, is_refused, queue};
+use crate::lease::Anchor;
+use crate::options::Protocol;
+use crate::protocol::expiry::GIVEN_UP_AFTER;
+use crate::protocol::io_error::{is_gone, is_refused};
+use crate::protocol::look::look;
+use crate::protocol::place::{BREAK_LIFETIME, CONTENT_LIMIT, Place, SLOW};
+use crate::protocol::queue;
+use crate::protocol::seen::{Seen, SeenLock, expiry_of_entry};
+use crate::time::ServerTime;
 
 /// What is left of a claim is kept so long after its expiry, or for [`LIFETIMES`] of it if that is longer.
-const DAY: Duration = Duration::from_secs(24 * 3600);
-const LIFETIMES: u32 = 10;
-
-/// Whether an owner must not use this claim any more and makes another: others may be removing it, see above. It has been left
-/// alone for its lifetime and half a day; others wait for its lifetime and a day at least, so clocks may run apart by the rest.
 ///
-/// To be asked after the expiry was made fresh, so that no pause comes between.
-pub(in crate::protocol) fn is_given_up(place: &Place, stake: &Stake) -> bool {
-    place.env.now().since(stake.told) > stake.lease.lifetime + DAY / 2
-}
+/// Twice as long as its owner counts on, so clocks may run apart by the rest.
+const DAY: Duration = GIVEN_UP_AFTER.saturating_mul(2);
+const LIFETIMES: u32 = 10;
 
 /// How long after its expiry a claim is kept.
 fn kept_for(lifetime: Duration) -> Duration {
@@ -61,7 +61,7 @@ pub(super) enum Body {
 /// Looks at what was found, and whether it may be removed; `None` if it is gone.
 pub(super) fn judge(place: &Place, found: &Found, now: ServerTime) -> Option<Judged> {
     let judged = match (found.kind, &found.claim) {
-        (LeftoverKind::BreakClaim, Some(claim)) => judge_claim(&guard_of(place), claim, now),
+        (LeftoverKind::BreakClaim, Some(claim)) => judge_claim(&place.of_break_lock(), claim, now),
         (LeftoverKind::Ticket, Some(claim)) => judge_ticket(place, &found.at, claim, now),
         (_, Some(claim)) => judge_claim(place, claim, now),
         (LeftoverKind::BreakLock, None) => judge_break_lock(place, now),
@@ -106,7 +106,7 @@ fn judge_claim(place: &Place, claim: &Claim, now: ServerTime) -> io::Result<Opti
     let at = place.path.beside(&claim.token);
     let attr = place.env.stat(&at)?;
     let mut judged = match attr.kind {
-        FileKind::Regular if !place.path.is_guard => judge_file(place, claim, &at, &attr, now)?,
+        FileKind::Regular if !place.path.is_break_lock => judge_file(place, claim, &at, &attr, now)?,
         FileKind::Directory => judge_directory(place, claim, &at, &attr, now)?,
         FileKind::Regular => Judged::not_a_claim("an ordinary file"),
         FileKind::Symlink => Judged::not_a_claim("a symbolic link"),
@@ -165,7 +165,7 @@ fn judge_directory(place: &Place, claim: &Claim, at: &Location, attr: &Attr, now
         return Ok(Judged::not_a_claim("a directory with something else in it"));
     }
     let lifetime = claim.lifetime.unwrap_or(place.lifetime);
-    let expiry = dir::expiry(&attr, lifetime);
+    let expiry = expiry_of_entry(&attr, lifetime);
     let verdict = verdict(place, claim, expiry, lifetime, now);
     Ok(Judged { kind: LeftoverKind::Claim, body, expiry: Some(expiry), verdict })
 }
@@ -180,7 +180,7 @@ fn is_at_lock_path(place: &Place, claim: &Claim, attr: &Attr) -> bool {
         Ok(_) => {}
     }
     // Where a file has another number under each of its names, what is in it tells.
-    place.look().map_or(true, |seen| matches!(seen, Seen::Lock(lock) if lock.token() == Some(&claim.token)))
+    look(place).map_or(true, |seen| matches!(seen, Seen::Lock(lock) if lock.token() == Some(&claim.token)))
 }
 
 /// A ticket. If its owner waits on after all, it draws another for the same place: whatever is wrong with a ticket costs
@@ -208,9 +208,9 @@ fn judge_queue(place: &Place, at: &Location) -> io::Result<Option<Judged>> {
 
 /// The break lock. It goes as every breaker would take it from its holder: see `dir`.
 fn judge_break_lock(place: &Place, now: ServerTime) -> io::Result<Option<Judged>> {
-    let guard = guard_of(place);
+    let break_lock = place.of_break_lock();
     let kind = LeftoverKind::BreakLock;
-    let lock = match guard.look().map_err(io::Error::other)? {
+    let lock = match look(&break_lock).map_err(io::Error::other)? {
         Seen::Free => return Ok(None),
         Seen::NotALock(what) => return Ok(Some(Judged::not_a_claim(&what))),
         // Nobody's: a held one is not empty, and to remove it fails then.
@@ -228,10 +228,10 @@ fn judge_break_lock(place: &Place, now: ServerTime) -> io::Result<Option<Judged>
         return Ok(Some(Judged::not_a_claim("an ordinary file")));
     };
     // No break lock has an mtime that lies further ahead: somebody has set it.
-    let is_set = lock.attr.mtime > now.max(lock.attr.ctime) + turn::LIFETIME + DAY;
+    let is_set = lock.attr.mtime > now.max(lock.attr.ctime) + BREAK_LIFETIME + DAY;
     let attr = if is_set { Attr { mtime: lock.attr.ctime, ..lock.attr } } else { lock.attr };
-    let lifetime = lock.about.as_ref().map_or(turn::LIFETIME, |about| about.lifetime);
-    let expiry = dir::expiry(&attr, lifetime);
-    let verdict = verdict(&guard, claim, expiry, lifetime, now);
+    let lifetime = lock.about.as_ref().map_or(BREAK_LIFETIME, |about| about.lifetime);
+    let expiry = expiry_of_entry(&attr, lifetime);
+    let verdict = verdict(&break_lock, claim, expiry, lifetime, now);
     Ok(Some(Judged { kind, body: Body::Lock(lock), expiry: Some(expiry), verdict }))
 }

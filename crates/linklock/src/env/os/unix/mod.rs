@@ -9,11 +9,11 @@ mod kept;
 mod new_dir;
 
 use std::cell::RefCell;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::thread::LocalKey;
 
@@ -24,39 +24,16 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::process::Pid;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::claim::Fingerprint;
 use crate::env::location::Between;
 use crate::env::{
     Attr, DirMode, Each, Env, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Stamps, Watcher,
 };
-use crate::lease::{LocalTime, ServerTime};
+use crate::fingerprint::Fingerprint;
+use crate::time::{LocalTime, ServerTime};
 
 use kept::Kept;
 pub(crate) use system::Event;
 use system::{OsWatcher, TO_REACH, stat_at, stat_open};
-
-/// A file's name from the bytes that a directory or a claim's content has for it.
-#[expect(clippy::unnecessary_wraps, reason = "on other platforms not all bytes are a name")]
-pub(crate) fn name_from_bytes(bytes: &[u8]) -> Option<OsString> {
-    Some(OsString::from_vec(bytes.to_vec()))
-}
-
-pub(crate) fn bytes_of(name: &OsStr) -> &[u8] {
-    name.as_bytes()
-}
-
-/// Whether these are one name to the file system.
-pub(crate) fn is_same_name(one: &[u8], other: &[u8]) -> bool {
-    one == other
-}
-
-/// What is wrong with a path, as it was given, that no file can have.
-pub(crate) fn flaw_of(path: &Path) -> Option<String> {
-    bytes_of(path.as_os_str()).contains(&0).then(|| "holds a NUL byte".into())
-}
-
-/// What a name of a file cannot hold.
-pub(crate) const NOT_IN_NAMES: &[char] = &['/', '\0'];
 
 /// This machine.
 #[derive(Debug)]
@@ -251,10 +228,14 @@ impl Env for OsEnv {
     fn watcher(&self) -> Box<dyn Watcher> {
         Box::new(OsWatcher::new())
     }
+
+    fn is_for_want_of_descriptors(&self, e: &io::Error) -> bool {
+        is_for_want_of_descriptors(e)
+    }
 }
 
 /// Whether this process or the system has too many open files.
-pub(crate) fn is_for_want_of_descriptors(e: &io::Error) -> bool {
+fn is_for_want_of_descriptors(e: &io::Error) -> bool {
     matches!(Errno::from_io_error(e), Some(Errno::MFILE | Errno::NFILE))
 }
 

@@ -16,8 +16,7 @@ use rustix::time::ClockId;
 use super::own::Own;
 use super::{Kept, OsEnv, kind};
 use crate::env::{Attr, Env, FileId, Location, Meant, Reach, Stamps, Watcher};
-use crate::lease::{LocalTime, ServerTime};
-use crate::wait::Cancel;
+use crate::time::{LocalTime, ServerTime};
 
 /// Of macOS and FreeBSD, the one that is never set and nearest to one that counts in suspend.
 pub(super) const CLOCK: ClockId = ClockId::Monotonic;
@@ -206,8 +205,8 @@ impl Watcher for OsWatcher {
         if self.shared == Some(false) { Reach::NoneLocal } else { Reach::NoneShared }
     }
 
-    fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
-        let event = cancel.map(|cancel| cancel.event().to_wait_on());
+    fn wait(&mut self, until: LocalTime, cancel: Option<&Event>) {
+        let event = cancel.map(Event::to_wait_on);
         let now = OsEnv.now();
         let until = if event.is_some_and(|fd| fd.is_none()) { until.min(now + CANCEL_EVERY) } else { until };
         let mut fds: Vec<PollFd<'_>> =
@@ -238,11 +237,15 @@ impl Event {
     /// A signal handler may call it.
     pub(crate) fn set(&self) {
         // One byte, which nobody reads: a pipe that is full would keep us.
-        if !self.is_set.swap(true, Ordering::AcqRel)
+        if !self.is_set.swap(true, Ordering::SeqCst)
             && let Some(fd) = self.write.get()
         {
             let _ = rustix::io::write(fd, &[1]);
         }
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::SeqCst)
     }
 
     /// `None` in a forked child, and where the application has closed it.

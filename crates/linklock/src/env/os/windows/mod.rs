@@ -3,7 +3,7 @@
 mod files;
 mod handles;
 mod identity;
-mod names;
+mod paths;
 mod processes;
 mod records;
 mod relative;
@@ -18,17 +18,11 @@ use std::time::SystemTime;
 
 use windows_sys::Win32::Foundation::ERROR_TOO_MANY_OPEN_FILES;
 
-use crate::claim::Fingerprint;
 use crate::env::{Attr, DirMode, Each, Env, Expiry, FileId, Liveness, Location, Meant, NewDir, Stamps, Watcher};
-use crate::lease::{LocalTime, ServerTime};
+use crate::fingerprint::Fingerprint;
+use crate::time::{LocalTime, ServerTime};
 
-pub(crate) use names::{NOT_IN_NAMES, bytes_of, flaw_of, is_same_name, name_from_bytes};
 pub(crate) use watcher::Event;
-
-/// Whether this process has too many open files.
-pub(crate) fn is_for_want_of_descriptors(e: &io::Error) -> bool {
-    e.raw_os_error() == Some(ERROR_TOO_MANY_OPEN_FILES as i32)
-}
 
 /// This machine.
 #[derive(Debug)]
@@ -184,8 +178,12 @@ impl Env for OsEnv {
     /// What only this machine changes has its clock alone. A share's server may keep the times that its clients send.
     fn stamps(&self, dir: &Path) -> Stamps {
         // Resolved by the system, so that a link to a share is none of this machine's drives.
-        let is_own = std::fs::canonicalize(dir).is_ok_and(|dir| names::is_on_own_drive(&dir));
+        let is_own = std::fs::canonicalize(dir).is_ok_and(|dir| paths::is_on_own_drive(&dir));
         if is_own { Stamps::Server } else { Stamps::NotKnown }
+    }
+
+    fn is_for_want_of_descriptors(&self, e: &io::Error) -> bool {
+        e.raw_os_error() == Some(ERROR_TOO_MANY_OPEN_FILES as i32)
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, HANDLE, WAIT_OBJECT_0};
 use windows_sys::Win32::Storage::FileSystem::{
@@ -16,11 +17,10 @@ use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, OVERLAPPED
 use windows_sys::Win32::System::Threading::{CreateEventW, SetEvent, WaitForMultipleObjects};
 
 use super::handles::{get, owned, succeeded};
-use super::names::{bytes_of, is_same_name};
 use super::{OsEnv, files, processes, records};
 use crate::env::{Env, Location, Reach, Watcher};
-use crate::lease::LocalTime;
-use crate::wait::Cancel;
+use crate::names::{bytes_of, is_same_name};
+use crate::time::LocalTime;
 
 /// The lock's directory, and a handle of its holder.
 #[derive(Debug)]
@@ -65,12 +65,12 @@ impl Watcher for OsWatcher {
         matches!(self.process, Some((_, Some(_))))
     }
 
-    fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
+    fn wait(&mut self, until: LocalTime, cancel: Option<&Event>) {
         loop {
             let left = until.since(OsEnv.now());
             let process = self.process.as_ref().and_then(|(_, handle)| handle.as_ref());
-            let changed = self.changes.as_ref().map(|changes| &changes.event.0);
-            let cancelled = cancel.map(|cancel| &cancel.event().0);
+            let changed = self.changes.as_ref().map(|changes| &changes.event.handle);
+            let cancelled = cancel.map(|cancel| &cancel.handle);
             // Rounded up, so that the last round does not wait for nothing again and again.
             let woken = wait_for([process, changed, cancelled], left.as_nanos().div_ceil(1_000_000));
             match woken {
@@ -162,7 +162,7 @@ impl Changes {
 
     /// Asks for the next changes; the request must not be pending.
     fn request(&mut self) -> io::Result<()> {
-        let overlapped = OVERLAPPED { hEvent: self.event.0.as_raw_handle(), ..OVERLAPPED::default() };
+        let overlapped = OVERLAPPED { hEvent: self.event.handle.as_raw_handle(), ..OVERLAPPED::default() };
         assert!(!self.is_pending, "the system may be writing to it");
         // SAFETY: it is not pending, so nobody else uses either of the two cells; both stay where they are until `drop` has
         // waited for the end of this request. The buffer is as long as is said.
@@ -234,21 +234,29 @@ impl fmt::Debug for Changes {
 
 /// Once set, it stays set and wakes whoever waits on it.
 #[derive(Debug)]
-pub(crate) struct Event(OwnedHandle);
+pub(crate) struct Event {
+    is_set: AtomicBool,
+    handle: OwnedHandle,
+}
 
 impl Event {
     pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: no attributes and no name; to be unset by hand, and not set. The handle is ours alone.
         #[expect(unsafe_code, reason = "no safe form of this call exists")]
         let event = unsafe { owned(CreateEventW(std::ptr::null(), 1, 0, std::ptr::null())) };
-        event.map(Self)
+        event.map(|handle| Self { is_set: AtomicBool::new(false), handle })
     }
 
     pub(crate) fn set(&self) {
+        self.is_set.store(true, Ordering::SeqCst);
         // SAFETY: the handle is an event's, and open. Nothing can go wrong then.
         #[expect(unsafe_code, reason = "no safe form of this call exists")]
         unsafe {
-            SetEvent(self.0.as_raw_handle());
+            SetEvent(self.handle.as_raw_handle());
         }
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::SeqCst)
     }
 }

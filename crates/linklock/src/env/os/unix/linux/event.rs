@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::OFlags;
@@ -34,21 +34,28 @@ pub(super) fn unset(event: &Kept) {
 /// Once set, it stays set and wakes whoever waits on it.
 #[derive(Debug)]
 pub(crate) struct Event {
+    is_set: AtomicBool,
     /// Never null. One that was replaced is never freed: a signal handler may be looking at it.
     current: AtomicPtr<Kept>,
 }
 
 impl Event {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { current: AtomicPtr::new(Box::into_raw(Box::new(new_eventfd()?))) })
+        Ok(Self { is_set: AtomicBool::new(false), current: AtomicPtr::new(Box::into_raw(Box::new(new_eventfd()?))) })
     }
 
     /// A signal handler may call it.
     pub(crate) fn set(&self) {
+        // In one order with the descriptor, which a waiter may be replacing: see `to_wait_on`.
+        self.is_set.store(true, Ordering::SeqCst);
         set(self.current());
     }
 
-    /// For one who set another event, which had this number before.
+    pub(crate) fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::SeqCst)
+    }
+
+    /// Empties the descriptor, which somebody has set whose own had this number before. The event stays what it is.
     pub(super) fn unset(&self) {
         unset(self.current());
     }
@@ -96,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    fn is_set(event: &Event) -> bool {
+    fn wakes(event: &Event) -> bool {
         event.to_wait_on().is_some_and(|fd| read(fd, &mut [0; 8]).is_ok())
     }
 
@@ -107,9 +114,9 @@ mod tests {
         let mut command = Command::new("true");
         let in_child = move || {
             inherited.set();
-            let was_set = is_set(&inherited);
+            let was_set = wakes(&inherited);
             inherited.set();
-            if !was_set && is_set(&inherited) { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
+            if !was_set && wakes(&inherited) { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
         };
         #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
         // SAFETY: of what other threads may have locked at the fork, the child touches the allocator alone, and the C library
@@ -118,8 +125,8 @@ mod tests {
             command.pre_exec(in_child);
         }
         assert!(command.status().unwrap().success());
-        assert!(!is_set(&event), "the parent's");
+        assert!(!wakes(&event), "the parent's");
         event.set();
-        assert!(is_set(&event));
+        assert!(wakes(&event));
     }
 }

@@ -21,7 +21,7 @@ use rustix::time::ClockId;
 use super::own::generation;
 use super::{Kept, OsEnv, fs_read, kind, open_at, reach, read_all, to_pid};
 use crate::env::{Attr, Env, FileId, FileKind, Location, Meant};
-use crate::lease::ServerTime;
+use crate::time::ServerTime;
 
 use mounts::Reading;
 

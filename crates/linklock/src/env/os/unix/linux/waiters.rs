@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
@@ -19,7 +18,7 @@ use rustix::process::{PidfdFlags, Resource, getrlimit};
 
 use super::event::{new_eventfd, set, unset};
 use super::{Kept, as_path, generation, reach, to_pid};
-use crate::env::Location;
+use crate::env::{Location, PerProcess};
 
 /// On the file itself, not on the directory, where every other contender's claim would wake us. A link removed or a new
 /// mtime is ATTRIB; below a directory, an entry's are meant too.
@@ -89,28 +88,9 @@ pub(super) enum Sleep {
 
 impl Waiters {
     pub(super) fn of_process() -> &'static Self {
-        static CURRENT: AtomicPtr<Waiters> = AtomicPtr::new(ptr::null_mut());
+        static WAITERS: PerProcess<Waiters> = PerProcess::new();
         let process = generation();
-        let mut current = CURRENT.load(Ordering::Acquire);
-        loop {
-            #[expect(unsafe_code, reason = "what is replaced in a forked child may be no lock")]
-            // SAFETY: what is stored there came from a box, and is never freed: in a forked child the parent's is left alone.
-            if let Some(waiters) = unsafe { current.as_ref() }
-                && waiters.process == process
-            {
-                return waiters;
-            }
-            let new = Box::into_raw(Box::new(Self { process, state: Mutex::default() }));
-            match CURRENT.compare_exchange(current, new, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => current = new,
-                Err(first) => {
-                    #[expect(unsafe_code, reason = "it was not published, and is to be freed")]
-                    // SAFETY: it came from a box just now, and nobody else has seen it.
-                    drop(unsafe { Box::from_raw(new) });
-                    current = first;
-                }
-            }
-        }
+        WAITERS.get(process, || Self { process, state: Mutex::default() })
     }
 
     /// `None` in a forked child.
@@ -354,6 +334,7 @@ mod tests {
     use std::io::{self, Read, Write};
     use std::os::unix::process::CommandExt;
     use std::process::Command;
+    use std::ptr;
     use std::sync::mpsc::channel;
     use std::thread;
     use std::time::Duration;

@@ -7,9 +7,8 @@ use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
 
 use super::waiters::{Sleep, Waiters, Watched};
 use super::{Kept, OsEnv, mounts};
-use crate::env::{Env, Location, Reach, Watcher};
-use crate::lease::LocalTime;
-use crate::wait::Cancel;
+use crate::env::{Env, Event, Location, Reach, Watcher};
+use crate::time::LocalTime;
 
 /// inotify for the lock, a pidfd for its holder: both are shared with the other waiters of this process.
 #[derive(Debug)]
@@ -37,10 +36,10 @@ impl OsWatcher {
     }
 
     /// True if there is a reason to look.
-    fn sleep(&mut self, until: LocalTime, cancel: Option<&Cancel>) -> bool {
-        let event = cancel.map(|cancel| cancel.event().to_wait_on());
-        // Asked after `to_wait_on`: whoever cancelled before may have set another event.
-        if cancel.is_some_and(Cancel::is_cancelled) {
+    fn sleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> bool {
+        let event = cancel.map(Event::to_wait_on);
+        // Asked after `to_wait_on`: whoever set it before may have set another event.
+        if cancel.is_some_and(Event::is_set) {
             return true;
         }
         let now = OsEnv.now();
@@ -83,12 +82,12 @@ impl OsWatcher {
     }
 
     /// One whose own event was closed by the application may have set this one, which got its number.
-    fn heed(&self, cancel: &Cancel) {
-        if !cancel.is_cancelled() {
-            cancel.event().unset();
+    fn heed(&self, cancel: &Event) {
+        if !cancel.is_set() {
+            cancel.unset();
             // Cancelled just now, and unset by us.
-            if cancel.is_cancelled() {
-                cancel.event().set();
+            if cancel.is_set() {
+                cancel.set();
             }
         }
     }
@@ -126,7 +125,7 @@ impl Watcher for OsWatcher {
         matches!(self.process, Some((_, Some(_))))
     }
 
-    fn wait(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
+    fn wait(&mut self, until: LocalTime, cancel: Option<&Event>) {
         // Woken in order to lead, or as the leader for others.
         while !self.sleep(until, cancel) {}
     }

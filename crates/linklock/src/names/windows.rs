@@ -1,18 +1,11 @@
-//! Names: their bytes, which of them are one, and which no file can have.
+//! Names on Windows: Unicode, in upper and lower case alike, and some of them are devices.
 
-use std::ffi::{OsStr, OsString};
-use std::os::windows::ffi::OsStrExt;
+use std::ffi::OsString;
 use std::path::{Component, Path, Prefix};
-
-use windows_sys::Win32::Storage::FileSystem::GetDriveTypeW;
 
 /// A file's name from the bytes that a claim's content has for it: UTF-8.
 pub(crate) fn name_from_bytes(bytes: &[u8]) -> Option<OsString> {
     std::str::from_utf8(bytes).ok().map(OsString::from)
-}
-
-pub(crate) fn bytes_of(name: &OsStr) -> &[u8] {
-    name.as_encoded_bytes()
 }
 
 /// Whether these are one name to the file system, which does not tell upper from lower case.
@@ -65,34 +58,6 @@ fn is_device(name: &str) -> bool {
     matches!((number.next(), number.next()), (Some('0'..='9' | '¹' | '²' | '³'), None))
 }
 
-/// For calls that take a wide string: an absolute path in the form that may be longer than 260 characters.
-pub(super) fn to_wide(path: &Path) -> Vec<u16> {
-    let (prefix, rest) = match path.components().next() {
-        Some(Component::Prefix(prefix)) => match prefix.kind() {
-            Prefix::Disk(_) => (r"\\?\", path.as_os_str().to_owned()),
-            // Instead of the first of its two backslashes.
-            Prefix::UNC(..) => (r"\\?\UNC", OsString::from(&path.to_string_lossy()[1..])),
-            _ => ("", path.as_os_str().to_owned()),
-        },
-        _ => ("", path.as_os_str().to_owned()),
-    };
-    prefix.encode_utf16().chain(rest.encode_wide()).chain([0]).collect()
-}
-
-/// Whether a path, in which no link is left, is on a drive of this machine alone.
-pub(super) fn is_on_own_drive(path: &Path) -> bool {
-    const DRIVE_REMOVABLE: u32 = 2;
-    const DRIVE_FIXED: u32 = 3;
-    const DRIVE_RAMDISK: u32 = 6;
-    let Some(Component::Prefix(prefix)) = path.components().next() else { return false };
-    let (Prefix::Disk(letter) | Prefix::VerbatimDisk(letter)) = prefix.kind() else { return false };
-    let root = [u16::from(letter), u16::from(b':'), u16::from(b'\\'), 0];
-    // SAFETY: the text ends in a zero, and is only read.
-    #[expect(unsafe_code, reason = "no safe form of this call exists")]
-    let kind = unsafe { GetDriveTypeW(root.as_ptr()) };
-    [DRIVE_REMOVABLE, DRIVE_FIXED, DRIVE_RAMDISK].contains(&kind)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,13 +91,5 @@ mod tests {
     fn names_in_other_case_are_one() {
         assert!(is_same_name("Jöb".as_bytes(), "JÖB".as_bytes()));
         assert!(!is_same_name(b"job", b"jobs") && !is_same_name(b"\xff", b"\xff"));
-    }
-
-    #[test]
-    fn a_long_path_is_given_in_the_form_for_long_paths() {
-        let wide = |path: &str| String::from_utf16(&to_wide(Path::new(path))).unwrap();
-        assert_eq!(wide(r"C:\locks\job"), "\\\\?\\C:\\locks\\job\0");
-        assert_eq!(wide(r"\\server\share\job"), "\\\\?\\UNC\\server\\share\\job\0");
-        assert_eq!(wide(r"\\?\C:\job"), "\\\\?\\C:\\job\0");
     }
 }

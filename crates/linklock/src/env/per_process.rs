@@ -1,0 +1,62 @@
+//! One value for each process.
+
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// One value for each process, made when it is first asked for.
+///
+/// The threads of a process do not live on in a forked child, and a mutex may be locked there for ever. So a child makes a value of
+/// its own, and leaves its parent's alone. This is itself no lock, which a fork could leave locked.
+#[derive(Debug)]
+pub(crate) struct PerProcess<T>(AtomicPtr<Of<T>>);
+
+#[derive(Debug)]
+struct Of<T> {
+    /// The generation of the process, see [`Env::generation`](super::Env::generation).
+    process: u64,
+    value: T,
+}
+
+impl<T> PerProcess<T> {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// The value of the process of this generation.
+    pub(crate) fn get(&'static self, process: u64, new: impl Fn() -> T) -> &'static T {
+        let mut current = self.0.load(Ordering::Acquire);
+        loop {
+            #[expect(unsafe_code, reason = "what is replaced in a forked child may be no lock")]
+            // SAFETY: what is stored there came from a box, and is never freed: in a forked child the parent's is left alone.
+            if let Some(of) = unsafe { current.as_ref() }
+                && of.process == process
+            {
+                return &of.value;
+            }
+            let made = Box::into_raw(Box::new(Of { process, value: new() }));
+            match self.0.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => current = made,
+                Err(first) => {
+                    #[expect(unsafe_code, reason = "it was not published, and is to be freed")]
+                    // SAFETY: it came from a box just now, and nobody else has seen it.
+                    drop(unsafe { Box::from_raw(made) });
+                    current = first;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_keeps_its_value_and_a_child_has_another() {
+        static VALUES: PerProcess<u64> = PerProcess::new();
+        let parents = VALUES.get(1, || 11);
+        assert_eq!((*parents, *VALUES.get(1, || 12)), (11, 11));
+        assert_eq!((*VALUES.get(2, || 22), *VALUES.get(2, || 23)), (22, 22));
+        assert_eq!(*parents, 11, "the parent's is left alone");
+    }
+}

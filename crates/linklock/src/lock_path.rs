@@ -1,0 +1,345 @@
+//! A lock path, and the names that may stand beside it.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::claim::{Claim, NONCE_DIGITS, PID_DIGITS_MOST, all_digits, nonce, parse_nonce};
+use crate::env::Location;
+use crate::error::Error;
+use crate::fingerprint::Fingerprint;
+use crate::lifetime::RoundLifetime;
+use crate::names::{self, NOT_IN_NAMES, bytes_of};
+use crate::printable::Printable;
+use crate::token::Token;
+
+/// The digits of the time that stands before a claim's name in that of its ticket: as many as 64 bits have.
+pub(crate) const TICKET_DIGITS: usize = 20;
+const BREAK_LOCK: &str = "break";
+const FENCE: &str = "fence";
+const QUEUE: &str = "queue";
+/// How long a name may be on the file systems that there are, in bytes (NAME_MAX).
+const NAME_MOST: usize = 255;
+/// As many bytes as a name of Windows can have, which counts in UTF-16. What claims to be a longer one is no name of a file.
+const READ_MOST: usize = 3 * NAME_MOST;
+
+/// A lock path, made absolute, and the names that may stand beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct LockPath {
+    location: Location,
+    dir: PathBuf,
+    name: OsString,
+    separator: char,
+    /// Whether it is the break lock of another.
+    pub(crate) is_break_lock: bool,
+}
+
+impl LockPath {
+    /// Absolute from here on: a later chdir changes nothing.
+    pub(crate) fn new(path: &Path, separator: char) -> Result<Self, Error> {
+        let invalid = |why: &str| Error::invalid(format!("lock path {}: {why}", Printable::new(path)));
+        if separator.is_alphanumeric() || separator.is_control() || "/\\.".contains(separator) {
+            return Err(Error::invalid(format!(
+                "separator {separator:?}: must be a printable character, no letter, digit, / \\ or ."
+            )));
+        }
+        if NOT_IN_NAMES.contains(&separator) {
+            return Err(Error::invalid(format!("separator {separator:?}: no file's name may hold it on this system")));
+        }
+        // As it was given: to make it absolute may change a name that cannot be.
+        if let Some(flaw) = names::flaw_of(path) {
+            return Err(invalid(&flaw));
+        }
+        let absolute = std::path::absolute(path).map_err(|e| invalid(&e.to_string()))?;
+        if names::position(bytes_of(&absolute), separator).is_some() {
+            return Err(invalid(&format!(
+                "holds the separator {separator:?}, so the names beside it could not be told apart; choose another path or another separator"
+            )));
+        }
+        match (absolute.parent(), absolute.file_name()) {
+            (Some(dir), Some(name)) => {
+                let location = Location::beside(dir, name);
+                Ok(Self { location, dir: dir.into(), name: name.into(), separator, is_break_lock: false })
+            }
+            _ => Err(invalid("does not end in a file's name")),
+        }
+    }
+
+    /// The path of the break lock, by which breakers take turns.
+    pub(crate) fn of_break_lock(&self) -> Self {
+        let name = self.name_for(BREAK_LOCK);
+        Self { location: Location::beside(&self.dir, &name), name, is_break_lock: true, ..self.clone() }
+    }
+
+    /// The directory that fencing tokens are counted in.
+    pub(crate) fn fence(&self) -> Location {
+        Location::beside(&self.dir, &self.name_for(FENCE))
+    }
+
+    /// The directory that contenders queue up in.
+    pub(crate) fn queue(&self) -> Location {
+        Location::beside(&self.dir, &self.name_for(QUEUE))
+    }
+
+    fn name_for(&self, use_of_it: &str) -> OsString {
+        let mut name = self.name.clone();
+        name.push(self.separator.encode_utf8(&mut [0; 4]));
+        name.push(use_of_it);
+        name
+    }
+
+    /// Checks that every name fits that a contender of this host may have to make: that of its claim, of a break lock's claim and,
+    /// in a queue, of its ticket. A lock that can be taken and not be broken or waited for would be no good.
+    pub(crate) fn check_room(&self, host: &str, queue: bool) -> Result<(), Error> {
+        let s = self.separator.len_utf8();
+        let claim = self.name.len() + 3 * s + host.len() + PID_DIGITS_MOST + NONCE_DIGITS;
+        let longest = claim + if queue { TICKET_DIGITS } else { s + BREAK_LOCK.len() };
+        if longest <= NAME_MOST {
+            return Ok(());
+        }
+        let most = self.name.len().saturating_sub(longest - NAME_MOST);
+        Err(Error::invalid(format!(
+            "lock path {}: its name has {} bytes; with the host name {host:?} it may have {most}, so that the names beside it fit into {NAME_MOST}",
+            Printable::new(self.as_path()),
+            self.name.len()
+        )))
+    }
+
+    pub(crate) fn as_path(&self) -> &Path {
+        self.location.as_path()
+    }
+
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where a claim, or anything else with a token's name, stands.
+    pub(crate) fn beside(&self, token: &Token) -> Location {
+        Location::beside(&self.dir, token.as_os_str())
+    }
+
+    pub(crate) fn check_host(&self, host: &str) -> Result<(), Error> {
+        if host.is_empty() || host.contains(|c| self.is_not_for_hosts(c)) {
+            return Err(Error::invalid(format!(
+                "host name {host:?}: must not be empty, nor hold a slash, a line's end, the separator {:?} or what else no file's name may hold",
+                self.separator
+            )));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_not_for_hosts(&self, c: char) -> bool {
+        c == '\n' || c == self.separator || NOT_IN_NAMES.contains(&c)
+    }
+
+    /// A claim by `host` for `pid`, under a name that was never used before: `unique` is a number that no other claim has.
+    pub(crate) fn new_claim(
+        &self,
+        unique: u64,
+        host: &str,
+        pid: u32,
+        fingerprint: Option<Fingerprint>,
+        lifetime: Duration,
+    ) -> Claim {
+        let lifetime = RoundLifetime::up(lifetime);
+        let nonce = nonce(fingerprint, lifetime, unique);
+        let s = self.separator;
+        let room = self.name.len() + 3 * s.len_utf8() + host.len() + PID_DIGITS_MOST + NONCE_DIGITS;
+        let mut name = OsString::with_capacity(room);
+        name.push(&self.name);
+        // To write to a string does not fail.
+        let _ = write!(name, "{s}{host}{s}{pid}{s}{nonce:0NONCE_DIGITS$x}");
+        Claim { token: Token::of_name(name), host: host.into(), pid, fingerprint, lifetime: Some(lifetime.get()) }
+    }
+
+    /// The claim that is named by a file's name, or by the last component of a path; `None` if it is no claim of this
+    /// lock path. The directory is not compared: it may be mounted elsewhere on another machine, and that may run Windows.
+    pub(crate) fn parse(&self, name: &[u8]) -> Option<Claim> {
+        // A peer may end its content with a line's end. A lock's name may begin with a blank.
+        let last = |separators: &[u8]| name.trim_ascii_end().rsplit(|b| separators.contains(b)).next();
+        // Elsewhere than on Windows, a name may hold a backslash.
+        let here: &[u8] = if cfg!(windows) { b"/\\" } else { b"/" };
+        last(here).and_then(|name| self.parse_name(name)).or_else(|| self.parse_name(last(b"/\\")?))
+    }
+
+    fn parse_name(&self, name: &[u8]) -> Option<Claim> {
+        if name.len() > READ_MOST {
+            return None;
+        }
+        let mut sep = [0; 4];
+        let sep = self.separator.encode_utf8(&mut sep).as_bytes();
+        // From the end: the break lock's own name holds a separator.
+        let mut rest = name;
+        let mut last = || {
+            let at = rest.windows(sep.len()).rposition(|at| at == sep)?;
+            let part = std::str::from_utf8(&rest[at + sep.len()..]).ok()?;
+            rest = &rest[..at];
+            Some(part)
+        };
+        let (nonce, pid, host) = (last()?, last()?, last()?);
+        if !names::is_same_name(rest, bytes_of(&self.name)) {
+            return None;
+        }
+        // Whatever others have written, a claim's name is one that a file can have.
+        if host.is_empty() || host.contains(NOT_IN_NAMES) || !all_digits(pid) {
+            return None;
+        }
+        let pid = pid.parse().ok()?;
+        let (fingerprint, lifetime) = parse_nonce(nonce)?;
+        Some(Claim {
+            token: Token::of_name(names::name_from_bytes(name)?),
+            host: host.into(),
+            pid,
+            fingerprint,
+            lifetime,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock() -> LockPath {
+        LockPath::new(Path::new("/var/lock/job"), '^').unwrap()
+    }
+
+    const LIFETIME: Duration = Duration::from_secs(15);
+
+    fn claim_of(lock: &LockPath) -> Claim {
+        lock.new_claim(4711, "h", 1, None, LIFETIME)
+    }
+
+    #[test]
+    fn a_claims_name_tells_host_pid_and_fingerprint() {
+        let print = Fingerprint::new(b"boot", 77);
+        let claim = lock().new_claim(7, "host.example", 4711, Some(print), LIFETIME);
+        let parsed = lock().parse(bytes_of(claim.token.as_os_str())).unwrap();
+        assert_eq!(parsed, claim);
+        assert_eq!(parsed.fingerprint, Some(print));
+        let lifetime = parsed.lifetime.unwrap();
+        assert!(lifetime >= LIFETIME && lifetime <= LIFETIME * 17 / 16, "{lifetime:?}");
+    }
+
+    #[test]
+    fn a_claim_for_no_process_has_no_fingerprint() {
+        let claim = claim_of(&lock());
+        assert_eq!(lock().parse(bytes_of(claim.token.as_os_str())).unwrap().fingerprint, None);
+    }
+
+    #[test]
+    fn a_flufl_claim_is_read_wherever_its_directory_is_mounted() {
+        let claim = lock().parse(b"/mnt/elsewhere/job^h.example^12^9223372036854775807\n").unwrap();
+        assert_eq!((claim.host.as_str(), claim.pid, claim.fingerprint, claim.lifetime), ("h.example", 12, None, None));
+        assert_eq!(claim.token, Token::new("job^h.example^12^9223372036854775807"));
+    }
+
+    /// The bug: the two systems write other paths. The consequence: each took the other's lock for an ordinary file.
+    #[test]
+    fn a_claim_is_read_whether_a_peer_on_windows_or_elsewhere_wrote_its_path() {
+        for path in [r"Z:\shared\job^h^12^3", r"\\server\share\job^h^12^3", "/mnt/shared/job^h^12^3"] {
+            let claim = lock().parse(path.as_bytes()).unwrap_or_else(|| panic!("{path}"));
+            assert_eq!((claim.token, claim.pid), (Token::new("job^h^12^3"), 12));
+        }
+    }
+
+    #[cfg(not(windows))] // There a backslash stands between names.
+    #[test]
+    fn a_name_may_hold_a_backslash() {
+        let lock = LockPath::new(Path::new(r"/var/lock/a\job"), '^').unwrap();
+        let claim = claim_of(&lock);
+        assert_eq!(lock.parse(bytes_of(claim.token.as_os_str())), Some(claim));
+        assert_eq!(lock.parse(b"/var/lock/job^h^12^3"), None);
+    }
+
+    /// What stands in a file may be as long as its author likes.
+    #[test]
+    fn what_is_longer_than_any_files_name_is_no_claim() {
+        let named = |len: usize| format!("/var/lock/job^{}^1^2", "h".repeat(len - "job^^1^2".len())).into_bytes();
+        assert_eq!(lock().parse(&named(765)).map(|claim| claim.host.len()), Some(757));
+        assert_eq!(lock().parse(&named(766)), None);
+        assert_eq!(lock().parse(&[b"job^h^1^", &[b'0'; 4000][..]].concat()), None);
+    }
+
+    #[test]
+    fn what_is_no_claim_of_this_path_is_refused() {
+        let refused: [&[u8]; 17] = [
+            b"",
+            b"job",
+            b"/var/lock/job",
+            b"job^h^1",
+            b"job^h^1^2^3",
+            b"other^h^1^2",
+            b"job^^1^2",
+            b"job^h^x^2",
+            b"job^h^1^+2",
+            b"job^h^1^9223372036854775808",
+            b"job^h^1^",
+            b"job^h^1^abc",
+            b"job^h^1^0123456789ABCDEF0123456789abcdef",
+            b"job^h^1^+123456789abcdef0123456789abcdef",
+            b"job^h^4294967296^1",
+            b"job^h^1^2/x",
+            b"job^h\0x^1^2",
+        ];
+        for name in refused {
+            assert_eq!(lock().parse(name), None, "{}", name.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_separator_that_confuses_is_refused() {
+        assert!(LockPath::new(Path::new("/var/a^b/job"), '^').is_err());
+        assert!(LockPath::new(Path::new("/var/a^b/job"), '~').is_ok());
+        assert_eq!(LockPath::new(Path::new("/var/job"), '|').is_err(), cfg!(windows), "no name there holds a |");
+        for bad in ['/', '\\', '7', 'x', '\n', '.', '\0'] {
+            assert!(LockPath::new(Path::new("/var/job"), bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_files_name_is_refused() {
+        for bad in ["", "/", "/var/..", "a\0b"] {
+            assert!(LockPath::new(Path::new(bad), '^').is_err(), "{bad:?}");
+        }
+    }
+
+    /// The bug: the path in the content was trimmed at both ends, and so was the token. The consequence: a lock whose name
+    /// begins with a blank could not be released by its own token.
+    #[test]
+    fn a_name_may_begin_with_a_blank() {
+        let lock = LockPath::new(Path::new("/var/lock/ job"), '^').unwrap();
+        let claim = claim_of(&lock);
+        assert_eq!(lock.parse(bytes_of(claim.token.as_os_str())), Some(claim));
+    }
+
+    #[test]
+    fn a_name_that_leaves_no_room_for_what_a_contender_must_make_is_refused_and_no_other() {
+        let host = "h".repeat(64);
+        let check = |len: usize, queue| {
+            let path = Path::new("/var/lock").join("n".repeat(len));
+            LockPath::new(&path, '^').unwrap().check_room(&host, queue)
+        };
+        for (queue, most) in [(false, 140), (true, 126)] {
+            assert!(check(most, queue).is_ok());
+            let refused = check(most + 1, queue).unwrap_err().to_string();
+            assert!(refused.contains(&format!("it may have {most},")), "{refused}");
+        }
+        assert!(check(250, false).is_err());
+    }
+
+    /// The bug, found by the simulation: two claims of one lifetime that were made within one tick of the server's clock had one
+    /// expiry, and the second the inode number of the first. The consequence: a holder that had been broken took the other's lock
+    /// for its own, and removed it. The mend: each has a mark.
+    #[test]
+    fn claims_have_marks_of_their_own() {
+        let mark = |unique| lock().new_claim(unique, "h", 1, None, LIFETIME).mark();
+        let marks: std::collections::HashSet<_> = (0..1000).map(mark).collect();
+        assert!(marks.len() > 990 && marks.iter().all(|mark| *mark < Duration::from_millis(9)), "{}", marks.len());
+    }
+}

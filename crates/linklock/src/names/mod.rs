@@ -1,0 +1,33 @@
+//! Names of files: their bytes, which of them are one to a file system, and which no file can have. Nothing here asks the system.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use std::ffi::{OsStr, OsString};
+
+#[cfg(unix)]
+use unix as platform;
+#[cfg(windows)]
+use windows as platform;
+
+pub(crate) use platform::{NOT_IN_NAMES, flaw_of, is_same_name, name_from_bytes};
+
+/// The bytes that a name or a path has on disk, and in a claim's content.
+pub(crate) fn bytes_of(name: &(impl AsRef<OsStr> + ?Sized)) -> &[u8] {
+    name.as_ref().as_encoded_bytes()
+}
+
+/// What stands in a name before the first separator.
+pub(crate) fn before(name: &OsStr, separator: char) -> Option<OsString> {
+    let at = position(bytes_of(name), separator)?;
+    name_from_bytes(&bytes_of(name)[..at])
+}
+
+/// Where in a name this character stands first.
+pub(crate) fn position(name: &[u8], c: char) -> Option<usize> {
+    let mut buffer = [0; 4];
+    let c = c.encode_utf8(&mut buffer).as_bytes();
+    name.windows(c.len()).position(|at| at == c)
+}

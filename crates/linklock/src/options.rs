@@ -1,0 +1,37 @@
+//! What a lock can be told to be: plain values.
+
+use std::fmt;
+
+/// How a lock is kept on disk. Locks of different protocols on one path exclude each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// A claim file, linked to the lock path: compatible with flufl.lock.
+    #[default]
+    Link,
+    /// A claim directory, renamed to the lock path: names are used once, so nothing late can remove another's lock. Needs
+    /// no hard links.
+    Dir,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Link => "link",
+            Self::Dir => "dir",
+        })
+    }
+}
+
+/// For whom a lock is taken: whose death makes it dead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnBehalfOf {
+    /// The process that acquires it.
+    #[default]
+    ThisProcess,
+    /// Another process of this machine, by its pid.
+    Process(u32),
+    /// None: the lock outlives every process, up to its expiry.
+    Nobody,
+}

@@ -1,0 +1,22 @@
+//! What an error of the file system says of a name.
+
+use std::io;
+
+/// The name is not there any more; ESTALE is how NFS says it of a file that this client knew.
+pub(crate) fn is_gone(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
+}
+
+/// This user may not, or nobody may.
+pub(super) fn is_refused(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+/// The content cannot be read: by this user, or for now, or without leaving a delegation.
+pub(super) fn is_unreadable(e: &io::Error) -> bool {
+    is_refused(e) || matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported)
+}
+
+pub(super) fn gone_is_ok(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|e| if is_gone(&e) { Ok(()) } else { Err(e) })
+}

@@ -1,0 +1,155 @@
+//! Whether a lock that was seen may be taken from its holder.
+
+use std::time::Duration;
+
+use super::expiry::ask_clock_by;
+use super::io_error::is_gone;
+use super::place::Place;
+use super::seen::SeenLock;
+use super::stake::Stake;
+use crate::env::{Liveness, Step};
+use crate::error::Error;
+use crate::printable::Printable;
+use crate::time::{LocalTime, ServerTime};
+use crate::token::Token;
+
+/// What is to be thought of a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Live,
+    /// Its lifetime and the grace have passed.
+    Expired,
+    /// Its holder has ended.
+    Dead,
+}
+
+impl Verdict {
+    /// Why a lock is broken that is not live.
+    pub(crate) fn why(self) -> &'static str {
+        if self == Self::Dead { "its holder has ended" } else { "its lifetime and the grace have passed" }
+    }
+}
+
+/// Notes that a lock was broken.
+pub(crate) fn log_broken(place: &Place, lock: &SeenLock, why: &str) {
+    let holder = lock.holder().map(|holder| holder.to_string());
+    let claim = lock.token().map(Token::to_string);
+    tracing::warn!(lock = %Printable::new(place.lock_path()), holder, claim, why, "broke the lock");
+}
+
+/// Judges a lock by the earliest that the server's clock may have said when it was looked at.
+pub(crate) fn judge(place: &Place, seen: &SeenLock, server_now: ServerTime) -> Verdict {
+    if holder_is_dead(place, seen) { Verdict::Dead } else { judge_living(place, seen, server_now) }
+}
+
+/// As `judge`, of a lock whose holder is not dead.
+fn judge_living(place: &Place, seen: &SeenLock, server_now: ServerTime) -> Verdict {
+    let expiry = if place.keeps(Step::ExpiryFromChange) { seen.expiry(place.lifetime) } else { seen.attr.mtime };
+    let has_expired = !seen.is_hidden() && server_now > expiry + grace(place);
+    if has_expired { Verdict::Expired } else { Verdict::Live }
+}
+
+fn grace(place: &Place) -> Duration {
+    if place.keeps(Step::Grace) { place.grace } else { Duration::ZERO }
+}
+
+pub(crate) fn holder_is_dead(place: &Place, seen: &SeenLock) -> bool {
+    seen.claim.as_ref().is_some_and(|claim| place.liveness(claim) == Liveness::Dead)
+}
+
+/// The holder's pid, if it is of this machine and its end can be seen.
+pub(crate) fn holder_pid(place: &Place, seen: &SeenLock) -> Option<u32> {
+    seen.claim.as_ref().and_then(|claim| place.living_process(claim))
+}
+
+/// Judges by the rule that needs no clock but ours, see [`unchanged`](super::unchanged): for how much longer the lock, which a look
+/// that began at `looked` has just seen, must be seen unchanged.
+fn left_to_watch(place: &Place, lock: &SeenLock, looked: LocalTime) -> Duration {
+    // Every break lock has the same lifetime, whatever times others give it.
+    let is_own = place.keeps(Step::OwnLifetime) && !place.path.is_break_lock;
+    let own = if is_own { lock.own_lifetime(place.lifetime) } else { place.lifetime };
+    let needed = own + grace(place) + lock.attr.ctime.rounding();
+    place.unchanged.time_left(lock, needed, looked, place.env.now())
+}
+
+/// What a contender thinks of a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judgement {
+    pub(crate) verdict: Verdict,
+    /// When the lock may have expired, grace and all, if nothing changes.
+    pub(crate) expires: LocalTime,
+}
+
+/// Judges locks for a contender that waits.
+#[derive(Debug)]
+pub(crate) struct Judge<'a> {
+    place: &'a Place,
+    /// Not asked before a lock is in the way.
+    clock_is_known: Option<bool>,
+    /// For how much longer the lock must be seen unchanged, where times cannot be compared.
+    pub(crate) must_watch: Option<Duration>,
+}
+
+impl<'a> Judge<'a> {
+    pub(crate) fn new(place: &'a Place) -> Self {
+        Self { place, clock_is_known: None, must_watch: None }
+    }
+
+    /// Where no clock can be compared: what is to be thought of the lock that a look at `looked` has just seen.
+    pub(crate) fn watch(&mut self, lock: &SeenLock, looked: LocalTime) -> Option<Judgement> {
+        let place = self.place;
+        if lock.is_hidden() || *self.clock_is_known.get_or_insert_with(|| place.clock_is_known()) {
+            return None;
+        }
+        let left = left_to_watch(place, lock, looked);
+        if self.must_watch.replace(left).is_none() {
+            tracing::info!(lock = %Printable::new(place.lock_path()), left_ms = left.as_millis() as u64,
+                "clocks cannot be compared on this file system: the lock has expired once it was seen unchanged for its lifetime and the grace");
+        }
+        let verdict = match holder_is_dead(place, lock) {
+            true => Verdict::Dead,
+            false if left.is_zero() => Verdict::Expired,
+            false => Verdict::Live,
+        };
+        Some(Judgement { verdict, expires: place.env.now() + left })
+    }
+
+    /// Judges the lock that a look at `looked` has just seen; `lives`: its holder was seen alive just now. `None` if our claim, by
+    /// which the server's clock is asked, was cleaned away.
+    pub(crate) fn judge(
+        &mut self,
+        stake: &mut Stake,
+        lock: &SeenLock,
+        looked: LocalTime,
+        lives: bool,
+    ) -> Result<Option<Judgement>, Error> {
+        let (place, env) = (self.place, self.place.env.as_ref());
+        if let Some(watched) = self.watch(lock, looked) {
+            return Ok(Some(watched));
+        }
+        // By what the clock said when we looked. A lock that had expired then cannot be refreshed any more, however long we are
+        // held up before we act on it; of one that has expired since, its holder may have moved the expiry on.
+        let judged_at = || if place.keeps(Step::JudgeByLook) { looked } else { env.now() };
+        let expired_at = lock.expiry(place.lifetime) + place.grace;
+        let server_then = stake.anchor.earliest(judged_at());
+        let verdict = if lives { judge_living(place, lock, server_then) } else { judge(place, lock, server_then) };
+        if verdict == Verdict::Live && place.path.is_break_lock && !lock.is_hidden() {
+            // Whatever its times say, it has expired once it was seen unchanged for as long as any break lock lasts.
+            let left = left_to_watch(place, lock, looked);
+            let verdict = if left.is_zero() { Verdict::Expired } else { Verdict::Live };
+            let expires = stake.anchor.surely_past(expired_at).min(env.now() + left);
+            return Ok(Some(Judgement { verdict, expires }));
+        }
+        if verdict != Verdict::Expired || !place.keeps(Step::AskClock) {
+            return Ok(Some(Judgement { verdict, expires: stake.anchor.surely_past(expired_at) }));
+        }
+        // What we know of the server's clock may be old by now: ask it before we act on it.
+        match ask_clock_by(place, stake) {
+            Ok(anchor) => stake.anchor = anchor.unwrap_or(stake.anchor),
+            Err(e) if is_gone(&e) => return Ok(None),
+            Err(e) => return Err(Error::io(place.lock_path(), "ask for the server's time", e)),
+        }
+        let verdict = judge(place, lock, stake.anchor.earliest(judged_at()));
+        Ok(Some(Judgement { verdict, expires: stake.anchor.surely_past(expired_at) }))
+    }
+}

@@ -1,0 +1,55 @@
+//! Looking at a lock path: what is there, whichever protocol put it there. Touches nothing.
+
+mod dir;
+mod link;
+
+use std::io;
+
+use super::io_error::is_gone;
+use super::place::Place;
+use super::seen::{Seen, SeenLock};
+use crate::env::FileKind;
+use crate::error::Error;
+use crate::options::Protocol;
+
+/// What is there may be another thing from one call to the next; then it is looked at again, so often at most.
+const LOOKS_MOST: u32 = 64;
+
+/// Looks, and touches nothing.
+pub(crate) fn look(place: &Place) -> Result<Seen, Error> {
+    for _ in 0..LOOKS_MOST {
+        let attr = match place.stat_afresh(place.location()) {
+            Ok(attr) => attr,
+            Err(e) if is_gone(&e) => return Ok(Seen::Free),
+            Err(e) => return Err(Error::io(place.lock_path(), "look at the lock", e)),
+        };
+        let seen = match attr.kind {
+            // There is no break lock of `link`.
+            FileKind::Regular if place.path.is_break_lock => Ok(Some(Seen::NotALock("an ordinary file".into()))),
+            FileKind::Regular => link::look(place, attr),
+            FileKind::Directory => dir::look(place, attr),
+            FileKind::Symlink => Ok(Some(Seen::NotALock("a symbolic link".into()))),
+            FileKind::Other => Ok(Some(Seen::NotALock("a device, socket or pipe".into()))),
+        };
+        match seen {
+            Ok(Some(seen)) => return Ok(seen),
+            Ok(None) => {}
+            Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => {}
+            Err(e) => return Err(Error::io(place.lock_path(), "read the lock", e)),
+        }
+    }
+    // Never the same twice: an attempt asks the server.
+    Ok(Seen::Free)
+}
+
+/// Whether the lock that was seen is there and has not changed, for one question instead of a look. Whatever is done to a
+/// file makes its ctime new; only a file of the same number that came within one tick of the server's clock may be taken
+/// for it. So it is for going on waiting: nobody acts on it.
+pub(crate) fn is_still_there(place: &Place, seen: &SeenLock) -> bool {
+    let file = match (seen.protocol, &seen.claim) {
+        (Protocol::Link, _) => place.location().clone(),
+        (Protocol::Dir, Some(claim)) => place.location().inside(claim.token.as_os_str()),
+        (Protocol::Dir, None) => return false,
+    };
+    place.env.stat(&file).is_ok_and(|attr| attr == seen.attr)
+}

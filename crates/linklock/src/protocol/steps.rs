@@ -1,0 +1,96 @@
+//! What is done with a lock, by whichever protocol: the one place that chooses between them.
+
+use std::io;
+use std::time::Duration;
+
+use super::clear::clear;
+use super::io_error::is_gone;
+use super::place::Place;
+use super::seen::SeenLock;
+use super::stake::{Attempt, Break, Stake};
+use super::{dir, expiry, link};
+use crate::claim::Claim;
+use crate::env::Step;
+use crate::error::{Error, Lost};
+use crate::options::Protocol;
+use crate::time::LocalTime;
+
+/// Puts a claim beside the lock path, with a fresh expiry.
+pub(crate) fn stage(place: &Place) -> Result<Stake, Error> {
+    match place.protocol {
+        Protocol::Link => link::stage(place),
+        Protocol::Dir => dir::stage(place),
+    }
+}
+
+/// Tries once to bring the claim under the lock path, with a fresh expiry, and decides by what is on disk.
+pub(crate) fn attempt(place: &Place, stake: &mut Stake) -> Result<Attempt, Error> {
+    match place.protocol {
+        Protocol::Link => link::attempt(place, stake),
+        Protocol::Dir => dir::attempt(place, stake, clear),
+    }
+}
+
+/// Whether the lock is this claim's, asked of the server.
+pub(crate) fn holds(place: &Place, stake: &Stake) -> io::Result<bool> {
+    match place.protocol {
+        Protocol::Link => link::holds(place, stake),
+        Protocol::Dir => dir::holds(place, stake),
+    }
+}
+
+/// Gives the lock back.
+pub(crate) fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
+    match place.protocol {
+        Protocol::Link => link::release(place, stake),
+        Protocol::Dir => dir::release(place, stake, clear),
+    }
+}
+
+/// Removes a claim that does not hold the lock.
+pub(crate) fn withdraw(place: &Place, claim: &Claim) {
+    match place.protocol {
+        Protocol::Link => link::withdraw(place, claim),
+        Protocol::Dir => dir::withdraw(place, claim),
+    }
+}
+
+/// Takes the lock from the holder that was seen, and from no other, by the rules of the protocol that put it there.
+pub(crate) fn break_lock(place: &Place, seen: &SeenLock) -> Result<Break, Error> {
+    match seen.protocol {
+        Protocol::Link => link::break_lock(place, seen),
+        Protocol::Dir => dir::break_lock(place, seen, clear),
+    }
+}
+
+/// Moves a held lock's expiry on. To count, it must be back before `limit`; whatever fails for good makes the lock
+/// lost, and what may pass is an error that is no loss.
+pub(crate) fn refresh(place: &Place, stake: &mut Stake, lifetime: Duration, limit: LocalTime) -> Result<(), Error> {
+    let lost = |why| Err(Error::lost(place.lock_path(), why));
+    // A lock that has expired may be broken at any moment: a refresh now could come between a breaker's look and its act.
+    if place.env.now() >= limit && place.keeps(Step::DeadlineOfRefresh) {
+        return lost(Lost::Overdue);
+    }
+    let held = place.held_file(&stake.claim).of(stake.owner);
+    let meant = stake.meant(place);
+    let deadline = match expiry::set(place, stake, &held, meant, lifetime) {
+        Ok(deadline) => deadline,
+        Err(e) if is_gone(&e) => return lost(Lost::Broken),
+        Err(e) => return Err(Error::io(place.lock_path(), "refresh the lock", e)),
+    };
+    // The expiry may have been set on a claim that was broken: ask whether the lock is still ours.
+    let before = place.env.now();
+    match holds(place, stake) {
+        Ok(true) => stake.confirmed = before,
+        Ok(false) if place.keeps(Step::CheckAfterRefresh) => return lost(Lost::Broken),
+        Ok(false) => {}
+        Err(e) => return Err(Error::io(place.lock_path(), "look at the lock", e)),
+    }
+    // Set too late, it may have been set on what a breaker had already judged: then the old deadline stays, and the
+    // lock path is not ours to touch.
+    if place.env.now() >= limit && place.keeps(Step::DeadlineOfRefresh) {
+        return lost(Lost::Overdue);
+    }
+    stake.lease.deadline = deadline;
+    Ok(())
+}
