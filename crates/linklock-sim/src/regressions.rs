@@ -32,7 +32,7 @@ struct Actor {
 impl Actor {
     /// Takes the lock and trusts it.
     fn acquire(&self) -> Stake {
-        let stake = acquire::acquire(&self.place, &Wait::not_at_all()).unwrap();
+        let stake = acquire::acquire(&self.place, &Wait::never()).unwrap();
         run::believe(&self.env, &stake);
         stake
     }
@@ -106,7 +106,7 @@ fn a_breaker_asks_for_names_again_before_it_looks_again() {
 #[test]
 fn a_fencing_token_is_given_by_fresh_names() {
     let story = |_: &Sim, [holder, _, other]: &[Actor; 3]| {
-        let take = |actor: &Actor| acquire::acquire(&actor.place, &Wait::not_at_all()).unwrap();
+        let take = |actor: &Actor| acquire::acquire(&actor.place, &Wait::never()).unwrap();
         let stake = take(holder);
         // To make the counter brings fresh names too.
         assert!(fence::draw(&holder.place, &stake).unwrap().is_some());
@@ -124,9 +124,9 @@ fn a_fencing_token_is_given_by_fresh_names() {
 #[test]
 fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken() {
     let story = |sim: &Sim, [holder, other, _]: &[Actor; 3]| {
-        let stake = acquire::acquire(&holder.place, &Wait::not_at_all()).unwrap();
+        let stake = acquire::acquire(&holder.place, &Wait::never()).unwrap();
         lose_content(holder, holder.place.location());
-        let refused = acquire::acquire(&other.place, &Wait::not_at_all()).unwrap_err();
+        let refused = acquire::acquire(&other.place, &Wait::never()).unwrap_err();
         assert_eq!(refused.holder().map(|holder| &holder.token), Some(&stake.claim.token), "{refused}");
         pass(sim, holder.place.lifetime + 2 * other.place.grace);
         other.acquire();
@@ -163,7 +163,7 @@ fn a_contender_that_is_stopped_after_its_look_breaks_no_lock_that_was_refreshed_
         let (lifetime, grace) = (Duration::from_secs(10), Duration::from_secs(2));
         let place = |actor: &Actor| Place { protocol: Protocol::Dir, lifetime, grace, ..actor.place.clone() };
         let (held, waited_for, waits) = (place(holder), place(waiter), waiter.env.number);
-        let mut stake = acquire::acquire(&held, &Wait::not_at_all()).unwrap();
+        let mut stake = acquire::acquire(&held, &Wait::never()).unwrap();
         let mut refresh = || {
             let limit = stake.lease.deadline;
             steps::refresh(&held, &mut stake, lifetime, limit).unwrap();
@@ -195,7 +195,7 @@ fn a_release_for_a_process_that_ends_just_then_removes_no_other_lock() {
     let story = |sim: &Sim, [_, holder, other]: &[Actor; 3]| {
         let place = Place { on_behalf_of: OnBehalfOf::Process(SHELL), ..holder.place.clone() };
         let other = Place { recover_dead: true, on_behalf_of: OnBehalfOf::ThisProcess, ..other.place.clone() };
-        let stake = acquire::acquire(&place, &Wait::not_at_all()).unwrap();
+        let stake = acquire::acquire(&place, &Wait::never()).unwrap();
         let (process, env) = (holder.env.number, sim.with(|world| world.processes[2].host));
         let is_removal =
             |request: &Request| matches!(request, Request::Remove { dir, name } if *dir == ROOT && name == crate::LOCK);
@@ -203,7 +203,7 @@ fn a_release_for_a_process_that_ends_just_then_removes_no_other_lock() {
         let release = move || drop(steps::release(&place, &stake));
         stopped(sim, stop, release, || {
             sim.with(|world| world.hosts[env].shell_killed = true);
-            if let Ok(stake) = acquire::acquire(&other, &Wait::not_at_all()) {
+            if let Ok(stake) = acquire::acquire(&other, &Wait::never()) {
                 run::believe(&SimEnv { sim: Arc::clone(&holder.env.sim), number: 2 }, &stake);
             }
         });

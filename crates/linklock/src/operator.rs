@@ -22,7 +22,7 @@ use crate::token::Token;
 use crate::wait::Wait;
 
 /// Which lock an operator wants broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Which {
     /// The one that this claim holds, live or not, and no other.
