@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use crate::chance::random;
 use crate::env::Step;
 use crate::protocol::Protocol;
 use crate::stamps::Times;
-use crate::world::random;
+
+/// The directory that the lock is in.
+pub(crate) const DIR: &str = "/shared";
+/// The lock's name there.
+pub(crate) const LOCK: &str = "L";
 
 /// The fault budget: how often each fault may happen in one run.
 #[derive(Clone, Copy, Debug, Default)]

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::chance::random;
 use crate::config::Config;
 use crate::settings::{Bounds, Owner, Settings};
-use crate::world::{Process, Sim, World, random};
+use crate::sim::Sim;
+use crate::stamps;
+use crate::world::{Process, World};
 
 #[derive(Clone, Copy)]
 enum Victim {
@@ -120,6 +123,17 @@ impl Sim {
             };
             *clock += step;
             world.tell("server", || format!("its clock is set {way} by {:.3} s", step.as_secs_f64()));
+        });
+    }
+
+    fn step_a_wall_clock(&self) {
+        let host = random(self.with(|world| world.hosts.len() - 1) as u32) as usize;
+        let (step, back) = (stamps::wall_step(), random(2) == 0);
+        self.with(|world| {
+            let ahead = &mut world.hosts[host].wall_ahead;
+            *ahead = if back { ahead.saturating_sub(step) } else { *ahead + step };
+            let way = if back { "back" } else { "ahead" };
+            world.tell("kernel", || format!("h{host}'s wall clock is set {way} by {:.3} s", step.as_secs_f64()));
         });
     }
 

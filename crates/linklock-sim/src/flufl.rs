@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::SimEnv;
+use crate::config::{DIR, LOCK};
 use crate::env::{Attr, Env, Location, Meant};
 use crate::lease::{LocalTime, ServerTime};
 use crate::settings::Settings;
@@ -21,8 +22,8 @@ pub(crate) struct Flufl<'a> {
 impl<'a> Flufl<'a> {
     pub(crate) fn new(env: &'a SimEnv) -> Self {
         let Settings { lifetime, grace, .. } = env.settings();
-        let claim = format!("{}|{}|{}|{}", crate::LOCK, env.host_name(), env.process_id(), env.unique());
-        let [lock, claim] = [crate::LOCK, &claim].map(|name| Location::beside(crate::DIR.as_ref(), name.as_ref()));
+        let claim = format!("{}|{}|{}|{}", LOCK, env.host_name(), env.process_id(), env.unique());
+        let [lock, claim] = [LOCK, &claim].map(|name| Location::beside(DIR.as_ref(), name.as_ref()));
         Self { env, lock, claim, lifetime, slop: grace }
     }
 
@@ -63,7 +64,7 @@ impl<'a> Flufl<'a> {
         let winner = self.env.read(&self.lock, usize::MAX).map(|(_, content)| content).unwrap_or_default();
         let _ = self.env.unlink(&self.lock);
         let winner = PathBuf::from(String::from_utf8_lossy(&winner).into_owned());
-        let _ = self.env.unlink(&Location::beside(crate::DIR.as_ref(), winner.file_name().unwrap_or_default()));
+        let _ = self.env.unlink(&Location::beside(DIR.as_ref(), winner.file_name().unwrap_or_default()));
     }
 
     pub(crate) fn unlock(&self) {

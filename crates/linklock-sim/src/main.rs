@@ -32,6 +32,8 @@ library! {
 }
 
 mod cache;
+mod calls;
+mod chance;
 mod checks;
 mod client;
 mod config;
@@ -45,6 +47,7 @@ mod open_files;
 mod run;
 mod server;
 mod settings;
+mod sim;
 mod soak;
 mod stamps;
 mod world;
@@ -59,11 +62,6 @@ use explore::Summary;
 use protocol::Protocol;
 use soak::Soak;
 use worlds::{Protocols, WORLDS, World};
-
-/// Where the lock is.
-const DIR: &str = "/shared";
-/// The lock's name there.
-const LOCK: &str = "L";
 
 const USAGE: &str = "\
 usage: linklock-sim [--protocol link|dir|mixed] [--world WORLD] --seed N     run one seed and tell its story

@@ -1,29 +1,19 @@
 //! What is between a client and the server: requests that are lost, sent again, put off, or come late.
 
 use std::ffi::OsStr;
-use std::time::Duration;
 
 use crate::checks;
-use crate::lease::ServerTime;
-use crate::server::{Answer, ROOT, Reply, Request};
-use crate::world::{Sim, Stop, World};
-
-/// A request under way.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    pub(crate) request: Request,
-    /// The process that sent it.
-    pub(crate) by: usize,
-    /// In the world's time.
-    pub(crate) at: Duration,
-    /// The time that it gives to what it changes; `None`: the server's, when it is carried out.
-    pub(crate) stamp: Option<ServerTime>,
-}
+use crate::config::LOCK;
+use crate::delegations;
+use crate::server::{Answer, Handle, ROOT, Reply, Request};
+use crate::sim::Sim;
+use crate::world::{Sent, Stop, World};
 
 impl World {
     /// A machine that is cut off goes on sending: this is when it was sent.
     pub(crate) fn send(&self, by: usize, request: &Request) -> Sent {
-        Sent { request: request.clone(), by, at: self.now, stamp: self.stamp_of(by) }
+        let stamp = self.config.client_stamps.then(|| self.wall_clock(self.processes[by].host));
+        Sent { request: request.clone(), by, at: self.now, stamp }
     }
 
     /// The server carries a request out.
@@ -35,7 +25,7 @@ impl World {
             if let Read { file, delegation: true } = request
                 && reply.is_ok()
             {
-                self.delegate(*file, sent.by);
+                self.delegations.give(*file, self.processes[sent.by].host);
             }
             return reply;
         }
@@ -63,7 +53,7 @@ impl World {
     /// Whether `request` removes the name that all contenders of `link` share. What becomes of it late is the protocol's
     /// documented limit.
     fn is_at_the_limit(&self, request: &Request) -> bool {
-        let shared = OsStr::new(crate::LOCK);
+        let shared = OsStr::new(LOCK);
         !self.config.beyond_limit
             && match request {
                 Request::Remove { dir, name } => *dir == ROOT && name == shared,
@@ -77,10 +67,25 @@ impl World {
                 _ => false,
             }
     }
+
+    /// Whether the server puts a request off: it changes a file that is delegated to a machine that is not heard of.
+    fn is_put_off(&self, sent: &Sent) -> bool {
+        let in_doubt = |host: usize| delegations::is_in_doubt(self.hosts[host].unheard_since, self.now);
+        self.delegations_at_odds_with(sent).iter().any(|(_, host)| in_doubt(*host))
+    }
+
+    /// The delegations of other machines that a request is at odds with.
+    fn delegations_at_odds_with(&self, sent: &Sent) -> Vec<(Handle, usize)> {
+        if self.delegations.is_empty() {
+            return Vec::new();
+        }
+        let files = self.server.files_changed_by(&sent.request);
+        self.delegations.at_odds(&files, self.processes[sent.by].host).collect()
+    }
 }
 
 fn is_link_to_lock(request: &Request) -> bool {
-    matches!(request, Request::Link { dir, name, .. } if *dir == ROOT && name == crate::LOCK)
+    matches!(request, Request::Link { dir, name, .. } if *dir == ROOT && name == LOCK)
 }
 
 impl Sim {
@@ -136,6 +141,38 @@ impl Sim {
             self.step(process);
         }
         reply
+    }
+
+    /// Has the delegations of others taken back, however long that takes.
+    fn wait_for_delegations(&self, sent: &Sent) {
+        if !self.with(|world| world.config.delegations) {
+            return;
+        }
+        while self.with(|world| world.is_put_off(sent)) {
+            let again_after = delegations::retry_after();
+            let until = self.with(|world| {
+                let until = world.now + again_after;
+                let process = &mut world.processes[sent.by];
+                (process.put_off_until, process.was_put_off) = (Some(until), true);
+                world.tell("server", || {
+                    format!(
+                        "puts c{} off for {:.1} s: a machine that is away has a delegation",
+                        sent.by,
+                        again_after.as_secs_f64()
+                    )
+                });
+                until
+            });
+            self.ring();
+            self.block(sent.by, |world| world.now >= until);
+            self.with(|world| world.processes[sent.by].put_off_until = None);
+            self.step(sent.by);
+        }
+        // Whoever can be asked gives it back at once, and who cannot has lost it.
+        self.with(|world| {
+            let recalled = world.delegations_at_odds_with(sent);
+            world.delegations.take_back(&recalled);
+        });
     }
 
     /// Waits where a story wants a process to stop.

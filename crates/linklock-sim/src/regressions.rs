@@ -8,14 +8,15 @@ use shuttle::scheduler::RandomScheduler;
 
 use crate::acquire;
 use crate::client::{SHELL, SimEnv};
-use crate::config::{Config, Faults};
+use crate::config::{Config, DIR, Faults, LOCK};
 use crate::env::{Env, Location, Step};
 use crate::explore::schedule;
 use crate::protocol::{Break, OnBehalfOf, Place, Protocol, Seen, SeenLock, Stake, fence};
 use crate::run;
 use crate::server::{ROOT, Request};
+use crate::sim::{Killed, Sim};
 use crate::wait::Wait;
-use crate::world::{Killed, Sim, Stop, World};
+use crate::world::{Stop, World};
 
 /// A process of a story, which does what it is told and nothing else.
 struct Actor {
@@ -65,7 +66,7 @@ fn pass(sim: &Sim, time: Duration) {
 }
 
 fn beside(name: &str) -> Location {
-    Location::beside(crate::DIR.as_ref(), name.as_ref())
+    Location::beside(DIR.as_ref(), name.as_ref())
 }
 
 /// As a power failure of the server does, after which the names and the times are there, and the content is not.
@@ -192,7 +193,7 @@ fn a_release_for_a_process_that_ends_just_then_removes_no_other_lock() {
         let stake = acquire::acquire(&place, &Wait::not_at_all()).unwrap();
         let (process, env) = (holder.env.number, sim.with(|world| world.processes[2].host));
         let is_removal =
-            |request: &Request| matches!(request, Request::Remove { dir, name } if *dir == ROOT && name == crate::LOCK);
+            |request: &Request| matches!(request, Request::Remove { dir, name } if *dir == ROOT && name == LOCK);
         let stop = Stop { process, at: is_removal, after: false, is_there: false };
         let release = move || drop(place.protocol.steps().release(&place, &stake));
         stopped(sim, stop, release, || {

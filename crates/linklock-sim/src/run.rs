@@ -7,18 +7,21 @@ use std::sync::Arc;
 use shuttle::thread;
 
 use crate::acquire;
+use crate::chance::random;
 use crate::checks;
 use crate::claim::LockPath;
 use crate::client::{SHELL, SimEnv};
-use crate::config::Config;
+use crate::config::{Config, DIR, LOCK};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::flufl::Flufl;
 use crate::lease::LocalTime;
 use crate::protocol::{OnBehalfOf, Place, Stake};
+use crate::server::Request;
 use crate::settings::{Owner, Settings};
+use crate::sim::{Killed, Sim};
 use crate::wait::Wait;
-use crate::world::{Hold, Killed, Sim, random};
+use crate::world::{Hold, World};
 
 /// What came of a run.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +77,7 @@ fn live<R>(sim: &Arc<Sim>, number: usize, life: impl FnOnce(&SimEnv) -> R) -> Op
     let env = SimEnv { sim: Arc::clone(sim), number };
     sim.with(|world| world.processes[number].ended = false);
     let lived = catch_unwind(AssertUnwindSafe(|| life(&env)));
-    sim.with(|world| world.end(number));
+    sim.with(|world| end(world, number));
     sim.ring();
     match lived {
         Ok(result) => Some(result),
@@ -83,8 +86,33 @@ fn live<R>(sim: &Arc<Sim>, number: usize, life: impl FnOnce(&SimEnv) -> R) -> Op
     }
 }
 
+/// Ends the life of a process, or of what is left of it.
+fn end(world: &mut World, number: usize) {
+    let process = &mut world.processes[number];
+    (process.ended, process.waiting_until, process.put_off_until) = (true, None, None);
+    close_all(world, number);
+    // What it was asked to take the lock for goes on without it.
+    if world.processes[number].settings.owner == Owner::Itself {
+        world.holds.remove(&number);
+    }
+}
+
+/// The kernel closes what a process had open that is no more.
+fn close_all(world: &mut World, process: usize) {
+    let host = world.processes[process].host;
+    for (dir, name) in world.hosts[host].open.close(process) {
+        let sent = world.send(process, &Request::Remove { dir, name });
+        // If it can't be sent, it may come late, or never if the machine dies too.
+        if world.hosts[host].cut_off {
+            world.late.push(sent);
+        } else {
+            drop(world.carry_out(&sent));
+        }
+    }
+}
+
 pub(crate) fn place(env: &SimEnv) -> Option<Place> {
-    let path = Path::new(crate::DIR).join(crate::LOCK);
+    let path = Path::new(DIR).join(LOCK);
     let Settings { protocol, lifetime, grace, recover_dead, owner, queue, fence } = env.settings();
     Some(Place {
         env: Arc::new(env.clone()),

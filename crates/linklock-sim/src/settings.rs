@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::chance::random;
 use crate::config::{Config, Who};
 use crate::protocol::Protocol;
-use crate::world::{Process, random};
 
 /// Whose death makes a lock dead, and ends the trust in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +64,11 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    pub(crate) fn of(config: &Config, processes: &[Process]) -> Self {
-        let settings = || processes.iter().map(|process| &process.settings);
-        let lifetimes = settings().map(|settings| settings.lifetime);
-        let graces = || settings().map(|settings| settings.grace);
+    pub(crate) fn of<'a>(config: &Config, settings: impl Iterator<Item = &'a Settings> + Clone) -> Self {
+        let lifetimes = settings.clone().map(|settings| settings.lifetime);
+        let graces = || settings.clone().map(|settings| settings.grace);
         let smallest_grace = graces().min().unwrap_or_default();
-        let with_link = config.flufl || settings().any(|settings| settings.protocol == Protocol::Link);
+        let with_link = config.flufl || settings.clone().any(|settings| settings.protocol == Protocol::Link);
         Self {
             longest_lifetime: lifetimes.max().unwrap_or_default(),
             longest_grace: graces().max().unwrap_or_default(),

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::chance::random;
 use crate::lease::{LocalTime, ServerTime};
-use crate::world::{Sim, World, random};
 
 /// What a file system does with the times of a file.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,37 +36,17 @@ const MIDDLE: Duration = Duration::from_secs(100_000);
 const APART: [Duration; 4] =
     [Duration::from_millis(700), Duration::from_secs(9), Duration::from_secs(70), Duration::from_secs(5000)];
 
-/// How far a machine's wall clock is ahead at the beginning.
-pub(crate) fn wall_ahead(config: &Config) -> Duration {
-    MIDDLE + if config.client_stamps { any() } else { Duration::ZERO }
+/// How far a machine's wall clock is ahead at the beginning, where they differ.
+pub(crate) fn wall_ahead(they_differ: bool) -> Duration {
+    MIDDLE + if they_differ { wall_step() } else { Duration::ZERO }
 }
 
-fn any() -> Duration {
+/// By how much a wall clock is stepped.
+pub(crate) fn wall_step() -> Duration {
     APART[random(APART.len() as u32) as usize]
 }
 
-impl World {
-    pub(crate) fn wall_clock(&self, host: usize) -> ServerTime {
-        let counted = self.local_now(host).since(LocalTime::from_nanos(0));
-        ServerTime::from_parts(EPOCH_SECS, 0) + self.hosts[host].wall_ahead + counted
-    }
-
-    /// The time that a request gives to what it changes, where not the server's clock decides that.
-    pub(crate) fn stamp_of(&self, process: usize) -> Option<ServerTime> {
-        self.config.client_stamps.then(|| self.wall_clock(self.processes[process].host))
-    }
-}
-
-impl Sim {
-    /// Steps the wall clock of a machine.
-    pub(crate) fn step_a_wall_clock(&self) {
-        let host = random(self.with(|world| world.hosts.len() - 1) as u32) as usize;
-        let (step, back) = (any(), random(2) == 0);
-        self.with(|world| {
-            let ahead = &mut world.hosts[host].wall_ahead;
-            *ahead = if back { ahead.saturating_sub(step) } else { *ahead + step };
-            let way = if back { "back" } else { "ahead" };
-            world.tell("kernel", || format!("h{host}'s wall clock is set {way} by {:.3} s", step.as_secs_f64()));
-        });
-    }
+/// What a wall clock tells that is so far ahead, on a machine whose own clock tells `now`.
+pub(crate) fn wall_clock(ahead: Duration, now: LocalTime) -> ServerTime {
+    ServerTime::from_parts(EPOCH_SECS, 0) + ahead + now.since(LocalTime::from_nanos(0))
 }

@@ -1,25 +1,14 @@
-//! The world of one run: the server, the clients with their clocks and caches, what is believed, and how threads go on.
-//!
-//! Everything that could differ between two runs of one seed is decided by shuttle: which thread goes next, and every
-//! random number.
+//! The world of one run: the server, the clients with their clocks and caches, and what is believed.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::io::ErrorKind;
-use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use shuttle::rand::Rng;
-
-use crate::cache::{Dentry, Listing};
-use crate::config::{Config, Faults};
+use crate::cache::Cache;
+use crate::config::{Config, Faults, LOCK};
 use crate::delegations::Delegations;
-use crate::env::Attr;
 use crate::lease::{LocalTime, ServerTime};
-use crate::network::Sent;
-use crate::open_files::OpenFile;
-use crate::server::{Answer, Handle, ROOT, Request, Server};
+use crate::open_files::OpenFiles;
+use crate::server::{Answer, ROOT, Request, Server};
 use crate::settings::{Bounds, Owner, Settings};
 use crate::stamps;
 
@@ -60,11 +49,8 @@ pub(crate) struct Host {
     pub(crate) shell_killed: bool,
     /// Counts the changes that it made, which wake its own waiters.
     pub(crate) changes: u64,
-    pub(crate) dentries: BTreeMap<(Handle, OsString), Dentry>,
-    /// What the last reply said of a file.
-    pub(crate) attrs: BTreeMap<Handle, Attr>,
-    pub(crate) listings: BTreeMap<Handle, Listing>,
-    pub(crate) open: Vec<OpenFile>,
+    pub(crate) cache: Cache,
+    pub(crate) open: OpenFiles,
 }
 
 /// What a process believes: that it holds the lock until this moment on its own clock.
@@ -74,6 +60,18 @@ pub(crate) struct Hold {
     pub(crate) token: String,
     pub(crate) fence: Option<u64>,
     pub(crate) deadline: LocalTime,
+}
+
+/// A request under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) request: Request,
+    /// The process that sent it.
+    pub(crate) by: usize,
+    /// In the world's time.
+    pub(crate) at: Duration,
+    /// The time that it gives to what it changes; `None`: the server's, when it is carried out.
+    pub(crate) stamp: Option<ServerTime>,
 }
 
 /// A process is to stop at its first request of a kind.
@@ -122,11 +120,8 @@ pub(crate) struct World {
     pub(crate) over: bool,
     serial: u32,
     random: u64,
-    steps: u32,
+    pub(crate) steps: u32,
 }
-
-/// A run that takes more of them runs in circles.
-const MOST_STEPS: u32 = 200_000;
 
 /// The server's clock at the beginning: not at zero, and not a whole second.
 const SERVER_START: Duration = Duration::from_millis(1_700_000_000_123);
@@ -140,16 +135,14 @@ impl World {
             // An hour and more between the machines' clocks: none of them may matter.
             clock_start: HOST_START + Duration::from_secs(4000 * number as u64),
             drift_ppm: [0, 150, -150][number % 3],
-            wall_ahead: stamps::wall_ahead(&config),
+            wall_ahead: stamps::wall_ahead(config.client_stamps),
             cut_off: false,
             unheard_since: None,
             suspended: false,
             shell_killed: false,
             changes: 0,
-            dentries: BTreeMap::new(),
-            attrs: BTreeMap::new(),
-            listings: BTreeMap::new(),
-            open: Vec::new(),
+            cache: Cache::default(),
+            open: OpenFiles::default(),
         };
         // The last one comes when all is over, to see whether the lock can still be had.
         let of_hosts = config.hosts.iter().copied().chain([hosts - 1]);
@@ -176,7 +169,7 @@ impl World {
             server_behind: Duration::ZERO,
             restarts: 0,
             hosts: (0..hosts).map(host).collect(),
-            bounds: Bounds::of(&config, &processes),
+            bounds: Bounds::of(&config, processes.iter().map(|process| &process.settings)),
             processes,
             late: Vec::new(),
             delegations: Delegations::default(),
@@ -214,6 +207,10 @@ impl World {
         LocalTime::from_nanos(nanos as u64)
     }
 
+    pub(crate) fn wall_clock(&self, host: usize) -> ServerTime {
+        stamps::wall_clock(self.hosts[host].wall_ahead, self.local_now(host))
+    }
+
     /// The processes that believe now that they hold the lock.
     pub(crate) fn believers(&self) -> impl Iterator<Item = &Hold> {
         self.holds.values().filter(|hold| self.believes(hold))
@@ -233,19 +230,16 @@ impl World {
         }
     }
 
-    /// Ends the life of a process, or of what is left of it.
-    pub(crate) fn end(&mut self, number: usize) {
-        let process = &mut self.processes[number];
-        (process.ended, process.waiting_until, process.put_off_until) = (true, None, None);
-        self.close_for_good(number);
-        // What it was asked to take the lock for goes on without it.
-        if self.processes[number].settings.owner == Owner::Itself {
-            self.holds.remove(&number);
-        }
+    pub(crate) fn is_suspended(&self, process: usize) -> bool {
+        self.hosts[self.processes[process].host].suspended
     }
 
-    fn is_suspended(&self, process: usize) -> bool {
-        self.hosts[self.processes[process].host].suspended
+    /// To be called when a machine was cut off or suspended, or came back.
+    pub(crate) fn hear_of_hosts(&mut self) {
+        for host in &mut self.hosts {
+            let unheard = host.cut_off || host.suspended;
+            host.unheard_since = unheard.then(|| host.unheard_since.unwrap_or(self.now));
+        }
     }
 
     pub(crate) fn tell(&mut self, who: &str, what: impl FnOnce() -> String) {
@@ -280,7 +274,7 @@ impl World {
     pub(crate) fn owner(&mut self) -> Option<String> {
         let now = self.server_now();
         let mut ask = |request| self.server.carry_out(&request, now);
-        let (lock, _) = ask(Request::Lookup { dir: ROOT, name: crate::LOCK.into() }).ok()?.file?;
+        let (lock, _) = ask(Request::Lookup { dir: ROOT, name: LOCK.into() }).ok()?.file?;
         if let Ok(Answer { names, .. }) = ask(Request::ReadDir { dir: lock }) {
             return names.first().map(|name| name.to_string_lossy().into_owned());
         }
@@ -294,101 +288,4 @@ impl World {
         let names = self.server.carry_out(&Request::ReadDir { dir: ROOT }, now).map(|answer| answer.names);
         names.unwrap_or_default().into_iter().map(|name| name.to_string_lossy().into_owned()).collect()
     }
-}
-
-/// The world, and what its threads wait with.
-#[derive(Debug)]
-pub(crate) struct Sim {
-    world: Mutex<World>,
-    pub(crate) gate: shuttle::sync::Mutex<()>,
-    pub(crate) bell: shuttle::sync::Condvar,
-}
-
-/// Unwinds the thread of a process that was killed.
-pub(crate) struct Killed;
-
-impl Sim {
-    pub(crate) fn new(config: &Config) -> Arc<Self> {
-        Arc::new(Self {
-            world: Mutex::new(World::new(config)),
-            gate: shuttle::sync::Mutex::new(()),
-            bell: shuttle::sync::Condvar::new(),
-        })
-    }
-
-    /// Never across a scheduling point.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut World) -> R) -> R {
-        f(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Makes everybody who waits look again.
-    pub(crate) fn ring(&self) {
-        if !self.with(|world| world.config.random) {
-            return;
-        }
-        // With the gate: nobody is between a look and his wait.
-        let gate = self.gate.lock();
-        self.bell.notify_all();
-        drop(gate);
-    }
-
-    /// A point at which another thread may go on, time may pass, or the process may be killed.
-    pub(crate) fn step(&self, process: usize) {
-        if self.with(|world| world.config.random) {
-            drop(self.gate.lock());
-        } else {
-            shuttle::thread::yield_now();
-        }
-        if self.with(|world| world.is_suspended(process)) {
-            self.block(process, |_| true);
-        }
-        self.with(|world| {
-            world.processes[process].last_step = world.now;
-            world.steps += 1;
-            if world.steps == MOST_STEPS {
-                world.violate(format!("no end in sight after {MOST_STEPS} steps"));
-            }
-        });
-        self.die_if_killed(process);
-    }
-
-    fn die_if_killed(&self, process: usize) {
-        if self.with(|world| world.processes[process].killed) {
-            resume_unwind(Box::new(Killed));
-        }
-    }
-
-    pub(crate) fn block(&self, process: usize, until: impl Fn(&World) -> bool) {
-        let Ok(mut gate) = self.gate.lock() else { return };
-        let goes_on =
-            |world: &mut World| world.processes[process].killed || (until(world) && !world.is_suspended(process));
-        while !self.with(goes_on) {
-            match self.bell.wait(gate) {
-                Ok(again) => gate = again,
-                Err(_) => return,
-            }
-        }
-        drop(gate);
-        self.with(|world| world.processes[process].last_step = world.now);
-        self.die_if_killed(process);
-    }
-
-    /// Whether a fault with this budget happens now, one time in `odds`.
-    pub(crate) fn happens(&self, budget: impl Fn(&mut Faults) -> &mut u32, odds: u32) -> bool {
-        let calm = self.with(|world| world.calm || *budget(&mut world.left) == 0);
-        if calm || !random(odds).is_multiple_of(odds) {
-            return false;
-        }
-        self.with(|world| *budget(&mut world.left) -= 1);
-        true
-    }
-}
-
-/// A number below `bound`, decided by shuttle.
-pub(crate) fn random(bound: u32) -> u32 {
-    shuttle::rand::thread_rng().gen_range(0..bound.max(1))
-}
-
-pub(crate) fn error(kind: ErrorKind) -> std::io::Error {
-    kind.into()
 }

@@ -24,12 +24,12 @@ use std::time::Duration;
 use shuttle::scheduler::RandomScheduler;
 
 use crate::client::SimEnv;
-use crate::config::{Config, Faults};
+use crate::config::{Config, DIR, Faults};
 use crate::env::os::OsEnv;
 use crate::env::{Env, Location};
 use crate::explore::schedule;
 use crate::protocol::Protocol;
-use crate::world::Sim;
+use crate::sim::Sim;
 use client::Client;
 
 /// A step that was not answered as it must be.
@@ -163,7 +163,7 @@ pub(crate) fn on_simulation(scenario: Scenario, one_remove: bool) -> Option<Verd
         let config = Config { hosts: vec![0, 1], faults: Faults::NONE, one_remove, ..Config::new(Protocol::Link) };
         let sim = Sim::new(&config);
         let [a, b] = [0, 1].map(|number| SimEnv { sim: Arc::clone(&sim), number });
-        let client = |name, env| Client::new(name, env, PathBuf::from(crate::DIR));
+        let client = |name, env| Client::new(name, env, PathBuf::from(DIR));
         let sleep = |time| sim.with(|world| world.now += time);
         play(scenario, client("A", &a), client("B", &b), &sleep)
     });

@@ -1,0 +1,8 @@
+//! Numbers that shuttle draws: one seed, one row of them.
+
+use shuttle::rand::Rng;
+
+/// A number below `bound`.
+pub(crate) fn random(bound: u32) -> u32 {
+    shuttle::rand::thread_rng().gen_range(0..bound.max(1))
+}
