@@ -3,9 +3,9 @@
 
 use rustix::io::Errno;
 
-use super::client::same;
+use super::client::{Checked, same};
+use super::stage::{Scenario, Stage};
 use super::times::far;
-use super::{Checked, Scenario, Stage};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a directory's attributes bring a name that was missing to light", steps: missing_name_appears },

@@ -1,16 +1,31 @@
 //! One client of a scenario, and its answers.
 
 use std::ffi::OsString;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use super::{Checked, Difference};
 use crate::env::{Attr, DirMode, Each, Env, FileId, Location, Meant};
 use crate::lease::ServerTime;
+
+/// A step that was not answered as it must be.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    step: String,
+    expected: String,
+    got: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, got {}", self.step, self.expected, self.got)
+    }
+}
+
+pub(super) type Checked = Result<(), Difference>;
 
 /// The mtime of a file for which a scenario asks no other.
 const MTIME: i64 = 1_800_000_000;

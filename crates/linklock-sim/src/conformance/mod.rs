@@ -8,6 +8,7 @@
 mod caches;
 mod client;
 mod names;
+mod stage;
 mod times;
 
 #[cfg(test)]
@@ -30,56 +31,12 @@ use crate::env::{Env, Location};
 use crate::explore::schedule;
 use crate::protocol::Protocol;
 use crate::sim::Sim;
-use client::Client;
-
-/// A step that was not answered as it must be.
-#[derive(Debug)]
-pub(crate) struct Difference {
-    step: String,
-    expected: String,
-    got: String,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {}, got {}", self.step, self.expected, self.got)
-    }
-}
-
-type Checked = Result<(), Difference>;
-
-/// A name that is a sentence, and its steps.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
-    steps: Steps,
-}
-
-type Steps = fn(&Stage<'_>) -> Checked;
+use client::{Client, Difference};
+use stage::{Scenario, Stage};
 
 /// Every scenario there is.
 pub(crate) fn scenarios() -> impl Iterator<Item = Scenario> {
     [names::SCENARIOS, caches::SCENARIOS, times::SCENARIOS].into_iter().flatten().copied()
-}
-
-/// Two clients in a directory that is new to both.
-struct Stage<'a> {
-    a: Client<'a>,
-    b: Client<'a>,
-    sleep: &'a dyn Fn(Duration),
-    noted: RefCell<Vec<&'static str>>,
-}
-
-impl Stage<'_> {
-    /// Lets more time pass than the coarsest clock takes to tick: after it, what is changed has another ctime than before.
-    fn tick(&self) {
-        (self.sleep)(Duration::from_millis(20));
-    }
-
-    /// Notes what was seen where more than one answer is right.
-    fn note(&self, seen: &'static str) {
-        self.noted.borrow_mut().push(seen);
-    }
 }
 
 /// What came of a scenario.

@@ -2,9 +2,9 @@
 
 use rustix::io::Errno;
 
-use super::client::{holds, same};
+use super::client::{Checked, holds, same};
+use super::stage::{Scenario, Stage};
 use super::times::far;
-use super::{Checked, Scenario, Stage};
 use crate::env::FileKind;
 
 pub(super) const SCENARIOS: &[Scenario] = &[

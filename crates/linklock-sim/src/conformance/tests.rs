@@ -5,7 +5,8 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::client::all_names;
-use super::{Scenario, Steps, Verdict, on_real_directories, on_simulation, scenarios};
+use super::stage::{Scenario, Steps};
+use super::{Verdict, on_real_directories, on_simulation, scenarios};
 use crate::env::Env;
 use crate::env::os::OsEnv;
 

@@ -1,7 +1,7 @@
 //! Times: the mtime is what it was set to, and the ctime is the server's now.
 
-use super::client::{Client, holds, same};
-use super::{Checked, Scenario, Stage};
+use super::client::{Checked, Client, holds, same};
+use super::stage::{Scenario, Stage};
 use crate::env::Attr;
 use crate::lease::ServerTime;
 
