@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use super::names::Name;
-use super::sources::{Crate, Mention, Module};
+use super::sources::{Crate, Mention, Module, child};
 
 /// The modules that a module names, with the places and the names.
 type Arrows = BTreeMap<Module, BTreeMap<Module, Places>>;
@@ -110,8 +110,4 @@ fn start<'a>(of: &Crate, mention: &'a Mention) -> Option<(Module, &'a [String])>
         words = &words[1..];
     }
     Some((at, words))
-}
-
-fn child(of: &Module, name: &str) -> Module {
-    of.iter().cloned().chain([name.to_owned()]).collect()
 }

@@ -20,7 +20,7 @@ pub(crate) fn ident(token: Option<&TokenTree>) -> Option<&Ident> {
 }
 
 /// Whether `::` stands here.
-fn is_path_separator(tokens: &[TokenTree], at: usize) -> bool {
+pub(crate) fn is_path_separator(tokens: &[TokenTree], at: usize) -> bool {
     is_punct(tokens.get(at), ':') && is_punct(tokens.get(at + 1), ':')
 }
 

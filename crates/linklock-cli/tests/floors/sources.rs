@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-use super::names::{Name, ident, is_punct, path, used};
+use super::names::{Name, ident, is_path_separator, is_punct, path, used};
 
 /// Where a module is in its crate; the root is nowhere.
 pub(crate) type Module = Vec<String>;
@@ -63,51 +63,49 @@ impl Crate {
 
     fn tokens(&mut self, tokens: TokenStream, at: &At, read: Read<'_>) {
         let tokens: Vec<_> = tokens.into_iter().collect();
-        let (mut next, mut attributes) = (0, String::new());
+        // The path attribute of the item that begins.
+        let (mut next, mut given) = (0, None);
         while next < tokens.len() {
-            let (here, before) = (next, next.checked_sub(1).and_then(|before| tokens.get(before)));
+            let here = next;
             next += 1;
-            match &tokens[here] {
-                TokenTree::Punct(punct) if punct.as_char() == '#' => {
-                    if let Some(TokenTree::Group(group)) = tokens.get(next) {
-                        attributes += &group.stream().to_string();
-                    }
+            match (&tokens[here], tokens.get(next)) {
+                (TokenTree::Punct(punct), Some(TokenTree::Group(group))) if punct.as_char() == '#' => {
+                    let attribute = group.stream();
+                    let is_test = attribute.to_string().replace(' ', "") == "cfg(test)";
+                    next = if is_test { end_of_item(&tokens, next) } else { next + 1 };
+                    given = given.or(path_in(attribute.clone())).filter(|_| !is_test);
+                    self.tokens(attribute, at, read);
                     continue;
                 }
-                // An attribute's own tokens: they stay for the item.
-                TokenTree::Group(group) if is_punct(before, '#') => {
-                    self.tokens(group.stream(), at, read);
-                    if attributes.starts_with("cfg (test)") || attributes.contains("]cfg (test)") {
-                        next = end_of_item(&tokens, next);
-                        attributes.clear();
-                    }
+                (TokenTree::Ident(word), follows) if word == "pub" => {
+                    // `pub(in crate::a)` names no module that it needs.
+                    next += usize::from(matches!(follows, Some(TokenTree::Group(_))));
                     continue;
                 }
-                // A visibility names no module that it needs.
-                TokenTree::Group(_) if ident(before).is_some_and(|word| word == "pub") => continue,
-                TokenTree::Group(group) => self.tokens(group.stream(), at, read),
-                TokenTree::Ident(word) if word == "pub" => continue,
-                TokenTree::Ident(word) if word == "use" => {
-                    next = end_of_item(&tokens, here);
-                    let end = (here..next).find(|end| is_punct(tokens.get(*end), ';')).unwrap_or(next);
-                    for name in used(&tokens[here + 1..end], &[]) {
+                (TokenTree::Ident(word), _) if word == "use" => {
+                    let end = tokens[next..].iter().position(|token| is_punct(Some(token), ';'));
+                    let end = end.map_or(tokens.len(), |end| next + end);
+                    for name in used(&tokens[next..end], &[]) {
                         self.mention(at, name, true);
                     }
+                    next = end;
                 }
-                TokenTree::Ident(word) if word == "mod" && ident(tokens.get(next)).is_some() => {
-                    self.module(&tokens[next..], &attributes, at, read);
+                (TokenTree::Ident(word), Some(TokenTree::Ident(name))) if word == "mod" => {
+                    self.module(&name.to_string(), tokens.get(next + 1), given.take(), at, read);
                     next += 2;
                 }
-                TokenTree::Ident(_) => {
+                (TokenTree::Ident(_), _) => {
                     let (name, end) = path(&tokens, here);
                     next = end;
-                    if name.words.len() > 1 && !is_punct(before, ':') && !is_punct(before, '.') {
+                    // What goes on after `::` begins elsewhere, as in `Vec::<A>::new`.
+                    if name.words.len() > 1 && !(here > 1 && is_path_separator(&tokens, here - 2)) {
                         self.mention(at, name, false);
                     }
                 }
+                (TokenTree::Group(group), _) => self.tokens(group.stream(), at, read),
                 _ => {}
             }
-            attributes.clear();
+            given = None;
         }
     }
 
@@ -115,31 +113,40 @@ impl Crate {
         self.mentions.push(Mention { scope: at.scope.clone(), file: at.file.clone(), name, is_use });
     }
 
-    /// A module's name, and its tokens or a semicolon.
-    fn module(&mut self, tokens: &[TokenTree], attributes: &str, at: &At, read: Read<'_>) {
-        let name = tokens[0].to_string();
-        let scope: Module = at.scope.iter().cloned().chain([name.clone()]).collect();
-        match tokens.get(1) {
-            Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
-                self.modules.insert(scope.clone(), at.module.clone());
-                let at = At { scope, children: at.children.join(&name), ..at.clone() };
-                self.tokens(group.stream(), &at, read);
-            }
-            _ => {
-                let given = attributes.split("path = \"").nth(1).and_then(|rest| rest.split('"').next());
-                let beside = at.file.parent().unwrap_or(Path::new("")).to_owned();
-                let (file, children) = match given {
-                    Some(given) => (beside.join(given), beside.join(given).parent().unwrap_or(&beside).to_owned()),
-                    None => {
-                        let inside = at.children.join(&name);
-                        let flat = inside.with_extension("rs");
-                        (if read(&flat).is_some() { flat } else { inside.join("mod.rs") }, inside)
-                    }
-                };
-                self.file(At { module: scope.clone(), scope, file, children }, read);
-            }
+    /// `mod name`, and what comes next: its tokens, or a semicolon.
+    fn module(&mut self, name: &str, body: Option<&TokenTree>, given: Option<String>, at: &At, read: Read<'_>) {
+        let scope = child(&at.scope, name);
+        if let Some(TokenTree::Group(group)) = body {
+            self.modules.insert(scope.clone(), at.module.clone());
+            let at = At { scope, children: at.children.join(name), ..at.clone() };
+            return self.tokens(group.stream(), &at, read);
         }
+        let inside = at.children.join(name);
+        let (file, children) = if let Some(given) = given {
+            let file = at.file.with_file_name(given);
+            (file.clone(), file.with_file_name(""))
+        } else {
+            let flat = inside.with_extension("rs");
+            (if read(&flat).is_some() { flat } else { inside.join("mod.rs") }, inside)
+        };
+        self.file(At { module: scope.clone(), scope, file, children }, read);
     }
+}
+
+pub(crate) fn child(of: &Module, name: &str) -> Module {
+    of.iter().cloned().chain([name.to_owned()]).collect()
+}
+
+/// The text in `path = "text"`.
+fn path_in(attribute: TokenStream) -> Option<String> {
+    let tokens: Vec<_> = attribute.into_iter().collect();
+    tokens.iter().enumerate().find_map(|(at, token)| match token {
+        TokenTree::Group(group) => path_in(group.stream()),
+        TokenTree::Literal(text) if at > 1 && ident(tokens.get(at - 2)).is_some_and(|word| word == "path") => {
+            Some(text.to_string().trim_matches('"').to_owned())
+        }
+        _ => None,
+    })
 }
 
 /// The name of the item that these two tokens begin.
@@ -151,9 +158,8 @@ fn defined(tokens: &[TokenTree]) -> Option<String> {
 
 /// Behind the semicolon or the braces that end an item.
 fn end_of_item(tokens: &[TokenTree], from: usize) -> usize {
-    let is_use = (from..tokens.len()).find_map(|at| ident(tokens.get(at))).is_some_and(|word| word == "use");
     let ends = |token: &TokenTree| match token {
-        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace && !is_use,
+        TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
         token => is_punct(Some(token), ';'),
     };
     tokens[from..].iter().position(ends).map_or(tokens.len(), |end| from + end + 1)
