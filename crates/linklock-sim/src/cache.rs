@@ -1,4 +1,4 @@
-//! What a client remembers of names, of attributes, and of what is in directories.
+//! What a client caches: names, attributes, and lists of names.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::env::{Attr, FileKind};
 use crate::server::Handle;
 
-/// A file as a client knows it.
+/// A file as the client knows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     pub(crate) handle: Handle,
@@ -25,41 +25,40 @@ impl Known {
 struct Dentry {
     /// `None`: there is no such name.
     file: Option<Known>,
-    /// Believed without asking up to this moment of the world's time.
+    /// The client believes it, without asking, up to this world time.
     until: Duration,
 }
 
-/// The cached names in a directory, with the numbers of their files; believed up to this moment of the world's time.
+/// The cached names in a directory, with the inode numbers of their files; believed up to this world time.
 #[derive(Clone, Debug)]
 struct Listing {
     names: Vec<(OsString, u64)>,
     until: Duration,
 }
 
-/// The memory of one machine.
+/// The cache of one machine.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    /// Each in a directory that is known by its handle: whatever becomes of the directory's own name, the client still knows
-    /// what was in it.
+    /// By the directory's handle: if the directory itself is renamed, the client still knows the names in it.
     dentries: BTreeMap<(Handle, OsString), Dentry>,
-    /// What the last reply said of a file.
+    /// The attributes of a file in the last reply.
     attrs: BTreeMap<Handle, Attr>,
     listings: BTreeMap<Handle, Listing>,
 }
 
 impl Cache {
-    /// With `None`: that there is no such name.
+    /// `None`: there is no such name.
     pub(crate) fn keep_name(&mut self, dir: Handle, name: OsString, file: Option<Known>, until: Duration) {
         self.dentries.insert((dir, name), Dentry { file, until });
     }
 
-    /// The file of a name, or that there is none, as far as that is known.
+    /// `None` if the client does not know; `Some(None)` if it knows that there is no such name.
     pub(crate) fn name(&self, dir: Handle, name: &OsStr, now: Duration) -> Option<Option<Known>> {
         let dentry = self.dentries.get(&(dir, name.to_owned())).filter(|dentry| now < dentry.until);
         dentry.map(|dentry| dentry.file)
     }
 
-    /// Gives the file that was known, be it too old to be believed.
+    /// Returns the file that the client knew, even if the entry was too old to believe.
     pub(crate) fn forget_name(&mut self, dir: Handle, name: &OsStr) -> Option<Known> {
         self.dentries.remove(&(dir, name.to_owned())).and_then(|dentry| dentry.file)
     }

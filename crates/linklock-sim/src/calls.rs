@@ -1,7 +1,7 @@
-//! The library's `Env`, call by call, as a client of the simulated server carries it out.
+//! The library's `Env` on a client of the simulated server, call by call.
 //!
-//! Attributes are asked for each time, as the real environment does with AT_STATX_FORCE_SYNC; link, rename, unlink, mkdir and
-//! exclusive creation reach the server.
+//! It asks for attributes each time, as the real environment does with AT_STATX_FORCE_SYNC. Link, rename, unlink, mkdir and
+//! exclusive creation always reach the server.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
@@ -30,7 +30,7 @@ impl SimEnv {
         result
     }
 
-    /// Makes a name, whatever is known of it.
+    /// Makes a name. It asks the server, whatever the cache says.
     fn make(&self, path: &Path, request: impl Fn(Handle, OsString) -> Request) -> io::Result<Answer> {
         let made = self.afresh(&[path], || {
             let (dir, name) = self.split(path)?;
@@ -44,8 +44,8 @@ impl SimEnv {
         made
     }
 
-    /// Wakes the waiters of this machine, if it is the lock path that was changed. What has failed wakes nobody: who tries
-    /// in vain would wake himself for ever.
+    /// Wakes the waiters of this machine if the lock path changed. A failed call wakes no waiter: otherwise a contender would
+    /// wake itself for ever.
     fn changed<T>(&self, path: &Path, result: &io::Result<T>) {
         if result.is_err() || !path.starts_with(Path::new(DIR).join(LOCK)) {
             return;
@@ -54,8 +54,8 @@ impl SimEnv {
         self.sim.ring();
     }
 
-    /// What is known of the name decides whether a removal is sent: none of a name that is known to be absent, or of a file
-    /// where a directory is known. NFS 4 then has one request for both.
+    /// The cache decides whether the client sends the removal. It does not if it knows that the name is missing or of the other
+    /// kind. On NFS 4, files and directories share one request.
     fn remove(&self, path: &Path, is_dir: bool) -> io::Result<()> {
         let removed = self.afresh(&[path], || {
             let known = self.resolve(path)?;
@@ -86,7 +86,7 @@ impl SimEnv {
         path.strip_prefix(DIR).unwrap_or(path).to_string_lossy().into_owned()
     }
 
-    /// Tells the world while the lock path itself is being removed.
+    /// Notes in the world that a removal of the lock path is under way.
     fn removing<T>(&self, path: &Path, remove: impl FnOnce() -> T) -> T {
         let shared = path == Path::new(DIR).join(LOCK);
         self.sim.with(|world| world.processes[self.number].removes_shared = shared);
@@ -99,7 +99,7 @@ impl SimEnv {
         let renamed = self.afresh(&[from, to], || {
             let moved = self.resolve(from)?;
             let ((dir, old), (to_dir, new)) = (self.split(from)?, self.split(to)?);
-            // What is known of the new name may refuse it, unasked.
+            // The client may refuse by what it knows of the new name, without asking.
             match self.cached(to_dir, &new).flatten() {
                 Some(replaced) if replaced.handle == moved.handle => return Ok(()),
                 Some(replaced) if moved.is_dir && !replaced.is_dir => return Err(error(ErrorKind::NotADirectory)),
@@ -128,7 +128,7 @@ impl SimEnv {
 
     fn stat_path(&self, path: &Path) -> io::Result<Attr> {
         if let Ok(Known { handle, is_dir: true }) = self.resolve(path) {
-            // New attributes of a directory make the client ask again for the names in it.
+            // After fresh attributes of a directory the client asks again for the names in it.
             self.with_machine(|machine, _| machine.cache.forget_names_in(handle));
             self.forget_listing(handle);
         }
@@ -137,7 +137,7 @@ impl SimEnv {
         self.tell(&format!("stat {} ({links} links)", Self::show(path)), stat)
     }
 
-    /// Whether the file that is believed to be there is the one that is meant, as this client knows it.
+    /// Checks that the file that the client knows at `path` is the one that is meant.
     fn check(&self, path: &Path, meant: Meant) -> io::Result<()> {
         let known = self.afresh(&[path], || self.resolve(path))?;
         let attr = self.attr(known.handle);
@@ -152,7 +152,7 @@ impl SimEnv {
         self.tell(&format!("read {}", Self::show(path)), read)
     }
 
-    /// Waits on the process's own clock, as a holder at work does.
+    /// Waits, by the process's own clock, as a working holder does.
     pub(crate) fn sleep(&self, time: Duration) {
         let until = self.now() + time;
         SimWatcher { env: self.clone(), changes: None }.wait(until, None);
@@ -270,7 +270,7 @@ impl Env for SimEnv {
     }
 
     fn read(&self, at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        // Without a word of what it wants, the client is given a delegation of what it opens to read.
+        // The client gets a delegation of each file that it opens for reading, unless it refuses it.
         let takes_delegation = self.sim.with(|world| world.config.delegations);
         self.read_file(at.as_path(), limit, takes_delegation)
     }
@@ -307,7 +307,7 @@ impl Env for SimEnv {
         self.removing(from, || self.move_name(from, to))
     }
 
-    /// The flag does not go over the wire, but the kernel looks at what it knows first.
+    /// NFS does not have the flag, but the kernel first looks into its cache.
     fn rename_noreplace(&self, _: &Location, to: &Location) -> io::Result<()> {
         let (dir, name) = self.split(to.as_path())?;
         let known = self.cached(dir, &name).is_some_and(|known| known.is_some());
@@ -350,7 +350,7 @@ impl Env for SimEnv {
     }
 
     fn stamps(&self, _: &Path) -> Stamps {
-        // What ignores times is FUSE, of which nothing is known.
+        // A server that ignores times is FUSE, where the library cannot know which clock stamps files.
         let is_known = self.sim.with(|world| !world.config.client_stamps && !world.config.times.ignores_times);
         if is_known { Stamps::Server } else { Stamps::NotKnown }
     }
@@ -364,7 +364,7 @@ impl Env for SimEnv {
     }
 }
 
-/// No other directory takes its place here: there are no hostile neighbours.
+/// No hostile neighbour replaces a directory in the simulation.
 struct SimDir {
     env: SimEnv,
     at: Location,
@@ -376,7 +376,7 @@ impl NewDir for SimDir {
     }
 }
 
-/// Wakes on every change of the lock path that the own machine makes.
+/// Wakes on every change of the lock path by its own machine.
 #[derive(Debug)]
 struct SimWatcher {
     env: SimEnv,

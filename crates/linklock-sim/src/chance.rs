@@ -1,4 +1,4 @@
-//! Numbers that shuttle draws: one seed, one row of them.
+//! Random numbers, which shuttle draws: one seed gives one sequence.
 
 use shuttle::rand::Rng;
 

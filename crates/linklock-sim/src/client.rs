@@ -1,8 +1,7 @@
-//! A client of the simulated server, as one process uses it: it sends requests, and finds files by the names that its machine
-//! remembers.
+//! A client of the simulated server, as one process uses it: it sends requests, and finds files by cached names.
 //!
-//! Names and attributes are cached as the Linux NFS client does. A name, present or absent, may be believed for up to 43 s
-//! without asking.
+//! It caches names and attributes as the Linux NFS client does. It may believe for up to 43 s, without asking, that a name is
+//! there or is missing.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
@@ -38,7 +37,7 @@ impl SimEnv {
         self.sim.with(|world| world.processes[self.number].settings.clone())
     }
 
-    /// Looks at the machine, or changes it, at this moment of the world's time.
+    /// Calls `f` with this process's machine and the world time.
     pub(crate) fn with_machine<R>(&self, f: impl FnOnce(&mut Host, Duration) -> R) -> R {
         self.sim.with(|world| {
             let (host, now) = (world.processes[self.number].host, world.now);
@@ -60,22 +59,22 @@ impl SimEnv {
         self.with_machine(|machine, now| machine.cache.keep_name(dir, name, file, now + age));
     }
 
-    /// Gives what was known.
+    /// Returns the file that was known by that name.
     pub(crate) fn forget(&self, dir: Handle, name: &OsStr) -> Option<Known> {
         self.with_machine(|machine, _| machine.cache.forget_name(dir, name))
     }
 
-    /// The file of a name, or that there is none, as far as that is known.
+    /// `None` if the client does not know; `Some(None)` if it knows that there is no such name.
     pub(crate) fn cached(&self, dir: Handle, name: &OsStr) -> Option<Option<Known>> {
         self.with_machine(|machine, now| machine.cache.name(dir, name, now))
     }
 
-    /// What the last reply said of a file.
+    /// The attributes of a file in the last reply.
     pub(crate) fn attr(&self, file: Handle) -> Option<Attr> {
         self.with_machine(|machine, _| machine.cache.attr(file))
     }
 
-    /// The file of a path, by the cache where it knows the name.
+    /// The file of a path: by the cache if it knows the name, else by asking the server.
     pub(crate) fn resolve(&self, path: &Path) -> io::Result<Known> {
         if path == Path::new(DIR) {
             return Ok(Known { handle: ROOT, is_dir: true });
@@ -105,7 +104,7 @@ impl SimEnv {
         Ok((dir.handle, path.file_name().ok_or_else(invalid)?.to_owned()))
     }
 
-    /// Does it once more with fresh names if what they led to is gone, as the kernel does.
+    /// Runs `act`, and once more with fresh names if its file is gone, as the kernel does.
     pub(crate) fn afresh<T>(&self, paths: &[&Path], act: impl Fn() -> io::Result<T>) -> io::Result<T> {
         let result = act();
         if !result.as_ref().is_err_and(|e| e.kind() == ErrorKind::StaleNetworkFileHandle) {
@@ -128,15 +127,15 @@ impl SimEnv {
         }
     }
 
-    /// Asks about the file that `path` is believed to be.
+    /// Sends a request about the file that the client believes to be at `path`.
     pub(crate) fn ask(&self, path: &Path, request: impl Fn(Handle) -> Request) -> io::Result<(Attr, Answer)> {
         let answer = self.afresh(&[path], || self.resolve(path).and_then(|file| self.call(&request(file.handle))))?;
         let (_, attr) = answer.file.ok_or(error(ErrorKind::NotFound))?;
         Ok((attr, answer))
     }
 
-    /// The names in a directory, with the numbers of their files: as they are now, since opening it asks the server; from memory
-    /// on a mount that does not ask. The client's own changes there are known.
+    /// The names in a directory, with the inode numbers of their files. Opening a directory asks the server, except on a mount
+    /// with `nocto`, where the client may answer from its cache. It always knows its own changes.
     pub(crate) fn names_in(&self, dir: Handle) -> io::Result<Vec<(OsString, u64)>> {
         if self.sim.with(|world| world.config.stale_lists)
             && let Some(names) = self.with_machine(|machine, now| machine.cache.listing(dir, now))
@@ -150,12 +149,12 @@ impl SimEnv {
         Ok(names)
     }
 
-    /// To be called when the client has changed the directory, or has fresh attributes of it.
+    /// Call it when the client has changed the directory, or has fresh attributes of it.
     pub(crate) fn forget_listing(&self, dir: Handle) {
         self.with_machine(|machine, _| machine.cache.forget_listing(dir));
     }
 
-    /// Opens a file, reads it and closes it; in one step where nobody cares that it is open.
+    /// Opens a file, reads it and closes it. Where open files do not matter, that is one request.
     pub(crate) fn open_and_read(&self, path: &Path, delegation: bool) -> io::Result<(Attr, Vec<u8>)> {
         let read = |file| Request::Read { file, delegation };
         if !self.sim.with(|world| world.config.silly_renames) {
@@ -182,7 +181,7 @@ impl SimEnv {
         Ok((attr, answer.content))
     }
 
-    /// Removes a name of a file that a process of this machine has open by it.
+    /// Removes the name of a file that a process of this machine has open.
     pub(crate) fn remove_open(&self, dir: Handle, name: &OsStr, file: Handle) -> io::Result<()> {
         if self.with_machine(|machine, _| machine.open.is_removed(dir, name)) {
             return Err(error(ErrorKind::ResourceBusy));
@@ -192,7 +191,7 @@ impl SimEnv {
         let aside = OsString::from(format!(".nfs{inode:016x}{serial:08x}"));
         self.call(&Request::Rename { dir, from: name.to_owned(), to_dir: dir, to: aside.clone() })?;
         let is_open = self.with_machine(|machine, _| machine.open.remove(dir, name, &aside));
-        // Closed while it was renamed.
+        // It was closed during the rename.
         if !is_open {
             self.call(&Request::Remove { dir, name: aside })?;
         }

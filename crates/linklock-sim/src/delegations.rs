@@ -1,5 +1,5 @@
-//! Read delegations of NFS 4. Who opens a file to read it is promised to be asked before it changes; while the server
-//! cannot ask, it puts off everybody else's change of the file, up to the end of its lease.
+//! Read delegations of NFS 4. The server promises a client that opens a file for reading to ask it before the file changes. While
+//! it cannot reach that client, the server delays all other clients' changes of the file, until the client's lease ends.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use crate::chance::random;
 use crate::server::Handle;
 
-/// How long the server believes in a client that it does not hear of: what Linux has by default.
+/// How long the server waits for a client that it cannot reach: the default of Linux.
 const LEASE: Duration = Duration::from_secs(90);
 
-/// After how long a client asks again that was put off: from a tenth of a second on it doubles, up to 15 s.
+/// How long a delayed client waits before it retries: it starts at 100 ms and doubles, up to 15 s.
 const RETRIES: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
 
-/// Which files were delegated to which machines.
+/// The delegated files, each with the machine that has the delegation.
 #[derive(Debug, Default)]
 pub(crate) struct Delegations(BTreeSet<(Handle, usize)>);
 
@@ -27,7 +27,7 @@ impl Delegations {
         self.0.is_empty()
     }
 
-    /// Those of other machines that a change of these files by `host` is at odds with.
+    /// The delegations of other machines that conflict with a change of these files by `host`.
     pub(crate) fn at_odds(&self, files: &[Handle], host: usize) -> impl Iterator<Item = (Handle, usize)> {
         self.0.iter().copied().filter(move |(file, owner)| *owner != host && files.contains(file))
     }
@@ -37,12 +37,12 @@ impl Delegations {
     }
 }
 
-/// Whether a machine may still rely on its delegations although the server does not hear of it.
+/// Whether a machine that the server cannot reach may still rely on its delegations.
 pub(crate) fn is_in_doubt(unheard_since: Option<Duration>, now: Duration) -> bool {
     unheard_since.is_some_and(|since| now < since + LEASE)
 }
 
-/// After how long a client that is put off asks again.
+/// Draws how long a delayed client waits before it retries.
 pub(crate) fn retry_after() -> Duration {
     RETRIES[random(RETRIES.len() as u32) as usize]
 }

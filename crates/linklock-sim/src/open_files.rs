@@ -1,21 +1,21 @@
-//! Files that a client has open while it reads them, and their `.nfs*` names: NFS knows no open files, so a client that is
-//! to remove a file which one of its processes has open renames it, and removes it once it is closed.
+//! Files that a client has open while it reads them, and their `.nfs*` names. NFS has no open files. To remove a file that one
+//! of its processes has open, a client renames the file, and removes it once it is closed.
 
 use std::ffi::{OsStr, OsString};
 
 use crate::server::Handle;
 
-/// A file that a process is reading, by the name by which it opened it.
+/// A file that a process is reading.
 #[derive(Clone, Debug)]
 struct OpenFile {
     process: usize,
     dir: Handle,
     name: OsString,
-    /// It was removed, and has a name of the client's own until it is closed.
+    /// It was removed, and has a `.nfs*` name until it is closed.
     is_removed: bool,
 }
 
-/// What the processes of one machine have open.
+/// The files that the processes of one machine have open.
 #[derive(Debug, Default)]
 pub(crate) struct OpenFiles(Vec<OpenFile>);
 
@@ -32,7 +32,7 @@ impl OpenFiles {
         self.0.iter().any(|open| open.is(dir, name) && open.is_removed)
     }
 
-    /// A file that is removed while it is open has been renamed to `aside`. Says whether it is still open.
+    /// Notes that a removed file now has the name `aside`. Returns whether it is still open.
     pub(crate) fn remove(&mut self, dir: Handle, name: &OsStr, aside: &OsStr) -> bool {
         let mut is_open = false;
         for open in self.0.iter_mut().filter(|open| open.is(dir, name)) {
@@ -41,14 +41,14 @@ impl OpenFiles {
         is_open
     }
 
-    /// An open file is known by its new name.
+    /// Notes the new name of an open file.
     pub(crate) fn rename(&mut self, (dir, old): (Handle, &OsStr), (to_dir, new): (Handle, &OsStr)) {
         for open in self.0.iter_mut().filter(|open| open.is(dir, old)) {
             (open.dir, open.name) = (to_dir, new.to_owned());
         }
     }
 
-    /// Closes what a process has open. Gives the names that its client is to remove now.
+    /// Closes the files of a process. Returns the names that its client must remove now.
     pub(crate) fn close(&mut self, process: usize) -> Vec<(Handle, OsString)> {
         let closed: Vec<_> = self.0.extract_if(.., |open| open.process == process).collect();
         let is_last = |closed: &OpenFile| !self.is_open(closed.dir, &closed.name);

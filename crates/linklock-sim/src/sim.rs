@@ -1,7 +1,6 @@
-//! The world as the threads of a run share it, and the points at which one of them may stop and another go on.
+//! The world as the threads of a run share it, and their scheduling points.
 //!
-//! Everything that could differ between two runs of one seed is decided by shuttle: which thread goes next, and every
-//! random number.
+//! Shuttle decides everything that could differ between two runs of one seed: which thread runs next, and every random number.
 
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +9,10 @@ use crate::chance::random;
 use crate::config::{Config, Faults};
 use crate::world::World;
 
-/// A run that takes more steps runs in circles.
+/// A run that takes more steps will not end.
 const MOST_STEPS: u32 = 200_000;
 
-/// The world, and what its threads wait with.
+/// The world, and the primitives that its threads wait with.
 #[derive(Debug)]
 pub(crate) struct Sim {
     world: Mutex<World>,
@@ -21,7 +20,7 @@ pub(crate) struct Sim {
     pub(crate) bell: shuttle::sync::Condvar,
 }
 
-/// Unwinds the thread of a process that was killed.
+/// The panic payload that ends the thread of a killed process.
 pub(crate) struct Killed;
 
 impl Sim {
@@ -33,23 +32,23 @@ impl Sim {
         })
     }
 
-    /// Never across a scheduling point.
+    /// `f` must not reach a scheduling point.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut World) -> R) -> R {
         f(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes everybody who waits look again.
+    /// Makes every waiting thread check its condition again.
     pub(crate) fn ring(&self) {
         if !self.with(|world| world.config.random) {
             return;
         }
-        // With the gate: nobody is between a look and his wait.
+        // Under the gate: no thread is between its check and its wait.
         let gate = self.gate.lock();
         self.bell.notify_all();
         drop(gate);
     }
 
-    /// A point at which another thread may go on, time may pass, or the process may be killed.
+    /// A scheduling point: another thread may run, time may pass, or the process may be killed.
     pub(crate) fn step(&self, process: usize) {
         if self.with(|world| world.config.random) {
             drop(self.gate.lock());

@@ -1,23 +1,23 @@
-//! Whose clock stamps a file that is changed, and what becomes of the times that it is given.
+//! Which clock stamps a changed file, and what a file system makes of the times that a client sets.
 
 use std::time::Duration;
 
 use crate::chance::random;
 use crate::lease::{LocalTime, ServerTime};
 
-/// What a file system does with the times of a file.
+/// How a file system treats the times of a file.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Times {
-    /// It takes no time that it is given and says that all is well, as FUSE file systems on libfuse 2 do.
+    /// It ignores times that a client sets, and reports success, as FUSE file systems on libfuse 2 do.
     pub(crate) ignores_times: bool,
-    /// It cuts the mtime that it is given to whole seconds, as 9p does.
+    /// It cuts an mtime that a client sets to whole seconds, as 9p does.
     pub(crate) whole_second_mtimes: bool,
     /// The ctime of a change is the mtime if that is later, as in CephFS.
     pub(crate) ctime_not_below_mtime: bool,
 }
 
 impl Times {
-    /// The mtime that a file has after it was given one.
+    /// The mtime that a file has after a client set this one.
     pub(crate) fn kept(self, mtime: ServerTime) -> ServerTime {
         if self.whole_second_mtimes { ServerTime::from_parts(mtime.to_parts().0, 0) } else { mtime }
     }
@@ -30,9 +30,9 @@ impl Times {
 
 /// Wall clocks begin here or hereabouts.
 const EPOCH_SECS: i64 = 1_600_000_000;
-/// So far a wall clock may be set back in all.
+/// How far a wall clock may be set back in total.
 const MIDDLE: Duration = Duration::from_secs(100_000);
-/// How far two wall clocks may be apart at the beginning, and how far one is stepped.
+/// How far two wall clocks may be apart at the beginning, and how far one steps.
 const APART: [Duration; 4] =
     [Duration::from_millis(700), Duration::from_secs(9), Duration::from_secs(70), Duration::from_secs(5000)];
 
@@ -41,12 +41,12 @@ pub(crate) fn wall_ahead(they_differ: bool) -> Duration {
     MIDDLE + if they_differ { wall_step() } else { Duration::ZERO }
 }
 
-/// By how much a wall clock is stepped.
+/// How far a wall clock steps.
 pub(crate) fn wall_step() -> Duration {
     APART[random(APART.len() as u32) as usize]
 }
 
-/// What a wall clock tells that is so far ahead, on a machine whose own clock tells `now`.
+/// The time of a wall clock on a machine whose own clock shows `now`.
 pub(crate) fn wall_clock(ahead: Duration, now: LocalTime) -> ServerTime {
     ServerTime::from_parts(EPOCH_SECS, 0) + ahead + now.since(LocalTime::from_nanos(0))
 }

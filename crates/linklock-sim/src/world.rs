@@ -1,4 +1,4 @@
-//! The world of one run: the server, the clients with their clocks and caches, and what is believed.
+//! The world of one run: the server, the clients with their clocks and caches, and what the processes believe.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,17 +18,17 @@ pub(crate) struct Process {
     pub(crate) host: usize,
     pub(crate) settings: Settings,
     pub(crate) killed: bool,
-    /// Not begun yet, or come to its end.
+    /// It has not started, or has ended.
     pub(crate) ended: bool,
-    /// Waits for time or a change, and not for the network.
+    /// It waits for time or a change, and not for the network.
     pub(crate) waiting_until: Option<LocalTime>,
-    /// Removes the name that `link` shares, or looks names up for that.
+    /// It is removing the lock path, or looking up names for that.
     pub(crate) removes_shared: bool,
-    /// The server puts off what it has asked for: when it asks again, in the world's time.
+    /// The server delays its request: when it will retry, in world time.
     pub(crate) put_off_until: Option<Duration>,
-    /// So it was since this was last set back.
+    /// The server has delayed a request of it since this was last reset.
     pub(crate) was_put_off: bool,
-    /// When it last made a step, in the world's time.
+    /// When it last made a step, in world time.
     pub(crate) last_step: Duration,
 }
 
@@ -36,24 +36,24 @@ pub(crate) struct Process {
 #[derive(Debug)]
 pub(crate) struct Host {
     clock_start: Duration,
-    /// How much faster or slower its clock runs than the world's, in parts per million.
+    /// How much faster its clock runs than the world's, in parts per million.
     drift_ppm: i64,
-    /// How far its wall clock, which is stepped, is ahead of the time that it would tell.
+    /// How far its wall clock is ahead: from the beginning, and by steps.
     pub(crate) wall_ahead: Duration,
     pub(crate) cut_off: bool,
-    /// Since when the server does not hear of it.
+    /// Since when the server cannot reach it, in world time.
     pub(crate) unheard_since: Option<Duration>,
-    /// Nothing runs on it, but its clock.
+    /// Only its clock runs.
     pub(crate) suspended: bool,
     /// The process on whose behalf others of this machine take locks has ended.
     pub(crate) shell_killed: bool,
-    /// Counts the changes that it made, which wake its own waiters.
+    /// The number of its changes of the lock path; each wakes its own waiters.
     pub(crate) changes: u64,
     pub(crate) cache: Cache,
     pub(crate) open: OpenFiles,
 }
 
-/// What a process believes: that it holds the lock until this moment on its own clock.
+/// The belief of a process that it holds the lock until this time on its own clock.
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     pub(crate) process: usize,
@@ -68,20 +68,20 @@ pub(crate) struct Sent {
     pub(crate) request: Request,
     /// The process that sent it.
     pub(crate) by: usize,
-    /// In the world's time.
+    /// When it was sent, in world time.
     pub(crate) at: Duration,
-    /// The time that it gives to what it changes; `None`: the server's, when it is carried out.
+    /// The client's stamp for the files that it changes; `None`: the server's clock stamps them.
     pub(crate) stamp: Option<ServerTime>,
 }
 
-/// A process is to stop at its first request of a kind.
+/// Where a story stops a process: at its first request of a kind.
 #[derive(Debug)]
 pub(crate) struct Stop {
     pub(crate) process: usize,
     pub(crate) at: fn(&Request) -> bool,
-    /// Once that was carried out, and not before.
+    /// Whether it stops after the request was carried out, and not before.
     pub(crate) after: bool,
-    /// It has stopped, and goes on once this is taken away.
+    /// It has stopped there. It goes on once the story clears this.
     pub(crate) is_there: bool,
 }
 
@@ -89,32 +89,31 @@ pub(crate) struct Stop {
 pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) bounds: Bounds,
-    /// Time itself, which nobody can read.
+    /// World time, which no process can read.
     pub(crate) now: Duration,
     pub(crate) server: Server,
     pub(crate) server_ahead: Duration,
     pub(crate) server_behind: Duration,
-    /// How often the server was restarted.
+    /// How often the server restarted.
     pub(crate) restarts: u32,
     pub(crate) hosts: Vec<Host>,
     pub(crate) processes: Vec<Process>,
     /// Copies of requests that are still under way.
     pub(crate) late: Vec<Sent>,
     pub(crate) delegations: Delegations,
-    /// How many locks were lost since a delegation of a third machine held their refreshes up.
+    /// How many locks were lost because a delegation delayed their refresh.
     pub(crate) lost_by_delay: u32,
     pub(crate) left: Faults,
-    /// What is believed at this moment, by process.
+    /// The beliefs of the processes, by process.
     pub(crate) holds: BTreeMap<usize, Hold>,
-    /// The tokens that came under the lock path, in order.
+    /// The tokens that appeared at the lock path, in order.
     pub(crate) wins: Vec<String>,
-    /// The fencing tokens that were given, and the places of their locks in `wins`.
+    /// By token: its place in `wins`, and its fencing token.
     pub(crate) fences: BTreeMap<String, (usize, u64)>,
     pub(crate) violation: Option<String>,
     pub(crate) story: Vec<String>,
-    /// Where a story stops a process.
     pub(crate) stop: Option<Stop>,
-    /// The faults are over.
+    /// No more faults happen.
     pub(crate) calm: bool,
     /// The last process has ended.
     pub(crate) over: bool,
@@ -132,7 +131,7 @@ impl World {
         let config = config.of_one_run();
         let hosts = config.hosts.iter().max().map_or(0, |host| host + 1) + 1;
         let host = |number: usize| Host {
-            // An hour and more between the machines' clocks: none of them may matter.
+            // The machines' clocks differ by more than an hour, since no protocol may compare them.
             clock_start: HOST_START + Duration::from_secs(4000 * number as u64),
             drift_ppm: [0, 150, -150][number % 3],
             wall_ahead: stamps::wall_ahead(config.client_stamps),
@@ -144,7 +143,7 @@ impl World {
             cache: Cache::default(),
             open: OpenFiles::default(),
         };
-        // The last one comes when all is over, to see whether the lock can still be had.
+        // The last process starts when all others have ended. It checks that the lock can still be acquired.
         let of_hosts = config.hosts.iter().copied().chain([hosts - 1]);
         let process = |(number, host)| Process {
             host,
@@ -220,7 +219,7 @@ impl World {
         !self.owner_is_dead(hold.process) && self.local_now(self.processes[hold.process].host) < hold.deadline
     }
 
-    /// Whether the process is dead for whom this one takes locks.
+    /// Whether the owner of this process's locks has ended.
     pub(crate) fn owner_is_dead(&self, process: usize) -> bool {
         let process = &self.processes[process];
         match process.settings.owner {
@@ -234,7 +233,7 @@ impl World {
         self.hosts[self.processes[process].host].suspended
     }
 
-    /// To be called when a machine was cut off or suspended, or came back.
+    /// Call it after a machine was cut off or suspended, or came back.
     pub(crate) fn hear_of_hosts(&mut self) {
         for host in &mut self.hosts {
             let unheard = host.cut_off || host.suspended;
@@ -252,14 +251,14 @@ impl World {
         self.tell("checker", || what.clone());
         if self.violation.is_none() {
             self.violation = Some(what);
-            // Nobody goes on after that.
+            // No process goes on after that.
             for process in &mut self.processes {
                 process.killed = true;
             }
         }
     }
 
-    /// For the processes' own use; the same in every run.
+    /// For the processes' own use: the same sequence in every run.
     pub(crate) fn next_random(&mut self) -> u64 {
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.random >> 33
@@ -270,7 +269,7 @@ impl World {
         self.serial
     }
 
-    /// The token that is under the lock path.
+    /// The token at the lock path.
     pub(crate) fn owner(&mut self) -> Option<String> {
         let now = self.server_now();
         let mut ask = |request| self.server.carry_out(&request, now);
@@ -282,7 +281,7 @@ impl World {
         Some(String::from_utf8_lossy(&content).rsplit('/').next()?.to_owned())
     }
 
-    /// The names beside the lock path, and the lock path itself.
+    /// All names in the lock's directory.
     pub(crate) fn names(&mut self) -> Vec<String> {
         let now = self.server_now();
         let names = self.server.carry_out(&Request::ReadDir { dir: ROOT }, now).map(|answer| answer.names);

@@ -1,9 +1,9 @@
-//! What the protocols rely on of a file server, as scenarios that run on the simulation, on the real local file system,
-//! and on two real mounts: each must give the same answers and errnos.
+//! Scenarios for the behaviour of a file server that the protocols rely on. They run on the simulation, on the real local file
+//! system, and on two real mounts: each must give the same answers and errnos.
 //!
-//! The two clients A and B use one directory. Locally that is one path; on NFS it is one for each of two mounts, whose
-//! caches know nothing of each other. Where a cache may answer with what was true a while ago, a scenario takes either
-//! answer and notes which it got; then it does what the library does to be told the truth.
+//! The two clients A and B use one directory. Locally that is one path. On NFS there is one path for each of two mounts, whose
+//! caches are separate. Where a cache may give an outdated answer, a scenario accepts both answers and notes which one it got.
+//! Then it refreshes the cache in the same way as the library.
 
 mod caches;
 mod client;
@@ -34,16 +34,16 @@ use crate::sim::Sim;
 use client::{Client, Difference};
 use stage::{Scenario, Stage};
 
-/// Every scenario there is.
+/// All scenarios.
 pub(crate) fn scenarios() -> impl Iterator<Item = Scenario> {
     [names::SCENARIOS, caches::SCENARIOS, times::SCENARIOS].into_iter().flatten().copied()
 }
 
-/// What came of a scenario.
+/// The result of a scenario.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) name: &'static str,
-    /// What was seen where more than one answer is right.
+    /// The answers where more than one is right.
     pub(crate) noted: Vec<&'static str>,
     pub(crate) difference: Option<Difference>,
 }
@@ -58,14 +58,14 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Plays one scenario; each client's directory is there and empty.
+/// Plays one scenario. Each client's directory must exist and be empty.
 fn play(scenario: Scenario, a: Client<'_>, b: Client<'_>, sleep: &dyn Fn(Duration)) -> Verdict {
     let stage = Stage { a, b, sleep, noted: RefCell::default() };
     let difference = (scenario.steps)(&stage).err();
     Verdict { name: scenario.name, noted: stage.noted.into_inner(), difference }
 }
 
-/// Plays every scenario, on the simulation or in one directory as one or two mounts have it, and tells what came of each.
+/// Plays every scenario, on the simulation or in one directory through one or two mounts, and prints each result.
 pub(crate) fn tell(directories: &[PathBuf], out: &mut impl Write) -> io::Result<ExitCode> {
     let (mut played, mut failed) = (0, 0);
     let tell = |verdict: Verdict| {
@@ -82,7 +82,7 @@ pub(crate) fn tell(directories: &[PathBuf], out: &mut impl Write) -> io::Result<
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Plays the scenarios on the real file system, in a fresh directory that both `a` and `b` lead to, which is removed.
+/// Plays the scenarios on the real file system, in a fresh directory below both `a` and `b`, and removes it.
 pub(crate) fn on_real_directories(
     a: &Path,
     b: &Path,
@@ -99,12 +99,12 @@ pub(crate) fn on_real_directories(
         let (a, b) = (Client::new("A", &env, a.join(&stage)), Client::new("B", &env, b.join(&stage)));
         tell(play(scenario, a, b, &|time| env.watcher().wait(env.now() + time, None)))
     });
-    // A failed scenario is told first, and the rest is still to be removed.
+    // Whatever a failed scenario left must be removed too.
     remove_all(&env, &there).and(played)
 }
 
 fn remove_all(env: &OsEnv, dir: &Location) -> io::Result<()> {
-    // With its attributes, the names in it are asked for again.
+    // Fresh attributes make the client ask again for the names in it.
     env.stat(dir)?;
     for name in client::all_names(|each| env.list(dir, each))? {
         let at = Location::beside(dir.as_path(), &name);
@@ -113,8 +113,8 @@ fn remove_all(env: &OsEnv, dir: &Location) -> io::Result<()> {
     env.rmdir(dir)
 }
 
-/// Plays a scenario on a simulated server with two clients, where nothing goes wrong but what caches do. NFS 4 is meant by
-/// `one_remove`.
+/// Plays a scenario on a simulated server with two clients, where only caches cause surprises. `one_remove` stands
+/// for NFS 4.
 pub(crate) fn on_simulation(scenario: Scenario, one_remove: bool) -> Option<Verdict> {
     let verdicts = schedule(RandomScheduler::new_from_seed(0, 1), move || {
         let config = Config { hosts: vec![0, 1], faults: Faults::NONE, one_remove, ..Config::new(Protocol::Link) };

@@ -1,11 +1,11 @@
-//! What a scenario is played on.
+//! A scenario, and the two clients that it uses.
 
 use std::cell::RefCell;
 use std::time::Duration;
 
 use super::client::{Checked, Client};
 
-/// A name that is a sentence, and its steps.
+/// The name is a sentence: what the file server does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
@@ -23,12 +23,12 @@ pub(super) struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// Lets more time pass than the coarsest clock takes to tick: after it, what is changed has another ctime than before.
+    /// Waits longer than a tick of the coarsest clock, so that the next change gives another ctime.
     pub(super) fn tick(&self) {
         (self.sleep)(Duration::from_millis(20));
     }
 
-    /// Notes what was seen where more than one answer is right.
+    /// Notes the answer where more than one is right.
     pub(super) fn note(&self, seen: &'static str) {
         self.noted.borrow_mut().push(seen);
     }
