@@ -1,4 +1,4 @@
-//! Which module names which, and where that goes in circles.
+//! Which module names which, and the circles of these arrows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use super::names::Name;
 use super::sources::{Crate, Mention, Module, child};
 
-/// The modules that a module names, with the places and the names.
+/// The modules that each module names.
 type Arrows = BTreeMap<Module, BTreeMap<Module, Places>>;
 
 /// The names on each line of a file.
 type Places = BTreeMap<(PathBuf, usize), BTreeSet<String>>;
 
-/// Tells each circle of modules: who is in it, and what makes each arrow.
+/// Describes each circle: its modules, and the names that make its arrows.
 pub(crate) fn circles(of: &Crate) -> Vec<String> {
     let arrows = arrows(of);
     let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
@@ -22,25 +22,25 @@ pub(crate) fn circles(of: &Crate) -> Vec<String> {
         let circle: BTreeSet<_> =
             reached.iter().filter(|other| reached_from(other, &arrows).contains(module)).cloned().collect();
         if circle.len() > 1 && seen.insert(circle.clone()) {
-            found.push(told(&circle, &arrows));
+            found.push(describe(&circle, &arrows));
         }
     }
     found
 }
 
-fn told(circle: &BTreeSet<Module>, arrows: &Arrows) -> String {
+fn describe(circle: &BTreeSet<Module>, arrows: &Arrows) -> String {
     let names: Vec<_> = circle.iter().map(shown).collect();
-    let mut told = format!("{} modules name each other: {}\n", circle.len(), names.join(", "));
+    let mut text = format!("{} modules name each other: {}\n", circle.len(), names.join(", "));
     for from in circle {
         for (to, places) in arrows[from].iter().filter(|(to, _)| circle.contains(*to)) {
             for ((file, line), names) in places {
                 let names: Vec<_> = names.iter().map(String::as_str).collect();
                 let place = format!("{}:{line}: {}", file.display(), names.join(", "));
-                let _ = writeln!(told, "  {} names {}: {place}", shown(from), shown(to));
+                let _ = writeln!(text, "  {} names {}: {place}", shown(from), shown(to));
             }
         }
     }
-    told
+    text
 }
 
 fn shown(module: &Module) -> String {
@@ -72,8 +72,8 @@ fn arrows(of: &Crate) -> Arrows {
     arrows
 }
 
-/// The modules of this crate in which what is named may be: of a name that the root re-exports, those where the root has it
-/// from. What any other module re-exports is that module's.
+/// The modules of this crate that a name may come from. A name that the root re-exports comes from the modules that the root
+/// names for it. A name that any other module re-exports comes from that module.
 fn modules_of(of: &Crate, mention: &Mention, depth: u32) -> Vec<Module> {
     let Some((mut at, words)) = start(of, mention) else { return Vec::new() };
     let mut words = words.iter();
@@ -92,17 +92,18 @@ fn modules_of(of: &Crate, mention: &Mention, depth: u32) -> Vec<Module> {
     };
     let found: BTreeSet<_> =
         of.mentions.iter().filter(given).flat_map(|using| modules_of(of, using, depth + 1)).collect();
-    if found.is_empty() && of.root_items.contains(item) { vec![Module::new()] } else { found.into_iter().collect() }
+    let is_root = item == "*" || of.root_items.contains(item);
+    if found.is_empty() && is_root { vec![Module::new()] } else { found.into_iter().collect() }
 }
 
-/// The module where the look-up begins, and what is to be looked up there.
+/// The module where the look-up begins, and the words to look up there.
 fn start<'a>(of: &Crate, mention: &'a Mention) -> Option<(Module, &'a [String])> {
     let (mut at, mut words) = (mention.scope.clone(), &mention.name.words[..]);
     match words.first()?.as_str() {
         "crate" => return Some((Module::new(), &words[1..])),
         "self" => words = &words[1..],
         "super" => {}
-        // A child's name; any other begins in another crate, or was brought here by a name that is seen.
+        // The name of a child module. Any other word is another crate's, or comes from a use declaration, which counts itself.
         first => return of.modules.contains_key(&child(&at, first)).then_some((at, words)),
     }
     while words.first().is_some_and(|word| word == "super") {

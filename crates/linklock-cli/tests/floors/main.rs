@@ -1,9 +1,10 @@
-//! The modules of each crate form floors: no two of them name each other, be it by way of others.
+//! The modules of each crate form floors: no two of them name each other, directly or through others.
 //!
-//! A name counts wherever it stands: in a use declaration, an expression, a type, or a call of a macro. Test modules do not
-//! count, and neither do calls of methods, which name no module.
+//! A name counts in a use declaration, an expression, a type, and a macro. A name that the crate's root re-exports counts for the
+//! module that defines it. Test modules do not count. A module may still need a higher one through a method call or a trait:
+//! such a call names no module, so this test does not see it.
 
-// The sources are the same on every system.
+// One system is enough: the sources are the same on all.
 #![cfg(unix)]
 
 mod circles;
@@ -15,8 +16,8 @@ use std::path::Path;
 use circles::circles;
 use sources::Crate;
 
-const WHY: &str = "A newcomer can read modules bottom up only if none needs a word of one that needs it in turn. \
-                   Move what both need to a module below them.";
+const WHY: &str = "A newcomer cannot read such modules bottom up: each needs the words of another. \
+                   Move the items that both need to a module below them.";
 
 #[test]
 fn no_two_modules_of_a_crate_name_each_other() {
@@ -30,7 +31,7 @@ fn no_two_modules_of_a_crate_name_each_other() {
         modules += of_crate.modules.len();
         found.extend(circles(&of_crate).iter().map(|circle| circle.replace(&format!("{}/", root.display()), "")));
     }
-    assert!(modules > 80, "only {modules} modules were found");
+    assert!(modules > 80, "found only {modules} modules");
     assert!(found.is_empty(), "{}\n{WHY}\n", found.join("\n"));
 }
 
@@ -40,19 +41,19 @@ fn circles_in(files: &[(&str, &str)]) -> Vec<String> {
     circles(&Crate::read(Path::new(files[0].0), &read))
 }
 
-/// Asserts that a crate with these modules `a` and `b` has a circle, of which each arrow is told as here.
+/// Asserts that a crate with these modules `a` and `b` has one circle, and that the report has these lines.
 #[track_caller]
 fn assert_circle(a: &str, b: &str, arrows: [&str; 2]) {
     let found = circles_in(&[("lib.rs", "mod a; mod b; pub use b::{B, f as g};"), ("a.rs", a), ("b.rs", b)]);
-    let [circle] = &found[..] else { panic!("one circle: {found:?}") };
+    let [circle] = &found[..] else { panic!("not one circle: {found:?}") };
     assert!(circle.starts_with("2 modules name each other: a, b\n"), "{circle}");
     for arrow in arrows {
-        assert!(circle.contains(arrow), "{arrow:?} is to be in {circle}");
+        assert!(circle.contains(arrow), "{arrow:?} is not in {circle}");
     }
 }
 
 #[test]
-fn a_circle_is_told_with_the_place_and_the_name_of_each_arrow() {
+fn a_report_shows_the_place_and_the_name_of_each_arrow() {
     let arrows = ["a names b: a.rs:2: crate::b::B", "b names a: b.rs:1: super::a::A"];
     assert_circle("\nuse crate::b::B;", "fn f() -> super::a::A {}", arrows);
 }
@@ -70,7 +71,7 @@ fn names_count_in_every_form() {
         "mod inner { fn f() -> super::super::b::B {} }",
         "macro_rules! m { () => { $crate::b::f() } }",
         "#[derive(X)] struct S { field: Vec<crate::b::B> }",
-        // By what the root re-exports.
+        // Re-exported by the root.
         "use crate::B;",
         "fn f() { crate::g() }",
     ] {
@@ -79,7 +80,7 @@ fn names_count_in_every_form() {
 }
 
 #[test]
-fn what_is_no_code_of_the_crate_makes_no_circle() {
+fn comments_tests_visibilities_and_other_crates_make_no_circle() {
     let b = "use crate::a::A;";
     for a in [
         "use std::io; pub struct A;",
@@ -141,10 +142,13 @@ fn a_module_and_a_child_that_name_each_other_are_a_circle() {
 }
 
 #[test]
-fn what_the_root_itself_has_is_above_all_that_it_names() {
-    let found = circles_in(&[("main.rs", "mod a; const N: u32 = 1; fn main() { a::f() }"), ("a.rs", "use crate::N;")]);
-    assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].contains("a names the crate's root: a.rs:1: crate::N"), "{}", found[0]);
+fn the_root_must_not_define_an_item_that_a_module_below_it_names() {
+    for name in ["crate::N", "super::N", "crate::*"] {
+        let a = format!("use {name};");
+        let found = circles_in(&[("main.rs", "mod a; const N: u32 = 1; fn main() { a::f() }"), ("a.rs", a.as_str())]);
+        assert_eq!(found.len(), 1, "{name}: {found:?}");
+        assert!(found[0].contains(&format!("a names the crate's root: a.rs:1: {name}")), "{}", found[0]);
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The names of modules, and of what is in them, in the tokens of a file.
+//! Paths and use declarations in the tokens of a file.
 
 use proc_macro2::{Delimiter, Ident, TokenTree};
 
@@ -24,7 +24,7 @@ pub(crate) fn is_path_separator(tokens: &[TokenTree], at: usize) -> bool {
     is_punct(tokens.get(at), ':') && is_punct(tokens.get(at + 1), ':')
 }
 
-/// The words of the path that begins here, and where it ends.
+/// The path that begins at `at`, and the index after it.
 pub(crate) fn path(tokens: &[TokenTree], mut at: usize) -> (Name, usize) {
     let mut name = Name { words: Vec::new(), alias: None, line: tokens[at].span().start().line };
     while let Some(word) = ident(tokens.get(at)) {
@@ -38,7 +38,7 @@ pub(crate) fn path(tokens: &[TokenTree], mut at: usize) -> (Name, usize) {
     (name, at)
 }
 
-/// The names in what stands between `use` and its semicolon, groups and all.
+/// The names in a use declaration, without `use` and the semicolon.
 pub(crate) fn used(tokens: &[TokenTree], before: &[String]) -> Vec<Name> {
     let mut names = Vec::new();
     for tree in tokens.split(|token| is_punct(Some(token), ',')).filter(|tree| !tree.is_empty()) {

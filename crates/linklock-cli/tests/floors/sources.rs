@@ -7,13 +7,13 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 use super::names::{Name, ident, is_path_separator, is_punct, path, used};
 
-/// Where a module is in its crate; the root is nowhere.
+/// The path of a module in its crate; the root has no words.
 pub(crate) type Module = Vec<String>;
 
-/// A name, where it was written.
+/// A name in a source file.
 #[derive(Debug)]
 pub(crate) struct Mention {
-    /// The module in which it is looked up: a file's, or one within it.
+    /// The module in which Rust looks it up: the file's, or one inside the file.
     pub(crate) scope: Module,
     pub(crate) file: PathBuf,
     pub(crate) name: Name,
@@ -22,23 +22,23 @@ pub(crate) struct Mention {
 
 #[derive(Debug, Default)]
 pub(crate) struct Crate {
-    /// The file's module that each module is a part of: itself, but for those that are written within a file.
+    /// Each module, with the module of its file: another one if it is written inside a file.
     pub(crate) modules: BTreeMap<Module, Module>,
     pub(crate) mentions: Vec<Mention>,
-    /// What the root itself defines.
+    /// The items that the root itself defines.
     pub(crate) root_items: BTreeSet<String>,
 }
 
 type Read<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
-/// Where tokens stand.
+/// The place of tokens.
 #[derive(Clone)]
 struct At {
     scope: Module,
     /// The module of the file.
     module: Module,
     file: PathBuf,
-    /// Where the files of modules are that are declared here.
+    /// The directory with the files of child modules.
     children: PathBuf,
 }
 
@@ -78,7 +78,7 @@ impl Crate {
                     continue;
                 }
                 (TokenTree::Ident(word), follows) if word == "pub" => {
-                    // `pub(in crate::a)` names no module that it needs.
+                    // `pub(in crate::a)` needs nothing of that module.
                     next += usize::from(matches!(follows, Some(TokenTree::Group(_))));
                     continue;
                 }
@@ -97,7 +97,7 @@ impl Crate {
                 (TokenTree::Ident(_), _) => {
                     let (name, end) = path(&tokens, here);
                     next = end;
-                    // What goes on after `::` begins elsewhere, as in `Vec::<A>::new`.
+                    // After `::` it is the rest of a longer path, as in `Vec::<A>::new`.
                     if name.words.len() > 1 && !(here > 1 && is_path_separator(&tokens, here - 2)) {
                         self.mention(at, name, false);
                     }
@@ -156,7 +156,7 @@ fn defined(tokens: &[TokenTree]) -> Option<String> {
     ident(tokens.get(1)).filter(|_| is_item).map(ToString::to_string)
 }
 
-/// Behind the semicolon or the braces that end an item.
+/// The index after the semicolon or the braces that end an item.
 fn end_of_item(tokens: &[TokenTree], from: usize) -> usize {
     let ends = |token: &TokenTree| match token {
         TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
