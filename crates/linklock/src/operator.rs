@@ -35,7 +35,6 @@ pub enum Which {
 
 /// Takes over a lock that another process of this user acquired and left; see [`Lock::adopt`](crate::Lock::adopt).
 pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Error> {
-    let place = place;
     let env = place.env.as_ref();
     let not_held = |holder| Error::not_held(place.lock_path(), token.to_string(), holder);
     let claim = parse(place, token)?;

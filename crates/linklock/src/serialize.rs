@@ -6,6 +6,8 @@ use serde::de::Error as _;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::env::Env;
+use crate::env::os::OsEnv;
 use crate::holder::Holder;
 use crate::inspect::{State, Status};
 use crate::options::Protocol;
@@ -72,8 +74,8 @@ impl Serialize for Status {
         out.serialize_field("owner_uid", &self.owner.as_ref().map(|owner| owner.uid))?;
         out.serialize_field("owner", &self.owner.as_ref().and_then(|owner| owner.name.as_deref()))?;
         out.serialize_field("expires_at", &self.expires_at.and_then(rfc3339))?;
-        let left = self.expires_at.map(|at| expires_in_ms(at, self.remaining, SystemTime::now()));
-        out.serialize_field("expires_in_ms", &left)?;
+        let now = OsEnv.wall_clock().to_system_time();
+        out.serialize_field("expires_in_ms", &self.expires_at.map(|at| expires_in_ms(at, self.remaining, now)))?;
         out.end()
     }
 }
@@ -130,7 +132,7 @@ mod tests {
         assert_eq!(status["state"], "held");
         assert_eq!(serde_json::from_value::<Protocol>(status["protocol"].clone()).unwrap(), Protocol::Dir);
         assert_eq!(serde_json::from_value::<Token>(status["token"].clone()).unwrap(), *guard.token());
-        assert_eq!(status["pid"], std::process::id());
+        assert_eq!(status["pid"], OsEnv.process_id());
         assert!(status["expires_in_ms"].as_i64().unwrap() > 0);
         let holder = serde_json::to_value(lock.inspect().unwrap().holder).unwrap();
         assert_eq!([&holder["host"], &holder["expires_at"]], [&status["host"], &status["expires_at"]]);
