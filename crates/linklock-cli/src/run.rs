@@ -47,7 +47,8 @@ fn start(args: &RunArgs, guard: &Guard) -> Result<Process, Failure> {
         None => command.env_remove("LINKLOCK_FENCE"),
     };
     Process::start(command).map_err(|e| {
-        let is_missing = e.kind() == io::ErrorKind::NotFound || program.is_empty();
+        let is_missing =
+            matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) || program.is_empty();
         let exit = if is_missing { Exit::NotFound } else { Exit::NotExecutable };
         Failure::Said(exit, format!("{}: cannot be run: {e}", Printable::new(program)))
     })

@@ -141,7 +141,7 @@ fn a_command_that_cannot_be_executed_is_126_and_the_lock_is_released() {
 #[test]
 fn a_command_that_is_not_found_is_127_and_the_lock_is_released() {
     let scene = Scene::new();
-    for command in ["no-such-command-anywhere", "/no/such/command", ""] {
+    for command in ["no-such-command-anywhere", "/no/such/command", "/dev/null/command", ""] {
         let output = end(scene.linklock("run", [command]));
         assert_exit(&output, 127);
         assert!(stderr(&output).starts_with("linklock: "), "{}", stderr(&output));

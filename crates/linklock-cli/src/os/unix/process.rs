@@ -3,22 +3,21 @@
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use super::signals::{Signals, is_ignored, set_default};
-#[cfg(target_os = "linux")]
+use super::signals::{Signals, keep_statuses_of_children};
 use super::spawn::spawn;
 use crate::exit::Exit;
 
 /// COMMAND, which on Linux does not outlive us.
 pub(crate) struct Process {
-    child: Tied,
+    child: Child,
     /// Readable when it has ended.
     end: OwnedFd,
 }
@@ -26,9 +25,14 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn start(command: Command) -> io::Result<Self> {
         keep_statuses_of_children();
-        let child = Tied { pid: spawn(command)?, status: None };
-        let end = end_of(child.pid)?;
-        Ok(Self { child, end })
+        let mut child = spawn(command)?;
+        match end_of(Pid::from_child(&child)) {
+            Ok(end) => Ok(Self { child, end }),
+            Err(e) => {
+                stop(&mut child);
+                Err(e)
+            }
+        }
     }
 
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
@@ -58,7 +62,7 @@ impl Process {
     fn send(&self, signal: Option<Signal>) {
         if let Some(signal) = signal {
             // It may have ended meanwhile, or have changed its user: then there is nothing that we could do.
-            let _ = kill_process(self.child.pid, signal);
+            let _ = kill_process(Pid::from_child(&self.child), signal);
         }
     }
 
@@ -76,31 +80,16 @@ impl Process {
 }
 
 /// Without us COMMAND must not go on.
-struct Tied {
-    pid: Pid,
-    status: Option<ExitStatus>,
-}
-
-impl Tied {
-    fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        self.wait(WaitOptions::NOHANG)
-    }
-
-    fn wait(&mut self, options: WaitOptions) -> io::Result<Option<ExitStatus>> {
-        if self.status.is_none() {
-            let ended = retry_on_intr(|| waitpid(Some(self.pid), options))?;
-            self.status = ended.map(|(_, status)| ExitStatus::from_raw(status.as_raw()));
-        }
-        Ok(self.status)
-    }
-}
-
-impl Drop for Tied {
+impl Drop for Process {
     fn drop(&mut self) {
-        if !matches!(self.try_wait(), Ok(Some(_))) {
-            let _ = kill_process(self.pid, Signal::KILL);
-            let _ = self.wait(WaitOptions::empty());
-        }
+        stop(&mut self.child);
+    }
+}
+
+fn stop(child: &mut Child) {
+    if !matches!(child.try_wait(), Ok(Some(_))) {
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
@@ -127,13 +116,6 @@ pub(crate) fn exit_of(status: ExitStatus) -> Exit {
     }
 }
 
-/// Has the statuses of children kept, whatever our caller wanted: SIGCHLD ignored is inherited, and throws them away.
-fn keep_statuses_of_children() {
-    if is_ignored(libc::SIGCHLD) {
-        set_default(libc::SIGCHLD);
-    }
-}
-
 /// Becomes readable when a child has ended, and leaves it to be waited for.
 fn end_of(child: Pid) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
@@ -150,12 +132,6 @@ fn end_by_thread(child: Pid) -> io::Result<OwnedFd> {
         while waitid(WaitId::Pid(child), ended).is_err_and(|e| e == Errno::INTR) {}
     })?;
     Ok(alarm.0.into())
-}
-
-/// Other Unixes have nothing by which COMMAND would be killed with us.
-#[cfg(not(target_os = "linux"))]
-fn spawn(mut command: Command) -> io::Result<Pid> {
-    Ok(Pid::from_child(&command.spawn()?))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Signals: they end a wait, and are passed on to COMMAND.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use linklock::Cancel;
 
@@ -108,19 +109,69 @@ fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// Whether a signal was ignored when this process began, as nohup(1) and background jobs of a script have it.
+/// Whether a signal was ignored when this process began, as nohup(1) and background jobs of a script have it. Not for SIGPIPE,
+/// which Rust's runtime ignores.
 pub(super) fn is_ignored(signal: i32) -> bool {
     disposition(signal) == libc::SIG_IGN
 }
 
-/// Whether a signal has a handler.
-#[cfg(target_os = "linux")]
-pub(super) fn is_caught(signal: i32) -> bool {
-    !matches!(disposition(signal), libc::SIG_IGN | libc::SIG_DFL)
+/// Whether our caller ignores SIGPIPE.
+static CALLER_IGNORES_PIPE: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_sigpipe() {
+    CALLER_IGNORES_PIPE.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
+}
+
+/// Rust's runtime ignores SIGPIPE before it calls main(), so the question comes before that.
+#[used]
+#[expect(unsafe_code, reason = "the compiler cannot check what runs before main()")]
+// SAFETY: the C runtime calls each function of this section once, on the only thread there is. This one makes a system call
+// and stores an atomic: it needs nothing that Rust's runtime sets up.
+#[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+static NOTE_SIGPIPE: extern "C" fn() = note_sigpipe;
+
+/// In a child before it becomes COMMAND: gives it the signals as our caller gave them to us. Async-signal-safe.
+pub(super) fn hand_over(mask: &libc::sigset_t) {
+    // Ours, and those by which Rust's runtime detects a stack overflow.
+    for signal in CAUGHT.into_iter().chain([libc::SIGSEGV, libc::SIGBUS]) {
+        if !is_ignored(signal) {
+            set(signal, libc::SIG_DFL);
+        }
+    }
+    // `Command` has set it to the default by now, since Rust's runtime ignores it.
+    if CALLER_IGNORES_PIPE.load(Ordering::Relaxed) {
+        set(libc::SIGPIPE, libc::SIG_IGN);
+    }
+    // Last: a signal that was pending now meets COMMAND's dispositions.
+    set_mask(mask);
+}
+
+/// Blocks all signals, and gives the mask as it was.
+pub(super) fn block_all() -> libc::sigset_t {
+    let mut all = MaybeUninit::uninit();
+    #[expect(unsafe_code, reason = "sigfillset(3) has no safe wrapper")]
+    // SAFETY: it initialises the set.
+    let all = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        all.assume_init()
+    };
+    set_mask(&all)
+}
+
+/// Blocks these signals and no others, and gives the mask as it was.
+pub(super) fn set_mask(blocked: &libc::sigset_t) -> libc::sigset_t {
+    let mut before = *blocked;
+    #[expect(unsafe_code, reason = "sigprocmask(2) has no safe wrapper")]
+    // SAFETY: both are initialised sets.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_SETMASK, blocked, &raw mut before);
+    }
+    before
 }
 
 fn disposition(signal: i32) -> libc::sighandler_t {
-    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     #[expect(unsafe_code, reason = "sigaction(2) has no safe wrapper")]
     // SAFETY: with a null new action sigaction(2) only writes the present one to `action`, which has room for it. All of
     // its fields may be zero, so it is initialised even if the call fails.
@@ -130,12 +181,20 @@ fn disposition(signal: i32) -> libc::sighandler_t {
     }
 }
 
-/// Has a signal do what it does by default.
-pub(super) fn set_default(signal: i32) {
+/// Has a child's end keep its status until we ask for it, whatever our caller wanted: an ignored SIGCHLD is inherited, and
+/// throws the status away.
+pub(super) fn keep_statuses_of_children() {
+    if is_ignored(libc::SIGCHLD) {
+        set(libc::SIGCHLD, libc::SIG_DFL);
+    }
+}
+
+/// Gives a signal a disposition that is not a handler. Async-signal-safe.
+fn set(signal: i32, disposition: libc::sighandler_t) {
     #[expect(unsafe_code, reason = "signal(2) has no safe wrapper")]
-    // SAFETY: no handler is installed.
+    // SAFETY: the callers give SIG_DFL or SIG_IGN, so no code of ours runs by it.
     unsafe {
-        libc::signal(signal, libc::SIG_DFL);
+        libc::signal(signal, disposition);
     }
 }
 

@@ -65,6 +65,22 @@ fn what_the_caller_ignores_stays_ignored() {
     assert_eq!(stdout(&output), "survived\n");
 }
 
+/// The bug: Rust's runtime ignores SIGPIPE, so the caller's choice was not known, and COMMAND always got the default. The
+/// consequence: a COMMAND whose caller ignores SIGPIPE was killed by it under linklock.
+#[test]
+fn the_command_ignores_sigpipe_exactly_if_the_caller_does() {
+    for (trap, status, said) in [("trap '' PIPE; ", 0, "survived\n"), ("", 141, "")] {
+        let scene = Scene::new();
+        let program = env!("CARGO_BIN_EXE_linklock");
+        let script = format!("{trap}exec {program} run \"$1\" sh -c 'kill -PIPE $$; echo survived'");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh"]).arg(&scene.lock);
+        let output = end(command);
+        assert_exit(&output, status);
+        assert_eq!(stdout(&output), said);
+    }
+}
+
 #[test]
 fn run_tells_by_which_signal_its_command_was_killed() {
     let scene = Scene::new();
