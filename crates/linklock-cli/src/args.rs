@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, ArgMatches, Args, ColorChoice, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use linklock::{Builder, Lock, OnBehalfOf, Protocol, SEPARATOR};
 
@@ -66,14 +66,7 @@ pub(crate) struct ConsoleArgs {
     pub(crate) verbose: bool,
     /// Whether to colour what is for people; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "WHEN", default_value = "auto")]
-    pub(crate) color: ColorWhen,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ColorWhen {
-    Auto,
-    Always,
-    Never,
+    pub(crate) color: ColorChoice,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::args::CleanArgs;
 use crate::console::{Console, json, printable};
-use crate::duration::spoken;
+use crate::duration::short;
 use crate::exit::{Exit, Failure};
 use crate::status::{ago, describe, rfc3339};
 
@@ -71,7 +71,7 @@ impl Cleaner<'_> {
         let in_words = !(self.args.json || self.args.yes && self.console.quiet);
         if in_words {
             let nothing = if found.is_empty() { "; nothing is left beside it" } else { "" };
-            say(&format!("{}: {}{nothing}", Printable::new(lock.path()), describe(&state, false)))?;
+            say(&format!("{}: {}{nothing}", Printable::new(lock.path()), describe(&state)))?;
         }
         let dir = lock.path().parent().unwrap_or(lock.path());
         for leftover in found {
@@ -120,7 +120,7 @@ fn line(dir: &Path, leftover: &Leftover) -> String {
         LeftoverVerdict::Removed | LeftoverVerdict::Failed(_) => String::new(),
         LeftoverVerdict::Recent { until } => {
             let until = until.duration_since(SystemTime::now()).unwrap_or_default();
-            format!(": {}; it may be removed in {}", leftover.verdict, spoken(until))
+            format!(": {}; it may be removed in {}", leftover.verdict, short(until))
         }
         verdict => format!(": {verdict}"),
     };
@@ -129,7 +129,7 @@ fn line(dir: &Path, leftover: &Leftover) -> String {
 
 fn when(expiry: SystemTime) -> String {
     match expiry.duration_since(SystemTime::now()) {
-        Ok(left) => format!("expires in {}", spoken(left)),
+        Ok(left) => format!("expires in {}", short(left)),
         Err(_) => format!("expired {}", ago(Some(expiry))),
     }
 }

@@ -76,7 +76,7 @@ pub(crate) fn break_lock(args: &BreakArgs, console: Console) -> Result<Exit, Fai
     let broken = lock.break_lock(&which).map_err(|e| not_broken(&lock, &which, e))?;
     let path = Printable::new(lock.path());
     match broken {
-        Some(status) => console.note(&format!("{path}: broken; it was {}", status::describe(&status, false)))?,
+        Some(status) => console.note(&format!("{path}: broken; it was {}", status::describe(&status)))?,
         None => console.note(&format!("{path}: was free"))?,
     }
     Ok(Exit::Done)

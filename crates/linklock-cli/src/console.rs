@@ -1,73 +1,67 @@
 //! What is said to people, and how. All output but tokens and help passes here, and what others wrote in it is escaped.
 
 use std::fmt::{self, Write as _};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
+use anstream::ColorChoice;
+use anstyle::{AnsiColor, Style};
 use linklock::Printable;
 use serde::Serialize;
-use tracing::field::{Field, Visit};
+use tracing::Event;
 use tracing::level_filters::LevelFilter;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::Registry;
 use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatFields};
 
-use crate::args::{ColorWhen, ConsoleArgs};
-use crate::os::terminal;
-
-/// How much is said on stderr, and whether in colour.
+/// How much people want to read on stderr.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Console {
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
-    color: ColorWhen,
+}
+
+/// Decides whether stdout and stderr are coloured, for what is written to them by anstream.
+pub(crate) fn choose_colors(when: clap::ColorChoice) {
+    let choice = match when {
+        clap::ColorChoice::Auto => ColorChoice::Auto,
+        clap::ColorChoice::Always => ColorChoice::Always,
+        clap::ColorChoice::Never => ColorChoice::Never,
+    };
+    choice.write_global();
 }
 
 impl Console {
-    pub(crate) fn new(args: &ConsoleArgs) -> Self {
-        Self { quiet: args.quiet, verbose: args.verbose, color: args.color }
-    }
-
-    /// Whether what goes to `stream` is coloured.
-    pub(crate) fn paints(&self, stream: &impl IsTerminal) -> bool {
-        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        match self.color {
-            ColorWhen::Always => true,
-            ColorWhen::Never => false,
-            ColorWhen::Auto => stream.is_terminal() && !is_set("NO_COLOR") && terminal::understands_escapes(),
-        }
-    }
-
     /// Says what went wrong.
-    pub(crate) fn error(&self, message: &str) {
-        let mut stderr = io::stderr().lock();
-        let name = Painted { text: "linklock:", code: RED, on: self.paints(&stderr) };
-        // If stderr is gone there is nobody to tell.
-        let _ = writeln!(stderr, "{name} {}", printable(message));
+    pub(crate) fn error(self, message: &str) {
+        // If stderr is gone nobody can read it.
+        let _ = writeln!(anstream::stderr().lock(), "{} {}", prefix(), printable(message));
     }
 
     /// Says what was done, on stdout.
-    pub(crate) fn note(&self, message: &str) -> io::Result<()> {
+    pub(crate) fn note(self, message: &str) -> io::Result<()> {
         if self.quiet { Ok(()) } else { writeln!(io::stdout().lock(), "{}", printable(message)) }
     }
 
-    /// Shows on stderr from here on what the library logs: all of it, if that is wished, else its warnings of directories that
+    /// Shows on stderr from here on what the library logs: with --verbose all of it, else its warnings of directories that
     /// others may write to.
     pub(crate) fn show_events(self) {
-        if self.verbose {
-            tracing_subscriber::fmt()
-                .with_writer(io::stderr)
-                .with_ansi(false)
-                .with_target(false)
-                .with_max_level(LevelFilter::DEBUG)
-                .fmt_fields(Fields)
-                .init();
-        } else if !self.quiet {
-            // Nobody else sets one.
-            let _ = tracing::subscriber::set_global_default(Warnings(self));
-        }
+        let events = tracing_subscriber::fmt().with_writer(anstream::stderr).fmt_fields(Fields);
+        // Nobody else has set a subscriber, so neither fails.
+        let _ = if self.verbose {
+            events.with_ansi(false).with_target(false).with_max_level(LevelFilter::DEBUG).try_init()
+        } else if self.quiet {
+            Ok(())
+        } else {
+            events.with_max_level(LevelFilter::WARN).event_format(warning as FormatWarning).try_init()
+        };
     }
+}
+
+/// What each line on stderr begins with.
+fn prefix() -> String {
+    const RED: Style = AnsiColor::Red.on_default().bold();
+    format!("{RED}linklock:{RED:#}")
 }
 
 /// What is logged, without what a terminal would act upon, whoever wrote it.
@@ -81,58 +75,16 @@ impl<'w> FormatFields<'w> for Fields {
     }
 }
 
-/// Says the warnings that are for everybody, and nothing else of what is logged.
-struct Warnings(Console);
+type FormatWarning = fn(&FmtContext<'_, Registry, Fields>, Writer<'_>, &Event<'_>) -> fmt::Result;
 
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "linklock::private"
+/// Formats the warnings that are for everybody, and nothing else of what is logged.
+fn warning(context: &FmtContext<'_, Registry, Fields>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    if event.metadata().target() != "linklock::private" {
+        return Ok(());
     }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::WARN)
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        self.0.error(&format!("warning: {}", message.0));
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-struct Message(String);
-
-impl Visit for Message {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            // To write to a string does not fail.
-            let _ = write!(self.0, "{value:?}");
-        }
-    }
-}
-
-const RED: &str = "1;31";
-
-/// A text in a colour of ECMA-48, or plain.
-pub(crate) struct Painted<'a> {
-    pub(crate) text: &'a str,
-    pub(crate) code: &'a str,
-    pub(crate) on: bool,
-}
-
-impl fmt::Display for Painted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.on { write!(f, "\x1b[{}m{}\x1b[0m", self.code, self.text) } else { f.write_str(self.text) }
-    }
+    write!(writer, "{} warning: ", prefix())?;
+    context.format_fields(writer.by_ref(), event)?;
+    writeln!(writer)
 }
 
 /// One line, without what a terminal would act upon: names are read from files that others wrote.

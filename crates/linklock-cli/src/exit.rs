@@ -13,9 +13,9 @@ use crate::os;
 pub(crate) enum Exit {
     /// All went well.
     Done,
-    /// What `run`'s COMMAND ended with.
+    /// The number that reports how `run`'s COMMAND ended.
     Command(u32),
-    /// Ended by this signal, or what is one here: linklock while it waited, or `run`'s COMMAND.
+    /// This signal ended the wait.
     Signal(i32),
     /// The command line cannot be meant.
     Usage,

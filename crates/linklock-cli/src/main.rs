@@ -33,7 +33,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => return explain(e).into(),
     };
-    let console = Console::new(&cli.console);
+    console::choose_colors(cli.console.color);
+    let console = Console { quiet: cli.console.quiet, verbose: cli.console.verbose };
     match run(cli.command, console) {
         Ok(exit) => exit.into(),
         Err(failure) => failure.tell(console).into(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use linklock::{Printable, Waiting};
 
 use crate::console::{Console, printable};
-use crate::duration::spoken;
+use crate::duration::short;
 use crate::os::terminal;
 
 /// One line of stderr, drawn anew at each report and taken away in the end.
@@ -42,10 +42,10 @@ impl Line {
                 // A String takes whatever is written.
                 let _ = write!(text, "{holder}, ");
             }
-            let waited = spoken(Duration::from_secs(waiting.waited.as_secs()));
+            let waited = short(Duration::from_secs(waiting.waited.as_secs()));
             let _ = write!(text, "for {waited}");
             if let Some(left) = waiting.must_watch {
-                let left = spoken(Duration::from_secs(left.as_secs()));
+                let left = short(Duration::from_secs(left.as_secs()));
                 let _ = write!(text, ", expired if unchanged for {left} more");
             }
             let _ = write!(text, ": {}", Printable::new(&path));

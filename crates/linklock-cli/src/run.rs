@@ -10,9 +10,9 @@ use linklock::{Error, Guard, Printable};
 use crate::args::RunArgs;
 use crate::commands::wait_for;
 use crate::console::Console;
-use crate::duration::spoken;
+use crate::duration::short;
 use crate::exit::{Exit, Failure};
-use crate::os::{Alarm, Process, Signals, exit_of};
+use crate::os::{Alarm, Process, Signals, number_of_end};
 
 pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
     let builder = args.contest.apply(args.at.builder()).lifetime(args.lifetime).fence(args.fence);
@@ -121,7 +121,7 @@ impl<'a> Attendance<'a> {
         let path = Printable::new(self.guard.path());
         let how = if self.process.ask_to_end() {
             self.kill_at = Instant::now().checked_add(self.kill_after);
-            format!("COMMAND gets TERM, and KILL in {}", spoken(self.kill_after))
+            format!("COMMAND gets TERM, and KILL in {}", short(self.kill_after))
         } else {
             self.process.kill();
             "COMMAND is ended".into()
@@ -138,7 +138,7 @@ impl<'a> Attendance<'a> {
 
 /// Releases the lock. What was done under a lost one is never a success.
 fn conclude(status: ExitStatus, lost: bool, guard: Guard, console: Console) -> Result<Exit, Failure> {
-    let exit = exit_of(status);
+    let exit = Exit::Command(number_of_end(status));
     let released = guard.release().map_err(Error::from);
     match released {
         // Told when it happened.

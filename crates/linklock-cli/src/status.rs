@@ -3,18 +3,18 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
+use anstyle::AnsiColor;
 use linklock::{Lock, Printable, State, Status};
 use serde::Serialize;
 
 use crate::args::StatusArgs;
-use crate::console::{Console, Painted, json, printable};
-use crate::duration::spoken;
+use crate::console::{Console, json, printable};
+use crate::duration::short;
 use crate::exit::{Exit, Failure};
 
 /// Looks at every path, whatever became of the others; the first failure is what it ends with.
 pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failure> {
-    let mut stdout = io::stdout().lock();
-    let painted = console.paints(&stdout);
+    let mut stdout = anstream::stdout().lock();
     let mut exit = Exit::Done;
     for path in &args.paths {
         let builder = args.judgement.apply(Lock::builder(path).separator(args.separator));
@@ -22,7 +22,7 @@ pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failur
         match looked {
             Ok((status, lock)) if args.json => writeln!(stdout, "{}", to_json(&lock, &status)?)?,
             Ok((status, lock)) => {
-                writeln!(stdout, "{}: {}", Printable::new(lock.path()), describe(&status, painted))?;
+                writeln!(stdout, "{}: {}", Printable::new(lock.path()), describe_in_color(&status))?;
             }
             Err(e) => {
                 let failed = Failure::from(e).tell(console);
@@ -35,41 +35,41 @@ pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failur
 }
 
 /// Who holds the lock, since when, for how much longer; in words.
-pub(crate) fn describe(status: &Status, painted: bool) -> String {
-    const GREEN: &str = "32";
-    const YELLOW: &str = "33";
-    const RED: &str = "31";
-    let word = status.state.to_string();
-    let state = |code| Painted { text: &word, code, on: painted };
+pub(crate) fn describe(status: &Status) -> String {
+    format!("{}{}", status.state, details(status))
+}
+
+/// The same for a terminal, with the state in colour.
+fn describe_in_color(status: &Status) -> String {
+    let color = match status.state {
+        State::Free => AnsiColor::Green,
+        State::Held => AnsiColor::Yellow,
+        _ => AnsiColor::Red,
+    };
+    let style = color.on_default();
+    format!("{style}{}{style:#}{}", status.state, details(status))
+}
+
+/// What follows the state.
+fn details(status: &Status) -> String {
     let holder = holder_of(status);
+    let what = |unknown| printable(status.what.as_deref().unwrap_or(unknown));
     match status.state {
-        State::Free => state(GREEN).to_string(),
+        State::Free => String::new(),
         State::Held if status.expires_at.is_none() => {
-            format!("{}: {}", state(YELLOW), status.what.as_deref().unwrap_or("by whom and until when is not known"))
+            format!(": {}", what("by whom and until when is not known"))
         }
         State::Held => {
-            let left = spoken(status.remaining.unwrap_or_default());
-            format!("{} by {holder}, refreshed {}, expires in {left}", state(YELLOW), ago(status.refreshed_at))
+            let left = short(status.remaining.unwrap_or_default());
+            format!(" by {holder}, refreshed {}, expires in {left}", ago(status.refreshed_at))
         }
         State::Expired => {
-            format!(
-                "{} {}, held by {holder}, refreshed {}",
-                state(RED),
-                ago(status.expires_at),
-                ago(status.refreshed_at)
-            )
+            format!(" {}, held by {holder}, refreshed {}", ago(status.expires_at), ago(status.refreshed_at))
         }
         State::Dead => {
-            format!(
-                "{}: {holder} has ended, refreshed {}; the next contender has it",
-                state(RED),
-                ago(status.refreshed_at)
-            )
+            format!(": {holder} has ended, refreshed {}; the next contender has it", ago(status.refreshed_at))
         }
-        _ => {
-            let what = status.what.as_deref().unwrap_or("something that linklock does not know");
-            format!("{}: {}", state(RED), printable(what))
-        }
+        _ => format!(": {}", what("something that linklock does not know")),
     }
 }
 
@@ -92,7 +92,7 @@ fn holder_of(status: &Status) -> String {
 
 pub(crate) fn ago(time: Option<SystemTime>) -> String {
     let passed = time.and_then(|time| SystemTime::now().duration_since(time).ok());
-    passed.map_or_else(|| "just now".into(), |passed| format!("{} ago", spoken(passed)))
+    passed.map_or_else(|| "just now".into(), |passed| format!("{} ago", short(passed)))
 }
 
 /// One line for programs. The names are part of the program's interface.

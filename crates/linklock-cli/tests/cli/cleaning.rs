@@ -117,9 +117,9 @@ fn what_another_machine_left_goes_a_day_after_its_expiry() {
     let peers = put_claim(&scene, "job.lock|elsewhere|4713|815", 9 * DAY);
     let text = clean(&scene.lock, &[]);
     let line = |name: &str| text.lines().find(|line| line.contains(name)).expect("told of").to_owned();
-    let said = "(claim of process 4711 on elsewhere, expired 1 d 1 h ago): it expired long ago";
+    let said = "(claim of process 4711 on elsewhere, expired 1d1h ago): it expired long ago";
     assert!(line(&old).contains(said), "{text}");
-    let said = "expired 3 h 0 min ago): its process may be alive; it may be removed in 20 h 59 min";
+    let said = "expired 3h ago): its process may be alive; it may be removed in 20h59m";
     assert!(line(&recent).contains(said), "{text}");
     assert!(line(&peers).starts_with("  remove"), "{text}");
     clean(&scene.lock, &["-y"]);

@@ -119,7 +119,7 @@ fn a_held_lock() {
         if cfg!(unix) {
             assert_eq!(fields["owner"], json!(user()));
         }
-        assert!(words.contains(" ago, expires in 1 min "), "{words}");
+        assert!(words.contains(" ago, expires in 1m"), "{words}");
     }
 }
 

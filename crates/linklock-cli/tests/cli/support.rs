@@ -75,9 +75,17 @@ impl Scene {
 /// linklock as a shell starts it: no signal ignored, no colours asked for.
 pub(crate) fn linklock<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_linklock"));
-    command.args(arguments).env_remove("NO_COLOR").stdin(Stdio::null());
+    command.args(arguments).stdin(Stdio::null());
+    forget_colors(&mut command);
     heed_signals(&mut command);
     command
+}
+
+/// Removes the variables that choose colours.
+pub(crate) fn forget_colors(command: &mut Command) {
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+        command.env_remove(name);
+    }
 }
 
 /// The tests may run under nohup(1) or in the background of a script; what is ignored there would be inherited.

@@ -11,9 +11,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use super::signals::{Signals, keep_statuses_of_children};
+use super::signals::{Signals, keep_statuses_of_children, number_of};
 use super::spawn::spawn;
-use crate::exit::Exit;
 
 /// COMMAND, which on Linux does not outlive us.
 pub(crate) struct Process {
@@ -108,12 +107,9 @@ impl Alarm {
     }
 }
 
-/// How linklock ends after a COMMAND that has ended so.
-pub(crate) fn exit_of(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Command(code as u32),
-        (None, signal) => Exit::Signal(signal.unwrap_or_default()),
-    }
+/// The number by which a shell reports how COMMAND ended.
+pub(crate) fn number_of_end(status: ExitStatus) -> u32 {
+    status.code().map_or_else(|| number_of(status.signal().unwrap_or_default()), |code| code as u32)
 }
 
 /// Becomes readable when a child has ended, and leaves it to be waited for.

@@ -11,7 +11,6 @@ use windows_sys::Win32::System::Threading::{INFINITE, WaitForMultipleObjects};
 use super::job::Job;
 use super::raw;
 use super::signals::Signals;
-use crate::exit::Exit;
 
 /// COMMAND, which does not outlive us, nor does what it has started.
 pub(crate) struct Process {
@@ -89,7 +88,7 @@ impl Alarm {
     }
 }
 
-/// How linklock ends after a COMMAND that has ended so.
-pub(crate) fn exit_of(status: ExitStatus) -> Exit {
-    Exit::Command(status.code().unwrap_or_default() as u32)
+/// The number with which COMMAND ended.
+pub(crate) fn number_of_end(status: ExitStatus) -> u32 {
+    status.code().unwrap_or_default() as u32
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Scene, assert_exit, end, stdout};
+use crate::support::{Scene, assert_exit, end, forget_colors, stdout};
 
 /// A file with a name that no other program has. Put there by another process: a descriptor of ours that is open for writing
 /// would be inherited by what other tests start, and then the script could not be executed (ETXTBSY).
@@ -76,6 +76,7 @@ fn the_command_has_the_environment_of_linklock() {
 
 fn env() -> Command {
     let mut command = Command::new("env");
-    command.arg("-0").env_remove("NO_COLOR");
+    command.arg("-0");
+    forget_colors(&mut command);
     command
 }

@@ -96,7 +96,7 @@ fn a_terminal_shows_for_whom_we_wait_and_for_how_long_on_one_line() {
     let shown = terminal.shown();
     let pid = token.to_str().unwrap().split('|').nth(2).unwrap().to_owned();
     assert!(shown.starts_with(&format!("\r\x1b[Kwaiting for process {pid} on ")), "{shown:?}");
-    assert!(shown.contains(", for 0 s: ") && shown.contains(", for 1 s: "), "drawn each second: {shown:?}");
+    assert!(shown.contains(", for 0s: ") && shown.contains(", for 1s: "), "drawn each second: {shown:?}");
     assert!(shown.ends_with("\r\x1b[K"), "cleared in the end: {shown:?}");
     assert!(!shown.contains('\n'), "one line: {shown:?}");
 }
@@ -112,7 +112,7 @@ fn a_forged_holder_does_not_command_the_terminal_that_shows_it() {
     let (line, error) = shown.rsplit_once("\r\x1b[K").unwrap();
     assert!(line.contains("waiting for process 4711 on \"a\\nFORGED"), "{shown:?}");
     assert_harmless(&line.replace("\r\x1b[K", ""));
-    let error = error.strip_suffix("\r\n").unwrap().replace("\x1b[1;31mlinklock:\x1b[0m", "");
+    let error = error.strip_suffix("\r\n").unwrap().replace(PREFIX, "");
     assert_harmless(&error);
     assert!(!shown[..shown.len() - 2].contains('\n'), "{shown:?}");
 }
@@ -144,6 +144,9 @@ fn a_background_job_leaves_the_terminal_alone() {
     assert!(shown.contains("not acquired") && !shown.contains("waiting"), "{shown:?}");
 }
 
+/// What an error begins with, in bold red.
+const PREFIX: &str = "\x1b[1m\x1b[31mlinklock:\x1b[0m";
+
 #[test]
 fn colours_are_for_terminals_and_for_who_wants_them() {
     let scene = Scene::new();
@@ -151,7 +154,7 @@ fn colours_are_for_terminals_and_for_who_wants_them() {
     let paints = |command: Command| {
         let terminal = Terminal::open();
         assert_exit(&outcome(on_terminal(&terminal, command)), 75);
-        terminal.shown().contains("\x1b[1;31mlinklock:\x1b[0m ")
+        terminal.shown().contains(PREFIX)
     };
     let refused = |options: &[&str]| {
         let mut command = run(&scene, options, "true");
@@ -160,17 +163,21 @@ fn colours_are_for_terminals_and_for_who_wants_them() {
     };
     assert!(paints(refused(&["-n"])));
     assert!(!paints(refused(&["-n", "--color", "never"])));
-    let mut command = refused(&["-n"]);
-    command.env("NO_COLOR", "1");
-    assert!(!paints(command));
-    let mut command = refused(&["-n"]);
-    command.env("TERM", "dumb");
-    assert!(!paints(command));
+    for (name, value) in [("NO_COLOR", "1"), ("CLICOLOR", "0"), ("TERM", "dumb")] {
+        let mut command = refused(&["-n"]);
+        command.env(name, value);
+        assert!(!paints(command), "{name}={value}");
+    }
 
-    let plain = end(scene.linklock("status", [] as [&str; 0]));
-    assert!(!stdout(&plain).contains('\x1b'), "{}", stdout(&plain));
-    let painted = end(scene.linklock("status", ["--color=always"]));
-    assert!(stdout(&painted).contains("\x1b[33mheld\x1b[0m"), "{}", stdout(&painted));
+    let status = |options: &[&str], variable: Option<(&str, &str)>| {
+        let mut command = scene.linklock("status", options);
+        command.envs(variable);
+        stdout(&end(command))
+    };
+    assert!(!status(&[], None).contains('\x1b'), "not a terminal");
+    for text in [status(&["--color=always"], Some(("NO_COLOR", "1"))), status(&[], Some(("CLICOLOR_FORCE", "1")))] {
+        assert!(text.contains("\x1b[33mheld\x1b[0m"), "{text}");
+    }
 }
 
 #[test]
