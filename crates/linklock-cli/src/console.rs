@@ -1,4 +1,4 @@
-//! What is said to people, and how. All output but tokens and help passes here, and what others wrote in it is escaped.
+//! Output for people. All output but tokens and help passes here, and text that others wrote is escaped.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -14,14 +14,14 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatFields};
 
-/// How much people want to read on stderr.
+/// How much the user wants to read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Console {
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
 }
 
-/// Decides whether stdout and stderr are coloured, for what is written to them by anstream.
+/// Chooses for anstream whether to colour stdout and stderr.
 pub(crate) fn choose_colors(when: clap::ColorChoice) {
     let choice = match when {
         clap::ColorChoice::Auto => ColorChoice::Auto,
@@ -32,19 +32,19 @@ pub(crate) fn choose_colors(when: clap::ColorChoice) {
 }
 
 impl Console {
-    /// Says what went wrong.
+    /// Prints an error.
     pub(crate) fn error(self, message: &str) {
         // If stderr is gone nobody can read it.
         let _ = writeln!(anstream::stderr().lock(), "{} {}", prefix(), printable(message));
     }
 
-    /// Says what was done, on stdout.
+    /// Prints on stdout what was done.
     pub(crate) fn note(self, message: &str) -> io::Result<()> {
         if self.quiet { Ok(()) } else { writeln!(io::stdout().lock(), "{}", printable(message)) }
     }
 
-    /// Shows on stderr from here on what the library logs: with --verbose all of it, else its warnings of directories that
-    /// others may write to.
+    /// From here on prints on stderr what the library logs: with --verbose everything, else only its warnings of directories
+    /// that others may write to.
     pub(crate) fn show_events(self) {
         let events = tracing_subscriber::fmt().with_writer(anstream::stderr).fmt_fields(Fields);
         // Nobody else has set a subscriber, so neither fails.
@@ -58,13 +58,13 @@ impl Console {
     }
 }
 
-/// What each line on stderr begins with.
+/// The beginning of each message.
 fn prefix() -> String {
     const RED: Style = AnsiColor::Red.on_default().bold();
     format!("{RED}linklock:{RED:#}")
 }
 
-/// What is logged, without what a terminal would act upon, whoever wrote it.
+/// Formats log fields, and escapes in them what a terminal would act upon.
 struct Fields;
 
 impl<'w> FormatFields<'w> for Fields {
@@ -77,7 +77,7 @@ impl<'w> FormatFields<'w> for Fields {
 
 type FormatWarning = fn(&FmtContext<'_, Registry, Fields>, Writer<'_>, &Event<'_>) -> fmt::Result;
 
-/// Formats the warnings that are for everybody, and nothing else of what is logged.
+/// Formats the warnings of open directories, and drops all other events.
 fn warning(context: &FmtContext<'_, Registry, Fields>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
     if event.metadata().target() != "linklock::private" {
         return Ok(());
@@ -87,19 +87,19 @@ fn warning(context: &FmtContext<'_, Registry, Fields>, mut writer: Writer<'_>, e
     writeln!(writer)
 }
 
-/// One line, without what a terminal would act upon: names are read from files that others wrote.
+/// One line, in which everything that a terminal would act upon is escaped: others may have written the names in it.
 pub(crate) fn printable(text: &str) -> String {
     Printable::new(text).to_string()
 }
 
-/// One line of JSON. What a terminal would act upon is escaped in it too, as JSON escapes, so it is read as what it was.
+/// One line of JSON. Everything that a terminal would act upon becomes a JSON escape, so a parser reads the same text.
 pub(crate) fn json(line: &impl Serialize) -> io::Result<String> {
     let text = serde_json::to_string(line)?;
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if Printable::escapes(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                // To write to a string does not fail.
+                // Writing to a String cannot fail.
                 let _ = write!(out, "\\u{unit:04x}");
             }
         } else {
@@ -114,13 +114,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_act_upon_is_escaped() {
+    fn text_that_a_terminal_would_act_upon_is_escaped() {
         assert_eq!(printable("host\x1b[2J\u{9b}é\n"), "host\\u{1b}[2J\\u{9b}é\\n");
     }
 
-    /// The library escapes what it logs; what else is logged, or forgotten, is escaped here.
+    /// The library escapes what it logs. This catches what it forgets, and what others log.
     #[test]
-    fn what_is_logged_is_escaped_whoever_logs_it() {
+    fn log_lines_are_escaped() {
         use std::sync::{Arc, Mutex};
 
         #[derive(Clone, Default)]
@@ -143,13 +143,13 @@ mod tests {
             .finish();
         let name = "a\nb\x1b[2J\u{9b}\u{202e}";
         tracing::subscriber::with_default(shown, || tracing::info!(shown = %name, said = name, "{name}"));
-        let told = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        let line = told.strip_suffix('\n').unwrap();
+        let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let line = logged.strip_suffix('\n').unwrap();
         assert!(line.contains("shown=a\\nb") && !line.contains(Printable::escapes), "{line:?}");
     }
 
     #[test]
-    fn json_is_harmless_on_a_terminal_and_read_as_what_it_was() {
+    fn json_is_harmless_on_a_terminal_and_parses_to_the_same_text() {
         let text = "a\n\x1b\x7f\u{9b}\u{202e}\u{feff}\u{e0041}\u{1f512}\"\\é";
         let line = json(&text).unwrap();
         assert_eq!(line, r#""a\n\u001b\u007f\u009b\u202e\ufeff\udb40\udc41🔒\"\\é""#);

@@ -1,4 +1,4 @@
-//! Durations, as users type them and as they read them: what linklock prints may be typed.
+//! Durations as users type and read them. Whatever linklock prints may be typed as an option's value.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// For people: two units at most, and no more precision than they can use.
+/// For people: two units at most, the rest is cut off.
 pub(crate) fn short(time: Duration) -> String {
     let ms = time.as_millis();
     let mut units = UNITS.iter().skip_while(|(_, unit)| ms < u128::from(*unit));

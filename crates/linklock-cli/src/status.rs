@@ -1,4 +1,4 @@
-//! `status`: for people, and for programs.
+//! `status`, in words and as JSON.
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use crate::console::{Console, json, printable};
 use crate::duration::short;
 use crate::exit::{Exit, Failure};
 
-/// Looks at every path, whatever became of the others; the first failure is what it ends with.
+/// An error does not stop it from looking at the other paths. The first error decides the exit status.
 pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failure> {
     let mut stdout = anstream::stdout().lock();
     let mut exit = Exit::Done;
@@ -25,7 +25,7 @@ pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failur
                 writeln!(stdout, "{}: {}", Printable::new(lock.path()), describe_in_color(&status))?;
             }
             Err(e) => {
-                let failed = Failure::from(e).tell(console);
+                let failed = Failure::from(e).report(console);
                 exit = if exit == Exit::Done { failed } else { exit };
             }
         }
@@ -34,9 +34,9 @@ pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failur
     Ok(exit)
 }
 
-/// Who holds the lock, since when, for how much longer; in words.
+/// Who holds the lock, since when, and for how much longer.
 pub(crate) fn describe(status: &Status) -> String {
-    format!("{}{}", status.state, details(status))
+    format!("{}{}", word(status.state), details(status))
 }
 
 /// The same for a terminal, with the state in colour.
@@ -47,7 +47,11 @@ fn describe_in_color(status: &Status) -> String {
         _ => AnsiColor::Red,
     };
     let style = color.on_default();
-    format!("{style}{}{style:#}{}", status.state, details(status))
+    format!("{style}{}{style:#}{}", word(status.state), details(status))
+}
+
+fn word(state: State) -> String {
+    if state == State::Dead { "abandoned".into() } else { state.to_string() }
 }
 
 /// What follows the state.
@@ -57,7 +61,7 @@ fn details(status: &Status) -> String {
     match status.state {
         State::Free => String::new(),
         State::Held if status.expires_at.is_none() => {
-            format!(": {}", what("by whom and until when is not known"))
+            format!(": {}", what("its holder and its expiry are unknown"))
         }
         State::Held => {
             let left = short(status.remaining.unwrap_or_default());
@@ -67,20 +71,20 @@ fn details(status: &Status) -> String {
             format!(" {}, held by {holder}, refreshed {}", ago(status.expires_at), ago(status.refreshed_at))
         }
         State::Dead => {
-            format!(": {holder} has ended, refreshed {}; the next contender has it", ago(status.refreshed_at))
+            format!(": {holder} has ended, refreshed {}; the next contender takes it", ago(status.refreshed_at))
         }
         _ => format!(": {}", what("something that linklock does not know")),
     }
 }
 
-/// Who the lock says that its holder is, and whose its file is: that the file system says.
+/// The holder's own words, and the owner of the lock's file, which the file system reports.
 fn holder_of(status: &Status) -> String {
-    let holder = status.holder.as_ref().map_or_else(|| "a holder that may not be read".into(), ToString::to_string);
+    let holder = status.holder.as_ref().map_or_else(|| "an unknown holder".into(), ToString::to_string);
     let mut says = Vec::new();
     if let Some(about) = status.holder.as_ref().and_then(|holder| holder.about.as_ref()) {
         says.extend(about.command.as_ref().map(|command| Printable::word(command).to_string()));
         says.extend(about.user.as_ref().map(|user| format!("user {}", Printable::word(user))));
-        says.extend(about.since.map(|since| format!("began {}", ago(Some(since)))));
+        says.extend(about.since.map(|since| format!("started {}", ago(Some(since)))));
     }
     let mut known: Vec<_> = status.owner.iter().map(|owner| format!("file owner: {owner}")).collect();
     if !says.is_empty() {
@@ -123,12 +127,12 @@ fn to_json(lock: &Lock, status: &Status) -> io::Result<String> {
             State::Free => "free",
             State::Held => "held",
             State::Expired => "expired",
-            State::Dead => "dead",
+            State::Dead => "abandoned",
             _ => "not-a-lock",
         },
         host: holder.map(|holder| holder.host.clone()),
         pid: holder.map(|holder| holder.pid),
-        // As it is, for `break --token`.
+        // Not escaped: `break --token` needs it as it is.
         token: holder.map(|holder| holder.token.as_os_str().to_string_lossy().into_owned()),
         command: about.and_then(|about| about.command.clone()),
         user: about.and_then(|about| about.user.clone()),
@@ -141,14 +145,14 @@ fn to_json(lock: &Lock, status: &Status) -> io::Result<String> {
     json(&line)
 }
 
-/// `None` outside of the years that RFC 3339 can write: an mtime may be anything.
+/// `None` for a year that RFC 3339 cannot write: others can set an mtime to anything.
 pub(crate) fn rfc3339(time: SystemTime) -> Option<String> {
     const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     (since_epoch < YEAR_10000).then(|| humantime::format_rfc3339_millis(time).to_string())
 }
 
-/// Negative once it is over. What was left when the state was judged comes first, so that both agree.
+/// Negative after the expiry. `remaining` comes first, so that this agrees with the state, which was judged with it.
 fn expires_in_ms(at: SystemTime, remaining: Option<Duration>, now: SystemTime) -> i64 {
     let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     remaining.map_or_else(|| -ms(now.duration_since(at).unwrap_or_default()), ms)
@@ -159,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_that_cannot_be_written_is_left_out() {
+    fn a_year_that_rfc3339_cannot_write_becomes_none() {
         let epoch = SystemTime::UNIX_EPOCH;
         assert_eq!(rfc3339(epoch + Duration::from_millis(1_500)).as_deref(), Some("1970-01-01T00:00:01.500Z"));
         assert_eq!(rfc3339(epoch + Duration::from_secs(253_402_300_799)).as_deref(), Some("9999-12-31T23:59:59.000Z"));
@@ -168,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_has_negative_milliseconds() {
+    fn an_expired_lock_has_negative_milliseconds_left() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
         assert_eq!(expires_in_ms(at, None, at + Duration::from_secs(3)), -3000);
         assert_eq!(expires_in_ms(at, Some(Duration::from_millis(7)), at), 7);

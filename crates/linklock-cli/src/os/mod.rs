@@ -1,4 +1,4 @@
-//! What needs the operating system itself: the only unsafe code of the program. Every system's arm has the same items.
+//! Everything that asks the operating system itself, and the program's only unsafe code. Each system's arm has the same items.
 
 #[cfg(unix)]
 #[path = "unix/mod.rs"]

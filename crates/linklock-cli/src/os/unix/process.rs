@@ -14,10 +14,10 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use super::signals::{Signals, keep_statuses_of_children, number_of};
 use super::spawn::spawn;
 
-/// COMMAND, which on Linux does not outlive us.
+/// COMMAND, which on Linux does not outlive linklock.
 pub(crate) struct Process {
     child: Child,
-    /// Readable when it has ended.
+    /// Readable when COMMAND has ended.
     end: OwnedFd,
 }
 
@@ -38,17 +38,17 @@ impl Process {
         self.child.try_wait()
     }
 
-    /// Passes on what has come since the last call; before COMMAND was `started` none of it has reached it.
+    /// Passes on the signals that have come since the last call. Before COMMAND was `started`, none has reached it.
     pub(crate) fn pass_on(&mut self, signals: &Signals, started: bool) {
         for signal in signals.take(started) {
             self.send(Signal::from_named_raw(signal));
         }
     }
 
-    /// Asks it to end; whether it could be asked.
+    /// Asks COMMAND to end, and says whether the system can ask.
     pub(crate) fn ask_to_end(&self) -> bool {
         self.send(Some(Signal::TERM));
-        // Stopped, it could not heed it.
+        // A stopped process would not act upon it.
         self.send(Some(Signal::CONT));
         true
     }
@@ -57,15 +57,15 @@ impl Process {
         self.send(Some(Signal::KILL));
     }
 
-    /// It was not waited for yet: so the pid is still its own.
+    /// Nobody has waited for COMMAND yet, so the pid is still COMMAND's.
     fn send(&self, signal: Option<Signal>) {
         if let Some(signal) = signal {
-            // It may have ended meanwhile, or have changed its user: then there is nothing that we could do.
+            // Fails if COMMAND has ended or has changed its user. Then nothing more can be done.
             let _ = kill_process(Pid::from_child(&self.child), signal);
         }
     }
 
-    /// Until a signal comes, COMMAND ends, the alarm rings, or `limit` is over.
+    /// Sleeps until a signal comes, COMMAND ends, the alarm rings, or `limit` has passed.
     pub(crate) fn sleep(&self, signals: &Signals, alarm: Option<&Alarm>, limit: Option<Duration>) -> io::Result<()> {
         let fds = [Some(signals.as_fd()), Some(self.end.as_fd()), alarm.map(|alarm| alarm.0.as_fd())];
         let mut fds: Vec<PollFd<'_>> =
@@ -78,7 +78,7 @@ impl Process {
     }
 }
 
-/// Without us COMMAND must not go on.
+/// COMMAND must not go on without linklock.
 impl Drop for Process {
     fn drop(&mut self) {
         stop(&mut self.child);
@@ -92,7 +92,7 @@ fn stop(child: &mut Child) {
     }
 }
 
-/// A pipe that ends when something has happened that a thread can wait for: what waits for signals can wait for that too.
+/// A pipe that closes when something has happened for which a thread waits. `poll` can then wait for it and for signals.
 pub(crate) struct Alarm(PipeReader);
 
 impl Alarm {
@@ -112,7 +112,7 @@ pub(crate) fn number_of_end(status: ExitStatus) -> u32 {
     status.code().map_or_else(|| number_of(status.signal().unwrap_or_default()), |code| code as u32)
 }
 
-/// Becomes readable when a child has ended, and leaves it to be waited for.
+/// A descriptor that becomes readable when the child has ended. It leaves the child's status for `wait`.
 fn end_of(child: Pid) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     if let Ok(fd) = rustix::process::pidfd_open(child, rustix::process::PidfdFlags::empty()) {
@@ -139,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_child_is_seen_with_a_pidfd_and_without() {
+    fn a_pidfd_and_a_thread_both_report_the_end_of_a_child() {
         for end_of in [end_of, end_by_thread] {
             let mut child = Command::new("sleep").arg("60").spawn().unwrap();
             let end = end_of(Pid::from_child(&child)).unwrap();
-            assert!(!is_readable(&end, 0), "it still runs");
+            assert!(!is_readable(&end, 0), "the child still runs");
             child.kill().unwrap();
-            assert!(is_readable(&end, 30), "it has ended");
-            assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL), "its status was left for us");
+            assert!(is_readable(&end, 30), "the child has ended");
+            assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL), "its status is still there");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Signals: they end a wait, and are passed on to COMMAND.
+//! Signals: they end a wait, and linklock passes them on to COMMAND.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,8 +10,8 @@ use linklock::Cancel;
 
 const CAUGHT: [i32; 6] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 
-/// From here on signals that would have ended linklock are kept for it to act upon, but for those that were ignored: the
-/// user does not want them to have an effect, and COMMAND inherits that.
+/// From here on linklock keeps signals that would have ended it, to act upon them. Signals that were ignored stay ignored: the
+/// user wants them to have no effect, and COMMAND inherits that.
 pub(crate) struct Signals {
     inbox: Arc<Inbox>,
     wake: OwnedFd,
@@ -28,22 +28,22 @@ impl Signals {
         Ok(Self { inbox, wake })
     }
 
-    /// Cancelled by the first signal.
+    /// The first signal cancels this.
     pub(crate) fn cancel(&self) -> &Cancel {
         &self.inbox.cancel
     }
 
-    /// A signal that has come, if one has.
+    /// A signal that has come, if any.
     pub(crate) fn any(&self) -> Option<i32> {
         let come = self.inbox.sent.load(Ordering::Acquire) | self.inbox.typed.load(Ordering::Acquire);
         CAUGHT.into_iter().find(|signal| come & bit(*signal) != 0)
     }
 
-    /// What has come since the last call and is to be passed on to COMMAND.
+    /// The signals to pass on to COMMAND that have come since the last call.
     ///
-    /// What was typed is not: the kernel itself sends it to all of the terminal's foreground process group, and COMMAND,
-    /// which is in ours, would get it twice. Only before COMMAND was `started` could it get nothing; what is typed between
-    /// its start and our knowing of it comes twice, since a COMMAND that does not end is worse.
+    /// Typed signals are not among them: the kernel sends them to the terminal's whole foreground process group, and COMMAND,
+    /// which is in ours, would get them twice. Before COMMAND was `started` it got nothing, so then they are. A signal typed
+    /// just after the start reaches COMMAND twice, because a COMMAND that does not end is worse.
     pub(super) fn take(&self, started: bool) -> impl Iterator<Item = i32> + use<> {
         let mut drained = [0; 64];
         while rustix::io::read(&self.wake, &mut drained).is_ok_and(|n| n > 0) {}
@@ -61,12 +61,12 @@ impl AsFd for Signals {
     }
 }
 
-/// The exit status by which a shell tells that this signal ended a process.
+/// The exit status by which a shell reports that this signal ended a process.
 pub(crate) fn number_of(signal: i32) -> u32 {
     128 + signal as u32
 }
 
-/// Where a signal handler leaves what has come: one bit for each signal.
+/// Where the signal handler leaves signals: one bit for each.
 struct Inbox {
     sent: AtomicU64,
     /// By a key of the terminal.
@@ -76,14 +76,14 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// May be called from a signal handler: it stores atomics and makes system calls, and neither locks nor allocates.
+    /// A signal handler may call this: it stores atomics and makes system calls, and neither locks nor allocates.
     fn put(&self, signal: i32, by_kernel: bool) {
-        // A hang-up is of the kernel too, but may reach the leader of a session alone.
+        // A hang-up comes from the kernel too, but may reach the leader of a session alone.
         let typed = by_kernel && matches!(signal, libc::SIGINT | libc::SIGQUIT);
         let inbox = if typed { &self.typed } else { &self.sent };
         inbox.fetch_or(bit(signal), Ordering::AcqRel);
         self.cancel.cancel();
-        // Fails only when the pipe is full: then its reader is woken anyway.
+        // Fails only if the pipe is full: then its reader wakes anyway.
         let _ = rustix::io::write(&self.waker, &[0]);
     }
 }
@@ -92,14 +92,14 @@ fn bit(signal: i32) -> u64 {
     1 << signal
 }
 
-/// Neither end blocks, and COMMAND inherits neither.
+/// Neither end blocks, and COMMAND inherits neither end.
 #[cfg(not(target_vendor = "apple"))]
 fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     use rustix::pipe::{PipeFlags, pipe_with};
     Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
 }
 
-/// There is no pipe2(2).
+/// macOS has no pipe2(2).
 #[cfg(target_vendor = "apple")]
 fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
@@ -198,7 +198,7 @@ fn set(signal: i32, disposition: libc::sighandler_t) {
     }
 }
 
-/// Has a signal put into the inbox from here on.
+/// From here on puts a signal into the inbox.
 fn catch(signal: i32, inbox: Arc<Inbox>) -> io::Result<()> {
     #[expect(unsafe_code, reason = "what a signal handler may do cannot be checked")]
     // SAFETY: the action must be async-signal-safe and must not panic. Reading the siginfo is no more than that, and put()
@@ -215,7 +215,7 @@ fn is_by_kernel(info: &libc::siginfo_t) -> bool {
     info.si_code == libc::SI_KERNEL
 }
 
-/// Other systems do not tell: what was typed may then reach COMMAND twice.
+/// Other systems do not say, so a typed signal may reach COMMAND twice.
 #[cfg(not(target_os = "linux"))]
 fn is_by_kernel(_info: &libc::siginfo_t) -> bool {
     false
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_told_as_the_shell_tells_it() {
+    fn a_signal_has_the_number_that_a_shell_reports() {
         assert_eq!(number_of(15), 143);
         // Real-time signals go up to 64.
         assert_eq!(number_of(64), 192);
