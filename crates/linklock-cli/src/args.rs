@@ -308,7 +308,7 @@ pub(crate) struct Patience {
     /// Try once, and do not wait
     #[arg(short, long, conflicts_with = "timeout")]
     pub(crate) nonblock: bool,
-    /// The exit status if the lock was not acquired in time
+    /// The exit status if the lock is still held after --timeout, or with --nonblock
     #[arg(short = 'E', long, value_name = "N", default_value_t = NOT_IN_TIME)]
     pub(crate) conflict_exit_code: u8,
 }

@@ -25,7 +25,10 @@ pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Fail
     let guard = wait_for(&lock, &args.contest.patience, &signals, console, |wait| lock.acquire_with(wait))?;
     // Nobody could release a lock whose token was not printed. On an error dropping the guard releases it.
     print_token(guard.token(), guard.fencing_token()).map_err(|e| {
-        Failure::Said(Exit::Io, format!("{}: not acquired: cannot print the token: {e}", Printable::new(lock.path())))
+        Failure::Message(
+            Exit::Io,
+            format!("{}: not acquired: cannot print the token: {e}", Printable::new(lock.path())),
+        )
     })?;
     guard.leave();
     Ok(Exit::Done)
@@ -86,14 +89,14 @@ fn not_broken(lock: &Lock, which: &Which, e: Error) -> Failure {
     }
     let holder = e.holder().map_or_else(|| "an unknown holder".into(), ToString::to_string);
     let why = if *which == Which::Over {
-        format!("{holder} holds it, and its lifetime and the grace have not passed; wait, or break it by its --token")
+        format!("{holder} holds it, and its lifetime and the grace have not passed; wait, or break it with --token")
     } else {
         format!(
             "another process is breaking the lock of {holder}, or broke it a moment ago; check its status and retry"
         )
     };
     let message = format!("{}: not broken: {why}", Printable::new(lock.path()));
-    Failure::Said(Exit::of_error(&e), message)
+    Failure::Message(Exit::of_error(&e), message)
 }
 
 /// The shell has removed the newline that `acquire` printed.

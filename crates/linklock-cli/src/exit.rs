@@ -90,7 +90,7 @@ pub(crate) enum Failure {
     /// This signal came while linklock waited.
     Signal(i32),
     /// An error of the program itself.
-    Said(Exit, String),
+    Message(Exit, String),
     /// Input or output of the program itself.
     Io(io::Error),
 }
@@ -111,7 +111,7 @@ impl Failure {
             }
             // The sender knows.
             Self::Signal(signal) => Exit::Signal(*signal),
-            Self::Said(exit, message) => {
+            Self::Message(exit, message) => {
                 console.error(message);
                 *exit
             }

@@ -37,7 +37,7 @@ fn description(args: &RunArgs) -> String {
 
 fn start(args: &RunArgs, guard: &Guard) -> Result<Process, Failure> {
     let [program, arguments @ ..] = args.command.as_slice() else {
-        return Err(Failure::Said(Exit::Usage, "COMMAND is missing".into()));
+        return Err(Failure::Message(Exit::Usage, "COMMAND is missing".into()));
     };
     let mut command = Command::new(program);
     command.args(arguments).env("LINKLOCK_PATH", guard.path()).env("LINKLOCK_TOKEN", guard.token().as_os_str());
@@ -49,8 +49,13 @@ fn start(args: &RunArgs, guard: &Guard) -> Result<Process, Failure> {
     Process::start(command).map_err(|e| {
         let is_missing =
             matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) || program.is_empty();
-        let exit = if is_missing { Exit::NotFound } else { Exit::NotExecutable };
-        Failure::Said(exit, format!("cannot run {}: {e}", Printable::new(program)))
+        let program = Printable::new(program);
+        if is_missing {
+            let message = format!("cannot run {program}: not found; if it is a script, its interpreter may be missing");
+            Failure::Message(Exit::NotFound, message)
+        } else {
+            Failure::Message(Exit::NotExecutable, format!("cannot run {program}: {e}"))
+        }
     })
 }
 

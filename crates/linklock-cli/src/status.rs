@@ -88,7 +88,7 @@ fn holder_of(status: &Status) -> String {
     }
     let mut known: Vec<_> = status.owner.iter().map(|owner| format!("file owner: {owner}")).collect();
     if !says.is_empty() {
-        known.push(format!("it says: {}", says.join(", ")));
+        known.push(format!("the lock says: {}", says.join(", ")));
     }
     let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join("; ")) };
     printable(&format!("{holder}{known}"))

@@ -58,8 +58,8 @@ fn words(scene: &Scene) -> String {
 }
 
 fn assert_nothing_but(fields: &Map<String, Value>, scene: &Scene, state: &str) {
-    let told: Vec<_> = FIELDS.iter().filter(|field| !fields[**field].is_null()).collect();
-    assert_eq!(told, [&"path", &"state"], "all other values are null");
+    let known: Vec<_> = FIELDS.iter().filter(|field| !fields[**field].is_null()).collect();
+    assert_eq!(known, [&"path", &"state"], "all other values are null");
     assert_eq!(fields["path"], scene.lock.to_str().expect("UTF-8"));
     assert_eq!(fields["state"], state);
 }
@@ -86,8 +86,8 @@ fn a_held_lock() {
         running.let_end();
 
         let command = worker().file_name().unwrap().to_str().unwrap().to_owned();
-        let told = [&fields["protocol"], &fields["state"], &fields["token"]];
-        assert_eq!(told, [&json!(protocol), &json!("held"), &json!(token)]);
+        let values = [&fields["protocol"], &fields["state"], &fields["token"]];
+        assert_eq!(values, [&json!(protocol), &json!("held"), &json!(token)]);
         let own = fields["host"].as_str().unwrap();
         assert!(own.eq_ignore_ascii_case(&host()), "{own} is {}", host());
         assert_eq!(fields["pid"].to_string(), pid);
@@ -107,8 +107,11 @@ fn a_held_lock() {
             assert!(ABOUT.iter().all(|field| fields[*field].is_null()), "{fields:?}");
         }
         // A link lock has no room for more.
-        let says =
-            if protocol == "dir" { format!("it says: {command}, user {}, started ", user()) } else { String::new() };
+        let says = if protocol == "dir" {
+            format!("the lock says: {command}, user {}, started ", user())
+        } else {
+            String::new()
+        };
         let known = match cfg!(windows) {
             false if says.is_empty() => format!(" (file owner: {}), refreshed ", user()),
             false => format!(" (file owner: {}; {says}", user()),
@@ -126,16 +129,16 @@ fn a_held_lock() {
 /// Arguments may contain secrets, and everybody may read a lock.
 #[test]
 fn a_lock_contains_the_arguments_of_its_command_only_on_request() {
-    for (options, told) in [(&[][..], false), (&["--describe-command"], true)] {
+    for (options, requested) in [(&[][..], false), (&["--describe-command"], true)] {
         let scene = Scene::new();
         let options = [&["--protocol", "dir"], options].concat();
         let running = Running::start(scene.work(&options, &["say:ready", "say:--password=secret", "repeat"]));
         let entry = fs::read_dir(&scene.lock).unwrap().next().unwrap().unwrap().path();
         let (written, command) = (fs::read_to_string(entry).unwrap(), fields(&scene, ["-q"])["command"].clone());
-        assert_eq!(written.contains("--password=secret"), told, "{written}");
+        assert_eq!(written.contains("--password=secret"), requested, "{written}");
         let name = worker().file_name().unwrap().to_str().unwrap().to_owned();
         let whole = format!("{} say:ready say:--password=secret repeat", worker().display());
-        assert_eq!(command, if told { whole } else { name });
+        assert_eq!(command, if requested { whole } else { name });
         running.let_end();
     }
 }
@@ -148,8 +151,9 @@ fn an_expired_lock() {
     let fields = fields(&scene, ["-q"]);
     assert_eq!(fields["state"], "expired");
     assert!(fields["expires_in_ms"].as_i64().unwrap() <= -50, "{fields:?}");
-    let told = fields.iter().filter(|(field, _)| !ABOUT.contains(&field.as_str()) && !OWNER.contains(&field.as_str()));
-    assert!(told.into_iter().all(|(_, value)| !value.is_null()), "it still has the holder: {fields:?}");
+    let others =
+        fields.iter().filter(|(field, _)| !ABOUT.contains(&field.as_str()) && !OWNER.contains(&field.as_str()));
+    assert!(others.into_iter().all(|(_, value)| !value.is_null()), "it still has the holder: {fields:?}");
     let words = words(&scene);
     assert!(words.starts_with("expired ") && words.contains(" ago, held by process "), "{words}");
 }

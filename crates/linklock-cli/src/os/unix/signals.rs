@@ -109,8 +109,8 @@ fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// Whether a signal was ignored when this process began, as nohup(1) and background jobs of a script have it. Not for SIGPIPE,
-/// which Rust's runtime ignores.
+/// Whether a signal was ignored when this process began, for example by nohup(1). Not for SIGPIPE, which Rust's runtime
+/// ignores.
 pub(super) fn is_ignored(signal: i32) -> bool {
     disposition(signal) == libc::SIG_IGN
 }
@@ -181,8 +181,8 @@ fn disposition(signal: i32) -> libc::sighandler_t {
     }
 }
 
-/// Has a child's end keep its status until we ask for it, whatever our caller wanted: an ignored SIGCHLD is inherited, and
-/// throws the status away.
+/// Keeps the status of an ended child until we ask for it. Our caller may ignore SIGCHLD; we inherit that, and it would throw
+/// the status away.
 pub(super) fn keep_statuses_of_children() {
     if is_ignored(libc::SIGCHLD) {
         set(libc::SIGCHLD, libc::SIG_DFL);
@@ -200,7 +200,7 @@ fn set(signal: i32, disposition: libc::sighandler_t) {
 
 /// From here on puts a signal into the inbox.
 fn catch(signal: i32, inbox: Arc<Inbox>) -> io::Result<()> {
-    #[expect(unsafe_code, reason = "what a signal handler may do cannot be checked")]
+    #[expect(unsafe_code, reason = "the compiler cannot check what a signal handler does")]
     // SAFETY: the action must be async-signal-safe and must not panic. Reading the siginfo is no more than that, and put()
     // stores atomics and writes to an eventfd and a pipe by bare system calls: it neither locks nor allocates. The action
     // owns the inbox and is never unregistered, so a handler cannot be the one to free it.
