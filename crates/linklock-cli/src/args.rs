@@ -64,8 +64,8 @@ pub(crate) struct ConsoleArgs {
     /// Print on stderr what happens to the lock: claims, waits, which lock is broken and why
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub(crate) verbose: bool,
-    /// When to colour messages. auto: on a terminal, unless TERM is dumb or unset; NO_COLOR and CLICOLOR=0 turn it
-    /// off, CLICOLOR_FORCE turns it on for every output
+    /// When to use colours. auto: on a terminal that supports them. For auto, the variables NO_COLOR and CLICOLOR=0
+    /// turn colours off, and CLICOLOR_FORCE turns them on everywhere
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,
 }
