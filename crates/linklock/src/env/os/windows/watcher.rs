@@ -17,8 +17,8 @@ use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, OVERLAPPED
 use windows_sys::Win32::System::Threading::{CreateEventW, SetEvent, WaitForMultipleObjects};
 
 use super::handles::{get, owned, succeeded};
-use super::{OsEnv, files, processes, records};
-use crate::env::{Env, Location, Reach, Watcher};
+use super::{files, identity, processes, records};
+use crate::env::{Location, Reach, Watcher};
 use crate::names::{bytes_of, is_same_name};
 use crate::time::LocalTime;
 
@@ -67,7 +67,7 @@ impl Watcher for OsWatcher {
 
     fn wait(&mut self, until: LocalTime, cancel: Option<&Event>) {
         loop {
-            let left = until.since(OsEnv.now());
+            let left = until.since(identity::now());
             let process = self.process.as_ref().and_then(|(_, handle)| handle.as_ref());
             let changed = self.changes.as_ref().map(|changes| &changes.event.handle);
             let cancelled = cancel.map(|cancel| &cancel.handle);

@@ -9,7 +9,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::OFlags;
 use rustix::io::{Errno, read, write};
 
-use super::Kept;
+use super::super::kept::Kept;
 
 /// Nobody else has an eventfd that appends.
 const MARK: OFlags = OFlags::APPEND.union(OFlags::NONBLOCK);

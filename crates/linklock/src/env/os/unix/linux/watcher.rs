@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
 
+use super::super::clock;
+use super::super::kept::Kept;
+use super::event::Event;
+use super::mounts;
 use super::waiters::{Sleep, Waiters, Watched};
-use super::{Kept, OsEnv, mounts};
-use crate::env::{Env, Event, Location, Reach, Watcher};
+use crate::env::{Location, Reach, Watcher};
 use crate::time::LocalTime;
 
 /// inotify for the lock, a pidfd for its holder: both are shared with the other waiters of this process.
 #[derive(Debug)]
-pub(in super::super) struct OsWatcher {
+pub(crate) struct OsWatcher {
     waiters: &'static Waiters,
     number: u64,
     /// Set while another waiter leads; made when it is first needed.
@@ -29,7 +32,7 @@ pub(in super::super) struct OsWatcher {
 const CANCEL_EVERY: Duration = Duration::from_secs(1);
 
 impl OsWatcher {
-    pub(in super::super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let waiters = Waiters::of_process();
         let number = waiters.join();
         Self { waiters, number, own: None, watched: Watched::Yes, is_deaf: false, process: None, shared: None }
@@ -42,7 +45,7 @@ impl OsWatcher {
         if cancel.is_some_and(Event::is_set) {
             return true;
         }
-        let now = OsEnv.now();
+        let now = clock::now();
         let until = if event.is_some_and(|fd| fd.is_none()) { until.min(now + CANCEL_EVERY) } else { until };
         let sleep = self.waiters.fall_asleep(self.number, &mut self.own);
         let changes = match &sleep {
