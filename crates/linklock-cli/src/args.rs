@@ -146,9 +146,13 @@ pub(crate) struct RunArgs {
     /// How long others treat the lock as held after its last refresh. linklock refreshes it every third of this time
     #[arg(short, long, value_name = "D", value_parser = duration, default_value = "60s")]
     pub(crate) lifetime: Duration,
-    /// If the lock is lost, COMMAND gets TERM, and after this time KILL. Windows ends COMMAND at once
+    /// If the lock is lost, or a signal ends COMMAND, what COMMAND started gets TERM, and after this time KILL; KILL comes sooner if
+    /// another contender could acquire the lock before. Windows ends all at once
     #[arg(long, value_name = "D", value_parser = duration, default_value = "10s")]
     pub(crate) kill_after: Duration,
+    /// Hold the lock until all processes have ended that COMMAND started, also those in the background. Linux and Windows
+    #[arg(long)]
+    pub(crate) wait_all: bool,
     #[command(flatten)]
     pub(crate) contest: Contest,
     /// Give COMMAND a fencing token in LINKLOCK_FENCE: a number that grows with every acquisition. The file LOCKPATH|fence

@@ -2,6 +2,9 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::Builder;
+use std::time::Duration;
 
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
@@ -31,11 +34,46 @@ pub(crate) fn choose_colors(when: clap::ColorChoice) {
     choice.write_global();
 }
 
+/// An error that may not be printed yet.
+#[derive(Debug)]
+pub(crate) enum Report {
+    Started(Receiver<()>),
+    /// There was no thread for it.
+    NotYet(Console, String),
+}
+
+/// How long linklock waits in the end for a reader of stderr.
+const PRINTS_WITHIN: Duration = Duration::from_secs(1);
+
+impl Report {
+    /// Waits until it is printed, but not for ever.
+    pub(crate) fn finish(self) {
+        match self {
+            Self::Started(printed) => drop(printed.recv_timeout(PRINTS_WITHIN)),
+            Self::NotYet(console, message) => console.error(&message),
+        }
+    }
+}
+
 impl Console {
     /// Prints an error.
     pub(crate) fn error(self, message: &str) {
         // If stderr is gone nobody can read it.
         let _ = writeln!(anstream::stderr().lock(), "{} {}", prefix(), printable(message));
+    }
+
+    /// Prints an error in a thread of its own: whoever reads stderr may be slow, and what linklock does next is not to wait for that.
+    pub(crate) fn error_without_waiting(self, message: String) -> Report {
+        let (sender, printed) = mpsc::channel();
+        let theirs = message.clone();
+        let print = move || {
+            self.error(&theirs);
+            let _ = sender.send(());
+        };
+        match Builder::new().name("linklock-report".into()).spawn(print) {
+            Ok(_) => Report::Started(printed),
+            Err(_) => Report::NotYet(self, message),
+        }
     }
 
     /// Prints on stdout what was done.

@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Done,
     /// The number that reports how `run`'s COMMAND ended.
     Command(u32),
-    /// This signal ended the wait.
+    /// This signal came to linklock and ended the wait, or COMMAND. Linklock ends by it too.
     Signal(i32),
     /// The command line is not valid.
     Usage,

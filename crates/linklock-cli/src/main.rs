@@ -1,6 +1,7 @@
 //! The program `linklock`: run a command, or a part of a script, under a lock file.
 
 mod args;
+mod attendance;
 mod clean;
 mod commands;
 mod console;
@@ -35,10 +36,11 @@ fn main() -> ExitCode {
     };
     console::choose_colors(cli.console.color);
     let console = Console { quiet: cli.console.quiet, verbose: cli.console.verbose };
-    match run(cli.command, console) {
-        Ok(exit) => exit.into(),
-        Err(failure) => failure.report(console).into(),
+    let exit = run(cli.command, console).unwrap_or_else(|failure| failure.report(console));
+    if let Exit::Signal(signal) = exit {
+        os::die_by(signal);
     }
+    exit.into()
 }
 
 fn run(command: Command, console: Console) -> Result<Exit, Failure> {

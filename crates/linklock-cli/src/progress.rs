@@ -60,7 +60,11 @@ fn describe(waiting: &Waiting<'_>, path: &Path) -> String {
     format!("waiting for {holder} for {waited}{}: {}", expiry.unwrap_or_default(), Printable::new(path))
 }
 
+/// A terminal that the user has halted (Ctrl-S) is not waited for: the lock could expire meanwhile.
 fn show(mut stderr: io::StderrLock<'_>, text: &str) {
+    if !terminal::has_room(&stderr) {
+        return;
+    }
     // If the terminal is gone nobody can read it.
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }

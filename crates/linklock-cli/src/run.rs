@@ -2,17 +2,19 @@
 
 use std::io;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::Builder;
+use std::time::Duration;
 
 use linklock::{Error, Guard, Printable};
 
 use crate::args::RunArgs;
+use crate::attendance::{Attendance, End};
 use crate::commands::wait_for;
 use crate::console::Console;
-use crate::duration::short;
 use crate::exit::{Exit, Failure};
-use crate::os::{Alarm, Process, Signals, number_of_end};
+use crate::os::{Process, Signals, number_of_end, signal_of_end};
 
 pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
     let builder = args.contest.apply(args.at.builder()).lifetime(args.lifetime).fence(args.fence);
@@ -20,9 +22,9 @@ pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
     let signals = Signals::catch()?;
     let guard = wait_for(&lock, &args.contest.patience, &signals, console, |wait| lock.acquire_with(wait))?;
     // From here on every failure drops the guard, which releases the lock.
-    let process = start(args, &guard)?;
-    let (status, lost) = Attendance::new(process, &guard, &signals, args.kill_after, console).until_end()?;
-    conclude(status, lost, guard, console)
+    let process = start(args, &guard, &signals)?;
+    let end = Attendance::new(process, &guard, &signals, args, console).until_end()?;
+    conclude(end, guard, &signals, console)
 }
 
 /// What others may read of COMMAND: its name alone, because its arguments may contain secrets.
@@ -35,7 +37,7 @@ fn description(args: &RunArgs) -> String {
     program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into()
 }
 
-fn start(args: &RunArgs, guard: &Guard) -> Result<Process, Failure> {
+fn start(args: &RunArgs, guard: &Guard, signals: &Signals) -> Result<Process, Failure> {
     let [program, arguments @ ..] = args.command.as_slice() else {
         return Err(Failure::Message(Exit::Usage, "COMMAND is missing".into()));
     };
@@ -46,11 +48,16 @@ fn start(args: &RunArgs, guard: &Guard) -> Result<Process, Failure> {
         // COMMAND would take an outer lock's number for this lock's.
         None => command.env_remove("LINKLOCK_FENCE"),
     };
-    Process::start(command).map_err(|e| {
+    Process::start(command, signals, guard.remaining()).map_err(|e| {
         let is_missing =
             matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) || program.is_empty();
         let program = Printable::new(program);
-        if is_missing {
+        if guard.is_lost() {
+            let path = Printable::new(guard.path());
+            let message =
+                format!("{path}: the lock expired before {program} could start, so linklock did not start it");
+            Failure::Message(Exit::Lost, message)
+        } else if is_missing {
             let message = format!("cannot run {program}: not found; if it is a script, its interpreter may be missing");
             Failure::Message(Exit::NotFound, message)
         } else {
@@ -59,101 +66,58 @@ fn start(args: &RunArgs, guard: &Guard) -> Result<Process, Failure> {
     })
 }
 
-/// Attends to COMMAND until it has ended.
-struct Attendance<'a> {
-    process: Process,
-    guard: &'a Guard,
-    signals: &'a Signals,
-    /// Rings when the lock is lost.
-    loss: Option<Alarm>,
-    lost: bool,
-    kill_after: Duration,
-    kill_at: Option<Instant>,
-    console: Console,
-}
-
-/// How long a COMMAND runs before linklock starts the threads that keep the lock alive and watch for its loss, so that a short
-/// COMMAND does not pay for them.
-const SHORT: Duration = Duration::from_millis(20);
-
-impl<'a> Attendance<'a> {
-    fn new(
-        mut process: Process,
-        guard: &'a Guard,
-        signals: &'a Signals,
-        kill_after: Duration,
-        console: Console,
-    ) -> Self {
-        process.pass_on(signals, false);
-        Self { process, guard, signals, loss: None, lost: false, kill_after, kill_at: None, console }
-    }
-
-    /// Gives COMMAND's status, and whether the lock was lost before it ended.
-    fn until_end(mut self) -> io::Result<(ExitStatus, bool)> {
-        let status = self.attend()?;
-        Ok((status, self.lost))
-    }
-
-    fn attend(&mut self) -> io::Result<ExitStatus> {
-        // Safe: the lock is fresh, and this is less than a tenth of its lifetime.
-        if self.guard.lifetime() > 10 * SHORT {
-            self.sleep(Some(SHORT))?;
-        }
-        loop {
-            if let Some(status) = self.process.try_wait()? {
-                return Ok(status);
-            }
-            self.guard.keep_alive();
-            self.process.pass_on(self.signals, true);
-            if !self.lost && self.guard.is_lost() {
-                self.stop();
-            } else if !self.lost && self.loss.is_none() {
-                let loss = self.guard.loss();
-                self.loss = Some(Alarm::when("linklock-loss", move || {
-                    loss.wait();
-                })?);
-            }
-            if self.kill_at.is_some_and(|at| Instant::now() >= at) {
-                self.kill_at = None;
-                self.process.kill();
-            }
-            self.sleep(self.kill_at.map(|at| at.saturating_duration_since(Instant::now())))?;
-        }
-    }
-
-    /// Stops COMMAND, which no longer holds the lock.
-    fn stop(&mut self) {
-        self.lost = true;
-        let path = Printable::new(self.guard.path());
-        let how = if self.process.ask_to_end() {
-            self.kill_at = Instant::now().checked_add(self.kill_after);
-            format!("linklock has sent TERM to COMMAND, and sends KILL in {}", short(self.kill_after))
-        } else {
-            self.process.kill();
-            "linklock has ended COMMAND".into()
-        };
-        self.console.error(&format!("{path}: the lock is lost; {how}"));
-    }
-
-    /// Sleeps until a signal comes, COMMAND ends, the lock is lost, or `limit` has passed.
-    fn sleep(&self, limit: Option<Duration>) -> io::Result<()> {
-        let loss = self.loss.as_ref().filter(|_| !self.lost);
-        self.process.sleep(self.signals, loss, limit)
-    }
-}
-
 /// Releases the lock. Work under a lost lock never counts as a success.
-fn conclude(status: ExitStatus, lost: bool, guard: Guard, console: Console) -> Result<Exit, Failure> {
-    let exit = Exit::Command(number_of_end(status));
-    let released = guard.release().map_err(Error::from);
+fn conclude(end: End, guard: Guard, signals: &Signals, console: Console) -> Result<Exit, Failure> {
+    let exit = match signal_of_end(end.status) {
+        // Who sent it to us sees that we have ended by it.
+        Some(signal) if signals.has_come(signal) => Exit::Signal(signal),
+        _ => Exit::Command(number_of_end(end.status)),
+    };
+    let released = release(guard, end.lost);
+    for report in end.reports {
+        report.finish();
+    }
     match released {
         // The loss was reported when it happened.
-        _ if lost => Ok(Exit::Lost),
+        _ if end.lost => Ok(Exit::Lost),
         Ok(()) => Ok(exit),
-        Err(e) if status.success() => Err(e.into()),
+        Err(e) if end.status.success() => Err(e),
         Err(e) => {
-            console.error(&e.to_string());
+            e.report(console);
             Ok(exit)
+        }
+    }
+}
+
+/// How long the release of a lost lock may take: it only tidies up.
+const TIDIES_WITHIN: Duration = Duration::from_secs(1);
+
+/// Releases the lock, but waits no longer than it can be of use: a file server that does not answer must not keep linklock, and with it
+/// the caller, from going on.
+fn release(guard: Guard, lost: bool) -> Result<(), Failure> {
+    let limit = if lost { TIDIES_WITHIN } else { guard.until_takeover().max(TIDIES_WITHIN) };
+    let path = guard.path().to_owned();
+    let (sender, released) = mpsc::channel();
+    let guard = Arc::new(Mutex::new(Some(guard)));
+    let theirs = Arc::clone(&guard);
+    let act = move || {
+        let guard = theirs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = sender.send(guard.map_or(Ok(()), Guard::release).map_err(Error::from));
+    };
+    let in_time = match Builder::new().name("linklock-release".into()).spawn(act) {
+        Ok(_) => released.recv_timeout(limit),
+        // Without a thread there is only the slow way.
+        Err(_) => {
+            let guard = guard.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Ok(guard.map_or(Ok(()), Guard::release).map_err(Error::from))
+        }
+    };
+    match in_time {
+        Ok(released) => Ok(released?),
+        Err(_) => {
+            let path = Printable::new(&path);
+            let message = format!("{path}: the file system does not answer, so the lock was not released; it expires");
+            Err(Failure::Message(Exit::Io, message))
         }
     }
 }

@@ -77,7 +77,7 @@ impl Contender {
             ["acquire"] => self.hold(&Wait::forever()),
             ["acquire", limit] => self.hold(&Wait::up_to(millis(limit)?)),
             ["keep-alive"] => {
-                self.guard.as_ref().ok_or("nothing is held")?.keep_alive();
+                self.guard.as_ref().ok_or("nothing is held")?.keep_alive()?;
                 Ok("kept alive".into())
             }
             ["refresh", lifetime] => {

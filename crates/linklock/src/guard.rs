@@ -43,12 +43,13 @@ pub struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(place: Arc<Place>, stake: Stake, keep_alive: bool) -> Self {
+    /// If the lock cannot be kept alive although it is to be, it is released.
+    pub(crate) fn new(place: Arc<Place>, stake: Stake, keep_alive: bool) -> Result<Self, Error> {
         let guard = Self { tenure: Arc::new(Tenure::new(place, stake)) };
         if keep_alive {
-            guard.keep_alive();
+            guard.keep_alive()?;
         }
-        guard
+        Ok(guard)
     }
 
     /// The lock path, absolute.
@@ -85,6 +86,13 @@ impl Guard {
     /// How much longer the lock can be trusted; zero once it is lost.
     pub fn remaining(&self) -> Duration {
         if self.is_lost() { Duration::ZERO } else { self.tenure.trusted_until().since(self.tenure.place.env.now()) }
+    }
+
+    /// How long until another contender may take the lock at the earliest, if it is not refreshed: the deadline and a grace as long as
+    /// this lock's must pass. Work must have ended by then, whatever it is made of. A lock that was broken by force may be another's
+    /// sooner.
+    pub fn until_takeover(&self) -> Duration {
+        self.tenure.until_takeover()
     }
 
     /// When the lifetime ends, by the file server's clock. `None` once the lock was released, or a release found it lost.
@@ -131,10 +139,17 @@ impl Guard {
     }
 
     /// Keeps the lock alive from now on, as [`Builder::keep_alive`](crate::Builder::keep_alive) does from the beginning.
-    pub fn keep_alive(&self) {
-        if self.tenure.begin_keeping() {
-            keepalive::keep(&self.tenure);
+    ///
+    /// # Errors
+    /// An I/O error if the system has no more threads. The lock then lasts as long as before.
+    pub fn keep_alive(&self) -> Result<(), Error> {
+        if !self.tenure.begin_keeping() {
+            return Ok(());
         }
+        keepalive::keep(&self.tenure).map_err(|e| {
+            self.tenure.stop_keeping();
+            Error::io(self.path(), "start the thread that keeps the lock alive", e)
+        })
     }
 
     /// Releases the lock.

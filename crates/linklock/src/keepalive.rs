@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::io;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,29 +15,22 @@ use crate::printable::Printable;
 use crate::tenure::{Tenure, sleep};
 use crate::time::LocalTime;
 
-/// Refreshes it at a third of its lifetime, from now until it is released, left or lost.
-pub(crate) fn keep(tenure: &Arc<Tenure>) {
+/// Refreshes it at a third of its lifetime, from now until it is released, left or lost. Fails where no thread can be had.
+pub(crate) fn keep(tenure: &Arc<Tenure>) -> io::Result<()> {
     let keeper = Keeper::of_process(tenure.owner);
     let at = next_refresh(tenure);
     let mut kept = keeper.lock();
-    let mut no_thread = None;
+    if !kept.running {
+        thread::Builder::new().name("linklock-keep".into()).spawn(|| keeper.run_through_panics())?;
+        kept.running = true;
+    }
     let is_first = kept.due.peek().is_none_or(|Reverse(first)| at < first.at);
     kept.push(at, tenure);
-    if !kept.running {
-        // Where no thread can be had, the guard is lost at its deadline, and says so.
-        let spawned = thread::Builder::new().name("linklock-keep".into()).spawn(|| keeper.run_through_panics());
-        match spawned {
-            Ok(_) => kept.running = true,
-            Err(e) => no_thread = Some(e),
-        }
-    }
     drop(kept);
     if is_first {
         keeper.changed.notify_one();
     }
-    if let Some(e) = no_thread {
-        tracing::error!(error = %e, "no thread to keep locks alive");
-    }
+    Ok(())
 }
 
 fn next_refresh(tenure: &Tenure) -> LocalTime {

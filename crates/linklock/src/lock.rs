@@ -113,7 +113,7 @@ impl Lock {
     pub fn acquire_with(&self, wait: &Wait) -> Result<Guard, Error> {
         self.privacy.check(&self.place)?;
         let stake = acquire::acquire(&self.place, wait)?;
-        Ok(Guard::new(Arc::clone(&self.place), stake, self.keep_alive))
+        Guard::new(Arc::clone(&self.place), stake, self.keep_alive)
     }
 
     /// Does `work` under the lock, and gives what it gives. The lock is acquired as by [`acquire`](Self::acquire), and released
@@ -148,7 +148,7 @@ impl Lock {
     /// Lost, if its lifetime is over; not held, if another claim, another user's or none holds the lock.
     pub fn adopt(&self, token: &Token) -> Result<Guard, Error> {
         let (place, stake) = operator::adopt(&self.place, token)?;
-        Ok(Guard::new(Arc::new(place), stake, self.keep_alive))
+        Guard::new(Arc::new(place), stake, self.keep_alive)
     }
 
     /// Looks at the lock path without touching anything. What is over is judged by this machine's wall clock; a contender

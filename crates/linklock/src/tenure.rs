@@ -48,17 +48,20 @@ struct Shown {
     lifetime: AtomicU64,
     /// In nanoseconds since the Unix epoch.
     expiry: AtomicI64,
+    /// As [`LocalTime`].
+    deadline: AtomicU64,
 }
 
 impl Shown {
     fn new(lease: &Lease) -> Self {
-        let shown = Self { lifetime: AtomicU64::new(0), expiry: AtomicI64::new(0) };
+        let shown = Self { lifetime: AtomicU64::new(0), expiry: AtomicI64::new(0), deadline: AtomicU64::new(0) };
         shown.set(lease);
         shown
     }
 
     fn set(&self, lease: &Lease) {
         self.expiry.store(lease.expiry.as_nanos(), Ordering::Relaxed);
+        self.deadline.store(lease.deadline.as_nanos(), Ordering::Relaxed);
         // No lifetime is longer than ten years.
         self.lifetime.store(lease.lifetime.as_nanos() as u64, Ordering::Relaxed);
     }
@@ -70,6 +73,10 @@ impl Shown {
     fn lifetime(&self) -> Option<Duration> {
         let nanos = self.lifetime.load(Ordering::Relaxed);
         (nanos != 0).then(|| Duration::from_nanos(nanos))
+    }
+
+    fn deadline(&self) -> LocalTime {
+        LocalTime::from_nanos(self.deadline.load(Ordering::Relaxed))
     }
 
     fn expiry(&self) -> ServerTime {
@@ -102,6 +109,18 @@ impl Tenure {
         }
         let stake = self.lock_stake();
         stake.as_ref().inspect(|stake| self.trust(&stake.lease)).is_some()
+    }
+
+    /// There is nobody to keep it alive after all.
+    pub(crate) fn stop_keeping(&self) {
+        self.kept_alive.store(false, Ordering::Release);
+        if let Some(stake) = self.lock_stake().as_ref() {
+            self.trust(&stake.lease);
+        }
+    }
+
+    pub(crate) fn until_takeover(&self) -> Duration {
+        (self.shown.deadline() + self.place.grace).since(self.place.env.now())
     }
 
     pub(crate) fn lifetime(&self) -> Option<Duration> {

@@ -7,7 +7,7 @@ mod arm;
 #[path = "windows/mod.rs"]
 mod arm;
 
-pub(crate) use arm::process::{Alarm, Process, number_of_end};
+pub(crate) use arm::process::{Alarm, Process, Reached, number_of_end, signal_of_end};
 pub(crate) use arm::shell::{calling_shell, command_line};
-pub(crate) use arm::signals::{Signals, number_of};
+pub(crate) use arm::signals::{Signals, die_by, number_of};
 pub(crate) use arm::terminal;

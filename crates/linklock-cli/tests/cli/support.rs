@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -253,7 +253,7 @@ impl Running {
         self.said.read_to_string(&mut said).expect("COMMAND's output can be read");
         drop(self.net);
         let output = outcome(self.child);
-        (output.status.code(), said, stderr(&output))
+        (number(output.status), said, stderr(&output))
     }
 }
 
@@ -274,9 +274,18 @@ pub(crate) fn ended_process(during: impl FnOnce(&str)) {
     child.wait().expect("it can be waited for");
 }
 
+/// The number by which a shell reports how a process ended.
+fn number(status: ExitStatus) -> Option<i32> {
+    #[cfg(unix)]
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    #[cfg(windows)]
+    let signal = None;
+    status.code().or_else(|| signal.map(|signal: i32| 128 + signal))
+}
+
 #[track_caller]
 pub(crate) fn assert_exit(output: &Output, status: i32) {
-    assert_eq!(output.status.code(), Some(status), "{}\nstderr: {}", output.status, stderr(output));
+    assert_eq!(number(output.status), Some(status), "{}\nstderr: {}", output.status, stderr(output));
 }
 
 pub(crate) fn stdout(output: &Output) -> String {

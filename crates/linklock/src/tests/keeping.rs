@@ -165,7 +165,7 @@ fn nothing_of_a_guard_hangs_in_a_forked_child() {
         let guard = of_child.lock().unwrap().take().unwrap();
         let not_held = |asked: Result<(), Error>| asked.is_err_and(|e| e.kind() == ErrorKind::NotHeld);
         let loss = guard.loss();
-        guard.keep_alive();
+        guard.keep_alive().unwrap();
         let facts = [
             guard.is_lost() && loss.is_lost() && guard.remaining().is_zero(),
             loss.wait(),

@@ -1,5 +1,6 @@
 //! The Unix arm.
 
+mod descendants;
 pub(crate) mod process;
 pub(crate) mod shell;
 pub(crate) mod signals;

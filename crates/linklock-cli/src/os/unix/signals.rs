@@ -10,6 +10,12 @@ use linklock::Cancel;
 
 const CAUGHT: [i32; 6] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 
+/// These are caught only while COMMAND runs. Before, the first stops linklock as it stops any program.
+const OF_CHILDREN: [i32; 2] = [libc::SIGTSTP, libc::SIGCHLD];
+
+/// Whoever sends one of these wants the work to end.
+const ENDING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+
 /// From here on linklock keeps signals that would have ended it, to act upon them. Signals that were ignored stay ignored: the
 /// user wants them to have no effect, and COMMAND inherits that.
 pub(crate) struct Signals {
@@ -20,12 +26,29 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) fn catch() -> io::Result<Self> {
         let (wake, waker) = wake_pipe()?;
-        let inbox =
-            Arc::new(Inbox { sent: AtomicU64::new(0), typed: AtomicU64::new(0), cancel: Cancel::new()?, waker });
+        let inbox = Arc::new(Inbox { sent: 0.into(), typed: 0.into(), ever: 0.into(), cancel: Cancel::new()?, waker });
         for signal in CAUGHT.into_iter().filter(|signal| !is_ignored(*signal)) {
             catch(signal, Arc::clone(&inbox))?;
         }
         Ok(Self { inbox, wake })
+    }
+
+    /// From here on linklock also hears of a Ctrl-Z, before it stops, and of the end of its children.
+    pub(super) fn catch_those_of_children(&self) -> io::Result<()> {
+        for signal in OF_CHILDREN.into_iter().filter(|signal| !is_ignored(*signal)) {
+            catch(signal, Arc::clone(&self.inbox))?;
+        }
+        Ok(())
+    }
+
+    /// Whether this signal asks the work to end.
+    pub(super) fn ends(signal: i32) -> bool {
+        ENDING.contains(&signal)
+    }
+
+    /// Whether a signal of this number has ever come.
+    pub(crate) fn has_come(&self, signal: i32) -> bool {
+        self.inbox.ever.load(Ordering::Acquire) & bit(signal) != 0
     }
 
     /// The first signal cancels this.
@@ -39,18 +62,15 @@ impl Signals {
         CAUGHT.into_iter().find(|signal| come & bit(*signal) != 0)
     }
 
-    /// The signals to pass on to COMMAND that have come since the last call.
-    ///
-    /// Typed signals are not among them: the kernel sends them to the terminal's whole foreground process group, and COMMAND,
-    /// which is in ours, would get them twice. Before COMMAND was `started` it got nothing, so then they are. A signal typed
-    /// just after the start reaches COMMAND twice, because a COMMAND that does not end is worse.
-    pub(super) fn take(&self, started: bool) -> impl Iterator<Item = i32> + use<> {
+    /// The signals that have come since the last call, and whether each was typed: then the kernel has sent it to the terminal's
+    /// whole foreground process group.
+    pub(super) fn take(&self) -> impl Iterator<Item = (i32, bool)> + use<> {
         let mut drained = [0; 64];
         while rustix::io::read(&self.wake, &mut drained).is_ok_and(|n| n > 0) {}
         let sent = self.inbox.sent.swap(0, Ordering::AcqRel);
         let typed = self.inbox.typed.swap(0, Ordering::AcqRel);
-        let come = if started { sent } else { sent | typed };
-        CAUGHT.into_iter().filter(move |signal| come & bit(*signal) != 0)
+        let come = |come: u64| CAUGHT.into_iter().chain([libc::SIGTSTP]).filter(move |signal| come & bit(*signal) != 0);
+        come(sent).map(|signal| (signal, false)).chain(come(typed).map(|signal| (signal, true)))
     }
 }
 
@@ -58,6 +78,17 @@ impl AsFd for Signals {
     /// Readable when a signal has come.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
+    }
+}
+
+/// Ends linklock by this signal, so that its caller sees it: a shell ends its loop only if Ctrl-C ended what ran in it.
+pub(crate) fn die_by(signal: i32) {
+    // No core is left of linklock, which did nothing wrong.
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    set(signal, libc::SIG_DFL);
+    if let Some(signal) = rustix::process::Signal::from_named_raw(signal) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
     }
 }
 
@@ -71,6 +102,8 @@ struct Inbox {
     sent: AtomicU64,
     /// By a key of the terminal.
     typed: AtomicU64,
+    /// All that have ever come.
+    ever: AtomicU64,
     cancel: Cancel,
     waker: OwnedFd,
 }
@@ -81,8 +114,11 @@ impl Inbox {
         // A hang-up comes from the kernel too, but may reach the leader of a session alone.
         let typed = by_kernel && matches!(signal, libc::SIGINT | libc::SIGQUIT);
         let inbox = if typed { &self.typed } else { &self.sent };
-        inbox.fetch_or(bit(signal), Ordering::AcqRel);
-        self.cancel.cancel();
+        if signal != libc::SIGCHLD {
+            inbox.fetch_or(bit(signal), Ordering::AcqRel);
+            self.ever.fetch_or(bit(signal), Ordering::AcqRel);
+            self.cancel.cancel();
+        }
         // Fails only if the pipe is full: then its reader wakes anyway.
         let _ = rustix::io::write(&self.waker, &[0]);
     }
@@ -134,7 +170,7 @@ static NOTE_SIGPIPE: extern "C" fn() = note_sigpipe;
 /// In a child before it becomes COMMAND: gives it the signals as our caller gave them to us. Async-signal-safe.
 pub(super) fn hand_over(mask: &libc::sigset_t) {
     // Ours, and those by which Rust's runtime detects a stack overflow.
-    for signal in CAUGHT.into_iter().chain([libc::SIGSEGV, libc::SIGBUS]) {
+    for signal in CAUGHT.into_iter().chain(OF_CHILDREN).chain([libc::SIGSEGV, libc::SIGBUS]) {
         if !is_ignored(signal) {
             set(signal, libc::SIG_DFL);
         }

@@ -6,8 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 use rustix::process::{Pid, getpid};
 
 use super::signals::{block_all, hand_over, set_mask};
@@ -16,17 +18,21 @@ use super::signals::{block_all, hand_over, set_mask};
 ///
 /// The kernel does so when the *thread* ends that started COMMAND, so only the main thread may call this: it lasts as long
 /// as the process.
-pub(super) fn spawn(mut command: Command) -> io::Result<Child> {
-    match start(&mut command) {
+///
+/// The lock can be trusted for this long from now on. If it cannot be when COMMAND is about to be executed, because the machine
+/// or this process was held up, COMMAND is not: the error is `TimedOut`.
+pub(super) fn spawn(mut command: Command, trusted_for: Duration) -> io::Result<Child> {
+    let until = since_boot() + trusted_for;
+    match start(&mut command, until) {
         Err(e) if e.raw_os_error() == Some(libc::ENOEXEC) => match script(&command) {
-            Some(mut script) => start(&mut script),
+            Some(mut script) => start(&mut script, until),
             None => Err(e),
         },
         started => started,
     }
 }
 
-fn start(command: &mut Command) -> io::Result<Child> {
+fn start(command: &mut Command, until: Duration) -> io::Result<Child> {
     let parent = getpid();
     // From the fork to its exec the child has our handlers. They would treat a signal to the child as one to linklock, and
     // COMMAND would never see it. Blocked, it stays pending until COMMAND's own disposition applies.
@@ -34,17 +40,28 @@ fn start(command: &mut Command) -> io::Result<Child> {
     let prepare = move || {
         end_with(parent)?;
         hand_over(&mask);
-        Ok(())
+        // The last thing before COMMAND: a pause comes in between only if it falls between two instructions.
+        if since_boot() >= until { Err(Errno::TIMEDOUT.into()) } else { Ok(()) }
     };
     #[expect(unsafe_code, reason = "the compiler cannot check what runs between fork and exec")]
     // SAFETY: another thread may have held any lock at the fork, so this must be async-signal-safe. It is: it makes the
-    // system calls prctl, getppid, sigaction and sigprocmask, reads one atomic, and does not allocate.
+    // system calls prctl, getppid, sigaction, sigprocmask and clock_gettime, reads one atomic, and does not allocate.
     unsafe {
         command.pre_exec(prepare);
     }
     let started = command.spawn();
     set_mask(&mask);
     started
+}
+
+/// The clock that the library keeps deadlines on: it counts while the machine sleeps.
+fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let now = rustix::time::clock_gettime(clock);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 /// Has the kernel kill this process when `parent` ends.

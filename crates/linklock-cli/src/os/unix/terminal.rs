@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 /// Whether the terminal of our output acts upon escape sequences.
 pub(crate) fn understands_escapes() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term != "dumb")
@@ -18,4 +20,10 @@ pub(crate) fn is_ours(terminal: impl AsFd) -> bool {
 pub(crate) fn columns(terminal: impl AsFd) -> Option<usize> {
     let columns = rustix::termios::tcgetwinsize(terminal).ok()?.ws_col;
     (columns > 0).then_some(columns.into())
+}
+
+/// Whether the terminal takes more output now. One that the user has halted with Ctrl-S does not.
+pub(crate) fn has_room(terminal: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(&terminal, PollFlags::OUT)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }

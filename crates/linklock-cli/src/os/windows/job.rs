@@ -80,6 +80,12 @@ impl Job {
         }
     }
 
+    /// Whether this process is the last one in the job.
+    pub(crate) fn is_empty(&self) -> bool {
+        let own = std::process::id();
+        self.members().is_ok_and(|members| members.iter().all(|pid| *pid == own))
+    }
+
     /// The processes in the job, as many as the list has room for.
     fn members(&self) -> io::Result<Vec<u32>> {
         let mut list = ProcessIdList { _assigned: 0, listed: 0, ids: [0; ROOM] };

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::{Child, Command, ExitStatus};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Foundation::{FALSE, HANDLE, STATUS_CONTROL_C_EXIT, WAIT_FAILED};
 use windows_sys::Win32::System::Threading::{INFINITE, WaitForMultipleObjects};
@@ -12,39 +12,72 @@ use super::job::Job;
 use super::raw;
 use super::signals::Signals;
 
+/// What events want of linklock and COMMAND: nothing, since the console itself sees to both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    pub(crate) end: bool,
+    pub(crate) interrupt: bool,
+    pub(crate) stop: bool,
+}
+
+/// Whom a request to end has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(dead_code, reason = "elsewhere a process can become another user's")]
+pub(crate) enum Reached {
+    All,
+    NotThis(u32),
+}
+
 /// COMMAND. Neither it nor the processes that it starts outlive linklock.
 pub(crate) struct Process {
     child: Child,
+    status: Option<ExitStatus>,
     job: Job,
 }
 
 impl Process {
-    pub(crate) fn start(mut command: Command) -> io::Result<Self> {
+    /// Starts COMMAND, unless the lock can no longer be trusted: it can for this long from now on.
+    pub(crate) fn start(mut command: Command, _signals: &Signals, trusted_for: Duration) -> io::Result<Self> {
+        let until = Instant::now() + trusted_for;
         let job = Job::enter()?;
+        if Instant::now() >= until {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let child = command.spawn()?;
-        Ok(Self { child, job })
+        Ok(Self { child, status: None, job })
     }
 
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        self.child.try_wait()
+        self.status = self.child.try_wait()?;
+        Ok(self.status)
     }
 
     /// COMMAND gets console events from the console. It can only have missed those before it was `started`.
-    pub(crate) fn pass_on(&mut self, signals: &Signals, started: bool) {
+    pub(crate) fn pass_on(&mut self, signals: &Signals, started: bool) -> Wishes {
         if !started && signals.any().is_some() {
             self.end(STATUS_CONTROL_C_EXIT as u32);
         }
+        Wishes::default()
     }
 
-    /// Asks COMMAND to end, and says whether the system can ask. Here it can't: Ctrl-Break would reach the whole console with
+    /// Nothing stops linklock here.
+    pub(crate) fn suspend(&self, _may: impl FnOnce() -> bool) {}
+
+    /// Asks COMMAND to end; `None` if the system cannot ask. Here it can't: Ctrl-Break would reach the whole console with
     /// the caller, unless COMMAND had its own process group, which then would not get the user's Ctrl-C.
-    pub(crate) fn ask_to_end(&self) -> bool {
-        false
+    pub(crate) fn ask_to_end(&self) -> Option<Reached> {
+        None
     }
 
     /// Also kills the processes that COMMAND has started.
-    pub(crate) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) -> Reached {
         self.end(1);
+        Reached::All
+    }
+
+    /// Whether COMMAND has ended, and all that it started.
+    pub(crate) fn is_all_over(&self) -> bool {
+        self.status.is_some() && self.job.is_empty()
     }
 
     fn end(&mut self, status: u32) {
@@ -55,7 +88,9 @@ impl Process {
 
     /// Sleeps until an event comes, COMMAND ends, the alarm rings, or `limit` has passed.
     pub(crate) fn sleep(&self, signals: &Signals, alarm: Option<&Alarm>, limit: Option<Duration>) -> io::Result<()> {
-        let mut handles: Vec<HANDLE> = vec![raw(signals), raw(&self.child)];
+        let mut handles: Vec<HANDLE> = vec![raw(signals)];
+        // The handle of one that has ended would wake us again and again.
+        handles.extend(self.status.is_none().then(|| raw(&self.child)));
         handles.extend(alarm.map(|alarm| raw(&alarm.0)));
         // Rounded up to whole milliseconds. If the limit is too long for the call, the caller looks once more and sleeps again.
         let ms = limit.map_or(INFINITE, |limit| {
@@ -91,4 +126,9 @@ impl Alarm {
 /// The number with which COMMAND ended.
 pub(crate) fn number_of_end(status: ExitStatus) -> u32 {
     status.code().unwrap_or_default() as u32
+}
+
+/// Here no signal ends a process.
+pub(crate) fn signal_of_end(_status: ExitStatus) -> Option<i32> {
+    None
 }

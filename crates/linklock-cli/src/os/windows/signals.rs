@@ -40,6 +40,11 @@ impl Signals {
         &self.inbox.cancel
     }
 
+    /// No signal ends COMMAND here.
+    pub(crate) fn has_come(&self, _signal: i32) -> bool {
+        false
+    }
+
     /// An event that has come, if any.
     pub(crate) fn any(&self) -> Option<i32> {
         let come = self.inbox.come.load(Ordering::Acquire);
@@ -53,6 +58,9 @@ impl AsHandle for Signals {
         self.inbox.wake.as_handle()
     }
 }
+
+/// Here no process ends by a signal; the exit status says how it ended.
+pub(crate) fn die_by(_event: i32) {}
 
 /// The exit status of a process that Ctrl-C or another console event has ended.
 pub(crate) fn number_of(_event: i32) -> u32 {

@@ -20,8 +20,9 @@ fn a_command_whose_lock_was_broken_gets_term() {
     break_by_force(&scene);
     let (status, said, complaint) = running.end_with_complaints();
     assert_eq!((status, said.as_str()), (Some(76), "got TERM\n"), "work under a lost lock is not a success");
-    assert!(complaint.starts_with("linklock: ") && complaint.contains("the lock is lost"), "{complaint}");
-    assert_eq!(complaint.lines().count(), 1, "one message: {complaint}");
+    // The shell complains too: of its sleep, which has got TERM as well.
+    let messages: Vec<_> = complaint.lines().filter(|line| line.starts_with("linklock: ")).collect();
+    assert!(messages.len() == 1 && messages[0].contains("the lock is lost"), "{complaint}");
     scene.assert_free();
 }
 

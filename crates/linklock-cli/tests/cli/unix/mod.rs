@@ -9,6 +9,8 @@ mod signals;
 mod starting;
 mod surroundings;
 mod terminal;
+#[cfg(target_os = "linux")] // Elsewhere only COMMAND itself is known.
+mod work;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -17,7 +17,7 @@ use super::{BUSY, run};
 use crate::support::{Scene, assert_exit, end, eventually, outcome, stdout};
 
 /// A terminal. A thread gathers its output.
-struct Terminal {
+pub(super) struct Terminal {
     keyboard: OwnedFd,
     end: OwnedFd,
     screen: Arc<Mutex<Vec<u8>>>,
@@ -25,7 +25,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
         grantpt(&master).expect("granted");
         unlockpt(&master).expect("unlocked");
@@ -50,7 +50,7 @@ impl Terminal {
     }
 
     /// Makes it the controlling terminal of the command, which reads its keys.
-    fn control(&self, command: &mut Command) {
+    pub(super) fn control(&self, command: &mut Command) {
         let take = || {
             rustix::process::setsid()?;
             Ok(rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?)
@@ -63,11 +63,11 @@ impl Terminal {
         }
     }
 
-    fn press(&self, key: &[u8]) {
+    pub(super) fn press(&self, key: &[u8]) {
         rustix::io::write(&self.keyboard, key).expect("keys can be pressed");
     }
 
-    fn shows(&self) -> String {
+    pub(super) fn shows(&self) -> String {
         String::from_utf8_lossy(&self.screen.lock().expect("nobody panics")).into()
     }
 
@@ -180,33 +180,37 @@ fn colours_follow_the_terminal_the_option_and_the_environment() {
     }
 }
 
+/// The bug: linklock took for granted that the terminal sends a key to COMMAND too. The consequence: a COMMAND in another process
+/// group, such as timeout(1) makes, did not get Ctrl-C. The mend: linklock looks which group COMMAND is in.
 #[test]
-fn linklock_does_not_pass_on_a_key_that_the_terminal_sends_to_the_command() {
-    let scene = Scene::new();
-    let log = scene.dir.path().join("log");
-    // In its own session COMMAND gets nothing from the terminal, only the signals that linklock passes on.
-    let script = format!(
-        "trap 'echo INT >> \"$LOG\"' INT; trap 'echo USR1 >> \"$LOG\"' USR1; trap 'exit 7' USR2
-        echo ready >> \"$LOG\"; {BUSY}"
-    );
-    let mut command = scene.linklock("run", ["setsid", "sh", "-c", &script]);
-    command.env("LOG", &log);
-    let terminal = Terminal::open();
-    terminal.control(&mut command);
-    let child = command.spawn().unwrap();
-    drop(command);
-    let logged = || fs::read_to_string(&log).unwrap_or_default();
-    eventually("COMMAND has started", || logged() == "ready\n");
-    // linklock may not know yet that COMMAND has started, and until then passes on keys.
-    kill_process(Pid::from_child(&child), Signal::USR1).unwrap();
-    eventually("linklock has passed on a signal", || logged() == "ready\nUSR1\n");
+fn the_command_gets_a_key_once_whichever_its_process_group_is() {
+    for own_session in [false, true] {
+        let scene = Scene::new();
+        let log = scene.dir.path().join("log");
+        let script = format!(
+            "trap 'echo INT >> \"$LOG\"' INT; trap 'echo USR1 >> \"$LOG\"' USR1; trap 'exit 7' USR2
+            echo ready >> \"$LOG\"; {BUSY}"
+        );
+        let words = ["setsid", "sh", "-c", &script];
+        let mut command = scene.linklock("run", if own_session { &words[..] } else { &words[1..] });
+        command.env("LOG", &log);
+        let terminal = Terminal::open();
+        terminal.control(&mut command);
+        let child = command.spawn().unwrap();
+        drop(command);
+        let logged = || fs::read_to_string(&log).unwrap_or_default();
+        eventually("COMMAND has started", || logged() == "ready\n");
+        // linklock may not know yet that COMMAND has started, and until then passes on keys.
+        kill_process(Pid::from_child(&child), Signal::USR1).unwrap();
+        eventually("linklock has passed on a signal", || logged() == "ready\nUSR1\n");
 
-    terminal.press(b"\x03");
-    // The echo comes after the signal was sent, so linklock acts upon the next signal later.
-    eventually("the key's echo", || terminal.shows().contains("^C"));
-    kill_process(Pid::from_child(&child), Signal::USR2).unwrap();
-    assert_exit(&outcome(child), 7);
-    assert_eq!(logged(), "ready\nUSR1\n");
+        terminal.press(b"\x03");
+        eventually("COMMAND has got the key", || logged().contains("INT"));
+        // linklock acts upon the next signal later, so a second INT would have come before.
+        kill_process(Pid::from_child(&child), Signal::USR2).unwrap();
+        assert_exit(&outcome(child), 7);
+        assert_eq!(logged(), "ready\nUSR1\nINT\n", "in its own session: {own_session}");
+    }
 }
 
 #[test]
