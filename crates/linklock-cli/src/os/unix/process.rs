@@ -75,8 +75,15 @@ impl Process {
             wishes.end |= Signals::ends(signal) && !is_typed;
             wishes.interrupt |= Signals::ends(signal) && is_typed;
             wishes.stop |= signal == libc::SIGTSTP;
-            if signal != libc::SIGTSTP && !(is_typed && gets_keys) {
-                self.send_to_command(Signal::from_named_raw(signal));
+            if signal == libc::SIGTSTP || is_typed && gets_keys {
+                continue;
+            }
+            match Signal::from_named_raw(signal) {
+                // As a terminal sends them, to all: a shell that waits for a step goes on waiting if only itself gets one.
+                Some(signal @ (Signal::INT | Signal::QUIT)) if started => {
+                    self.send_to_all(signal);
+                }
+                signal => self.send_to_command(signal),
             }
         }
         wishes

@@ -35,7 +35,7 @@ fn pid_in(scene: &Scene, file: &str) -> String {
 /// on beside the next holder. The mend: on Linux linklock ends all that COMMAND started, before it releases the lock.
 #[test]
 fn what_the_command_started_ends_before_the_lock_is_free() {
-    for signal in [Some(Signal::TERM), Some(Signal::INT), Some(Signal::HUP), None] {
+    for signal in [Some(Signal::TERM), Some(Signal::HUP), None] {
         let scene = Scene::new();
         let options = [&LIFETIME[..], &["--kill-after", "100ms"]].concat();
         let script = format!("echo ready; {}", stubborn_step(&scene));
@@ -51,6 +51,18 @@ fn what_the_command_started_ends_before_the_lock_is_free() {
         let expected = signal.map_or(76, |signal| 128 + signal.as_raw());
         assert_eq!(number, Some(expected), "{signal:?}");
         assert_eq!(status(&scene)["state"], "free");
+    }
+}
+
+/// A shell that waits for its step heeds an INT only once the step has ended.
+#[test]
+fn an_interrupt_that_somebody_sends_reaches_the_step_of_a_shell_as_a_key_would() {
+    for signal in [Signal::INT, Signal::QUIT] {
+        let scene = Scene::new();
+        let running = Running::start(run(&scene, &[], "echo ready; sleep 60; echo it went on"));
+        eventually("the step runs", || running_below(running.pid()).len() == 2);
+        send(&running, signal);
+        assert_eq!(running.end(), (Some(128 + signal.as_raw()), String::new()));
     }
 }
 
