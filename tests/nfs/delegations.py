@@ -149,8 +149,8 @@ def looked_and_cut_off_while_another_breaks(world):
     """A contender that has looked at an expired lock and is cut off does not delay the breaker."""
     if not can_show(world):
         return
-    overdue = [arena.peer(1, lifetime_s=40, grace_s=1) for arena in world.arenas]
-    for peer in overdue:
+    expired = [arena.peer(1, lifetime_s=40, grace_s=1) for arena in world.arenas]
+    for peer in expired:
         peer.ask("acquire")
     looked(world)
     left = left_behind()

@@ -166,8 +166,8 @@ def cut_off_while_it_releases(world):
 
 def cut_off_while_it_breaks(world):
     """A breaker's last step arrives after another contender has broken the lock and acquired it."""
-    overdue = [(arena, arena.peer(2, lifetime_s=2)) for arena in world.arenas]
-    for _, peer in overdue:
+    expired = [(arena, arena.peer(2, lifetime_s=2)) for arena in world.arenas]
+    for _, peer in expired:
         peer.ask("acquire")
     breakers = [(arena, arena.peer(1)) for arena in world.arenas]
     go_on = aimed(breakers, ["acquire"], Arena.breaks_it)
@@ -184,7 +184,7 @@ def cut_off_while_it_breaks(world):
         late.answer()
         late.ask("release")
         shown(f"{arena.protocol}: the late breaker harms nobody, and acquires the lock after its release")
-    for arena, peer in overdue:
+    for arena, peer in expired:
         refused(peer, "Lost", "release")
         arena.check_nothing_is_left()
 

@@ -32,9 +32,9 @@ def clock_skew(world):
     shown(f"the server's clock is {apart_s:.0f} s ahead of the clients'")
     contenders = []
     for arena in world.arenas:
-        overdue, kept = arena.peer(1, lifetime_s, grace_s), arena.peer(1, lifetime_s, grace_s, lock="kept")
+        expired, kept = arena.peer(1, lifetime_s, grace_s), arena.peer(1, lifetime_s, grace_s, lock="kept")
         breaker, rival = arena.peer(2, lifetime_s, grace_s), arena.peer(2, lifetime_s, grace_s, lock="kept")
-        acquired = int(overdue.ask("acquire")[1])
+        acquired = int(expired.ask("acquire")[1])
         kept.ask("acquire")
         kept.ask("keep-alive")
         for peer in (breaker, rival):

@@ -163,7 +163,7 @@ fn another_lock_with_the_same_expiry_as_our_claim_is_not_ours() {
 }
 
 #[test]
-fn a_contender_that_waited_longer_than_its_lifetime_takes_the_lock_with_a_fresh_expiry() {
+fn a_contender_that_waited_longer_than_its_lifetime_acquires_the_lock_with_a_new_expiry() {
     for protocol in BOTH {
         let arena = Arena::new();
         let rival = arena.rival(protocol).acquire();

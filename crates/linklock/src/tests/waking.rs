@@ -93,7 +93,8 @@ fn a_cancellation_wakes_a_waiter() {
     }
 }
 
-/// The bug: another user's unreadable lock was polled only every five seconds.
+/// The bug: another user's unreadable lock was polled only every five seconds. The consequence: its waiters noticed a release
+/// late. The mend: it is polled often.
 #[cfg(target_os = "linux")] // Elsewhere a file can be watched without reading it.
 #[test]
 fn a_lock_that_may_not_be_watched_is_polled_often_if_run_by_root() {

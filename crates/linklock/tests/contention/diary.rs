@@ -55,8 +55,8 @@ impl Diary {
         self.doing(Doing::Holding);
     }
 
-    /// Notes again and again that the lock is held, until `until` or until it is lost. The clock is read before the guard is asked,
-    /// so that a pause in between adds no false belief.
+    /// Notes again and again that the lock is held, until `until` or until it is lost. The clock is read before the guard is
+    /// asked, so that a pause in between adds no false belief.
     pub(crate) fn believe(&mut self, guard: &Guard, until: Duration) -> bool {
         loop {
             let at = now();

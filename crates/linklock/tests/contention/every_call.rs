@@ -23,7 +23,7 @@ const CYCLE: [&str; 3] = ["acquire 0", "refresh", "release"];
 struct Scene {
     protocol: Protocol,
     /// Whether a peer's expired lock is there at first.
-    overdue: bool,
+    expired: bool,
     /// The protocol by which another process holds the lock at first.
     held: Option<Protocol>,
     orders: &'static [&'static str],
@@ -45,13 +45,13 @@ struct Stopped {
 
 impl Scene {
     fn new(protocol: Protocol, orders: &'static [&'static str]) -> Self {
-        Self { protocol, overdue: false, held: None, orders, lifetime: HOUR, recover_dead: true }
+        Self { protocol, expired: false, held: None, orders, lifetime: HOUR, recover_dead: true }
     }
 
     /// `None` if the last order makes no more than `count` calls.
     fn stop_before(&self, count: usize) -> Option<Stopped> {
         let ground = Ground::new();
-        if self.overdue {
+        if self.expired {
             plant(self.protocol, &ground.lock(), long_ago());
         }
         let held = self.held.map(|protocol| by(protocol, &ground).acquire_with(&Wait::never()).unwrap());
@@ -197,7 +197,7 @@ fn a_breaker_that_is_stopped_before_any_call_harms_nobody_if_ptrace_is_allowed()
         return;
     }
     for protocol in BOTH {
-        let scene = Scene { overdue: true, ..Scene::new(protocol, &CYCLE[..1]) };
+        let scene = Scene { expired: true, ..Scene::new(protocol, &CYCLE[..1]) };
         let mut calls = 0;
         for (at, mut stopped) in scene.stops() {
             calls += 1;
@@ -227,7 +227,7 @@ fn a_process_that_is_killed_before_any_call_leaves_nothing_for_ever_if_ptrace_is
     }
     for protocol in BOTH {
         let scenes = [&CYCLE[..1], &CYCLE[..2], &CYCLE].map(|orders| Scene::new(protocol, orders));
-        let breaker = Scene { overdue: true, ..scenes[0].clone() };
+        let breaker = Scene { expired: true, ..scenes[0].clone() };
         for scene in scenes.iter().chain([&breaker]) {
             for (at, stopped) in scene.stops() {
                 let Stopped { ground, mut puppet, trace, .. } = stopped;
@@ -254,7 +254,7 @@ fn without_recovery_a_breaker_removes_no_left_lock_if_ptrace_is_allowed() {
         return;
     }
     for protocol in BOTH {
-        let scene = Scene { overdue: true, recover_dead: false, ..Scene::new(protocol, &CYCLE[..1]) };
+        let scene = Scene { expired: true, recover_dead: false, ..Scene::new(protocol, &CYCLE[..1]) };
         for (at, mut stopped) in scene.stops() {
             let settings = scene.settings(&stopped.ground);
             let mut rival = Puppet::start(&settings);
@@ -329,7 +329,7 @@ fn a_lock_that_a_breaker_puts_back_replaces_no_new_lock_if_ptrace_is_allowed() {
 
 /// A breaker that has its turn, has looked again, and is about to move a peer's expired lock.
 fn breaker_before_its_rename() -> Stopped {
-    let scene = Scene { overdue: true, ..Scene::new(Protocol::Link, &CYCLE[..1]) };
+    let scene = Scene { expired: true, ..Scene::new(Protocol::Link, &CYCLE[..1]) };
     let mut stopped = scene.stop_before(0).unwrap();
     while !(stopped.before.is_rename() && stopped.before.paths[0] == stopped.ground.lock()) {
         stopped.before = stopped.trace.next().expect("a breaker renames the lock path");

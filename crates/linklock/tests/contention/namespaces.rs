@@ -180,7 +180,8 @@ enum Proc {
 }
 
 /// The bug: a /proc of another pid namespace shows another process with the holder's pid. The consequence: the holder wrote that
-/// process's start time into its claim, or a contender compared with it, and a live lock was broken.
+/// process's start time into its claim, or a contender compared with it, and a live lock was broken. The mend: no process
+/// trusts the /proc of another namespace.
 #[test]
 fn another_pid_namespaces_proc_never_gets_a_live_lock_broken() {
     if !can("a /proc of another pid namespace") {
@@ -322,7 +323,8 @@ fn a_contender_in_the_same_pid_namespace_recovers_a_dead_holders_lock() {
 
 /// The bug: a process stored the facts about itself under its pid. The consequence: a grandchild that got its ended
 /// grandparent's pid wrote the grandparent's start time into its claim, and its live lock was broken. It also took its
-/// grandparent's guard for its own, and waited for its grandparent's thread to keep its locks alive.
+/// grandparent's guard for its own, and waited for its grandparent's thread to keep its locks alive. The mend: a fork makes a
+/// process forget these facts.
 #[test]
 fn a_process_that_reuses_its_grandparents_pid_is_another_process() {
     if !can("a pid that comes again") {
@@ -378,8 +380,8 @@ enum Hidden {
     NoProc,
 }
 
-/// The bug: a process that /proc does not show was taken for one that does not exist. The consequence: nobody could acquire a lock
-/// on behalf of it.
+/// The bug: a process that /proc does not show was taken for one that does not exist. The consequence: nobody could acquire a
+/// lock on behalf of it. The mend: the kernel answers whether it exists.
 #[test]
 fn a_lock_can_be_acquired_on_behalf_of_a_process_that_proc_hides() {
     if !can("a /proc that hides processes") {

@@ -308,10 +308,10 @@ fn assert_unharmed(guard: &Guard, ask: impl Fn(&Guard) -> Result<(), Error>) {
 
 fn release(settings: &Settings, diary: &Diary, guard: Guard) {
     let good_until = now() + guard.remaining();
-    let overdue = guard.is_lost() && !settings.keep_alive;
+    let expired = guard.is_lost() && !settings.keep_alive;
     diary.doing(Doing::Releasing);
     match guard.release() {
-        Ok(()) => assert!(!overdue, "an expired lock was released as if it were held"),
+        Ok(()) => assert!(!expired, "an expired lock was released as if it were held"),
         Err(e) => {
             assert!(e.error().is_lost(), "{e}");
             assert!(now() >= good_until, "a live lock was broken: {:?}: {e}", e.guard());
