@@ -17,7 +17,7 @@ use crate::errors::{LockError, to_python};
 use crate::held::Held;
 use crate::log;
 
-/// How long `cancel` waits until the thread has removed its claim.
+/// How long `cancel` waits for the thread to remove its claim.
 const PATIENCE: Duration = Duration::from_millis(40);
 
 type Acquired = Result<Guard, Error>;

@@ -208,7 +208,7 @@ class Lock:
         """Releases the lock.
 
         :param unconditionally: Do not raise an error if the lock is not held. No other holder's lock is ever removed.
-        :raises NotLockedError: if the lock is not held, or another process has acquired it since.
+        :raises NotLockedError: if the lock is not held, or another holder has acquired it since.
         """
         held = self._held
         if held is None:
@@ -399,9 +399,9 @@ class Lock:
 
     @property
     def fencing_token(self) -> int | None:
-        """A number that grows with each acquisition. The protected resource refuses smaller numbers than it has seen.
+        """A number that grows with each acquisition; None while the lock is not held, or without `fence=True`.
 
-        None while the lock is not held, or without `fence=True`.
+        The protected resource refuses a number that is smaller than an earlier one.
         """
         return None if self._held is None else self._held.fencing_token
 
