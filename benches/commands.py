@@ -1,4 +1,4 @@
-"""Wrapping a command that does nothing: what it costs to take a lock for a command."""
+"""Wrapping a command that does nothing: the cost of a lock for a command."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ import time
 from measure import Goal, median_ratio
 
 ROUNDS = 300
-# Python takes its time to start: it is asked in one of so many rounds.
+# Python starts slowly, so it runs in one of so many rounds.
 RARELY = 10
 GOALS = {"linklock run": Goal(0.8)}
 
@@ -30,7 +30,7 @@ def run(table, field):
                 if round_ > 0:
                     millis[name].append(took)
     for name, times in millis.items():
-        # Of the rounds in which it was asked.
+        # The rounds in which Python ran.
         reference = millis["flock(1)"][RARELY - 1 :: RARELY] if "Python" in name else millis["flock(1)"]
         median = statistics.median(times)
         section.add(name, f"{median:.2f} ms", median, median_ratio(times, reference), GOALS.get(name))

@@ -1,4 +1,4 @@
-"""Where others wait: hand-offs, turns of many, what waiting costs, and how soon Ctrl-C ends it."""
+"""With contention: hand-offs, turns of many processes, and how soon Ctrl-C ends a wait."""
 
 import os
 import random
@@ -14,14 +14,14 @@ from pathlib import Path
 from measure import Company, Goal, hand_offs, percentile_99
 
 BLOCKS, HAND_OFFS_A_BLOCK = 10, 30
-# Of one that polls slowly, each of several pairs at once.
+# For a contestant that polls slowly, several pairs run at once.
 HAND_OFFS_OF_A_PAIR = 5
 PROGRAM_HAND_OFFS = 40
 GOAL_MEDIAN, GOAL_WORST = Goal(0.5, " ms"), Goal(5, " ms")
 
 PROCESSES, TURNS, ROUNDS = 8, 50, 7
 HOLDS_US = (0, 2000)
-# Who pauses for seconds has one round, all such at once.
+# Contestants that pause for seconds run one round, all of them at once.
 SLOW = ("proper-lockfile", "liblockfile")
 LIMIT_S = 40
 GOAL_TURNS, GOAL_FAIRNESS = Goal(1.0), Goal(0.5, at_least=True)
@@ -38,7 +38,7 @@ def run(table, field):
 
 
 def local_hand_offs(table, field, contestants, directory):
-    """From the beginning of the release to the return of the acquire that waits for it."""
+    """The time from the beginning of the release to the return of the waiting acquire."""
     section = table.section("hand-off on one machine: median, 99th percentile", "the slowest of all, in ms")
     millis = {c.name: [] for c in contestants}
     with Company() as company:
@@ -67,11 +67,11 @@ def add_hand_offs(section, name, millis, goal):
 
 
 def program_hand_offs(table, field, _, directory):
-    """From the end of one command to the start of the next, which tells the time."""
+    """The time from the end of one command to the start of the next one, which prints the time."""
     if field.flock is None:
         return
     section = table.section("hand-off between commands: median, 99th percentile", "the slowest of all, in ms")
-    # The first is the one that README installs, if it could be built.
+    # The first is the program as README installs it, if it could be built.
     name, program = next(iter(field.programs.items()))
     commands = {
         name: [program, "run", f"{directory}/program"],
@@ -87,7 +87,7 @@ def program_hand_offs(table, field, _, directory):
 
 def command_hand_off_ms(wrapper):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    # It holds the lock once it echoes a line, and until it has read the end.
+    # It holds the lock from its first echoed line until its input ends.
     holder = subprocess.Popen([*wrapper, shutil.which("cat")], **pipes)
     print("held", file=holder.stdin, flush=True)
     holder.stdout.readline()
@@ -102,7 +102,7 @@ def command_hand_off_ms(wrapper):
 
 
 def turns(table, field, contestants, directory):
-    """Each process takes the lock, adds one to a number, and gives the lock back."""
+    """Each process acquires the lock, adds one to a number, and releases the lock."""
     for hold_us in HOLDS_US:
         held = f", held for {hold_us / 1000:g} ms" if hold_us else ""
         title = f"{PROCESSES} processes x {TURNS} turns{held}: all done; fairness: first done over last done"
@@ -138,7 +138,7 @@ def note_turns(contestant, path, hold_us, seconds, fairness):
         done = sorted(int(peer.answer()[1]) - started for peer in peers)
     counted = int(number.read_text())
     if counted != PROCESSES * TURNS:
-        raise SystemExit(f"{contestant.name}: two held the lock at once: {counted} of {PROCESSES * TURNS} were counted")
+        raise SystemExit(f"{contestant.name}: two processes held the lock at once: {counted} of {PROCESSES * TURNS} were counted")
     seconds[contestant.name].append(done[-1] / 1e9)
     fairness[contestant.name].append(done[0] / done[-1])
 
@@ -156,12 +156,12 @@ def add_turns(section, name, seconds, fairness, hold_us, fasteners):
 
 
 def interrupts(table, field, _, directory):
-    """From the signal to the line after the wait."""
+    """The time from the signal to the line after the wait."""
     section = table.section("Ctrl-C ends a wait in Python: median; slowest")
     for contestant in field.chosen("linklock Python"):
         with Company() as company:
             holder, waiter = (company.start(contestant, f"{directory}/lock") for _ in "ab")
-            # Python has begun, and heeds signals as the contestant does.
+            # Now Python has started, and the contestant handles the signal.
             waiter.ask("cycles", 1)
             holder.ask("acquire")
             millis = []

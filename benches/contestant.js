@@ -1,8 +1,8 @@
-// proper-lockfile as a contestant in benches/compare: contestant.rs says what it is told and what it answers.
+// proper-lockfile as a contestant in benches/compare. contestant.rs describes its commands and answers.
 //
 //     node contestant.js PATH
 //
-// The package is found by NODE_PATH.
+// NODE_PATH leads to the package.
 "use strict";
 
 const fs = require("node:fs");

@@ -1,8 +1,8 @@
-"""A contestant in benches/compare that is written in Python: contestant.rs says what it is told and what it answers.
+"""A contestant in benches/compare that is written in Python. contestant.rs describes its commands and answers.
 
     contestant.py KIND PATH
 
-A wait that Ctrl-C ends is answered with `interrupted`, when.
+If Ctrl-C ends a wait, the answer is `interrupted`, when.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ import time
 
 
 class Methods:
-    """A lock of which each library calls the two doings by other names."""
+    """A lock with the library's own names for acquire and release."""
 
     def __init__(self, lock, acquire="acquire", release="release"):
         self.lock = lock
@@ -21,7 +21,7 @@ class Methods:
 
 
 class LibLockFile:
-    """liblockfile by its C interface: with the holder's pid, and as many tries as it takes."""
+    """liblockfile by its C interface: with the holder's pid, and with as many attempts as needed."""
 
     WITH_PID = 16
 
@@ -50,7 +50,7 @@ class Flock:
 
 
 def lock_of(kind, path, keep_alive=False):
-    """Each is imported only where it takes part."""
+    """A library is imported only if it takes part."""
     match kind:
         case "linklock" | "linklock-dir":
             from linklock import Lock
@@ -106,7 +106,7 @@ def obey(kind, path, lock, kept, command, *args):
                 lock.release()
             return [(time.perf_counter_ns() - started) // number]
         case "lifetime":
-            # What filelock calls so breaks live locks.
+            # filelock's lifetime breaks live locks.
             if kind in ("linklock", "linklock-dir", "flufl.lock"):
                 lock.lock.lifetime = int(args[0])
             return ["set"]

@@ -1,4 +1,4 @@
-"""Who takes part: linklock in all its forms, the floors, and the peers that this machine has or can install."""
+"""The contestants: linklock in all its forms, the floors, and the peers that this machine has or can install."""
 
 import os
 import platform
@@ -9,13 +9,13 @@ from pathlib import Path
 from measure import ROOT
 from peers import CannotRun, cargo, last_line, package_python, pip, target_dir
 
-# psutil is what filelock asks about processes with.
+# filelock uses psutil to ask about processes.
 PYTHON_PEERS = ("flufl.lock", "filelock", "fasteners", "psutil")
 BENCHES = ROOT / "benches"
 
 
 class Contestant:
-    """One that speaks contestant.rs's language. `pairs`: so many at once measure the hand-off of one that polls slowly."""
+    """A process with the commands of contestant.rs. `pairs`: how many pairs run at once, if it polls slowly."""
 
     def __init__(self, name, *words, pairs=0):
         self.name, self.words, self.pairs = name, words, pairs
@@ -39,7 +39,7 @@ class Field:
         self.dotlockfile = self.program("dotlockfile")
 
     def chosen(self, *names):
-        """Those of these names that are here; all without a name."""
+        """The available contestants with these names; without names all contestants."""
         return [self.by_name[name] for name in names or self.by_name if name in self.by_name]
 
     def program(self, name):
@@ -107,7 +107,7 @@ class Field:
 
 
 def build_programs(target, missing):
-    """The program, linked statically, as README says to install it, and as cargo builds it by itself."""
+    """The program, linked statically as README installs it, and as cargo builds it by default."""
     program = ("build", "--quiet", "--release", "--package", "linklock-cli")
     cargo(*program)
     dynamic = {"linklock run, dynamic": target / "release/linklock"}

@@ -1,4 +1,4 @@
-"""Many waiters for one lock: what they cost while it is held, and how many wake when it is released."""
+"""Many waiters for one lock: their cost while it is held, and how many wake when it is released."""
 
 import re
 import subprocess
@@ -9,20 +9,20 @@ from pathlib import Path
 from measure import Company, Goal, cpu_s, status_of
 
 WAITERS = 200
-# A rival that polls is measured with fewer, and counted up.
+# A rival that polls is measured with fewer waiters, and scaled up.
 OF_A_RIVAL = {"flufl.lock": 10, "filelock soft": 10}
-# Watched for longer than anybody pauses between two looks (linklock: 13 s).
+# They are watched for longer than any waiter pauses between two looks (linklock: 13 s).
 SETTLE_S, WATCH_S, TRACE_S, AFTER_S = 2, 26, 3, 0.1
 LIFETIME_S = 60
 TRACED = 4
-# As much as one waiter of flufl.lock for 20 of ours.
+# 20 waiters of linklock may use as much as one of flufl.lock.
 GOAL = Goal(0.05)
 CALLS = "trace=%file,read,write,close,getdents64,fstat,statx"
 
 
 def run(table, field):
     title = f"{WAITERS} waiters for one held lock: processor; file-system calls a second; awake within 0.1 s of its release"
-    # Whom the kernel grants no inotify instance any more polls often.
+    # A waiter that gets no inotify instance from the kernel polls often.
     limit = Path("/proc/sys/fs/inotify/max_user_instances").read_text().strip()
     title += f" (inotify instances for a user: {limit})"
     section = table.section(title, "processor, against as many waiters of flufl.lock")
@@ -34,15 +34,15 @@ def run(table, field):
             cpu, calls, awake = watch(holder, waiters, field.strace, Path(directory) / "trace")
         used[contestant.name] = cpu * WAITERS / number
         shown = f"{used[contestant.name] * 100:.2f} %; {shown_calls(calls, number)}; {awake}"
-        counted_up = f", counted up from {number}" if number < WAITERS else f", of {number} awake"
+        scaled_up = f", scaled up from {number}" if number < WAITERS else f", of {number} awake"
         flufl = used.get("flufl.lock")
         ratio = used[contestant.name] / flufl if flufl else None
         goal = GOAL if flufl and contestant.name.startswith("linklock") else None
-        section.add(contestant.name + counted_up, shown, used[contestant.name], ratio, goal)
+        section.add(contestant.name + scaled_up, shown, used[contestant.name], ratio, goal)
 
 
 def watch(holder, waiters, strace, trace):
-    """The processor's share, file-system calls a second of one waiter, and how many ran after the release."""
+    """The share of a processor, the file-system calls a second of one waiter, and how many waiters ran after the release."""
     holder.ask("lifetime", LIFETIME_S)
     holder.ask("acquire")
     for waiter in waiters:

@@ -1,5 +1,5 @@
-"""Holders: a thousand locks kept alive for a minute, and what comes after a holder that was killed. Those who are waited
-for until a lock is old go at once: it is mostly waiting."""
+"""Holders: a thousand locks kept alive for a minute, and recovery after a holder was killed. Contestants that wait until a
+lock is old run all at once, since they mostly sleep."""
 
 import signal
 import statistics
@@ -12,13 +12,13 @@ from measure import Company, Goal, cpu_s, status_of
 LOCKS, MINUTE_S = 1000, 60
 KEEPERS = ("linklock link", "linklock dir", "linklock Python", "filelock lease", "proper-lockfile")
 
-# Who looks for dead holders, or for old locks, within these seconds; the others are not waited for any longer.
+# Recovery is measured up to these seconds.
 PATIENCE_S = 60
-# Those whose waiters learn of a holder's end at once go one after the other, so often.
+# Waiters of these notice a holder's end at once. They run one after the other, so many times.
 QUICK = ("linklock link", "linklock dir", "linklock Python", "linklock Python dir", "File::lock", "fasteners", "filelock flock")
 RECOVERIES = 10
 GOAL_SAME_MACHINE = Goal(100, " ms")
-# The holder is killed this long after it got the lock.
+# The holder is killed so many seconds after its acquisition.
 HELD_S = 1
 LIFETIME_AND_GRACE_S = 25 - HELD_S
 
@@ -56,7 +56,7 @@ def keep(section, contestants, directory, meanwhile):
 
 
 def recover(recoveries, name, contestant, path, *host):
-    """Notes how long after the holder was killed a waiter has its lock, in milliseconds; nothing if it does not get it."""
+    """Notes the milliseconds from the holder's death to the waiter's acquisition; nothing if the waiter does not get the lock."""
     with Company() as company:
         holder, waiter = company.start(contestant, path), company.start(contestant, path, *host)
         holder.ask("acquire")

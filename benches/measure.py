@@ -1,4 +1,4 @@
-"""What the benchmarks share: the table and its goals, ratios, hand-offs, and what a process has used."""
+"""Code that the benchmarks share: the table and its goals, ratios, hand-offs, and the resources of a process."""
 
 import random
 import statistics
@@ -12,7 +12,7 @@ from peers import Peer
 
 
 class Goal:
-    """What a figure, or a ratio, is to reach."""
+    """The limit that a figure or a ratio must meet."""
 
     def __init__(self, limit, unit="", at_least=False):
         self.limit, self.unit, self.at_least = limit, unit, at_least
@@ -26,7 +26,7 @@ class Goal:
 
 class Row:
     def __init__(self, name, shown, figure=None, ratio=None, goal=None, compared=None):
-        """`compared` is what the goal is about: the ratio, if nothing else is given."""
+        """`compared` is the number for the goal; the ratio by default."""
         self.name, self.shown, self.figure, self.ratio, self.goal = name, shown, figure, ratio, goal
         compared = ratio if compared is None else compared
         self.verdict = "" if goal is None else "met" if goal.is_met(compared) else "MISSED"
@@ -37,7 +37,7 @@ class Row:
 
 
 class Section:
-    """One kind of work, and what each contestant needed for it."""
+    """One kind of work, and the figures of each contestant."""
 
     def __init__(self, title, against=""):
         self.title, self.against, self.rows = title, against, []
@@ -81,14 +81,14 @@ def percentile_99(figures):
 
 
 def file_system(directory):
-    """What `directory` is on, by the longest mount point above it."""
+    """The file system of `directory`, by the longest mount point above it."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     above = [(mount[1], mount[2]) for mount in mounts if Path(directory).resolve().is_relative_to(mount[1])]
     return max(above, key=lambda mount: len(mount[0]))[1]
 
 
 def hand_off_ms(holder, waiter, wait_s):
-    """One hand-off, after the waiter had time to begin to wait. The waiter holds the lock afterwards."""
+    """One hand-off, after the waiter had time to start waiting. The waiter holds the lock afterwards."""
     waiter.tell("acquire")
     time.sleep(wait_s)
     released = int(holder.ask("release")[1])
@@ -105,7 +105,7 @@ def hand_offs(pair, number, figures):
 
 
 class Company:
-    """Contestants in processes of their own, which end with the block."""
+    """Contestants in their own processes, which end with the block."""
 
     def __init__(self):
         self.peers = []
@@ -125,7 +125,7 @@ class Company:
 
 
 def cpu_s(pid):
-    """The processor time that all threads of a process have used, to the nanosecond."""
+    """The processor time of all threads of a process, in seconds, exact to the nanosecond."""
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 

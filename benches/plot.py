@@ -1,9 +1,9 @@
-"""The table's chief figures as bars, on a logarithmic scale. Its colours can be read on light and on dark ground."""
+"""The table's main figures as bars, on a log scale. The colours are readable on light and on dark backgrounds."""
 
 import math
 from html import escape
 
-# What is shown: the section's title begins so, what stands above its bars, and the unit of its figures.
+# The panels: how the section's title begins, the caption above its bars, and the unit of its figures.
 PANELS = (
     ("a cycle on ext4", "one process, acquire and release", "µs"),
     ("hand-off on one machine", "from one process's release to the next one's acquire", "ms"),
@@ -25,14 +25,14 @@ def svg(table):
             parts += panel(rows, caption, unit, y)
             y += HEAD + ROW * len(rows) + 10
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}"'
-    title = "<title>linklock beside its peers: shorter is faster, each division is ten times as long</title>"
+    title = "<title>linklock beside its peers: shorter is faster, log scale</title>"
     return "\n".join([head + f' font-family="sans-serif" font-size="12" fill="{TEXT}">', title, *parts, "</svg>", ""])
 
 
 def panel(rows, caption, unit, y):
     rows = sorted(rows, key=lambda row: row.figure)
     least, most = (math.log10(row.figure) for row in (rows[0], rows[-1]))
-    # From the power of ten below the least, so that this one has a bar too.
+    # The scale starts at the power of ten below the least figure, so that this one has a bar too.
     least, most = math.floor(least - 0.1), math.ceil(most)
     bottom = y + HEAD + ROW * len(rows) - 4
     yield f'<text x="0" y="{y + 22}" font-weight="bold">{escape(caption)}, {unit}</text>'

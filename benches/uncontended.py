@@ -1,4 +1,4 @@
-"""Where nobody waits: how long a cycle of acquire and release takes, and how many system calls it makes."""
+"""Without contention: the time of a cycle of acquire and release, and the number of its system calls."""
 
 import re
 import statistics
@@ -18,7 +18,7 @@ GOALS = {
 }
 GOALS_AGAINST_FLUFL = {"ext4": Goal(0.4)}
 AGAINST = "the median of the rounds' times, against the floor of link; of dir, against its own"
-# File::lock makes and removes no file, and so has no floor.
+# These create and remove no file, so they have no floor.
 IS_OWN_FLOOR = ("File::lock", "filelock flock", "fasteners")
 
 
@@ -37,7 +37,7 @@ def cycles(section, field, directory):
     contestants = field.chosen()
     with Company() as company:
         peers = {c.name: company.start(c, f"{directory}/{n}") for n, c in enumerate(contestants)}
-        # To warm up, and to learn how many make a round.
+        # This warms up, and shows how many cycles fill a round.
         first = {name: min(int(peer.ask("cycles", 5)[0]) for _ in range(3)) for name, peer in peers.items()}
         micros = {name: [] for name in peers}
         for _ in range(ROUNDS):
@@ -60,7 +60,7 @@ def calls(section, field, directory):
     for number, contestant in enumerate(field.chosen()):
         trace = Path(directory) / f"trace{number}"
         traced = [field.strace, "-f", "-qq", "-o", trace, *contestant.command(f"{directory}/{number}")]
-        # The first command's answer marks where the cycles that count begin.
+        # The first command's answer marks the beginning of the cycles that count.
         subprocess.run(traced, input=f"cycles\t5\ncycles\t{CYCLES_TRACED}\n", text=True, check=True, capture_output=True)
         answer = re.compile(r'write\(1, "\d')
         lines = trace.read_text(errors="replace").splitlines()

@@ -1,14 +1,14 @@
-"""flufl.lock as a contender that does what its standard input says: the counterpart of linklock's example `contend`.
+"""flufl.lock as a contender that obeys its standard input: the counterpart of linklock's example `contend`.
 
     flufl_peer.py LOCKPATH [LIFETIME_MS GRACE_MS] [--short-poll]
 
-Commands and answers are those of crates/linklock/examples/contend.rs, but for `details`, which has the lock path where
-linklock has the token, as flufl.lock tells no more; and there is `cycles N`, which answers the nanoseconds that each of
-N cycles of lock and unlock took.
+Commands and answers are those of crates/linklock/examples/contend.rs, with two differences: `details` gives the lock path
+in place of the token, which flufl.lock does not show; and `cycles N` answers the nanoseconds that each of N cycles of lock
+and unlock took.
 
-Two things of flufl.lock are changed, and only if the arguments say so. GRACE_MS replaces its CLOCK_SLOP of 10 s, for
-which there is no setting. --short-poll replaces its pause of 0 to 2 s between two attempts by one of 1 to 10 ms, by
-overriding the method that sleeps; otherwise a test of a thousand hand-overs would last for half an hour.
+The arguments can change two things of flufl.lock. GRACE_MS replaces its CLOCK_SLOP of 10 s, which has no setting.
+--short-poll replaces its pause of 0 to 2 s between two attempts by 1 to 10 ms, by overriding the method that sleeps.
+Otherwise a test of a thousand hand-offs would take half an hour.
 """
 
 import argparse
@@ -30,7 +30,7 @@ class ShortPoll(Lock):
 
 
 def increment(file):
-    """As `increment` of contend.rs."""
+    """The same as `increment` in contend.rs."""
     with open(file) as f:
         words = f.read().split(" ")
     count, turns, last = words if len(words) == 3 else (0, 0, PROGRAM)

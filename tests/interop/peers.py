@@ -1,4 +1,4 @@
-"""What the tests and benchmarks with flufl.lock share: building, the virtual environment, and talking to contenders."""
+"""Code that the tests and benchmarks with flufl.lock share: building, virtual environments, and contenders."""
 
 import json
 import os
@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# How long a contender may take for an answer that must come: nothing is measured by it.
+# A time-out for answers that must come. It measures nothing.
 PATIENCE_S = 120
-# The exit status of a test that could not be run, as automake has it.
+# The exit status of a test that could not be run, the same as automake's.
 CANNOT_RUN = 77
 
 
@@ -21,7 +21,7 @@ class CannotRun(Exception):
 
 
 def cargo(*args, **options):
-    """Runs cargo in the workspace. A fresh root shell may not have it in its PATH."""
+    """Runs cargo in the workspace. A fresh root shell may lack it in its PATH."""
     found = shutil.which("cargo") or str(Path.home() / ".cargo/bin/cargo")
     try:
         return subprocess.run([found, *args], cwd=ROOT, check=True, **options)
@@ -35,7 +35,7 @@ def target_dir():
 
 
 def flufl_python(target):
-    """The Python of a virtual environment that has the newest flufl.lock, and its version. It is kept between runs."""
+    """The Python of a virtual environment with the newest flufl.lock, and the version. The environment is kept between runs."""
     env = target / "flufl-venv"
     python = env / "bin/python"
     if not python.exists():
@@ -57,15 +57,15 @@ def flufl_python(target):
 
 def package_python(target, *needed):
     """The Python of a fresh virtual environment with this project's Python package, built and installed as a wheel, and
-    what else is needed there. That comes from pip's cache after the first run."""
+    with the packages `needed`, which come from pip's cache after the first run."""
     env, wheels = target / "python/venv", target / "python/wheels"
     made = subprocess.run([sys.executable, "-m", "venv", "--clear", env], capture_output=True, text=True)
     if made.returncode:
         raise CannotRun(f"no virtual environment (python3-venv missing?): {last_line(made.stdout + made.stderr)}")
     python = env / "bin/python"
-    pip(python, "install", "maturin>=1.9.4,<2", *needed, why="pip could not install what is needed")
+    pip(python, "install", "maturin>=1.9.4,<2", *needed, why="pip could not install the needed packages")
     shutil.rmtree(wheels, ignore_errors=True)
-    # What fails from here on is ours.
+    # A failure from here on is a fault of this project.
     quiet = ["--disable-pip-version-check", "--quiet", "--no-deps"]
     package = ROOT / "crates/linklock-py"
     wheel = [python, "-m", "pip", "wheel", *quiet, "--no-build-isolation", "--wheel-dir", wheels, package]
@@ -95,7 +95,7 @@ class Refused(Exception):
 
 
 class Peer:
-    """A contender in a process of its own, which gets a line and answers with a line."""
+    """A contender in its own process. It answers each line with a line."""
 
     def __init__(self, kind, *command):
         self.kind = kind
@@ -123,13 +123,13 @@ class Peer:
         except queue.Empty:
             raise AssertionError(f"{self.kind} (process {self.pid}) did not answer within {PATIENCE_S} s") from None
         if words is None:
-            raise AssertionError(f"{self.kind} (process {self.pid}) ended, status {self.process.wait()}, unasked")
+            raise AssertionError(f"{self.kind} (process {self.pid}) ended unexpectedly with status {self.process.wait()}")
         if words[0] == "error":
             raise Refused(words[1], words[2])
         return words
 
     def is_silent_for(self, seconds):
-        """Whether no answer comes within this time. One that comes stays to be read."""
+        """Whether no answer comes within this time. An answer that comes can still be read."""
         try:
             early = self.answers.get(timeout=seconds)
         except queue.Empty:

@@ -1,7 +1,7 @@
-"""Stops a process exactly before a system call of one's choice, see ptrace(2): so a fault hits one step of a protocol.
+"""Stops a process exactly before a chosen system call, see ptrace(2). So a fault hits one step of a protocol.
 
-The thread that takes aim is the tracer, and must be the one that lets go. Only the process's first thread is stopped;
-what others do in the background goes on.
+The thread that creates an Aim is the tracer, and must also end it. Only the process's first thread is stopped; its other
+threads continue.
 """
 
 import ctypes
@@ -16,8 +16,8 @@ AT_SYSCALL = signal.SIGTRAP | 0x80
 WALL = 0x40000000
 ENTRY = 1
 
-# What x86-64 calls them, and which arguments are paths: a pair is of the directory's descriptor and of the path from there.
-# `renameat2` with flags is not meant: NFS refuses it unasked. Nor is an open that opens nothing.
+# The numbers on x86-64, and which arguments are paths: a pair is the directory's descriptor and the path from there.
+# Without `renameat2` with flags, which the NFS client refuses by itself, and without an open with O_PATH.
 CALLS = {
     86: ("link", 0, 1), 265: ("link", (0, 1), (2, 3)),
     82: ("rename", 0, 1), 264: ("rename", (0, 1), (2, 3)), 316: ("rename", (0, 1), (2, 3)),
@@ -41,7 +41,7 @@ def ptrace(request, pid, address=0, data=0):
 
 
 class Aim:
-    """A contender that is stopped until it is told to run on. It must be waiting for a command when it is aimed at."""
+    """A contender that is stopped until `let_go`. It must wait for a command when the Aim is created."""
 
     PATIENCE_S = 120
 
@@ -52,13 +52,13 @@ class Aim:
         self._wait()
 
     def stop_before(self, name, meant):
-        """Runs it up to the call of that name whose paths are `meant`, and stops it there."""
+        """Runs it to the call of that name for whose paths `meant` is true, and stops it there."""
         for call, paths in self.calls():
             if call == name and meant(*paths):
                 return
 
     def calls(self):
-        """The calls that it makes, one by one: (name, paths), each before it is carried out."""
+        """Its calls, one by one: (name, paths), each before it is carried out."""
         deliver = 0
         while True:
             ptrace(SYSCALL, self.pid, 0, deliver)
@@ -72,7 +72,7 @@ class Aim:
         ptrace(DETACH, self.pid)
 
     def _entered(self):
-        """The call that it is about to make; None if it is none of CALLS, or comes back from one."""
+        """The call that it is about to make; None if the call is not in CALLS, or if it returns from a call."""
         info = (ctypes.c_uint64 * 11)()
         ptrace(GET_SYSCALL_INFO, self.pid, ctypes.sizeof(info), ctypes.addressof(info))
         number, args = info[3], info[4:10]
@@ -95,17 +95,17 @@ class Aim:
 
     def _text(self, address):
         if not address:
-            return ""  # An open file is meant.
+            return ""  # The call uses an open file.
         with Path(f"/proc/{self.pid}/mem").open("rb", buffering=0) as memory:
             return os.fsdecode(os.pread(memory.fileno(), 4096, address).split(b"\0")[0])
 
     def _wait(self):
-        """The signal that it is stopped by."""
+        """The signal that stopped it."""
         give_up = time.monotonic() + self.PATIENCE_S
         while time.monotonic() < give_up:
             pid, status = os.waitpid(self.pid, WALL | os.WNOHANG)
             if pid:
-                assert os.WIFSTOPPED(status), "the contender ended before it made the call that was aimed at"
+                assert os.WIFSTOPPED(status), "the contender ended before the chosen call"
                 return os.WSTOPSIG(status)
             time.sleep(0.0005)
-        raise AssertionError(f"the contender has not made the call that was aimed at within {self.PATIENCE_S} s")
+        raise AssertionError(f"the contender did not make the chosen call within {self.PATIENCE_S} s")

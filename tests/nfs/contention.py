@@ -1,4 +1,4 @@
-"""Many contenders on two clients: no update is lost, and nobody is starved."""
+"""Many contenders on two clients: no update is lost, and no contender starves."""
 
 from collections import Counter
 from pathlib import Path
@@ -7,12 +7,12 @@ from world import NS, nfsvm, shown, until
 
 PROCESSES_OF_EACH_CLIENT = 3
 SHARE = 2
-# Who has not had its share by then never will.
+# A contender that has not had its share by then is starved.
 STARVED_S = 300
 
 
 def contend(world, queue=False):
-    """All increment one number on NFS, under the lock, and go on until the last of them has had its share."""
+    """All increment one number on NFS under the lock, until each of them has had its share."""
     crowds = []
     for arena in world.arenas:
         (arena.directory() / "counter").write_text("0 0 nobody")
@@ -33,13 +33,13 @@ def contend(world, queue=False):
         done = tally.rename(f"{tally}-done")
         for peer in crowd:
             peer.answer()
-        told = sum(increments_by(done).values())
+        reported = sum(increments_by(done).values())
         counted = int((arena.directory() / "counter").read_text().split(" ")[0])
-        assert counted == told, f"{arena.protocol}: {told - counted} of {told} increments were lost"
+        assert counted == reported, f"{arena.protocol}: {reported - counted} of {reported} increments were lost"
         arena.check_nothing_is_left("counter")
         longest_ns = max(since - asked for since, _, _, asked in arena.beliefs())
         shown(
-            f"{arena.protocol}: {len(crowd)} processes on two clients lose none of {told} increments; the most by one are "
+            f"{arena.protocol}: {len(crowd)} processes on two clients lose none of {reported} increments; the most by one are "
             f"{max(increments_by(done).values())}, the fewest {min(increments_by(done).values())}; "
             f"the longest wait was {longest_ns / NS:.1f} s"
         )
@@ -49,7 +49,7 @@ def peers_of(arena, client, queue):
     of_linklock = [arena.peer(client, queue=queue) for _ in range(PROCESSES_OF_EACH_CLIENT - 1)]
     if arena.protocol == "dir" or queue:
         return [*of_linklock, arena.peer(client, queue=queue)]
-    # One that waited for longer than its lifetime and its slop would run into a race of its own.
+    # If flufl.lock waits longer than its lifetime and slop, it has a race of its own. So its lifetime is long.
     return [*of_linklock, arena.flufl_peer(client, lifetime_s=3600)]
 
 
@@ -58,19 +58,19 @@ def increments_by(tally):
 
 
 def contention(world):
-    """2 clients, 3 processes each, among them for `link` one flufl.lock on each client."""
+    """2 clients with 3 processes each; for `link`, one of them is flufl.lock."""
     contend(world)
 
 
 def contention_with_loss_and_delay(world):
-    """The same while packets are lost and late."""
+    """The same while packets are lost or late."""
     for client in (1, 2):
         nfsvm("netem", client, "delay", "10ms", "5ms", "loss", "1%")
     contend(world)
 
 
 def contention_in_a_queue(world):
-    """The same, but all of linklock's and served in the order in which they came."""
+    """The same with linklock alone, whose contenders acquire the lock in the order of their arrival."""
     contend(world, queue=True)
 
 

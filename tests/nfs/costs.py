@@ -1,6 +1,6 @@
-"""Counts the requests that a client sends, and says what mount options change: the tables of docs/nfs.md.
+"""Counts the requests that a client sends, also with different mount options, for the tables of docs/nfs.md.
 
-What is counted is what nfsvm's `rpc` tells. What a cycle costs does not depend on how fast the machine is.
+nfsvm's `rpc` counts them. The number of requests of a cycle does not depend on the speed of the machine.
 """
 
 import random
@@ -10,12 +10,12 @@ import time
 
 from world import CLIENTS, NS, nfsvm, shown
 
-# A cycle may not come to cost more than this: what it costs on NFS 3.
+# The most requests that a cycle may send on NFS 3.
 MOST_OF_A_CYCLE = {"link": 8, "dir": 10}
 MINUTE_S = 60
 HANDOFFS = 15
-# A client of NFS 4.0 says with it that it is there, however many wait: more often than on other servers, since nfsvm's forgets
-# its clients after 10 s already.
+# A client of NFS 4.0 renews its lease by it, however many wait. It does so more often here than on other servers, since
+# nfsvm's lease is only 10 s.
 OF_THE_MOUNT = "RENEW"
 
 
@@ -33,14 +33,14 @@ def counted(client, peer, *command, mount=None):
 
 
 def cycles(client, peer, mount=None):
-    """Requests of the first cycle that a process makes in a directory new to its client, and of a later one (median): one that
-    the emulated machine holds up asks again what it was told too long ago."""
+    """Requests of the first cycle in a directory that is new to the client, and of a later cycle. The latter is a median, since
+    a delay of the emulated machine makes a cycle ask again."""
     first, *later = (counted(client, peer, "cycles", 1, mount=mount) for _ in range(16))
     return first, statistics.median(later)
 
 
 def requests_of_a_cycle(world):
-    """What one acquire and release costs, beside flufl.lock, the first time and each later time."""
+    """The requests of one acquire and release, the first time and later, beside flufl.lock's."""
     flufl = world.add_arena("link", "flufl")
     rows = {arena.protocol: cycles(1, arena.peer(1)) for arena in world.arenas[:-1]}
     rows["flufl.lock"] = cycles(1, flufl.flufl_peer(1, lifetime_s=3600))
@@ -53,7 +53,7 @@ def requests_of_a_cycle(world):
 
 
 def requests_while_waiting(world):
-    """What a minute of waiting costs, and how long a hand-off to another client takes."""
+    """The requests of a minute of waiting, and the time of a hand-off to another client."""
     pairs = pairs_of(world)
     waits = a_minute_of_waiting(pairs)
     rows = {}
@@ -64,7 +64,7 @@ def requests_while_waiting(world):
 
 
 def pairs_of(world, mounts=(None, None, None)):
-    """(arena, holder, waiter) for each; the waiters are the only users of their clients, or of these mounts of theirs."""
+    """(arena, holder, waiter) for each arena. No other process uses the waiters' clients, or these mounts of theirs."""
     return [
         (arena, arena.peer(1, lifetime_s=3600, mount=mounts[0]), arena.peer(client, mount=mounts[client - 1]))
         for arena, client in zip(world.arenas, (2, 3), strict=True)
@@ -72,11 +72,11 @@ def pairs_of(world, mounts=(None, None, None)):
 
 
 def a_minute_of_waiting(pairs):
-    """How many requests each waiter sends."""
+    """The number of requests that each waiter sends."""
     for _, holder, waiter in pairs:
         holder.ask("acquire")
         waiter.tell("acquire")
-    time.sleep(5)  # What is done once, and not with every poll, is over.
+    time.sleep(5)  # The requests that do not belong to a poll are done.
     before = [requests(2), requests(3)]
     time.sleep(MINUTE_S)
     sent = [after - first for after, first in zip((requests(2), requests(3)), before, strict=True)]
@@ -88,7 +88,7 @@ def a_minute_of_waiting(pairs):
 
 
 def handoffs_s(pairs, rounds):
-    """The median time from the beginning of a release to the acquisition on another client, which has waited."""
+    """The median time from the beginning of a release to the acquisition by a waiter on another client."""
     lasted = [[] for _ in pairs]
     for _ in range(rounds):
         for _, holder, waiter in pairs:
@@ -102,12 +102,12 @@ def handoffs_s(pairs, rounds):
     return [statistics.median(all_of_them) for all_of_them in lasted]
 
 
-# Beside what nfsvm mounts with: hard, and on NFS 3 nolock.
+# In addition to nfsvm's options: hard, and on NFS 3 nolock.
 OPTIONS = ["", "noac", "actimeo=1", "lookupcache=none", "local_lock=all", "soft"]
 
 
 def mount_options(world):
-    """What mount options cost: the requests of a cycle, and how long a hand-off takes."""
+    """The effect of mount options: the requests of a cycle, and the time of a hand-off."""
     rows = []
     for n, options in enumerate(OPTIONS):
         mounts = [f"/mnt/o{n}-{client}" for client in CLIENTS]

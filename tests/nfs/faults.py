@@ -1,4 +1,4 @@
-"""Every fault, aimed at one step of both protocols at once: what each holder believed, and what is on the server."""
+"""Faults, each aimed at one step of both protocols. The tests compare what holders believed with what is on the server."""
 
 import contextlib
 import subprocess
@@ -11,17 +11,17 @@ from world import NS, PATIENCE_S, Arena, nfsvm, on_client, shown, until
 
 
 def refused(peer, kind, *command):
-    """Asserts that this is answered, or was answered, with an error of that kind."""
+    """Asserts that the answer to the command, or the pending answer, is an error of that kind."""
     try:
         answer = peer.ask(*command) if command else peer.answer()
     except Refused as e:
-        assert e.kind == kind, f"{peer.kind} was told: {e}"
+        assert e.kind == kind, f"{peer.kind} got another error: {e}"
     else:
-        raise AssertionError(f"{peer.kind} was not refused, but told: {answer}")
+        raise AssertionError(f"{peer.kind} got no error, but: {answer}")
 
 
 def aimed(peers, command, step):
-    """Tells each peer the command and stops it before the arena's step. Gives what lets all of them go on."""
+    """Gives each peer the command and stops it before the arena's step. Returns a function that lets all of them continue."""
     aims = []
     for arena, peer in peers:
         aim = Aim(peer)
@@ -35,8 +35,8 @@ SLOW_S = 10
 
 
 def lose_the_replies(world, peers, command, step, carried_out, then):
-    """Has each peer send the request of that step, and loses the reply: it is slow, and is dropped on its way once the
-    server has carried the request out. Afterwards `then`. Gives what `carried_out` gave for each."""
+    """Lets each peer send the request of that step, and loses the reply: replies are slow, and are dropped on their way once
+    the server has carried the request out. Then runs the commands `then`. Returns the results of `carried_out`."""
     seen = []
     for arena, peer in peers:
         go_on = aimed([(arena, peer)], command, step)
@@ -46,7 +46,7 @@ def lose_the_replies(world, peers, command, step, carried_out, then):
         seen.append(until(lambda arena=arena: carried_out(arena), what))
         replied = time.monotonic()
         nfsvm("drop-replies", arena.own_client)
-        # Its silence would not tell: it may ask for more.
+        # The peer's silence would prove nothing, since it may send more requests.
         assert time.monotonic() < replied + SLOW_S, f"{arena.protocol}: the reply was too fast to be lost"
     for words in then:
         nfsvm(*words)
@@ -59,29 +59,29 @@ CUT = [["cut", 1], ["cut", 3]]
 
 
 def lost_reply_at_acquisition(world, then=CRASH):
-    """The server has made the LINK or the RENAME, and crashes before the client that asked for it is told."""
+    """The server carries out the LINK or the RENAME, and crashes before its reply reaches the client."""
     takers = [(arena, arena.peer(arena.own_client)) for arena in world.arenas]
     taken = lose_the_replies(world, takers, ["acquire"], Arena.takes_the_lock, Arena.holder, then)
     for (arena, taker), token in zip(takers, taken, strict=True):
         believed = taker.answer()[2]
-        assert believed == token, f"{arena.protocol}: it did not know that it had the lock, and took it again much later"
-        assert arena.holder() == token, f"{arena.protocol}: it believes in {token}, the server has {arena.holder()}"
+        assert believed == token, f"{arena.protocol}: it did not notice that it had the lock, and acquired it again much later"
+        assert arena.holder() == token, f"{arena.protocol}: it trusts {token}, but the server has {arena.holder()}"
         rival = arena.peer(2)
         refused(rival, "Timeout", "acquire", 0)
         taker.ask("release")
         rival.ask("acquire")
         rival.ask("release")
         arena.check_nothing_is_left()
-        shown(f"{arena.protocol}: the taker knows that it has the lock, and the rival that it has not")
+        shown(f"{arena.protocol}: the holder knows that it holds the lock, and the rival that it does not")
 
 
 def found_reply_at_acquisition(world):
-    """The server has made the LINK or the RENAME, and tells it when it is asked again after the connection was cut."""
+    """The server carries out the LINK or the RENAME. The connection is cut, and the client gets the reply when it asks again."""
     lost_reply_at_acquisition(world, CUT)
 
 
 def lost_reply_at_release(world, then=CRASH):
-    """The server has made the REMOVE, and crashes before the client that asked for it is told."""
+    """The server carries out the REMOVE, and crashes before its reply reaches the client."""
     holders = [(arena, arena.peer(arena.own_client)) for arena in world.arenas]
     for _, holder in holders:
         holder.ask("acquire")
@@ -89,18 +89,18 @@ def lost_reply_at_release(world, then=CRASH):
     for arena, holder in holders:
         holder.answer()
         arena.check_nothing_is_left()
-        shown(f"{arena.protocol}: it is told that the lock is released, and nothing is left")
+        shown(f"{arena.protocol}: its holder sees that the lock is released, and nothing is left")
 
 
 def found_reply_at_release(world):
-    """The server has made the REMOVE, and tells it when it is asked again after the connection was cut."""
+    """The server carries out the REMOVE. The connection is cut, and the client gets the reply when it asks again."""
     lost_reply_at_release(world, CUT)
 
 
 def released_while_it_is_read(world):
-    """Its client turns a REMOVE of what somebody has open into a RENAME, to a name that starts with .nfs."""
+    """An NFS client turns a REMOVE of an open file into a RENAME to a name that starts with .nfs."""
     if world.version == "4.0":
-        shown("on NFS 4.0 nobody opens it")
+        shown("on NFS 4.0 no contender opens the file")
         return
     readers = []
     for arena in world.arenas:
@@ -109,23 +109,23 @@ def released_while_it_is_read(world):
         aim = Aim(reader)
         reader.tell("acquire")
         aim.stop_before("open", arena.is_what_tells_the_holder)
-        aim.stop_before("stat", lambda path: not path)  # It has it open.
+        aim.stop_before("stat", lambda path: not path)  # It has opened the file.
         readers.append((arena, holder, reader, aim))
     for arena, holder, reader, aim in readers:
         holder.ask("release")
         third = arena.peer(2)
         third.ask("acquire")
         aim.let_go()
-        assert reader.is_silent_for(4), f"{arena.protocol}: the reader took the lock from its holder"
+        assert reader.is_silent_for(4), f"{arena.protocol}: the reader acquired the lock beside its holder"
         third.ask("release")
         reader.answer()
         reader.ask("release")
         arena.check_nothing_is_left()
-        shown(f"{arena.protocol}: another has the lock at once, then its reader")
+        shown(f"{arena.protocol}: another contender acquires the lock at once, and then the reader")
 
 
 def taken_over(world, lifetime_s=60):
-    """A contender on client 2 for each arena, which has the lock; with its token."""
+    """For each arena: a contender on client 2 that acquired the lock, and its token."""
     takers = [(arena, arena.peer(2, lifetime_s)) for arena in world.arenas]
     for _, taker in takers:
         taker.tell("acquire")
@@ -145,7 +145,7 @@ def cut_off_while_it_releases(world):
     for (_, late), (arena, successor, token) in zip(holders, successors, strict=True):
         if arena.protocol == "link":
             late.answer()
-            assert arena.holder() is None, "link: the late REMOVE has removed nothing: is it a limit no more?"
+            assert arena.holder() is None, "link: the late REMOVE has removed nothing: is the limit gone?"
             third = arena.peer(2)
             third.ask("acquire", 10_000)
             assert arena.overlaps(), "link: no two holders in the diary, although a live lock was removed"
@@ -154,20 +154,20 @@ def cut_off_while_it_releases(world):
             third.ask("release")
             arena.check_nothing_is_left()
             arena.diary.unlink()
-            shown("link: EXPECTED: the late REMOVE removes a successor's lock, and a third takes it: two holders")
+            shown("link: EXPECTED: the late REMOVE removes a successor's lock, and a third contender acquires it: two holders")
         else:
             refused(late, "Lost")
-            assert arena.holder() == token, f"dir: the successor's lock is gone: {arena.holder()}"
+            assert arena.holder() == token, f"dir: the successor's lock was removed: {arena.holder()}"
             refused(arena.peer(2), "Timeout", "acquire", 0)
             successor.ask("release")
             arena.check_nothing_is_left()
-            shown("dir: the late REMOVE removes nothing; its sender is told that it was too late")
+            shown("dir: the late REMOVE removes nothing, and its sender gets an error")
 
 
 def cut_off_while_it_breaks(world):
-    """A breaker's last step that arrives after another has broken the lock, and taken it."""
-    overdue = [(arena, arena.peer(2, lifetime_s=2)) for arena in world.arenas]
-    for _, peer in overdue:
+    """A breaker's last step arrives after another contender has broken the lock and acquired it."""
+    expired = [(arena, arena.peer(2, lifetime_s=2)) for arena in world.arenas]
+    for _, peer in expired:
         peer.ask("acquire")
     breakers = [(arena, arena.peer(1)) for arena in world.arenas]
     go_on = aimed(breakers, ["acquire"], Arena.breaks_it)
@@ -176,21 +176,21 @@ def cut_off_while_it_breaks(world):
     successors = taken_over(world)
     world.heal(1)
     for (_, late), (arena, successor, token) in zip(breakers, successors, strict=True):
-        # Past its next poll, it has done all that it does with what it was told.
-        assert late.is_silent_for(4), f"{arena.protocol}: the late breaker took the lock from its holder"
-        assert arena.holder() == token, f"{arena.protocol}: the server has {arena.holder()}, not its holder's {token}"
+        # After its next poll it has done everything that it does with the late reply.
+        assert late.is_silent_for(4), f"{arena.protocol}: the late breaker acquired the lock beside its holder"
+        assert arena.holder() == token, f"{arena.protocol}: the server has {arena.holder()}, not the holder's {token}"
         successor.ask("refresh", 60_000)
         successor.ask("release")
         late.answer()
         late.ask("release")
-        shown(f"{arena.protocol}: the late breaker harms nobody, and has the lock when it is released")
-    for arena, peer in overdue:
+        shown(f"{arena.protocol}: the late breaker harms nobody, and acquires the lock after its release")
+    for arena, peer in expired:
         refused(peer, "Lost", "release")
         arena.check_nothing_is_left()
 
 
 def cut_off_while_it_refreshes(world):
-    """A refresh that arrives after the lock was broken and taken."""
+    """A refresh arrives after another contender has broken the lock and acquired it."""
     holders = [(arena, arena.peer(1, lifetime_s=3)) for arena in world.arenas]
     for _, holder in holders:
         holder.ask("acquire")
@@ -202,14 +202,14 @@ def cut_off_while_it_refreshes(world):
     world.heal(1)
     for (_, late), (arena, successor, token), expiry in zip(holders, successors, expiries, strict=True):
         refused(late, "Lost")
-        assert (arena.holder(), arena.expiry_ns()) == (token, expiry), f"{arena.protocol}: the late refresh was felt"
+        assert (arena.holder(), arena.expiry_ns()) == (token, expiry), f"{arena.protocol}: the late refresh changed the lock"
         successor.ask("release")
         arena.check_nothing_is_left()
-        shown(f"{arena.protocol}: the late refresh is told as a loss, and the successor's lock is as it was")
+        shown(f"{arena.protocol}: the late refresh reports a lost lock, and the successor's lock is unchanged")
 
 
 def server_goes(world, how):
-    """nfsd goes and comes back while locks are held, waited for, and kept alive."""
+    """nfsd stops and starts again while locks are held, waited for, and kept alive."""
     lifetime_s = 24
     by_state = []
     for arena in world.arenas:
@@ -227,15 +227,15 @@ def server_goes(world, how):
         held.ask("refresh", 60_000)
         until(
             lambda arena=arena: arena.expiry_ns("kept") > back + lifetime_s * NS,
-            f"{arena.protocol}: the lock that is kept alive is refreshed after the server is back",
+            f"{arena.protocol}: the kept lock is refreshed after the server's return",
         )
         for holder, waiter in zip((held, kept), waiting, strict=True):
-            assert waiter.is_silent_for(0), f"{arena.protocol}: a lock was broken that was held"
+            assert waiter.is_silent_for(0), f"{arena.protocol}: a held lock was broken"
             holder.ask("release")
             waiter.answer()
             waiter.ask("release")
         arena.check_nothing_is_left()
-        shown(f"{arena.protocol}: held, kept alive, and then had by who waited")
+        shown(f"{arena.protocol}: both locks stay held, and then the waiters acquire them")
 
 
 def server_restarts(world):
@@ -244,12 +244,12 @@ def server_restarts(world):
 
 
 def server_crashes(world):
-    """nfsd crashes, and comes back, while locks are held, waited for, and kept alive."""
+    """nfsd crashes and starts again while locks are held, waited for, and kept alive."""
     server_goes(world, "crash-nfsd")
 
 
 def outage_longer_than_the_lifetime(world):
-    """Keep-alive fails: the holder learns of its loss in time, and `linklock run` ends its command."""
+    """Keep-alive fails: the holder notices the lost lock in time, and `linklock run` ends its command."""
     lifetime_s = 12
     kept, runs, successors = [], [], []
     for arena in world.arenas:
@@ -264,14 +264,14 @@ def outage_longer_than_the_lifetime(world):
     expiries = {(arena, lock): arena.expiry_ns(lock) for arena in world.arenas for lock in ("lock", "run")}
     until(lambda: all([run.has_ended_its_command() for run in runs]), "linklock run ends its command")
     for run in runs:
-        assert run.ended_ns < expiries[run.arena, "run"], f"{run.arena.protocol}: the command ran on after the expiry"
+        assert run.ended_ns < expiries[run.arena, "run"], f"{run.arena.protocol}: the command still ran after the expiry"
     for arena, successor, lock, token in successors:
         since = int(successor.answer()[1])
-        assert since > expiries[arena, lock], f"{arena.protocol}: {lock} was taken before its expiry"
+        assert since > expiries[arena, lock], f"{arena.protocol}: {lock} was acquired before its expiry"
         if token:
             [ceased] = [till for _, till, whose, _ in arena.beliefs() if whose == token]
-            assert ceased < expiries[arena, lock], f"{arena.protocol}: the holder learned of its loss too late"
-            shown(f"{arena.protocol}: the holder knew {(expiries[arena, lock] - ceased) / NS:.1f} s before the expiry")
+            assert ceased < expiries[arena, lock], f"{arena.protocol}: the holder noticed the lost lock too late"
+            shown(f"{arena.protocol}: the holder noticed it {(expiries[arena, lock] - ceased) / NS:.1f} s before the expiry")
     world.heal(1)
     for arena, peer, run in zip(world.arenas, kept, runs, strict=True):
         refused(peer, "Lost", "release")
@@ -285,7 +285,7 @@ def outage_longer_than_the_lifetime(world):
 
 
 class Run:
-    """`linklock run` on client 1, with a command that would go on for ever."""
+    """`linklock run` on client 1, with a command that would run for ever."""
 
     def __init__(self, arena, lifetime_s):
         self.arena = arena
@@ -299,7 +299,7 @@ class Run:
     def _children(self):
         children = []
         for thread in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-            with contextlib.suppress(OSError):  # It has ended meanwhile.
+            with contextlib.suppress(OSError):  # It has ended by now.
                 children += thread.read_text().split()
         return children
 

@@ -18,23 +18,23 @@ from world import NS, World, say_where, shown
 
 
 def conformance(world):
-    """What the simulated server and this one must answer alike, asked through two clients."""
+    """Two clients ask this server the questions that the simulated server must answer in the same way."""
     views = [f"/mnt/c{client}/{world.arenas[0].name}" for client in (1, 2)]
-    told = subprocess.run([world.settings["programs"]["linklock-sim"], "conformance", *views])
-    assert told.returncode == 0, "the real server answered otherwise than the simulation"
+    done = subprocess.run([world.settings["programs"]["linklock-sim"], "conformance", *views])
+    assert done.returncode == 0, "the real server and the simulation gave different answers"
 
 
 def clock_skew(world):
-    """The server's clock is far from the clients': a lock is broken when lifetime and grace are over, not before."""
+    """The server's clock differs by an hour: a lock is broken after lifetime and grace, not before."""
     lifetime_s, grace_s = 5, 2
     apart_s = os.stat(f"/mnt/c1/{world.arenas[0].name}").st_mtime - time.time()
-    assert abs(apart_s) > 1800, f"the server's clock is only {apart_s:.0f} s ahead: nothing would be shown"
+    assert abs(apart_s) > 1800, f"the server's clock is only {apart_s:.0f} s ahead, so the test would prove nothing"
     shown(f"the server's clock is {apart_s:.0f} s ahead of the clients'")
     contenders = []
     for arena in world.arenas:
-        overdue, kept = arena.peer(1, lifetime_s, grace_s), arena.peer(1, lifetime_s, grace_s, lock="kept")
+        expired, kept = arena.peer(1, lifetime_s, grace_s), arena.peer(1, lifetime_s, grace_s, lock="kept")
         breaker, rival = arena.peer(2, lifetime_s, grace_s), arena.peer(2, lifetime_s, grace_s, lock="kept")
-        acquired = int(overdue.ask("acquire")[1])
+        acquired = int(expired.ask("acquire")[1])
         kept.ask("acquire")
         kept.ask("keep-alive")
         for peer in (breaker, rival):
@@ -43,15 +43,15 @@ def clock_skew(world):
     for arena, acquired, breaker, kept, rival in contenders:
         after_s = (int(breaker.answer()[1]) - acquired) / NS
         due_s = lifetime_s + grace_s
-        # The diary shows that it was not early; by an hour late is what the skew would make it.
+        # The diary shows that it was not early. A wrong clock would make it an hour late.
         assert due_s - 1 < after_s < due_s + 60, f"{arena.protocol}: broken after {after_s:.1f} s, due after {due_s} s"
-        assert rival.is_silent_for(2 * due_s), f"{arena.protocol}: a lock was broken that is kept alive"
+        assert rival.is_silent_for(2 * due_s), f"{arena.protocol}: a lock with keep-alive was broken"
         kept.ask("release")
         rival.answer()
-        shown(f"{arena.protocol}: broken after {after_s:.1f} s, due after {due_s} s; what is kept alive is not broken")
+        shown(f"{arena.protocol}: broken after {after_s:.1f} s, due after {due_s} s; the lock with keep-alive is not broken")
 
 
-# Each is called with a World, and fails by an exception; afterwards nobody may have held a lock beside another.
+# Each is called with a World, and fails by an exception. Afterwards no two holders may have trusted a lock at once.
 SCENARIOS = [
     conformance,
     *faults.SCENARIOS,
@@ -59,9 +59,9 @@ SCENARIOS = [
     *contention.SCENARIOS,
     costs.requests_of_a_cycle,
 ]
-# They take minutes, and tell more than they test: for docs/nfs.md.
+# They take minutes, and measure rather than test: for docs/nfs.md.
 MEASUREMENTS = [costs.requests_while_waiting, costs.mount_options]
-# Needs a guest of its own.
+# It needs a separate guest for the server.
 APART = [clock_skew]
 
 
@@ -94,7 +94,7 @@ def main():
     named = {name_of(scenario): scenario for scenario in [*SCENARIOS, *MEASUREMENTS, *APART]}
     unknown = [name for name in names if name not in named]
     if unknown:
-        sys.exit(f"no such scenario: {', '.join(unknown)}; there are: {', '.join(named)}")
+        sys.exit(f"there is no such scenario: {', '.join(unknown)}; there are: {', '.join(named)}")
     chosen = [named[name] for name in names] or SCENARIOS
     results = [run(scenario, settings) for scenario in chosen]
     print(f"NFS {settings['version']}: {results.count(True)} passed, {results.count(False)} failed", flush=True)

@@ -1,4 +1,4 @@
-"""Writes what the guests measured into docs/nfs.md: the rows of its generated tables, between their markers."""
+"""Writes the measurements of the guests into docs/nfs.md: the rows of its generated tables, between their markers."""
 
 import json
 import re
@@ -11,7 +11,7 @@ HEADS = {
 
 
 def write_tables(document, notes):
-    """Replaces the rows that were measured, and keeps the others."""
+    """Replaces the measured rows, and keeps the others."""
     text = document.read_text()
     for name, head in HEADS.items():
         rows = {}
@@ -28,7 +28,7 @@ def write_tables(document, notes):
 
 
 def rows_of(name, version, measured):
-    """{a row's first cell: the others}."""
+    """{a row's first cell: the other cells}."""
     if name == "cycles":
         return {version: joined(number(n) for first_and_later in measured.values() for n in first_and_later)}
     if name == "waits":

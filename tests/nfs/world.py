@@ -1,7 +1,7 @@
-"""What the scenarios are made of: lock paths on real NFS, contenders on its clients, faults, and what everybody believed.
+"""The parts of the scenarios: lock paths on real NFS, contenders on its clients, faults, and the diaries of the holders.
 
-All clients are one kernel, so they share one clock: who believed what, and when, can be compared. The server's files are
-seen at NFSVM_EXPORT, beside NFS.
+All clients run on one kernel and share its clock, so their diaries can be compared. NFSVM_EXPORT shows the server's files
+without NFS.
 """
 
 import json
@@ -15,10 +15,10 @@ from pathlib import Path
 from peers import Peer
 
 EXPORT = Path(os.environ.get("NFSVM_EXPORT", "/srv/nfs"))
-# A safety net for what must happen; nothing is measured by it.
+# A time-out for events that must happen. It measures nothing.
 PATIENCE_S = 120
 NS = 10**9
-# The third takes the part of the first for `dir` where one fault cannot hit two clients' requests at one moment.
+# Where one fault cannot hit two requests of one client at once, `dir` uses the third client in place of the first.
 CLIENTS = (1, 2, 3)
 
 
@@ -27,12 +27,12 @@ def nfsvm(*words):
 
 
 def on_client(k, *command):
-    """The command that runs another in client K's namespaces, in the same process."""
+    """The command that executes another one in client K's namespaces, as the same process."""
     return ["nsenter", f"--net=/run/netns/c{k}", f"--uts=/run/uts/c{k}", "--", *map(str, command)]
 
 
 def until(true, what, patience_s=PATIENCE_S):
-    """Waits for what must come true, and gives what it gave."""
+    """Waits until `true()` is true, and returns its result."""
     give_up = time.monotonic() + patience_s
     while time.monotonic() < give_up:
         if found := true():
@@ -46,7 +46,7 @@ def shown(text):
 
 
 class Arena:
-    """A lock of one protocol, in a directory of its own, and its contenders."""
+    """A lock of one protocol in its own directory, and its contenders."""
 
     def __init__(self, protocol, name, programs):
         self.protocol = protocol
@@ -62,7 +62,7 @@ class Arena:
         return f"/mnt/c{client}/{self.name}/{lock}"
 
     def peer(self, client, lifetime_s=60, grace_s=2, lock="lock", mount=None, queue=False):
-        """A contender of linklock on that client, by its usual mount or by another, in the queue or not."""
+        """A contender of linklock on that client, by its usual mount or another one, in the queue or not."""
         path = f"{mount}/{self.name}/{lock}" if mount else self.path(client, lock)
         times = [round(lifetime_s * 1000), round(grace_s * 1000)]
         environment = ["env", "CONTEND_QUEUE=1"] if queue else []
@@ -70,7 +70,7 @@ class Arena:
         return self._started(f"{self.protocol} on c{client}", client, command)
 
     def flufl_peer(self, client, lifetime_s):
-        """A contender that is flufl.lock, with the slop and the pauses that it has by itself."""
+        """A contender of flufl.lock, with its default slop and pauses."""
         script = Path(__file__).parents[1] / "interop/flufl_peer.py"
         command = [self.programs["flufl"], script, self.path(client), round(lifetime_s * 1000)]
         return self._started(f"flufl on c{client}", client, command)
@@ -87,7 +87,7 @@ class Arena:
         return {"link": "link", "dir": "rename"}[self.protocol], lambda _, to: to.endswith("/lock")
 
     def is_what_tells_the_holder(self, path):
-        """Whether the path is the lock's shared name, or of the entry below it, whose name nobody else has."""
+        """Whether the path is that of the lock's shared name (link), or of the entry below it (dir), whose name is unique."""
         return path.endswith("/lock") if self.protocol == "link" else "/lock/" in path
 
     def gives_it_back(self):
@@ -108,7 +108,7 @@ class Arena:
         return EXPORT / self.name
 
     def holder(self, lock="lock"):
-        """The token of the claim at the lock path, as the server has it; None if there is none."""
+        """The token of the claim at the lock path on the server; None if there is none."""
         path = self.directory() / lock
         try:
             if self.protocol == "link":
@@ -122,23 +122,23 @@ class Arena:
         if self.protocol == "link":
             return os.stat(path).st_mtime_ns
         entry = path / self.holder(lock)
-        told = os.stat(entry)
+        attributes = os.stat(entry)
         lifetime_ns = json.loads(entry.read_text())["lifetime_ms"] * NS // 1000
-        return max(told.st_mtime_ns, told.st_ctime_ns + lifetime_ns)
+        return max(attributes.st_mtime_ns, attributes.st_ctime_ns + lifetime_ns)
 
     def check_nothing_is_left(self, *but):
         left = sorted(set(os.listdir(self.directory())) - set(but))
-        assert not left, f"{self.protocol}: left over on the server: {left}"
+        assert not left, f"{self.protocol}: leftovers on the server: {left}"
 
     def clear(self):
         for peer in self.peers:
             peer.kill()
         shutil.rmtree(f"/mnt/c1/{self.name}")
 
-    # --- What everybody believed ---
+    # --- What the holders believed ---
 
     def beliefs(self):
-        """Who trusted the lock, from when to when: [(since, until, token, asked)], by since."""
+        """Who trusted the lock, from when to when: [(since, until, token, asked)], sorted by since."""
         since, till = {}, {}
         for line in self.diary.read_text().splitlines() if self.diary.exists() else []:
             what, token, when, *asked = line.split(" ")
@@ -150,7 +150,7 @@ class Arena:
         return sorted((at, till.get(token, now), token, asked) for token, (at, asked) in since.items())
 
     def overlaps(self):
-        """Pairs of beliefs in one lock, at once."""
+        """Pairs of holders who trusted the same lock at the same time."""
         held = self.beliefs()
         return [
             (first, second)
@@ -182,7 +182,7 @@ class World:
         return self.arenas[-1]
 
     def note(self, what, rows):
-        """Leaves what was measured for `run`."""
+        """Leaves the measured rows for `run`."""
         Path(self.settings["notes"], f"{what}-{self.version}.json").write_text(json.dumps(rows))
 
     def __enter__(self):
@@ -194,7 +194,7 @@ class World:
             arena.clear()
 
     def heal(self, *clients):
-        """Mends the network, and lets the clients know at once: TCP would find out only with its next attempt."""
+        """Repairs the network and reconnects the clients at once. TCP alone would notice only with its next attempt."""
         for k in clients:
             nfsvm("heal", k)
             nfsvm("reconnect", k)

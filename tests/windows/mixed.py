@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Linux and Windows processes contend for one lock path: the latter run by Wine, which shows this machine's disk as Z:.
+"""Linux and Windows processes contend for one lock path. Wine runs the latter, and shows this machine's disk as Z:.
 
 Usage: mixed.py LINUX_PROGRAM WINDOWS_PROGRAM   (examples/contend.rs, built for each)
 
-The two have one host name and know nothing of each other's processes: whoever took that for "dead" would make two holders.
+Both have the same host name but cannot see each other's processes. If one took that for "dead", there would be two holders.
 """
 
 import os
@@ -13,11 +13,11 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-# Names on Windows cannot hold the separator that Linux has.
+# Windows does not allow Linux' separator in names.
 SEPARATOR = "^"
 ROUNDS = 100
 HOUR_MS = 3_600_000
-# What is run on each system.
+# The program for each system.
 PROGRAMS = {}
 
 
@@ -58,7 +58,7 @@ def expect(true, message):
 
 
 def count(protocol, how):
-    """Two processes of each system count together. Says how many counts there were, and what is left in the directory."""
+    """Two processes of each system count together. Returns the count, and the names that are left in the directory."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         counter = folder / "counter"
@@ -66,7 +66,7 @@ def count(protocol, how):
         systems = ["linux", "windows"] * 2
         contenders = [Contender(system, folder / "lock", protocol) for system in systems]
         for contender in contenders:
-            # Started, and built its lock: so all begin at once.
+            # The answer shows that it has started, so that all begin at once.
             contender.ask("details")
         for contender in contenders:
             contender.tell(how, contender.path(counter), ROUNDS)
@@ -82,14 +82,14 @@ def count(protocol, how):
 def no_update_is_lost(protocol):
     counted, left = count(protocol, "count")
     expect(counted == 4 * ROUNDS, f"{protocol}: {counted} of {4 * ROUNDS} updates")
-    expect(not left, f"{protocol}: left over: {left}")
+    expect(not left, f"{protocol}: leftovers: {left}")
     print(f"{protocol}: 2 Linux and 2 Windows processes, {counted} updates, none lost")
 
 
 def without_the_lock_updates_are_lost():
     counted, _ = count("link", "count-unlocked")
-    expect(counted < 4 * ROUNDS, "without the lock no update was lost: the counter shows nothing")
-    print(f"without the lock: {counted} of {4 * ROUNDS} updates, as it should be")
+    expect(counted < 4 * ROUNDS, "without the lock no update was lost, so the counter proves nothing")
+    print(f"without the lock: {counted} of {4 * ROUNDS} updates, as expected")
 
 
 def a_live_holder_of_the_other_system_is_not_taken_for_dead(protocol, holder, other):
@@ -98,20 +98,20 @@ def a_live_holder_of_the_other_system_is_not_taken_for_dead(protocol, holder, ot
         holder, other = (Contender(system, lock, protocol, HOUR_MS, 0) for system in (holder, other))
         held = holder.ask("acquire")
         expect(held[0] == "acquired", held)
-        what = f"{protocol}: a {holder.system} lock, looked at by {other.system}"
+        what = f"{protocol}: a {holder.system} lock, as {other.system} sees it"
         mine, theirs = holder.ask("details"), other.ask("details")
-        # By the host's name alone, it could be one of its own. The times differ: Windows reads them in steps of 100 ns.
+        # By its host name it could be a lock of the same system. The times differ, since Windows reads them in steps of 100 ns.
         expect(mine[:-1] == theirs[:-1] and theirs[1] == "held", f"{what}: {mine}, {theirs}")
         refused = other.ask("acquire", 100)
         expect(refused[:2] == ["error", "Timeout"], f"{what}: {refused}")
         expect(holder.ask("release")[0] == "released", what)
-        expect(other.ask("acquire", 5000)[0] == "acquired", f"{what}: once it is released")
-        # Ended without a release: not known to the other system either, and over with its lifetime alone.
+        expect(other.ask("acquire", 5000)[0] == "acquired", f"{what}: after its release")
+        # It ends without a release. The other system does not see that, so the lock ends only with its lifetime.
         other.process.kill()
         other.process.wait()
         expect(holder.ask("details")[1] == "held", f"{what}: killed")
         holder.end()
-    print(f"{what}: held, and not dead")
+    print(f"{what}: held, not abandoned")
 
 
 def an_expired_lock_is_broken_by_the_other_system(protocol, holder, other):
@@ -125,7 +125,7 @@ def an_expired_lock_is_broken_by_the_other_system(protocol, holder, other):
         expect(lost[:2] == ["error", "Lost"], f"{protocol}: its {holder.system} holder: {lost}")
         holder.end()
         other.end()
-    print(f"{protocol}: an expired {holder.system} lock is broken by {other.system}, and its holder told")
+    print(f"{protocol}: an expired {holder.system} lock is broken by {other.system}, and its holder gets an error")
 
 
 def main():

@@ -14,7 +14,7 @@ use crate::held::Held;
 use crate::log;
 use crate::waiting::Waiting;
 
-/// The settings of a lock, checked. Holds nothing.
+/// The checked settings of a lock. It does not hold the lock.
 #[pyclass(frozen, module = "linklock._core")]
 #[derive(Debug)]
 pub(crate) struct Contender {
@@ -25,7 +25,7 @@ pub(crate) struct Contender {
 impl Contender {
     #[new]
     #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, require_private))]
-    #[expect(clippy::too_many_arguments, reason = "in Python each is given by its name")]
+    #[expect(clippy::too_many_arguments, reason = "in Python they are keyword arguments")]
     fn new(
         path: PathBuf,
         lifetime: f64,
@@ -62,14 +62,14 @@ impl Contender {
         self.lock.path().into()
     }
 
-    /// One full try, which also breaks a lock that is over.
+    /// One full attempt, which also breaks an expired lock.
     fn try_acquire(&self, py: Python<'_>) -> PyResult<Held> {
         let acquired = py.detach(|| self.lock.acquire_with(&Wait::never()));
         log::hand_over(py);
         Ok(Held::new(&self.lock, acquired.map_err(|e| to_python(&e))?))
     }
 
-    /// Begins to wait for the lock, for so many seconds or for ever.
+    /// Begins to wait for the lock, for `limit` seconds or for ever.
     fn wait(&self, limit: Option<f64>) -> PyResult<Waiting> {
         let wait = match limit {
             Some(limit) => Wait::up_to(duration(limit)?),
@@ -78,8 +78,8 @@ impl Contender {
         Ok(Waiting::begin(&self.lock, wait)?)
     }
 
-    /// What stands at the lock path; None if the lock is free. The library reads it: it follows no symbolic link, waits for no
-    /// FIFO's writer, reads no more than a lock can hold, and leaves no delegation with this machine.
+    /// What is at the lock path; None if the lock is free. The library reads it safely: it follows no symbolic link, waits
+    /// for no writer of a FIFO, reads no more than a lock's greatest length, and leaves no delegation with this machine.
     fn look(&self, py: Python<'_>) -> PyResult<Option<Found>> {
         let status = py.detach(|| self.lock.inspect());
         log::hand_over(py);
@@ -87,7 +87,7 @@ impl Contender {
     }
 }
 
-/// A lock, or what is not a lock, as the lock path shows it. What others wrote is in `holder` alone; `text` is fit to be shown.
+/// A lock, or another file, at the lock path. Only `holder` contains others' text as they wrote it; `text` is safe to show.
 #[pyclass(frozen, get_all, module = "linklock._core")]
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -102,9 +102,9 @@ impl Found {
     fn new(status: Status) -> Option<Self> {
         let text = match (status.state, &status.what, &status.holder) {
             (State::Free, ..) => return None,
-            (_, Some(what), _) => format!("what is there is {what}, not a lock"),
+            (_, Some(what), _) => format!("{what} is at the lock path, not a lock"),
             (_, _, Some(holder)) => format!("it is held by {holder}"),
-            _ => "who holds it cannot be read".into(),
+            _ => "the holder cannot be read".into(),
         };
         let expires_at = status.expires_at.map(|at| match at.duration_since(UNIX_EPOCH) {
             Ok(after) => after.as_secs_f64(),

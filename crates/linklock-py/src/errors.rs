@@ -1,4 +1,4 @@
-//! The exceptions of the package, and which of the library's errors is which.
+//! The exceptions of the package, and which error of the library becomes which exception.
 
 use std::error::Error as _;
 use std::io;
@@ -10,11 +10,11 @@ use pyo3::prelude::*;
 
 create_exception!(linklock, LockError, PyException, "Base class of all exceptions of this package.");
 create_exception!(linklock, AlreadyLockedError, LockError, "This lock object already holds the lock.");
-create_exception!(linklock, NotLockedError, LockError, "The lock is not held, or not any more.");
-create_exception!(linklock, TimeOutError, LockError, "The lock was not had in time.");
-create_exception!(linklock._core, NotALockError, TimeOutError, "What stands at the lock path is no lock.");
+create_exception!(linklock, NotLockedError, LockError, "The lock is not held, or was lost.");
+create_exception!(linklock, TimeOutError, LockError, "The lock was not acquired in time.");
+create_exception!(linklock._core, NotALockError, TimeOutError, "The file at the lock path is not a lock.");
 
-/// An error of the file system becomes an OSError, of which Python itself chooses the class by its errno.
+/// An error of the file system becomes an OSError, whose class Python chooses by the errno.
 pub(crate) fn to_python(e: &Error) -> PyErr {
     let message = e.to_string();
     match e.kind() {
@@ -40,7 +40,7 @@ fn errno(e: &Error) -> i32 {
     })
 }
 
-/// Python's seconds as a duration; what is negative counts as none.
+/// Python's seconds as a duration. A negative number counts as zero.
 pub(crate) fn duration(seconds: f64) -> PyResult<std::time::Duration> {
     std::time::Duration::try_from_secs_f64(seconds.max(0.0))
         .map_err(|e| PyValueError::new_err(format!("{seconds} s: {e}")))

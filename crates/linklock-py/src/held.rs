@@ -1,4 +1,4 @@
-//! A lock that is held.
+//! A held lock.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,24 +12,24 @@ use tracing::subscriber::NoSubscriber;
 use crate::errors::{duration, to_python};
 use crate::log;
 
-/// How often this process's line of ancestors forked: cheaper to ask than the pid.
+/// How often this process and its ancestors forked. It is cheaper to read than the pid.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// To be called in every forked child.
+/// Must be called in each forked child.
 #[pyfunction]
 pub(crate) fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A lock that was acquired, until it is released or lost.
+/// An acquired lock, until it is released or lost.
 ///
-/// Dropped without a release it stays on disk until its lifetime ends, as with flufl.lock: there is code that
-/// acquires a lock and forgets the object.
+/// If it is dropped without a release, the lock stays on disk until it expires, as with flufl.lock: some programs acquire a
+/// lock and drop the object.
 #[pyclass(frozen, module = "linklock._core")]
 #[derive(Debug)]
 pub(crate) struct Held {
     lock: Arc<Lock>,
-    /// In which process it was acquired. In a forked child the mutex may be locked by a thread that is not there.
+    /// The process that acquired it. In a forked child a thread that does not exist there may have locked the mutex.
     generation: u32,
     loss: Loss,
     token: Token,
@@ -51,7 +51,7 @@ impl Held {
         }
     }
 
-    /// Runs `ask` without the interpreter; false if the lock is not ours, or not any more.
+    /// Runs `ask` without the interpreter's lock. Returns false if this process does not hold the lock.
     fn ask(
         &self,
         py: Python<'_>,
@@ -80,19 +80,19 @@ impl Held {
         self.ask(py, |guard| guard.as_ref().map_or(Ok(false), |guard| unless_lost(guard.refresh_for(lifetime))))
     }
 
-    /// Whether the lock is still held, asked of the file server.
+    /// Whether the file server shows that the lock is still held.
     fn check(&self, py: Python<'_>) -> PyResult<bool> {
         self.ask(py, |guard| guard.as_ref().map_or(Ok(false), |guard| unless_lost(guard.check())))
     }
 
-    /// Whether the lock is lost. Asks no file system.
+    /// Whether the lock is lost. It does not ask the file system.
     #[getter]
     fn is_lost(&self, py: Python<'_>) -> bool {
         log::hand_over(py);
         self.loss.is_lost()
     }
 
-    /// Releases the lock. False if it was not ours any more; after an error it can be tried again.
+    /// Releases the lock. Returns false if the lock was lost. After an error it can be tried again.
     fn release(&self, py: Python<'_>) -> PyResult<bool> {
         self.ask(py, |held| {
             let Some(guard) = held.take() else { return Ok(false) };
@@ -115,20 +115,20 @@ impl Held {
         self.lock.path().with_file_name(self.token.as_os_str())
     }
 
-    /// Gives back a lock whose lifetime is over. If nobody has taken it meanwhile, it was ours all the time; but anybody
-    /// may be taking it now, so it is removed as a breaker would.
+    /// Releases an expired lock. If nobody has acquired it since, we held it all the time. But another contender may acquire
+    /// it now, so it is removed as a breaker would remove it.
     fn release_late(&self, guard: Guard) -> Result<bool, linklock::Error> {
         let claim = Which::Claim(guard.leave());
-        // It would tell of an operator who broke the lock.
+        // The library would log that an operator broke the lock.
         let broken = tracing::subscriber::with_default(NoSubscriber::new(), || self.lock.break_lock(&claim));
         match broken {
             Ok(Some(_)) => {
-                tracing::warn!(lock = %Printable::new(self.lock.path()), "released after its lifetime; nobody had taken it");
+                tracing::warn!(lock = %Printable::new(self.lock.path()), "released after its expiry; nobody had acquired it");
                 Ok(true)
             }
             Err(e) if !matches!(e.kind(), ErrorKind::NotHeld | ErrorKind::NotALock | ErrorKind::Timeout) => Err(e),
             Ok(None) | Err(_) => {
-                // The claim's name is ours alone, and holds nothing now.
+                // Nobody else uses the claim's name, and the claim no longer holds the lock.
                 let _ = std::fs::remove_file(self.claim());
                 Ok(false)
             }

@@ -1,7 +1,7 @@
-//! `linklock._core`: what the Python package `linklock` needs of the library, and no more. Python's habits are in the
-//! package's own modules, under `python/linklock`.
+//! `linklock._core`: the parts of the library that the Python package `linklock` needs. The API for Python is in the package's
+//! own modules, under `python/linklock`.
 //!
-//! Nothing here keeps the interpreter while it asks the file system or waits.
+//! No function here keeps the interpreter's lock while it asks the file system or waits.
 
 mod contender;
 mod errors;

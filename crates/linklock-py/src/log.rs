@@ -1,7 +1,7 @@
 //! The library's warnings and errors, for Python's logging.
 //!
-//! They are noted where they happen, perhaps in a thread that Python does not know and with a lock's mutex held, and handed
-//! over by the next call that has the interpreter.
+//! They are stored where they occur, perhaps in a thread that Python does not know and with a mutex held. The next call that
+//! has the interpreter's lock hands them over.
 
 use std::ffi::OsString;
 use std::fmt::{self, Write};
@@ -19,20 +19,20 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 static LISTENER: OnceLock<Sender<Line>> = OnceLock::new();
 static IS_PENDING: AtomicBool = AtomicBool::new(false);
-/// Locked only with the interpreter held, so that no fork finds it locked by another thread.
+/// Locked only together with the interpreter's lock, so that no other thread has it locked at a fork.
 static LINES: Mutex<Option<Receiver<Line>>> = Mutex::new(None);
 
-/// Begins to note what the library logs.
+/// Begins to store the library's log events.
 pub(crate) fn listen() {
     let (sender, receiver) = channel();
     if LISTENER.set(sender).is_ok() {
         *LINES.lock().unwrap_or_else(PoisonError::into_inner) = Some(receiver);
-        // Nobody else sets one: this copy of `tracing` is the module's own.
+        // Nobody else sets one, since the module has its own copy of `tracing`.
         let _ = tracing::subscriber::set_global_default(Listener);
     }
 }
 
-/// Hands over what was noted.
+/// Hands over the stored events.
 pub(crate) fn hand_over(py: Python<'_>) {
     if !IS_PENDING.load(Ordering::Acquire) || !IS_PENDING.swap(false, Ordering::AcqRel) {
         return;
@@ -46,7 +46,7 @@ pub(crate) fn hand_over(py: Python<'_>) {
     }
 }
 
-/// A name as the messages of the package's own modules show it.
+/// Text in the form in which messages show it.
 #[pyfunction]
 pub(crate) fn printable(text: OsString) -> String {
     Printable::new(&text).to_string()
@@ -75,16 +75,16 @@ impl Subscriber for Listener {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        // What happens in every cycle the package logs itself.
+        // The package itself logs the events of each cycle.
         Some(LevelFilter::WARN)
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut text = Text::default();
         event.record(&mut text);
-        // As Python's logging numbers them.
+        // The numbers in Python's logging.
         let level = if *event.metadata().level() == Level::ERROR { 40 } else { 30 };
-        // Whoever wrote what is in it: one line, and nothing that a terminal would act upon.
+        // Others may have written parts of it, so it becomes one line without terminal commands.
         let line = Line { level, text: Printable::new(&(text.message + &text.fields)).to_string() };
         if LISTENER.get().is_some_and(|listener| listener.send(line).is_ok()) {
             IS_PENDING.store(true, Ordering::Release);
@@ -109,7 +109,7 @@ struct Text {
 
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // To write to a string does not fail.
+        // Writing to a string does not fail.
         let _ = match field.name() {
             "message" => write!(self.message, "{value:?}"),
             name => write!(self.fields, ", {name}: {value:?}"),

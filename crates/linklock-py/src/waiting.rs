@@ -1,7 +1,7 @@
 //! Waiting for a lock, in a thread that is not Python's.
 //!
-//! So whoever waits in Python waits for a file descriptor, which Python does well: signal handlers run, an event loop goes
-//! on, and a daemon thread may be stopped at the interpreter's end.
+//! Python itself then waits for a file descriptor, which it does well: signal handlers run, an event loop continues, and the
+//! interpreter may end while a daemon thread waits.
 
 use std::io::{self, PipeReader, PipeWriter, Write};
 use std::os::fd::AsRawFd;
@@ -17,19 +17,19 @@ use crate::errors::{LockError, to_python};
 use crate::held::Held;
 use crate::log;
 
-/// How long a cancelled wait may take to remove its claim before nobody waits for that any more.
+/// How long `cancel` waits for the thread to remove its claim.
 const PATIENCE: Duration = Duration::from_millis(40);
 
 type Acquired = Result<Guard, Error>;
 
-/// An acquisition that is under way.
+/// An acquisition in progress.
 #[pyclass(frozen, module = "linklock._core")]
 #[derive(Debug)]
 pub(crate) struct Waiting {
     lock: Arc<Lock>,
     cancel: Cancel,
     ended: PipeReader,
-    /// If nobody takes the result, its guard is dropped, and so released.
+    /// If nobody takes the result, the drop of its guard releases the lock.
     result: Mutex<Receiver<Acquired>>,
 }
 
@@ -54,19 +54,19 @@ impl Waiting {
 }
 
 fn acquire(lock: &Lock, wait: &Wait, result: &Sender<Acquired>, mut ending: PipeWriter) {
-    // Nobody may be there any more to take it, or to be told.
+    // These fail if nobody waits for the result any longer.
     let _ = result.send(lock.acquire_with(wait));
     let _ = ending.write_all(b".");
 }
 
 #[pymethods]
 impl Waiting {
-    /// A descriptor that can be read from once the wait has ended.
+    /// A descriptor that becomes readable when the wait has ended.
     fn fileno(&self) -> i32 {
         self.ended.as_raw_fd()
     }
 
-    /// What came of it, once it has ended.
+    /// The result of the wait, once it has ended.
     fn result(&self, py: Python<'_>) -> PyResult<Held> {
         match self.receive(py, Duration::ZERO) {
             Some(Ok(guard)) => Ok(Held::new(&self.lock, guard)),
@@ -75,7 +75,7 @@ impl Waiting {
         }
     }
 
-    /// Ends the wait; a lock that was had at this very moment is released.
+    /// Ends the wait. A lock that was acquired at the same moment is released.
     fn cancel(&self, py: Python<'_>) {
         self.cancel.cancel();
         let acquired = self.receive(py, PATIENCE);

@@ -1,4 +1,4 @@
-"""What the tests share: a lock path, and other processes."""
+"""Fixtures that the tests share: a lock path, and other processes."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-# How long something may take that must come: nothing is measured by it.
+# A time-out for events that must happen. It measures nothing.
 PATIENCE_S = 60
 
 
@@ -24,7 +24,7 @@ def names(tmp_path):
 
 
 class Child:
-    """A Python program in a process of its own, which is talked to line by line."""
+    """A Python program in its own process. The test and the program exchange lines."""
 
     def __init__(self, code, *args):
         self.process = subprocess.Popen(
@@ -46,7 +46,7 @@ class Child:
         print(line, file=self.process.stdin, flush=True)
 
     def end(self):
-        """Its exit status and what it wrote to stderr."""
+        """Its exit status and its output on stderr."""
         stderr = self.process.communicate()[1]
         return self.process.returncode, stderr
 
@@ -83,7 +83,7 @@ def child():
 
 @pytest.fixture
 def holder(child, path):
-    """Another process that holds the lock until it is told a line."""
+    """Another process that holds the lock until it gets a line."""
     other = child(HOLDER, path)
     assert other.line() == "held"
     return other

@@ -1,4 +1,4 @@
-"""`async with`: the event loop goes on, and a task can be cancelled."""
+"""`async with`: the event loop continues, and a task can be cancelled."""
 
 import asyncio
 import concurrent.futures
@@ -13,7 +13,7 @@ def run(main):
     return asyncio.run(asyncio.wait_for(main, PATIENCE_S))
 
 
-def test_tasks_exclude_each_other_and_the_loop_goes_on(path, names):
+def test_tasks_exclude_each_other_and_the_loop_continues(path, names):
     count = 0
 
     async def increment():
@@ -48,7 +48,7 @@ def test_a_cancelled_task_leaves_no_claim(path, names, holder):
     assert names() == held
 
 
-def test_a_time_out_and_a_lock_that_is_held_are_told(path, holder):
+def test_a_time_out_and_a_lock_that_is_already_held_are_reported(path, holder):
     async def main():
         with pytest.raises(TimeOutError):
             async with Lock(path, default_timeout=0.05):
@@ -62,7 +62,7 @@ def test_a_time_out_and_a_lock_that_is_held_are_told(path, holder):
     run(main())
 
 
-def test_a_release_needs_no_thread_of_an_executor_whose_threads_all_wait(path):
+def test_a_release_works_while_all_threads_of_the_executor_wait(path):
     async def main():
         loop = asyncio.get_running_loop()
         with concurrent.futures.ThreadPoolExecutor(1) as executor:
@@ -75,7 +75,7 @@ def test_a_release_needs_no_thread_of_an_executor_whose_threads_all_wait(path):
     run(main())
 
 
-def test_an_error_of_the_file_system_is_told_and_can_be_retried(tmp_path):
+def test_an_error_of_the_file_system_is_reported_and_can_be_retried(tmp_path):
     missing = tmp_path / "later"
 
     async def main():

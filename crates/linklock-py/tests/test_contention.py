@@ -15,7 +15,7 @@ from peers import Peer
 
 PROCESSES_OF_EACH = 2
 INCREMENTS_OF_EACH = 60
-# flufl_peer.py's counter: the number, how often another program had the turn before, and the last one's name.
+# flufl_peer.py's counter: the number, how often it changed between programs, and the last program's name.
 INCREMENT = 'read n turns last < "$0"; sleep 0.001; echo "$((n + 1)) ${turns:-0} program" > "$0"'
 
 
@@ -44,7 +44,7 @@ def flufls(path, python):
 
 
 def count(path, counter, python, words, command):
-    """Lets all increment one number, and gives what came of it."""
+    """Lets all processes increment one number, and returns the result."""
     counter.write_text("0 0 nobody")
     failed = []
 
@@ -76,7 +76,7 @@ def test_flufl_lock_the_package_and_the_program_lose_no_update(tmp_path, path, n
     asked = 3 * PROCESSES_OF_EACH * INCREMENTS_OF_EACH
     counter = tmp_path / "counter"
     unlocked = count(path, counter, python, [], "count-unlocked")
-    assert unlocked < asked, "nothing is lost without the lock: this test cannot fail"
+    assert unlocked < asked, "without the lock no update is lost, so this test could not fail"
     assert count(path, counter, python, [program, "run", path], "count") == asked
     assert names() == ["counter"]
 
@@ -89,7 +89,7 @@ def test_flufl_lock_and_the_package_wait_for_each_other_and_read_each_others_det
             _, state, _, pid, lockfile, _ = waiter.ask("details")
             assert (state, pid, lockfile) == ("held", str(holder.pid), path)
             waiter.tell("acquire")
-            assert waiter.is_silent_for(0.5), f"{waiter.kind} took the lock that {holder.kind} holds"
+            assert waiter.is_silent_for(0.5), f"{waiter.kind} acquired the lock that {holder.kind} holds"
             released = int(holder.ask("release")[1])
             assert int(waiter.answer()[1]) > released
             waiter.ask("release")

@@ -14,7 +14,7 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("code", EXAMPLES)
-def test_an_example_runs_as_it_stands(code, tmp_path):
+def test_an_example_runs_unchanged(code, tmp_path):
     exec(code.replace("/srv/shared", str(tmp_path)), {"__name__": "example"})
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""What flufl.lock's own tests do not ask: that nothing of its API is missing, and what users do with it."""
+"""What flufl.lock's own tests do not check: that its API is complete, and how users use it."""
 
 import inspect
 import json
@@ -45,7 +45,7 @@ def not_ours(parameter):
     return parameter.name not in ("keep_alive", "on_lost", "protocol", "grace", "fence", "queue", "require_private")
 
 
-def test_exceptions_have_flufls_family_and_can_be_pickled():
+def test_exceptions_have_the_bases_of_flufl_lock_and_can_be_pickled():
     import pickle
 
     for name in ("AlreadyLockedError", "NotLockedError", "TimeOutError"):
@@ -63,7 +63,7 @@ def test_times_may_be_integers_floats_and_timedeltas(path, holder):
     assert Lock(path, lifetime=1.5).lifetime == timedelta(seconds=1.5)
 
 
-def test_a_path_may_be_a_path_object_and_hold_bytes_that_are_no_text(tmp_path):
+def test_a_path_may_be_a_path_object_and_contain_bytes_that_are_not_text(tmp_path):
     for name in (Path(tmp_path) / "job.lock", os.fsencode(tmp_path) + b"/\xff.lock"):
         with Lock(name) as lock:
             assert lock.details == (lock.hostname, os.getpid(), os.fsdecode(name))
@@ -86,7 +86,7 @@ def test_a_relative_path_means_the_same_lock_after_a_chdir(tmp_path, path, names
     assert names() == ["elsewhere"]
 
 
-def test_the_claim_file_is_flufls_in_form(path):
+def test_the_claim_file_has_the_form_of_flufl_lock(path):
     lock = Lock(path)
     for claimfile in (lock.claimfile, held_claimfile(lock)):
         lockfile, host, pid, nonce = claimfile.split(linklock.SEP)
@@ -125,7 +125,7 @@ def test_an_error_of_the_file_system_is_an_oserror_and_can_be_retried(tmp_path, 
         assert len(tries) == 2
 
 
-def test_what_is_no_lock_is_waited_for_and_left_alone(path):
+def test_a_file_that_is_not_a_lock_is_waited_for_and_left_alone(path):
     Path(path).write_text("somebody's")
     with pytest.raises(TimeOutError, match="not a lock"):
         Lock(path).lock(timeout=0.1)
@@ -139,17 +139,17 @@ def test_what_is_no_lock_is_waited_for_and_left_alone(path):
         assert lock.is_locked
 
 
-def test_the_now_hook_is_what_state_goes_by(path):
+def test_state_uses_the_now_hook(path):
     class Ahead(Lock):
         def _now(self):
             return datetime.now() + timedelta(hours=1)
 
     with Ahead(path) as lock:
         assert lock.state == LockState.ours_expired
-        assert lock.is_locked, "no lock is lost or broken by it"
+        assert lock.is_locked, "the hook loses or breaks no lock"
 
 
-def test_a_state_is_told_of_a_lock_whose_process_has_ended(path, holder):
+def test_a_lock_whose_process_has_ended_is_stale(path, holder):
     assert Lock(path).state == LockState.unknown
     holder.process.kill()
     holder.process.wait()
@@ -157,7 +157,7 @@ def test_a_state_is_told_of_a_lock_whose_process_has_ended(path, holder):
     Lock(path).lock(timeout=0)
 
 
-def test_what_happens_is_logged_as_by_flufl_lock(path, holder, caplog):
+def test_events_are_logged_as_flufl_lock_logs_them(path, holder, caplog):
     caplog.set_level(logging.DEBUG, "linklock")
     with pytest.raises(TimeOutError):
         Lock(path).lock(timeout=0.01)
@@ -167,13 +167,13 @@ def test_what_happens_is_logged_as_by_flufl_lock(path, holder, caplog):
     with Lock(path):
         pass
     said = [(record.name, record.levelname, record.getMessage().split(",")[0]) for record in caplog.records]
-    assert ("linklock", "WARNING", "broke the lock") in said, "what the library says comes through"
+    assert ("linklock", "WARNING", "broke the lock") in said, "the library's own events are logged"
     assert ("linklock", "DEBUG", f"laying claim: {path}") in said
     assert ("linklock", "DEBUG", f"got the lock: {path}") in said
     assert ("linklock", "DEBUG", f"unlocked: {path}") in said
 
 
-def test_a_dir_lock_is_told_like_any(path, names):
+def test_a_dir_lock_is_reported_like_any(path, names):
     with Lock(path, protocol="dir") as lock:
         assert Path(path).is_dir()
         assert lock.is_locked and lock.state == LockState.ours

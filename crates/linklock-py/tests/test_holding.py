@@ -1,4 +1,4 @@
-"""A lock that is held, kept alive, lost, and given back."""
+"""A lock that is held, kept alive, lost, and released."""
 
 import gc
 import threading
@@ -10,20 +10,20 @@ import pytest
 from conftest import PATIENCE_S
 from linklock import AlreadyLockedError, Lock, NotLockedError
 
-# A lifetime to be overstepped, and one to be kept alive on a machine that is busy with other things.
+# A lifetime that the holder exceeds, and one that keep-alive can serve on a busy machine.
 SHORT_S = 1
 KEPT_S = 3
 
 
 def overtake(path):
-    """Another takes the lock as soon as its lifetime is over."""
+    """Another object acquires the lock as soon as it has expired."""
     other = Lock(path, grace=0)
     other.lock(timeout=PATIENCE_S)
     return other
 
 
 @pytest.mark.parametrize("protocol", ["link", "dir"])
-def test_a_lock_that_is_over_and_that_nobody_took_is_released_in_order(path, names, protocol):
+def test_an_expired_lock_that_nobody_else_acquired_is_released_in_order(path, names, protocol):
     lock = Lock(path, SHORT_S, protocol=protocol)
     with lock:
         time.sleep(SHORT_S * 1.5)
@@ -32,7 +32,7 @@ def test_a_lock_that_is_over_and_that_nobody_took_is_released_in_order(path, nam
 
 
 @pytest.mark.parametrize("protocol", ["link", "dir"])
-def test_a_lock_that_another_took_is_lost_and_the_others_is_left_alone(path, names, protocol):
+def test_a_lock_that_another_acquired_is_lost_and_the_others_lock_is_left_alone(path, names, protocol):
     for give_up in (lambda lock: lock.unlock(), lambda lock: lock.refresh(), lambda lock: lock.__exit__(None, None, None)):
         lock = Lock(path, SHORT_S, protocol=protocol)
         lock.lock()
@@ -46,7 +46,7 @@ def test_a_lock_that_another_took_is_lost_and_the_others_is_left_alone(path, nam
     assert names() == []
 
 
-def test_a_lock_that_is_over_is_taken_anew_and_not_refused_as_held(path, names):
+def test_an_expired_lock_is_acquired_again_and_not_refused_as_held(path, names):
     lock = Lock(path, SHORT_S)
     lock.lock()
     first = lock.claimfile
@@ -59,7 +59,7 @@ def test_a_lock_that_is_over_is_taken_anew_and_not_refused_as_held(path, names):
     assert names() == []
 
 
-def test_a_claim_is_removed_though_the_lock_file_was(path, names):
+def test_a_claim_is_removed_even_after_its_lock_file_was_removed(path, names):
     lock = Lock(path, SHORT_S)
     lock.lock()
     Path(path).unlink()
@@ -69,17 +69,17 @@ def test_a_claim_is_removed_though_the_lock_file_was(path, names):
     assert names() == []
 
 
-def test_a_lock_is_kept_alive_for_as_long_as_it_is_held(path):
+def test_a_lock_is_kept_alive_while_it_is_held(path):
     with Lock(path, KEPT_S, keep_alive=True) as lock:
         time.sleep(KEPT_S * 2)
-        assert lock._held.check(), "asked without a refresh"
+        assert lock._held.check(), "check() does not refresh it"
 
 
-def test_a_loss_is_told_once_and_a_release_is_not_one(path):
-    told, event = [], threading.Event()
+def test_a_loss_is_reported_once_and_a_release_is_not_a_loss(path):
+    reports, event = [], threading.Event()
 
     def on_lost(lock):
-        told.append((lock, threading.current_thread()))
+        reports.append((lock, threading.current_thread()))
         event.set()
 
     with Lock(path, KEPT_S, on_lost=on_lost, keep_alive=True):
@@ -88,17 +88,17 @@ def test_a_loss_is_told_once_and_a_release_is_not_one(path):
         time.sleep(KEPT_S * 1.5)
     for watcher in watchers:
         watcher.join(PATIENCE_S)
-        assert not watcher.is_alive(), "there is nothing left to watch"
-    assert told == [], "it was kept alive and released"
+        assert not watcher.is_alive(), "the watcher ends with the lock"
+    assert reports == [], "it was kept alive and released"
     lock = Lock(path, SHORT_S, on_lost=on_lost)
     lock.lock()
     assert event.wait(PATIENCE_S)
     lock.unlock()
-    assert [lost for lost, _ in told] == [lock]
-    assert told[0][1] is not threading.current_thread()
+    assert [lost for lost, _ in reports] == [lock]
+    assert reports[0][1] is not threading.current_thread()
 
 
-def test_a_lock_whose_object_is_forgotten_stays_held(path, names):
+def test_a_lock_whose_object_was_dropped_stays_held(path, names):
     lock = Lock(path, 60)
     lock.lock()
     held = names()
@@ -108,14 +108,14 @@ def test_a_lock_whose_object_is_forgotten_stays_held(path, names):
 
 
 @pytest.mark.parametrize("protocol", ["link", "dir"])
-def test_fencing_tokens_grow_with_every_acquisition_by_whatever_object(path, protocol):
+def test_fencing_tokens_grow_with_every_acquisition_by_any_object(path, protocol):
     assert Lock(path, fence=True).fencing_token is None
     tokens = []
     for lock in (Lock(path, fence=True, protocol=protocol), Lock(path, fence=True)) * 2:
         with lock:
             tokens.append(lock.fencing_token)
-    assert lock.fencing_token is None, "it is not held any more"
-    assert tokens == sorted(set(tokens)), "strictly"
+    assert lock.fencing_token is None, "it is no longer held"
+    assert tokens == sorted(set(tokens)), "they grow strictly"
     with Lock(path) as lock:
         assert lock.fencing_token is None
 

@@ -1,4 +1,4 @@
-"""A lock's directory that others write to: what they put there is neither followed, nor waited for, nor shown as it is."""
+"""A lock's directory that others write: linklock does not follow, wait for, or show unescaped what they put there."""
 
 import contextlib
 import logging
@@ -30,7 +30,7 @@ LOOK = """
 
 
 def answers(child):
-    """What state, details, expiration and refresh say: in another process, since a fault would be to hang."""
+    """The answers of state, details, expiration and refresh. They run in another process, since a fault could hang."""
     return [child.line() for _ in range(4)]
 
 
@@ -53,7 +53,7 @@ def great_length(path):
 
 
 @pytest.mark.parametrize("plant", [symlink, symlink_to_a_lock, os.mkfifo, os.mkdir, great_length], ids=lambda f: f.__name__)
-def test_what_is_not_a_lock_is_neither_followed_nor_waited_for_nor_read_whole(path, child, plant):
+def test_a_file_that_is_not_a_lock_is_not_followed_or_waited_for_or_read_whole(path, child, plant):
     plant(path)
     state, details, expiration, refresh = answers(child(LOOK, path))
     assert state == repr(LockState.unknown)
@@ -70,7 +70,7 @@ def test_the_content_of_a_file_that_is_not_a_lock_is_not_shown(path):
     assert SECRET not in str(refusal.value)
 
 
-def test_details_tell_this_lock_s_path_whatever_the_file_says(path):
+def test_details_give_this_locks_path_whatever_the_file_says(path):
     forge(path, f"/etc/{os.path.basename(path)}", "elsewhere")
     assert Lock(path).details == ("elsewhere", 1, path)
 
@@ -79,7 +79,7 @@ FORGED = "evil\r\x1b[2J\x9b1m\u202e\u2028\u2066"
 
 
 def forge(path, lockfile, host):
-    """What a lock of link looks like that others may break in an hour."""
+    """Creates a link lock that others may break in an hour."""
     claim = SEP.join((path, "elsewhere", "1", "5"))
     Path(claim).write_text(SEP.join((lockfile, host, "1", "5")))
     os.link(claim, path)
@@ -91,7 +91,7 @@ def expire_at(path, seconds):
 
 
 @pytest.mark.parametrize("host", [FORGED, "evil\nERROR all is well"], ids=["controls", "line"])
-def test_a_forged_host_name_reaches_no_message_and_no_log_as_it_is(path, caplog, host):
+def test_no_message_and_no_log_shows_a_forged_host_name_unescaped(path, caplog, host):
     caplog.set_level(logging.DEBUG, "linklock")
     forge(path, path, host)
     lock = Lock(path)
@@ -101,7 +101,7 @@ def test_a_forged_host_name_reaches_no_message_and_no_log_as_it_is(path, caplog,
             ask()
         said.append(str(refusal.value))
     expire_at(path, 1)
-    # To break it is logged.
+    # The break is logged.
     with contextlib.suppress(TimeOutError):
         lock.lock(0)
     said += [record.getMessage() for record in caplog.records]

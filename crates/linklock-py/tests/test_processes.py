@@ -1,4 +1,4 @@
-"""Forks, multiprocessing and pickles: what is held stays with the process that acquired it."""
+"""Forks, multiprocessing and pickles: a held lock stays with the process that acquired it."""
 
 import copy
 import multiprocessing
@@ -13,7 +13,7 @@ from linklock import Lock, LockState, NotLockedError, TimeOutError
 
 
 def in_fork(function):
-    """Runs it in a forked child, and tells whether it went well."""
+    """Runs it in a forked child. Returns whether it succeeded."""
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -44,7 +44,7 @@ def test_a_forked_child_does_not_hold_its_parents_lock(path, names, protocol):
         assert lock.is_locked
 
 
-def test_a_forked_child_takes_the_lock_in_its_own_name_once_it_is_free(path, names):
+def test_a_forked_child_acquires_the_free_lock_in_its_own_name(path, names):
     lock = Lock(path)
     lock.lock()
     parent = os.getpid()
@@ -74,7 +74,7 @@ def count(lock, file, rounds):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_a_lock_can_be_given_to_processes_of_every_kind(path, tmp_path, method):
+def test_a_lock_can_be_passed_to_processes_of_every_kind(path, tmp_path, method):
     counter = tmp_path / "counter"
     counter.write_text("0")
     context = multiprocessing.get_context(method)
@@ -89,10 +89,10 @@ def test_a_lock_can_be_given_to_processes_of_every_kind(path, tmp_path, method):
 
 
 class Named(Lock):
-    """Users make subclasses."""
+    """Users write subclasses."""
 
 
-def test_a_pickled_lock_has_the_settings_and_holds_nothing(path):
+def test_a_pickled_lock_has_the_settings_and_does_not_hold_the_lock(path):
     lock = Named(path, 77, "+", 5, keep_alive=True, protocol="dir", grace=3)
     lock.retry_errnos = [5]
     with lock:

@@ -1,4 +1,4 @@
-"""Directories that others may write to, and what they write there."""
+"""Directories that others may write, and what they write there."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ ESCAPED = r"a\nFORGED\u{1b}[2J\u{9b}31m\u{202e}b"
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o2775])
-def test_a_directory_that_must_be_private_and_is_not_is_refused(path, names, tmp_path, mode):
+def test_require_private_refuses_a_directory_that_others_may_write(path, names, tmp_path, mode):
     os.chmod(tmp_path, mode)
     with pytest.raises(PermissionError, match="its directory can be written to by"):
         Lock(path, require_private=True).lock()
@@ -24,7 +24,7 @@ def test_a_directory_that_must_be_private_and_is_not_is_refused(path, names, tmp
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is warned")
-def test_root_is_warned_once_of_a_directory_where_others_can_remove_a_lock(path, tmp_path, caplog):
+def test_root_is_warned_once_about_a_directory_where_others_can_remove_a_lock(path, tmp_path, caplog):
     os.chmod(tmp_path, 0o777)
     for _ in range(2):
         with Lock(path):
@@ -34,7 +34,7 @@ def test_root_is_warned_once_of_a_directory_where_others_can_remove_a_lock(path,
     assert "can be written to by everybody (mode 0777)" in warnings[0]
 
 
-def test_a_forged_lock_is_told_of_without_harm(path, tmp_path, caplog):
+def test_a_forged_lock_is_reported_without_harm(path, tmp_path, caplog):
     lock = tmp_path / f"job{FORGED}"
     claim = f"{lock}|{FORGED}|4711|815"
     with open(claim, "w") as file:
@@ -52,7 +52,7 @@ def test_a_forged_lock_is_told_of_without_harm(path, tmp_path, caplog):
     assert all(warning.isprintable() for warning in warnings), warnings
 
 
-def test_a_lock_path_that_others_named_is_told_without_harm(tmp_path, caplog):
+def test_a_lock_path_that_others_named_is_shown_without_harm(tmp_path, caplog):
     caplog.set_level(logging.DEBUG, "linklock")
     lock = Lock(os.fsencode(tmp_path / f"job{FORGED}") + b"\xff")
     lock.lock()
@@ -65,10 +65,10 @@ def test_a_lock_path_that_others_named_is_told_without_harm(tmp_path, caplog):
         lock.lock()
     with pytest.raises(NotLockedError) as not_held:
         lock.refresh()
-    told = [record.getMessage() for record in caplog.records]
+    logged = [record.getMessage() for record in caplog.records]
     begins = ["laying claim", "got the lock", "already locked", "unlocked"]
     for begin in begins:
-        assert f"{begin}: {tmp_path}/job{ESCAPED}\\xff" in told, told
-    for text in [shown, str(lost.value), str(not_held.value), *told]:
+        assert f"{begin}: {tmp_path}/job{ESCAPED}\\xff" in logged, logged
+    for text in [shown, str(lost.value), str(not_held.value), *logged]:
         assert text.isprintable(), ascii(text)
         assert ESCAPED in text

@@ -1,4 +1,4 @@
-"""Waiting for a lock: other threads run, signals come through, and nothing is left behind."""
+"""Waiting for a lock: other threads run, signals are handled, and nothing is left behind."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from linklock import Lock, TimeOutError
 INTERRUPTED = """
     import os, signal, sys
     from linklock import Lock
-    # Where the tests run in the background it is ignored, and children inherit that.
+    # Tests that run in the background ignore this signal, and their children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     lock = Lock(sys.argv[1])
     print("waiting", flush=True)
@@ -79,7 +79,7 @@ def test_a_time_out_names_the_holder_and_leaves_no_claim(path, names, holder):
     assert names() == held
 
 
-def test_threads_with_an_object_each_exclude_each_other(path):
+def test_threads_with_one_object_each_exclude_each_other(path):
     count = 0
 
     def increment():
@@ -118,7 +118,7 @@ def test_an_interpreter_ends_in_order_while_daemon_threads_wait(path, holder, ch
         assert other.end() == (0, "")
 
 
-def test_with_a_queue_the_lock_goes_to_who_came_first(path, names, holder):
+def test_with_a_queue_the_first_waiter_gets_the_lock(path, names, holder):
     order = []
 
     def contend(number):
@@ -141,4 +141,4 @@ def wait_for_tickets(path, number):
         if os.path.isdir(f"{path}|queue") and len(os.listdir(f"{path}|queue")) == number:
             return
         threading.Event().wait(0.01)
-    raise AssertionError("no ticket: it does not queue up")
+    raise AssertionError("no ticket: it does not join the queue")

@@ -1,4 +1,4 @@
-//! What the library costs where nobody waits, beside the floor of a cycle: in memory and on the target directory.
+//! The cost of the library without contention, beside the floor of a cycle: in memory and in the target directory.
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures the real file system")]
 #![expect(missing_docs, reason = "criterion's macro makes a public function")]
 
@@ -12,7 +12,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use floor::{DirFloor, LinkFloor};
 use linklock::{Builder, Error, Lock, Protocol};
 
-/// Where to measure, and what to call it.
+/// The places to measure, with their names.
 const PLACES: [(&str, &str); 2] = [("tmpfs", "/dev/shm"), ("disk", env!("CARGO_TARGET_TMPDIR"))];
 
 fn in_all_places(mut bench: impl FnMut(&str, &str)) {
@@ -32,10 +32,10 @@ fn cycle(c: &mut Criterion) {
     in_all_places(|place, dir| {
         let mut group = c.benchmark_group(format!("cycle/{place}"));
         let mut link_floor = LinkFloor::new(&format!("{dir}/floor"));
-        let mut link_floor = || link_floor.claim().and_then(|()| link_floor.give_back());
+        let mut link_floor = || link_floor.claim().and_then(|()| link_floor.free());
         group.bench_function("link floor", |b| b.iter(|| link_floor().expect("a cycle of the floor")));
         let mut dir_floor = DirFloor::new(&format!("{dir}/floor"));
-        let mut dir_floor = || dir_floor.claim().and_then(|()| dir_floor.give_back());
+        let mut dir_floor = || dir_floor.claim().and_then(|()| dir_floor.free());
         group.bench_function("dir floor", |b| b.iter(|| dir_floor().expect("a cycle of the floor")));
         for protocol in [Protocol::Link, Protocol::Dir] {
             let lock = build(Lock::builder(format!("{dir}/lock")).protocol(protocol));

@@ -1,17 +1,17 @@
-//! A contender that does what its standard input says: the library's part in tests and benchmarks with other programs.
+//! A contender that obeys its standard input: the library's part in tests and benchmarks with other programs.
 //!
 //! ```text
 //! contend LOCKPATH [LIFETIME_MS GRACE_MS [PROTOCOL [DIARY]]]
 //! ```
 //!
-//! Each line holds one command, its words separated by tabs, and gets one line in answer. Times are nanoseconds of the
-//! wall clock, on which expiries are written on a local file system.
+//! Each line is one command, with tabs between its words, and gets one line as its answer. Times are nanoseconds of the wall
+//! clock, the clock of expiries on a local file system.
 //!
-//! DIARY is a file that all contenders of a test append to: a line `since TOKEN WHEN ASKED` when one begins to trust its
-//! lock (it asked for it at ASKED), a line `until TOKEN WHEN` when it ceases to, for whatever reason. It must not be on the
-//! file system that is tested.
+//! DIARY is a file to which all contenders of a test append: a line `since TOKEN WHEN ASKED` when one begins to trust its
+//! lock (it asked for the lock at ASKED), and a line `until TOKEN WHEN` when it stops trusting it, for whatever reason. The
+//! diary must not be on the tested file system.
 //!
-//! CONTEND_SEPARATOR in the environment is the separator in claims' names; with CONTEND_QUEUE it waits in the queue.
+//! The environment variable CONTEND_SEPARATOR sets the separator in claims' names. With CONTEND_QUEUE it waits in the queue.
 //!
 //! | command | answer |
 //! | --- | --- |
@@ -21,13 +21,12 @@
 //! | `release` | `released`, when the release began |
 //! | `details` | `details`, state, host, pid, token, expiry; `details`, state without a holder |
 //! | `count`, file, n | `counted`, after n increments of the file's number, each under the lock |
-//! | `count-while`, file, tally | `counted`, once the file `tally` is gone; it got a line with our pid for each increment |
-//! | `count-unlocked`, file, n | as `count` without the lock, to show that the lock is what keeps them apart |
+//! | `count-while`, file, tally | `counted`, once the file `tally` was removed; it gets a line with our pid for each increment |
+//! | `count-unlocked`, file, n | like `count` without the lock, to show that updates are then lost |
 //! | `cycles`, n | `cycled`, after n cycles of acquire and release |
 //!
-//! What fails is answered with `error`, the error's kind, its message. At the end of its input it releases what it
-//! holds.
-#![allow(clippy::disallowed_methods, reason = "this is a program, not the library: it asks the system itself")]
+//! If a command fails, the answer is `error`, the error's kind, its message. At the end of its input it releases its lock.
+#![allow(clippy::disallowed_methods, reason = "this is a program, not the library, and uses the system directly")]
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
@@ -77,15 +76,15 @@ impl Contender {
             ["acquire"] => self.hold(&Wait::forever()),
             ["acquire", limit] => self.hold(&Wait::up_to(millis(limit)?)),
             ["keep-alive"] => {
-                self.guard.as_ref().ok_or("nothing is held")?.keep_alive()?;
+                self.guard.as_ref().ok_or("no lock is held")?.keep_alive()?;
                 Ok("kept alive".into())
             }
             ["refresh", lifetime] => {
-                self.guard.as_ref().ok_or("nothing is held")?.refresh_for(millis(lifetime)?)?;
+                self.guard.as_ref().ok_or("no lock is held")?.refresh_for(millis(lifetime)?)?;
                 Ok("refreshed".into())
             }
             ["release"] => {
-                let guard = self.guard.take().ok_or("nothing is held")?;
+                let guard = self.guard.take().ok_or("no lock is held")?;
                 let began = now_ns()?;
                 self.release(guard)?;
                 Ok(format!("released\t{began}"))
@@ -165,7 +164,7 @@ impl Contender {
     }
 }
 
-/// What a contender believed, and when.
+/// When a contender trusted its lock.
 #[derive(Clone)]
 struct Diary(Option<PathBuf>);
 
@@ -176,7 +175,7 @@ impl Diary {
         }
         self.write(&format!("since {} {} {asked}\n", guard.token(), now_ns()?))?;
         let (diary, loss, token) = (self.clone(), guard.loss(), guard.token().clone());
-        // It ceases to trust a lock that is lost whatever its main thread does, or cannot do, meanwhile.
+        // A separate thread, so that a lost lock is noted even while the main thread is blocked.
         thread::spawn(move || {
             if loss.wait() {
                 diary.until(&token).expect("the diary can be written");
@@ -189,7 +188,7 @@ impl Diary {
         self.write(&format!("until {token} {}\n", now_ns()?))
     }
 
-    /// A line in one piece: others write too.
+    /// Writes a line by one call, since others write too.
     fn write(&self, line: &str) -> Result<(), Box<dyn Error>> {
         if let Some(file) = &self.0 {
             fs::OpenOptions::new().append(true).create(true).open(file)?.write_all(line.as_bytes())?;
@@ -198,14 +197,14 @@ impl Diary {
     }
 }
 
-/// The file holds how many increments there were, how often one came from another program than the one before it, and
-/// from which the last one came. It is read and written like any file: the time between is for others to do harm.
+/// The file contains the number of increments, how often an increment came from another program than the one before, and
+/// the program of the last one. It is read and written like any file; in between, others can do harm.
 fn increment(file: &str) -> Result<(), Box<dyn Error>> {
     const PROGRAM: &str = "linklock";
     let text = fs::read_to_string(file)?;
     let (count, turns, last) = match *text.split(' ').collect::<Vec<_>>() {
         [count, turns, last] => (count.parse()?, turns.parse()?, last),
-        // Another writes it at this moment: only without the lock can that be seen.
+        // Another process writes it at this moment. That is only possible without the lock.
         _ => (0, 0, PROGRAM),
     };
     thread::sleep(Duration::from_micros(500));
@@ -214,7 +213,7 @@ fn increment(file: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Lets others have a turn.
+/// Gives others a chance to acquire the lock.
 fn pause() {
     thread::sleep(Duration::from_micros(fastrand::u64(0..4000)));
 }

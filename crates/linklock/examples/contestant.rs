@@ -1,22 +1,22 @@
-//! A contestant in `benches/compare`: it does what its standard input says, as contestant.py and contestant.js do there.
+//! A contestant in `benches/compare`: it obeys its standard input, like contestant.py and contestant.js.
 //!
 //! ```text
 //! contestant KIND PATH [HOST]
 //! ```
 //!
-//! KIND is `link`, `dir`, `flock` (what the standard library's `File::lock` calls), or one of the floors `link-floor` and
-//! `dir-floor`, which only cycle. HOST is another name for this machine: then a holder here is one elsewhere. Each line
-//! holds a command, its words separated by tabs, and gets one line in answer.
+//! KIND is `link`, `dir`, `flock` (the call of the standard library's `File::lock`), or one of the floors `link-floor` and
+//! `dir-floor`, which only run cycles. HOST is another name for this machine, so that its holders look like those of another
+//! machine. Each line is one command, with tabs between its words, and gets one line as its answer.
 //!
 //! | command | answer |
 //! | --- | --- |
 //! | `cycles`, n | the nanoseconds that one of n cycles of acquire and release took |
-//! | `lifetime`, s | `set`, for the locks that are taken from now on, where there is such a thing |
+//! | `lifetime`, s | `set`, for later acquisitions, if this kind has a lifetime |
 //! | `acquire` | `acquired`, when, in nanoseconds of the wall clock |
 //! | `release` | `released`, when the release began |
-//! | `turns`, n, µs, file | `done`, when, after n turns: acquire, increment the file's number, hold for so long, release |
-//! | `keep`, n | `kept`, once n locks are kept alive, at PATH with a number behind it |
-#![allow(clippy::disallowed_methods, reason = "this is a program, not the library: it asks the system itself")]
+//! | `turns`, n, µs, file | `done`, when, after n turns: acquire, increment the file's number, hold the lock for that time, release |
+//! | `keep`, n | `kept`, once n locks are kept alive, at PATH followed by a number |
+#![allow(clippy::disallowed_methods, reason = "this is a program, not the library, and uses the system directly")]
 
 #[path = "../benches/support/floor.rs"]
 mod floor;
@@ -41,7 +41,7 @@ fn main() -> Outcome<()> {
         "dir-floor" => Box::new(DirFloor::new(path)),
         #[cfg(unix)]
         "flock" => Box::new(Flock::new(path)?),
-        _ => return Err(format!("{kind}: no such kind here").into()),
+        _ => return Err(format!("{kind}: there is no such kind").into()),
     };
     for line in io::stdin().lock().lines() {
         let line = line?;
@@ -103,7 +103,7 @@ trait Contestant {
         Ok(())
     }
     fn keep(&mut self, _: u32) -> Outcome<()> {
-        Err("keeps nothing alive".into())
+        Err("this kind has no keep-alive".into())
     }
 }
 
@@ -129,7 +129,7 @@ impl Contestant for Linklock {
     }
 
     fn release(&mut self) -> Outcome<()> {
-        Ok(self.guard.take().ok_or("nothing is held")?.release()?)
+        Ok(self.guard.take().ok_or("no lock is held")?.release()?)
     }
 
     fn set_lifetime(&mut self, lifetime: Duration) -> Outcome<()> {
@@ -153,7 +153,7 @@ impl Contestant for LinkFloor {
     }
 
     fn release(&mut self) -> Outcome<()> {
-        Ok(self.give_back()?)
+        Ok(self.free()?)
     }
 }
 
@@ -163,7 +163,7 @@ impl Contestant for DirFloor {
     }
 
     fn release(&mut self) -> Outcome<()> {
-        Ok(self.give_back()?)
+        Ok(self.free()?)
     }
 }
 

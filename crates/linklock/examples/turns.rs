@@ -1,5 +1,5 @@
 //! Two processes take turns under one lock: `cargo run --example turns`.
-#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it shows people what a program does, and when")]
+#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "an example that prints what it does, and when")]
 
 use std::error::Error;
 use std::process::Command;
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             return Err("a process failed".into());
         }
     }
-    println!("done; nothing is left at the lock path: {}", !path.exists());
+    println!("done; the lock path is free: {}", !path.exists());
     Ok(())
 }
 
@@ -36,7 +36,7 @@ fn take_turns(name: &str, path: &str) -> Result<(), Box<dyn Error>> {
         let guard = lock.acquire()?;
         println!("{name} has the lock, turn {turn}, after {:4} ms", asked.elapsed().as_millis());
         sleep(Duration::from_millis(300));
-        println!("{name} gives it back");
+        println!("{name} releases it");
         guard.release()?;
         sleep(Duration::from_millis(20));
     }

@@ -1,8 +1,8 @@
-"""NFS-safe lock files: a drop-in for flufl.lock, on the library linklock.
+"""NFS-safe lock files: a drop-in replacement for flufl.lock, made with the library linklock.
 
 >>> from linklock import Lock
 >>> with Lock('/srv/shared/nightly.lock', keep_alive=True) as lock:  # doctest: +SKIP
-...     print('only one of us gets here')
+...     print('only one process at a time gets here')
 """
 
 from linklock._core import AlreadyLockedError, LockError, NotLockedError, TimeOutError, __version__

@@ -1,4 +1,4 @@
-"""The library linklock, as the package's modules in Python use it."""
+"""The types of the Rust part, which the Python modules of the package use."""
 
 from typing import final
 

@@ -1,4 +1,4 @@
-"""The Lock: flufl.lock's API, and what Python's habits ask for beyond it, on `linklock._core`."""
+"""The class Lock: flufl.lock's API with additions for Python, on `linklock._core`."""
 
 from __future__ import annotations
 
@@ -35,57 +35,57 @@ from linklock._core import (
 Interval = int | float | timedelta
 T = TypeVar('T')
 
-#: What stands between the parts of a claim file's name. A lock file's name should not hold it.
+#: The character between the parts of a claim file's name. A lock file's name should not contain it.
 SEP: Final = '^' if sys.platform == 'win32' else '|'
 
 DEFAULT_LIFETIME: Final = timedelta(seconds=15)
 DEFAULT_GRACE: Final = timedelta(seconds=10)
 
-# How soon a signal is seen that comes in just before the main thread begins to wait.
+# How soon a signal is noticed that arrives just before the main thread begins to wait.
 SIGNAL_TICK_MS: Final = 50
 
 log = logging.getLogger('linklock')
 log.addHandler(logging.NullHandler())
 
-# What is held stays with the parent.
+# The parent's locks stay with the parent.
 os.register_at_fork(after_in_child=forked)
 
 
 class LockState(Enum):
-    """What can be inferred of a lock, from its file alone."""
+    """The state of a lock, as its file alone shows it."""
 
     #: There is no lock file.
     unlocked = 1
     #: This process holds the lock.
     ours = 2
-    #: This process holds the lock, but its lifetime is over: another may break it.
+    #: This process holds the lock, but it has expired: another process may break it.
     ours_expired = 3
-    #: A process of this machine held it that is not there any more.
+    #: A process of this machine held it and has ended.
     stale = 4
-    #: Another process holds it, but its lifetime is over: another may break it.
+    #: Another process holds it, but it has expired: any process may break it.
     theirs_expired = 5
-    #: Another process holds it, of this machine or of another one; or what is there is no lock.
+    #: Another process holds it, on this machine or on another one; or the file is not a lock.
     unknown = 6
 
 
 class Lock:
-    """A lock that is nothing but a path on a file system, which processes on many machines may share.
+    """A lock at a path on a file system, which processes on many machines may share.
 
     :param lockfile: The path of the lock.
     :param lifetime: How long the lock lasts without a refresh: seconds or a timedelta; 15 seconds by default.
-    :param separator: What stands between the parts of a claim file's name.
-    :param default_timeout: How long to wait for the lock where `lock()` is not told; None means for ever.
-    :param keep_alive: Whether a thread refreshes the lock for as long as it is held.
-    :param on_lost: Called with this lock, in a thread of its own, if the lock is lost while it is held.
-    :param protocol: 'link', which flufl.lock speaks too, or 'dir', which needs no hard links and never removes a name
+    :param separator: The character between the parts of a claim file's name.
+    :param default_timeout: How long `lock()` waits if it gets no timeout; None means for ever.
+    :param keep_alive: Whether a thread refreshes the lock while it is held.
+    :param on_lost: Called with this object, in a separate thread, if the lock is lost while it is held.
+    :param protocol: 'link', which flufl.lock uses too, or 'dir', which needs no hard links and never removes a name
         that others use.
-    :param grace: How long after its lifetime a lock is broken: seconds or a timedelta; 10 seconds by default.
-    :param fence: Whether every acquisition draws a `fencing_token`.
-    :param queue: Whether the lock is taken in the order of arrival, among those that have this on.
-    :param require_private: Whether the lock is refused, with a PermissionError, unless its directory is private: it belongs
-        to this user or to root, and nobody else may write to it.
+    :param grace: How long after its expiry a lock is broken: seconds or a timedelta; 10 seconds by default.
+    :param fence: Whether each acquisition gets a `fencing_token`.
+    :param queue: Whether contenders acquire the lock in the order of their arrival, if they all set this.
+    :param require_private: Whether `lock()` raises a PermissionError unless the lock's directory is private: this user or
+        root owns it, and nobody else may write to it.
 
-    An object holds the lock or not, whichever thread asks. Threads that are to exclude each other use an object each.
+    An object holds the lock for all threads. Threads that must exclude each other need one object each.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Lock:
         require_private: bool = False,
     ):
         self._lockfile = os.fsdecode(lockfile)
-        # A later chdir changes nothing. Not abspath(), to which `..` after a symbolic link means another directory.
+        # A later chdir changes nothing. abspath() would resolve `..` after a symbolic link to another directory.
         self._path = self._lockfile if os.path.isabs(self._lockfile) else os.path.join(os.getcwd(), self._lockfile)
         self._hostname = _hostname()
         self._lifetime = _timedelta(DEFAULT_LIFETIME if lifetime is None else lifetime)
@@ -134,7 +134,7 @@ class Lock:
             queue=self._queue,
             require_private=self._require_private,
         )
-        # For messages and logs: others may have chosen the name.
+        # For messages and logs, since others may have chosen the name.
         self._shown = printable(self._lockfile)
 
     def _forget(self) -> None:
@@ -142,7 +142,7 @@ class Lock:
         self._stop_watching: threading.Event | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """The settings. What is held stays with the object and the process that acquired it."""
+        """The settings. A held lock stays with the object and the process that acquired it."""
         state = self.__dict__.copy()
         for name in ('_contender', '_held', '_stop_watching'):
             del state[name]
@@ -163,19 +163,19 @@ class Lock:
             id(self),
         )
 
-    # --- Taking it, keeping it, giving it back ---
+    # --- Acquire, refresh, release ---
 
     def lock(self, timeout: Interval | None = None) -> None:
         """Acquires the lock.
 
-        :param timeout: About how long to wait for it; None means as long as the constructor was told, by default for
-            ever. Zero means one full try, which also breaks a lock that is over.
+        :param timeout: About how long to wait for it; None means the constructor's `default_timeout`. Zero means one
+            full attempt, which also breaks an expired lock.
         :raises AlreadyLockedError: if this object holds the lock.
-        :raises TimeOutError: if the lock was not had in time.
+        :raises TimeOutError: if the lock was not acquired in time.
         """
         if self._held is not None:
             self._give_up_what_is_lost()
-        # Little Python here and in unlock(): beside the few calls of the system that a lock takes it can be measured.
+        # Little Python here and in unlock(): a lock needs few system calls, so Python's own time counts.
         is_logged = log.isEnabledFor(logging.DEBUG)
         if is_logged:
             log.debug('laying claim: %s', self._shown)
@@ -192,11 +192,11 @@ class Lock:
             self._watch(self._on_lost)
 
     def refresh(self, lifetime: Interval | None = None, *, unconditionally: bool = False) -> None:
-        """Makes the lock last for its lifetime, counted from now.
+        """Moves the expiry on: the lock lasts for its lifetime from now.
 
         :param lifetime: The lock's lifetime from now on.
-        :param unconditionally: Whether it is no error if the lock is not held.
-        :raises NotLockedError: if the lock is not held, or not any more.
+        :param unconditionally: Do not raise an error if the lock is not held.
+        :raises NotLockedError: if the lock is not held, or was lost.
         """
         if lifetime is not None:
             self.lifetime = lifetime
@@ -207,8 +207,8 @@ class Lock:
     def unlock(self, *, unconditionally: bool = False) -> None:
         """Releases the lock.
 
-        :param unconditionally: Whether it is no error if the lock is not held. No other holder's lock is ever removed.
-        :raises NotLockedError: if the lock is not held, or another has taken it since.
+        :param unconditionally: Do not raise an error if the lock is not held. No other holder's lock is ever removed.
+        :raises NotLockedError: if the lock is not held, or another holder has acquired it since.
         """
         held = self._held
         if held is None:
@@ -229,7 +229,7 @@ class Lock:
 
     @property
     def is_locked(self) -> bool:
-        """Whether this object holds the lock, asked of the file system. To ask refreshes the lock."""
+        """Whether this object holds the lock, as the file system shows it. Reading this refreshes the lock."""
         held = self._held
         if held is None:
             return False
@@ -304,7 +304,7 @@ class Lock:
     def _retrying(
         self, operation: Callable[..., T], *args: object, after: OSError | None = None, until: float | None = None
     ) -> T:
-        """Runs it, again and again where `retry_errnos` allows; or goes on after it has failed once."""
+        """Calls `operation` until it succeeds, as far as `retry_errnos` allows. `after`: it has failed once already."""
         error: Exception | None = after
         while True:
             if error is not None:
@@ -329,7 +329,7 @@ class Lock:
         try:
             ended = select.poll()
             ended.register(waiting, select.POLLIN)
-            # Signal handlers run in the main thread alone.
+            # Signal handlers run in the main thread only.
             tick = SIGNAL_TICK_MS if threading.current_thread() is threading.main_thread() else None
             while not ended.poll(tick):
                 pass
@@ -364,7 +364,7 @@ class Lock:
         time.sleep(_pause())
 
     def _watch(self, on_lost: Callable[[Lock], object]) -> None:
-        # A daemon that waits in Python alone: the interpreter can end whatever it does.
+        # A daemon thread that waits only in Python, so the interpreter can end at any time.
         held = self._held
         assert held is not None
         stop = self._stop_watching = threading.Event()
@@ -378,7 +378,7 @@ class Lock:
 
         threading.Thread(target=watch, name='linklock-on-lost', daemon=True).start()
 
-    # --- What is known of it ---
+    # --- Queries ---
 
     @property
     def hostname(self) -> str:
@@ -387,21 +387,21 @@ class Lock:
 
     @property
     def lockfile(self) -> str:
-        """The lock's path, as it was given."""
+        """The lock's path, as the constructor got it."""
         return self._lockfile
 
     @property
     def claimfile(self) -> str:
-        """The claim file that holds the lock. While it is not held: a name of that form which no claim has."""
+        """The claim file that holds the lock. While the lock is not held: a name of the same form that no claim has."""
         if self._held is not None:
             return self._held.claimfile
         return self._separator.join((self._contender.path, self._hostname, str(os.getpid()), '0' * 32))
 
     @property
     def fencing_token(self) -> int | None:
-        """A number that grows with every acquisition, for what the lock protects to refuse latecomers by.
+        """A number that grows with each acquisition; None while the lock is not held, or without `fence=True`.
 
-        None while the lock is not held, or without `fence=True`.
+        The protected resource refuses a number that is smaller than an earlier one.
         """
         return None if self._held is None else self._held.fencing_token
 
@@ -417,7 +417,7 @@ class Lock:
 
     @property
     def expiration(self) -> datetime:
-        """When the lock's lifetime ends, whoever holds it; by the file server's clock, in local time.
+        """When the lock expires, whoever holds it; by the file server's clock, in local time.
 
         :raises FileNotFoundError: if nobody holds the lock.
         """
@@ -431,9 +431,9 @@ class Lock:
     def details(self) -> tuple[str, int, str]:
         """The holder's host name and process id, and the lock's path.
 
-        Whoever may write the lock's directory can make up the host name and the process id.
+        A user who may write the lock's directory can forge the host name and the process id.
 
-        :raises NotLockedError: if nobody holds the lock, or what is at its path is not a lock.
+        :raises NotLockedError: if nobody holds the lock, or the file at its path is not a lock.
         """
         found = self._contender.look()
         if found is None or found.holder is None:
@@ -442,7 +442,7 @@ class Lock:
 
     @property
     def state(self) -> LockState:
-        """What can be inferred of the lock."""
+        """The state of the lock, as its file shows it."""
         found = self._contender.look()
         if found is None:
             return LockState.unlocked
@@ -453,7 +453,7 @@ class Lock:
             return LockState.unknown
         if pid != os.getpid() and not _is_running(pid):
             return LockState.stale
-        # As points in time: the hour that a daylight-saving change repeats is no trouble.
+        # Timestamps, since a daylight-saving change repeats an hour of local time.
         is_expired = found.expires_at < self._now().timestamp()
         if pid == os.getpid():
             return LockState.ours_expired if is_expired else LockState.ours
@@ -461,7 +461,7 @@ class Lock:
 
     @property
     def retry_errnos(self) -> list[int]:
-        """The errnos after which what failed is tried again, after a pause: while the lock is taken, refreshed or released."""
+        """After these errnos a failed acquisition, refresh or release is tried again, after a pause."""
         return self._retry_errnos[:]
 
     @retry_errnos.setter
@@ -473,16 +473,16 @@ class Lock:
         self._retry_errnos = []
 
     def _now(self) -> datetime:
-        """The time by which `state` judges an expiration: a hook for subclasses.
+        """The time with which `state` compares the expiration: a hook for subclasses.
 
-        Nothing else needs it. Locks expire by the file server's clock, which linklock asks for.
+        Nothing else uses it. Locks expire by the file server's clock, which linklock asks for.
         """
         return datetime.now()
 
 
 @functools.cache
 def _hostname() -> str:
-    # As flufl.lock has it. It may ask a name server, which is slow.
+    # The same as flufl.lock's. It may ask a name server, which is slow.
     return socket.getfqdn()
 
 
@@ -496,7 +496,7 @@ def _pause() -> float:
 
 def _is_running(pid: int) -> bool:
     try:
-        # Not kill(pid, 0): on Linux it finds threads too, by their own numbers.
+        # Not kill(pid, 0): on Linux it also succeeds for the number of a thread.
         os.close(os.pidfd_open(pid))
     except OverflowError:
         return False
@@ -506,9 +506,9 @@ def _is_running(pid: int) -> bool:
 
 
 async def _in_thread(function: Callable[[], T]) -> T:
-    """Runs it in a thread of its own: those of the loop's executor may all be waiting for this very lock."""
+    """Runs it in a separate thread: all threads of the loop's executor may wait for this lock."""
     future: Future[T] = Future()
-    # From here on it cannot be cancelled, only forgotten.
+    # From here on it cannot be cancelled, only ignored.
     future.set_running_or_notify_cancel()
 
     def run() -> None:

@@ -1,7 +1,7 @@
 """A pytest plugin: flufl.lock's own tests, run against linklock.
 
-The tests that patched.toml names are left out. It is an error if one of them is not there, and a failure if any other is
-skipped or expected to fail.
+The tests that patched.toml names are left out. If flufl.lock does not have one of them, that is an error. If any other test
+is skipped or expected to fail, it counts as failed.
 """
 
 import re

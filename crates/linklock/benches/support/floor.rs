@@ -1,5 +1,5 @@
-//! The floors: the file-system calls without which nothing can be claimed and put in place, and nothing else. Names are as
-//! long as those of linklock's claims, and as much used once.
+//! The floors: only the file-system calls without which no protocol of this kind can work. Names are as long as those of
+//! linklock's claims, and each is used once too.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,7 +25,7 @@ impl LinkFloor {
         fs::hard_link(claim, &self.lock)
     }
 
-    pub(crate) fn give_back(&mut self) -> io::Result<()> {
+    pub(crate) fn free(&mut self) -> io::Result<()> {
         fs::remove_file(&self.lock)?;
         fs::remove_file(&self.claim.text)
     }
@@ -52,7 +52,7 @@ impl DirFloor {
         fs::rename(&claim, &self.lock)
     }
 
-    pub(crate) fn give_back(&mut self) -> io::Result<()> {
+    pub(crate) fn free(&mut self) -> io::Result<()> {
         fs::remove_file(&self.entry)?;
         fs::remove_dir(&self.lock)
     }

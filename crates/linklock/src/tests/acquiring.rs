@@ -15,8 +15,8 @@ use crate::protocol::queue::Ticket;
 use crate::protocol::steps;
 use crate::{Cancel, ErrorKind, State, Wait};
 
-/// The call that brings a claim under the lock path.
-fn taking(protocol: Protocol) -> Call {
+/// The call that moves or links a claim to the lock path.
+fn place_call(protocol: Protocol) -> Call {
     match protocol {
         Protocol::Link => Call::Link,
         Protocol::Dir => Call::Rename,
@@ -24,14 +24,14 @@ fn taking(protocol: Protocol) -> Call {
 }
 
 #[test]
-fn an_acquisition_whose_reply_was_lost_counts() {
+fn an_acquisition_counts_even_if_its_reply_is_lost() {
     use io::ErrorKind as E;
     for protocol in BOTH {
         for lost in
             [E::AlreadyExists, E::NotFound, E::StaleNetworkFileHandle, E::TimedOut, E::Other, E::DirectoryNotEmpty]
         {
             let arena = Arena::new();
-            arena.env.once(taking(protocol), When::After, move |_, _| Fate::Fail(lost));
+            arena.env.once(place_call(protocol), When::After, move |_, _| Fate::Fail(lost));
             let guard = arena
                 .lock(protocol)
                 .acquire_with(&Wait::never())
@@ -49,7 +49,7 @@ fn an_acquisition_that_only_looks_successful_does_not_count() {
         let arena = Arena::new();
         let (rival, tokens) = (arena.rival(protocol), Arc::new(std::sync::Mutex::new(None)));
         let kept = tokens.clone();
-        arena.env.once(taking(protocol), When::Before, move |_, _| {
+        arena.env.once(place_call(protocol), When::Before, move |_, _| {
             *kept.lock().unwrap() = Some(rival.acquire());
             Fate::Pretend
         });
@@ -60,10 +60,11 @@ fn an_acquisition_that_only_looks_successful_does_not_count() {
     }
 }
 
-/// The bug, found by the simulation: a claim that had been linked and was moved aside by a breaker was used for another attempt,
-/// which was told made and was not. The consequence: with its two links it looked like a holder's. The mend: another claim.
+/// The bug (found by the simulation): a breaker had moved a linked claim aside, and the contender used the same claim for
+/// another attempt. The server then reported a link that it had not made. The consequence: the claim had two links, so it
+/// looked like a holder's. The mend: another claim.
 #[test]
-fn a_claim_that_was_told_linked_and_is_not_at_the_lock_path_is_not_used_again() {
+fn a_claim_that_was_reported_linked_but_is_not_at_the_lock_path_is_not_used_again() {
     let arena = Arena::new();
     arena.env.once(Call::Link, When::Before, |_, _| Fate::Pretend);
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
@@ -73,8 +74,8 @@ fn a_claim_that_was_told_linked_and_is_not_at_the_lock_path_is_not_used_again() 
     assert_eq!(arena.names().len(), 2);
 }
 
-/// A file system without renameat2's flags, such as NFS. `then` is asked before the rename that comes after, which moves the
-/// directory at `path`.
+/// A file system that lacks the flags of renameat2, such as NFS. `then` decides about the plain rename that follows; it gets
+/// the path of the directory that is moved.
 fn without_noreplace(arena: &Arena, mut then: impl FnMut(&FaultyEnv, &Path) -> Fate + Send + 'static) {
     let mut refused = false;
     arena.env.on_call(move |env, call, when, path| {
@@ -101,7 +102,7 @@ fn a_rename_onto_the_lock_path_that_only_looks_successful_does_not_count() {
 }
 
 #[test]
-fn a_directory_that_was_cleaned_before_it_came_to_the_lock_path_is_no_lock() {
+fn a_directory_that_a_cleaner_emptied_before_the_rename_is_not_our_lock() {
     let arena = Arena::new();
     let mut cleaned = false;
     without_noreplace(&arena, move |env, claim| {
@@ -116,13 +117,13 @@ fn a_directory_that_was_cleaned_before_it_came_to_the_lock_path_is_no_lock() {
 }
 
 #[test]
-fn a_lock_that_is_anothers_by_the_time_of_the_check_is_not_ours() {
+fn a_lock_that_another_holds_when_we_check_is_not_ours() {
     for protocol in BOTH {
         let arena = Arena::new();
         let (rival, path, kept) = (arena.rival(protocol), arena.path(), Arc::new(std::sync::Mutex::new(None)));
         let keep = kept.clone();
-        arena.env.once(taking(protocol), When::After, move |_, _| {
-            // Broken by somebody, and taken.
+        arena.env.once(place_call(protocol), When::After, move |_, _| {
+            // Somebody breaks the lock, and the rival acquires it.
             match protocol {
                 Protocol::Link => Plain.unlink(&path).unwrap(),
                 Protocol::Dir => {
@@ -147,7 +148,7 @@ fn a_lock_that_is_anothers_by_the_time_of_the_check_is_not_ours() {
 }
 
 #[test]
-fn a_lock_with_the_very_expiry_of_our_claim_is_not_ours() {
+fn another_lock_with_the_same_expiry_as_our_claim_is_not_ours() {
     let arena = Arena::new();
     let rival = arena.rival(Protocol::Link).acquire();
     let dir = arena.dir.path().to_owned();
@@ -162,7 +163,7 @@ fn a_lock_with_the_very_expiry_of_our_claim_is_not_ours() {
 }
 
 #[test]
-fn a_contender_that_waited_longer_than_its_lifetime_takes_the_lock_with_a_fresh_expiry() {
+fn a_contender_that_waited_longer_than_its_lifetime_acquires_the_lock_with_a_new_expiry() {
     for protocol in BOTH {
         let arena = Arena::new();
         let rival = arena.rival(protocol).acquire();
@@ -173,30 +174,30 @@ fn a_contender_that_waited_longer_than_its_lifetime_takes_the_lock_with_a_fresh_
             if (call, when) == (Call::Wait, When::Before) && waits.fetch_add(1, Ordering::SeqCst) == 0 {
                 env.sleep(LIFETIME * 3);
             } else if call == Call::Touch {
-                // Just before the contender would break it, the rival lets go.
+                // The rival releases its lock just before the contender would break it.
                 drop(rival.take());
-            } else if (call, when) == (taking(protocol), When::After) && rival.is_none() {
+            } else if (call, when) == (place_call(protocol), When::After) && rival.is_none() {
                 let name = Plain.list(&path).ok().and_then(|names| names.into_iter().next());
                 let attr = Plain.stat(&name.map_or(path.clone(), |name| path.join(name))).unwrap();
-                // Without a second link it is still what the rival left.
+                // A file with one link is what the rival left.
                 let is_taken = protocol == Protocol::Dir || attr.nlink > 1;
-                assert!(!is_taken || attr.mtime > env.wall_clock(), "{protocol}: it must not be over when it appears");
+                assert!(!is_taken || attr.mtime > env.wall_clock(), "{protocol}: a new lock must not be expired");
             }
             Fate::GoOn
         });
         let guard = arena.lock(protocol).acquire().unwrap();
         let status = arena.lock(protocol).inspect().unwrap();
-        assert_eq!(status.state, State::Held, "{protocol}: others must see a lock that is not over");
-        assert!(status.remaining.unwrap() >= guard.remaining(), "{protocol}: and not over before we stop to trust it");
+        assert_eq!(status.state, State::Held, "{protocol}: others must see a lock that has not expired");
+        assert!(status.remaining.unwrap() >= guard.remaining(), "{protocol}: it expires before its holder's deadline");
         assert!(guard.remaining() > LIFETIME / 2, "{protocol}");
     }
 }
 
 #[test]
-fn a_lock_won_after_a_pause_beyond_the_deadline_is_not_trusted() {
+fn a_lock_acquired_after_a_pause_beyond_its_deadline_is_not_trusted() {
     for protocol in BOTH {
         for (call, when) in
-            [(taking(protocol), When::Before), (taking(protocol), When::After), (Call::Stat, When::After)]
+            [(place_call(protocol), When::Before), (place_call(protocol), When::After), (Call::Stat, When::After)]
         {
             let arena = Arena::new();
             arena.env.once(call, when, |env, _| {
@@ -213,7 +214,7 @@ fn a_lock_won_after_a_pause_beyond_the_deadline_is_not_trusted() {
 }
 
 #[test]
-fn a_claim_that_a_cleaner_removed_is_made_again() {
+fn a_contender_replaces_a_claim_that_a_cleaner_removed() {
     for protocol in BOTH {
         for released in [true, false] {
             let arena = Arena::new();
@@ -229,7 +230,7 @@ fn a_claim_that_a_cleaner_removed_is_made_again() {
                 }
                 Fate::GoOn
             });
-            // Released, or broken once it is over.
+            // The lock was released, or it is broken once it has expired.
             let guard = arena.lock(protocol).acquire_with(&Wait::up_to(LIFETIME * 3)).unwrap();
             assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}, {released}");
         }
@@ -247,11 +248,11 @@ fn remove_claims_of_this_host(dir: &std::path::Path) {
     }
 }
 
-/// The bug: a claim whose making was held up had its expiry set by a request that was old when it was sent. The consequence: that
-/// request, carried out once more after a fresh one, made a live lock look over, and it was broken. The mend: such a claim is
-/// given up.
+/// The bug: the creation of a claim took long, so the request that set its expiry was already old when it was sent. The
+/// consequence: the server carried that request out again after a newer one; the live lock looked expired and was broken.
+/// The mend: the contender gives such a claim up.
 #[test]
-fn a_claim_that_took_long_to_make_is_made_again() {
+fn a_contender_replaces_a_claim_whose_creation_took_long() {
     for (slow, made) in [(0, 1), (1, 2), (9, 3)] {
         let arena = Arena::new();
         let mut left = slow;
@@ -269,15 +270,15 @@ fn a_claim_that_took_long_to_make_is_made_again() {
     }
 }
 
-/// The bug: the expiry of a claim that waited was made fresh by a request that was held up, so it was old when it was sent. The
-/// consequence and the mend: as above.
+/// The bug: a contender that had waited renewed the expiry of its claim, and the request took long, so it was already old
+/// when it was sent. The consequence and the mend: as above.
 #[test]
-fn a_claim_whose_expiry_took_long_to_make_fresh_is_made_again() {
+fn a_contender_replaces_a_claim_whose_new_expiry_took_long_to_set() {
     for (protocol, made) in [(Protocol::Link, 2), (Protocol::Dir, 1)] {
         let arena = Arena::new();
         let (mut first, mut slow) = (true, true);
         arena.env.on_call(move |env, call, when, _| {
-            if when == When::Before && call == taking(protocol) && std::mem::take(&mut first) {
+            if when == When::Before && call == place_call(protocol) && std::mem::take(&mut first) {
                 return Fate::Fail(io::ErrorKind::AlreadyExists);
             }
             if (call, when) == (Call::SetExpiry, When::Before) && std::mem::take(&mut slow) {
@@ -287,18 +288,19 @@ fn a_claim_whose_expiry_took_long_to_make_fresh_is_made_again() {
         });
         let guard = arena.lock(protocol).acquire().unwrap();
         assert_eq!(arena.env.calls(Call::Create).len(), made, "{protocol}");
-        assert_eq!(arena.env.calls(Call::SetExpiry).len(), 1, "{protocol}: the new claim has a fresh one");
+        assert_eq!(arena.env.calls(Call::SetExpiry).len(), 1, "{protocol}: the new claim needs no new expiry");
         guard.release().unwrap();
         assert_eq!(arena.names(), [""; 0], "{protocol}");
     }
 }
 
-/// The bugs: a claim had a second link already, by a link that was made long ago, whose reply came after a breaker had moved it
-/// and was stopped; or it had been removed, and a request that came late made an empty file of its name. The consequences: a
-/// server that then said of another link that it was made, and did not make it, was believed, since the claim had two; and the
-/// empty file came under the lock path, where it was no lock. The mend: such a claim is given up before the attempt.
+/// Two bugs. First, a claim already had a second link: the reply to an old link call came after a breaker had moved the lock
+/// and was stopped. The consequence: when the server then reported a link that it had not made, the contender believed it,
+/// since the claim had two links. Second, the claim had been removed, and a late request created an empty file of the same
+/// name. The consequence: the empty file came to the lock path, where it was not a lock. The mend for both: the contender
+/// gives such a claim up before the attempt.
 #[test]
-fn a_claim_that_is_not_as_it_was_made_is_made_again() {
+fn a_contender_replaces_a_claim_that_was_changed() {
     type Spoil = fn(&Path);
     let spoils: [(Spoil, &[&str]); 2] = [
         (|claim| Plain.link(claim, &claim.with_file_name("aside")).unwrap(), &["aside"]),
@@ -329,7 +331,7 @@ fn a_claim_that_is_not_as_it_was_made_is_made_again() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_left_alone() {
+fn a_file_that_already_has_the_claims_name_is_left_alone() {
     for protocol in BOTH {
         let arena = Arena::new();
         arena.env.once(Call::Create, When::Before, |_, _| Fate::Fail(io::ErrorKind::AlreadyExists));
@@ -339,7 +341,7 @@ fn a_name_that_is_taken_is_left_alone() {
 }
 
 #[test]
-fn a_file_system_without_hard_links_is_named_with_the_way_out() {
+fn the_error_for_a_file_system_without_hard_links_recommends_the_dir_protocol() {
     let arena = Arena::new();
     arena.env.once(Call::Link, When::Before, |_, _| Fate::Fail(io::ErrorKind::Unsupported));
     let e = arena.lock(Protocol::Link).acquire().unwrap_err();
@@ -350,7 +352,7 @@ fn a_file_system_without_hard_links_is_named_with_the_way_out() {
 }
 
 #[test]
-fn no_space_leaves_nothing_behind() {
+fn a_full_disk_leaves_nothing_behind() {
     for protocol in BOTH {
         let arena = Arena::new();
         arena.env.once(Call::Create, When::Before, |_, _| Fate::Fail(io::ErrorKind::StorageFull));
@@ -367,13 +369,13 @@ fn a_lock_whose_content_did_not_reach_the_disk_is_given_up() {
     arena.env.loses_content.store(true, Ordering::SeqCst);
     let e = arena.lock(Protocol::Link).acquire().unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Io, "{e}");
-    assert_eq!(arena.names(), [""; 0], "nobody could tell whose lock it is, so it must not stay");
+    assert_eq!(arena.names(), [""; 0], "the file names no holder, so it must not stay");
 }
 
 #[test]
-fn an_error_after_the_lock_was_taken_does_not_leave_it_held() {
+fn an_error_after_the_acquisition_does_not_leave_the_lock_held() {
     let arena = Arena::new();
-    // What is known and what the server says: neither can be had.
+    // Neither the client's cache nor the server answers.
     let mut failures = 2;
     arena.env.on_call(move |_, call, when, _| {
         if (call, when) != (Call::Stat, When::Before) || failures == 0 {
@@ -394,22 +396,22 @@ fn a_waiting_contender_makes_no_change_on_disk() {
         let _rival = arena.rival(protocol).acquire();
         let e = arena.lock(protocol).acquire_with(&Wait::up_to(Duration::from_secs(20))).unwrap_err();
         assert!(e.is_timeout(), "{e}");
-        assert!(arena.env.calls(Call::Wait).len() > 5, "it waited in earnest");
-        assert_eq!(arena.env.calls(taking(protocol)).len(), 2, "{protocol}: the rival's attempt and ours");
+        assert!(arena.env.calls(Call::Wait).len() > 5, "it waited several times");
+        assert_eq!(arena.env.calls(place_call(protocol)).len(), 2, "{protocol}: the rival's attempt and ours");
         assert_eq!(arena.env.calls(Call::SetExpiry).len(), 0, "{protocol}");
         assert_eq!(arena.env.calls(Call::Touch).len(), 0, "{protocol}");
     }
 }
 
 #[test]
-fn a_lock_that_comes_between_arming_and_look_is_armed_for_though_it_has_the_number_of_the_last() {
+fn a_waiter_watches_a_new_lock_even_if_it_reuses_the_inode_number_of_the_last() {
     for (protocol, sees_end) in BOTH.into_iter().flat_map(|protocol| [(protocol, false), (protocol, true)]) {
         let arena = Arena::new();
         arena.env.has_one_number.store(true, Ordering::SeqCst);
         arena.env.sees_end.store(sees_end, Ordering::SeqCst);
         let rival = arena.rival(protocol);
         let mut held = Some(rival.acquire());
-        // How many locks there were, how many when the wake-ups were armed last, and how often what was there was not armed for.
+        // How many locks there were, how many there were at the last arming, and how many waits were not armed for the lock.
         let (mut locks, mut armed_for, mut is_due) = (1, 0, false);
         let unarmed = Arc::new(AtomicU32::new(0));
         let seen_unarmed = Arc::clone(&unarmed);
@@ -431,22 +433,22 @@ fn a_lock_that_comes_between_arming_and_look_is_armed_for_though_it_has_the_numb
         });
         let e = arena.lock(protocol).acquire_with(&Wait::up_to(GRACE)).unwrap_err();
         assert!(e.is_timeout(), "{e}");
-        assert!(arena.env.calls(Call::Wait).len() > 2, "{protocol}: it waited in earnest");
-        assert_eq!(unarmed.load(Ordering::SeqCst), 0, "{protocol}: waits in which nothing could wake it");
+        assert!(arena.env.calls(Call::Wait).len() > 2, "{protocol}: it waited several times");
+        assert_eq!(unarmed.load(Ordering::SeqCst), 0, "{protocol}: waits that no change could end");
     }
 }
 
 #[test]
-fn who_fails_again_and_again_on_a_lock_that_is_seen_free_tries_a_few_times_a_second() {
+fn a_contender_that_keeps_failing_on_a_free_lock_tries_a_few_times_a_second() {
     for protocol in BOTH {
         let arena = Arena::new();
-        arena.env.on_call(move |_, call, when, _| match (call, when) == (taking(protocol), When::Before) {
+        arena.env.on_call(move |_, call, when, _| match (call, when) == (place_call(protocol), When::Before) {
             true => Fate::Fail(io::ErrorKind::AlreadyExists),
             false => Fate::GoOn,
         });
         let e = arena.lock(protocol).acquire_with(&Wait::up_to(Duration::from_secs(3))).unwrap_err();
         assert!(e.is_timeout(), "{e}");
-        // The time that the test itself takes is part of it: on a busy machine there are fewer.
+        // The time that the test itself takes counts too: a busy machine sees fewer pauses.
         let waits = arena.env.calls(Call::Wait).len();
         assert!((4..=60).contains(&waits), "{protocol}: {waits} pauses in three seconds");
     }
@@ -485,7 +487,7 @@ fn locks_of_both_protocols_exclude_each_other() {
 }
 
 #[test]
-fn a_lock_that_is_over_is_broken_whatever_its_protocol() {
+fn an_expired_lock_is_broken_by_either_protocol() {
     for (held, wanted) in [(Protocol::Link, Protocol::Dir), (Protocol::Dir, Protocol::Link)] {
         let arena = Arena::new();
         arena.rival(held).acquire().leave();
@@ -496,11 +498,11 @@ fn a_lock_that_is_over_is_broken_whatever_its_protocol() {
 }
 
 #[test]
-fn a_ticket_is_good_for_a_minute_and_who_waits_renews_it() {
+fn a_ticket_lasts_a_minute_and_its_waiter_renews_it() {
     for protocol in BOTH {
         let arena = Arena::new();
         let queue = arena.dir.path().join(format!("job.lock{}queue", crate::SEPARATOR));
-        // Another machine's contender draws a ticket, and is heard of no more.
+        // A contender on another machine takes a ticket and then disappears.
         let rival = arena.builder(protocol).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
         let stake = steps::stage(rival.place()).unwrap();
         Ticket::draw(rival.place(), &stake).unwrap().unwrap();
@@ -510,14 +512,14 @@ fn a_ticket_is_good_for_a_minute_and_who_waits_renews_it() {
         let waited = arena.env.now().since(started);
         assert!((59..90).contains(&waited.as_secs()), "{protocol}: {waited:?}");
         let renewed = arena.env.calls(Call::Touch).iter().filter(|path| path.starts_with(&queue)).count();
-        assert!((2..=3).contains(&renewed), "{protocol}: its own, every 20 s: {renewed}");
-        assert!(!queue.exists(), "{protocol}: nobody waits any more");
+        assert!((2..=3).contains(&renewed), "{protocol}: its own ticket, every 20 s: {renewed}");
+        assert!(!queue.exists(), "{protocol}: nobody waits any longer");
         guard.release().unwrap();
     }
 }
 
 #[test]
-fn a_lock_for_which_the_queue_was_left_too_slowly_is_not_trusted() {
+fn a_lock_is_not_trusted_if_leaving_the_queue_took_too_long() {
     for protocol in BOTH {
         let arena = Arena::new();
         let mut held = Some(arena.rival(protocol).acquire());
@@ -541,11 +543,11 @@ fn a_lock_for_which_the_queue_was_left_too_slowly_is_not_trusted() {
 }
 
 #[test]
-fn who_comes_back_from_the_queue_to_the_same_lock_is_armed_for_it_again() {
+fn a_waiter_that_returns_from_the_queue_watches_the_lock_again() {
     let arena = Arena::new();
     arena.env.sees_end.store(true, Ordering::SeqCst);
     let held = arena.rival(Protocol::Link).acquire();
-    // Without its claim the lock has one link, and who looks at it makes one attempt more; then it is in the queue again.
+    // Without its claim the lock has one link, so the waiter makes one more attempt. Then it is in the queue again.
     Plain.unlink(&arena.dir.path().join(held.token().as_os_str())).unwrap();
     let rival = arena.builder(Protocol::Link).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
     let stake = steps::stage(rival.place()).unwrap();
@@ -560,14 +562,14 @@ fn who_comes_back_from_the_queue_to_the_same_lock_is_armed_for_it_again() {
     arena.env.on_call(move |_, call, when, at| {
         match (call, when) {
             (Call::Arm, When::Before) => armed = at.to_owned(),
-            // The ticket of one who came earlier is seen only now, just before that attempt,
+            // Just before that attempt the waiter sees the ticket of an earlier contender,
             (Call::Link, When::Before) => {
                 links += 1;
                 if links == 2 {
                     Plain.rename(&aside, &ticket).unwrap();
                 }
             }
-            // and gone when it was waited for.
+            // and the ticket is gone after the wait.
             (Call::Wait, When::Before) => {
                 seen.lock().unwrap().push(armed == path);
                 let _ = Plain.unlink(&ticket);
@@ -583,10 +585,11 @@ fn who_comes_back_from_the_queue_to_the_same_lock_is_armed_for_it_again() {
     assert!(!waits[0] && waits.len() > 1 && waits[1..].iter().all(|for_the_lock| *for_the_lock), "{waits:?}");
 }
 
-/// The bug, found by the attacker's tests: the entry of a dir claim was told by its name and its owner alone. The consequence: who may
-/// write the directory that it is in, such as one for a break lock, had the times of any file of that owner set.
+/// The bug (found by the attacker's tests): the entry of a dir claim was identified by its name and its owner alone. The
+/// consequence: a user who can write the directory of the claim, such as that of a break lock, could have the times of any
+/// file of that owner set. The mend: the file itself must be the one that was created.
 #[test]
-fn a_link_of_another_file_in_the_place_of_a_dir_claims_entry_is_left_as_it_is() {
+fn a_link_to_another_file_in_place_of_a_dir_claims_entry_is_left_unchanged() {
     let arena = Arena::new();
     let mut held = Some(arena.rival(Protocol::Link).acquire());
     let (dir, victim) = (arena.dir.path().to_owned(), arena.dir.path().join("victim"));
@@ -602,7 +605,7 @@ fn a_link_of_another_file_in_the_place_of_a_dir_claims_entry_is_left_as_it_is() 
                 Plain.list(&dir).unwrap().into_iter().find(|name| name.to_string_lossy().contains(&host)).unwrap();
             let entry = dir.join(&claim).join(&claim);
             Plain.unlink(&entry).unwrap();
-            // A new link makes the ctime new, and nothing else.
+            // A new link changes the ctime, and nothing else.
             Plain.link(&path, &entry).unwrap();
             held.release().unwrap();
             return Fate::Fail(io::ErrorKind::Interrupted);

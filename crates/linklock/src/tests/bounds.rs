@@ -1,4 +1,4 @@
-//! What others may set, such as numbers, counts and times, costs a bounded share of time and memory, and blocks nobody for longer
+//! Numbers, counts and times that others can set: they cost a bounded share of time and memory, and block nobody for longer
 //! than a lock may.
 
 use std::ffi::OsString;
@@ -20,16 +20,17 @@ use crate::{ErrorKind, Lock, SEPARATOR, State, Wait, Which};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many names of directories `act` was shown.
+/// How many names of directories `act` listed.
 fn shown<T>(arena: &Arena, act: impl FnOnce() -> T) -> (T, u64) {
     let before = arena.env.shown.load(Ordering::SeqCst);
     let done = act();
     (done, arena.env.shown.load(Ordering::SeqCst) - before)
 }
 
-/// The bug: each look of each waiter listed the whole directory at the lock path.
+/// The bug: each look of each waiter listed the whole directory at the lock path. The consequence: a large directory there
+/// kept all waiters busy. The mend: a look ends as soon as it knows that the directory is not a lock.
 #[test]
-fn a_look_at_a_directory_reads_no_more_names_than_tell_that_it_is_no_lock() {
+fn a_look_at_a_directory_reads_only_enough_names_to_see_that_it_is_not_a_lock() {
     for (mode, name, most) in [(0o755, "", 2), (0o1755, "", 2), (0o1755, ".nfs", 1001)] {
         let arena = Arena::new();
         Plain.mkdir(&arena.path()).unwrap();
@@ -53,7 +54,7 @@ fn queue_of(arena: &Arena) -> PathBuf {
     queued(arena, "any").place().path.queue().as_path().to_owned()
 }
 
-/// A contender on another machine draws a ticket and is not heard of again.
+/// A contender on another machine takes a ticket and then disappears.
 fn left_ticket(arena: &Arena) {
     let rival = queued(arena, "rival");
     let stake = steps::stage(rival.place()).unwrap();
@@ -71,7 +72,7 @@ fn refuse(arena: &Arena, refused: Call) {
     });
 }
 
-/// Takes the lock, which is free, within a time by the clocks that the arena moves on.
+/// Acquires the lock, which is free, within `limit` on the arena's clocks.
 fn acquire_within(arena: &Arena, limit: Duration) {
     let start = arena.env.now();
     let guard = queued(arena, "here").acquire_with(&Wait::up_to(100 * MINUTE)).unwrap();
@@ -80,9 +81,10 @@ fn acquire_within(arena: &Arena, limit: Duration) {
     guard.release().unwrap();
 }
 
-/// The bug: in a sticky directory one user's ticket that was left over was an error for all others.
+/// The bug: one user's leftover ticket in a sticky directory was an error for all others. The consequence: they could not
+/// acquire the lock. The mend: a waiter passes such a ticket.
 #[test]
-fn a_ticket_that_is_left_over_and_cannot_be_removed_is_passed() {
+fn a_leftover_ticket_that_cannot_be_removed_is_passed() {
     let arena = Arena::new();
     left_ticket(&arena);
     arena.env.sleep(queue::LIFETIME + MINUTE);
@@ -92,9 +94,10 @@ fn a_ticket_that_is_left_over_and_cannot_be_removed_is_passed() {
     assert!(left.iter().any(|name| name.to_string_lossy().contains("rival")), "{left:?}");
 }
 
-/// The bug: only one ticket was known to be unchanged, so two of them took turns for ever.
+/// The bug: a waiter remembered only one unchanged ticket. The consequence: two leftover tickets kept it waiting for ever. The
+/// mend: it remembers all of them.
 #[test]
-fn many_tickets_that_are_left_over_hold_up_nobody_for_longer_than_one_where_no_clock_tells() {
+fn many_leftover_tickets_delay_nobody_longer_than_one_even_without_a_common_clock() {
     let arena = Arena::new();
     arena.env.stamps_are_not_known.store(true, Ordering::SeqCst);
     for _ in 0..3 {
@@ -105,21 +108,21 @@ fn many_tickets_that_are_left_over_hold_up_nobody_for_longer_than_one_where_no_c
 }
 
 #[test]
-fn a_ticket_of_any_time_holds_up_nobody_for_longer_than_another() {
+fn a_ticket_with_any_mtime_delays_nobody_longer_than_another() {
     let arena = Arena::new();
     left_ticket(&arena);
     let ticket = Plain.list(&queue_of(&arena)).unwrap().remove(0);
     for time in ["0", "9"] {
         let ticket = queue_of(&arena).join(time.repeat(20) + &ticket.to_str().unwrap()[20..]);
         Plain.create(&ticket, b"").unwrap();
-        // An mtime is anybody's to set, and tells nothing.
+        // Anybody can set an mtime, so it proves nothing.
         Plain.set_expiry(&ticket, far()).unwrap();
     }
     acquire_within(&arena, queue::LIFETIME + MINUTE);
 }
 
 #[test]
-fn what_only_has_the_name_of_a_ticket_is_passed_and_left_alone() {
+fn a_file_that_only_has_the_name_of_a_ticket_is_passed_and_left_alone() {
     let arena = Arena::new();
     left_ticket(&arena);
     let ticket = queue_of(&arena).join(Plain.list(&queue_of(&arena)).unwrap().remove(0));
@@ -129,9 +132,9 @@ fn what_only_has_the_name_of_a_ticket_is_passed_and_left_alone() {
     assert!(Plain.stat(&ticket).is_ok());
 }
 
-/// Order is a courtesy: to have none is better than to fail.
+/// Waiting out of order is better than failing.
 #[test]
-fn where_nobody_can_queue_up_the_lock_is_waited_for_out_of_order() {
+fn where_no_queue_is_possible_contenders_wait_out_of_order() {
     for refused in [Some(Call::Create), Some(Call::List), None] {
         let arena = Arena::new();
         match refused {
@@ -141,16 +144,16 @@ fn where_nobody_can_queue_up_the_lock_is_waited_for_out_of_order() {
             }
             None => drop(Plain.create(&queue_of(&arena), b"").unwrap()),
         }
-        // Held, so that there is a reason to queue up; and then it expires.
+        // The lock is held, so that there is a reason to queue. Then it expires.
         arena.rival(Protocol::Link).acquire().leave();
         acquire_within(&arena, LIFETIME + GRACE + MINUTE);
     }
 }
 
-/// A neighbour's own directory at the queue's name, which he alone may write.
+/// A neighbour's own directory at the queue's path, which only he may write.
 #[cfg(unix)]
 #[test]
-fn nobody_queues_up_in_a_directory_that_fewer_users_may_write_than_the_locks() {
+fn nobody_queues_in_a_directory_that_fewer_users_may_write_than_the_locks() {
     let arena = Arena::new();
     Plain.chmod(arena.dir.path(), 0o1777).unwrap();
     Plain.mkdir(&queue_of(&arena)).unwrap();
@@ -158,7 +161,7 @@ fn nobody_queues_up_in_a_directory_that_fewer_users_may_write_than_the_locks() {
     arena.rival(Protocol::Link).acquire().leave();
     let before = Plain.stat(&queue_of(&arena)).unwrap();
     acquire_within(&arena, LIFETIME + GRACE + MINUTE);
-    assert_eq!(Plain.stat(&queue_of(&arena)).unwrap(), before, "nothing was made in it, and nothing removed");
+    assert_eq!(Plain.stat(&queue_of(&arena)).unwrap(), before, "nothing in it was created or removed");
     assert!(arena.env.calls(Call::Create).iter().any(|path| path.starts_with(queue_of(&arena))), "it tried");
 }
 
@@ -177,7 +180,7 @@ fn a_queue_of_any_size_takes_a_bounded_share_of_time_and_memory() {
         let mut ticket = Ticket::draw(rival.place(), &stake).unwrap().unwrap();
         let looks = arena.env.calls(Call::Stat).len();
         let (ahead, shown) = shown(&arena, || ticket.ahead(rival.place(), &stake.anchor).unwrap());
-        assert!(ahead.is_none(), "they are not there, for all that is listed: {ahead:?}");
+        assert!(ahead.is_none(), "the listed tickets do not exist: {ahead:?}");
         let looks = arena.env.calls(Call::Stat).len() - looks;
         assert!(looks <= looks_most && shown <= 1 << 16, "{crowd}: {looks} looks, {shown} names");
     }
@@ -194,10 +197,11 @@ fn draw(arena: &Arena) -> Result<u64, crate::Error> {
     Ok(number)
 }
 
-/// The bug: with the greatest number of all there was none any more, and with a smaller one the numbers went on from there: what
-/// had seen such a number then refused whatever came after the counter had been cleaned away, for centuries.
+/// The bug: a user could create the greatest possible number, and none followed; or a very large one, and the counter went on
+/// from there. The consequence: once the counter had been removed, a resource that had seen such a number refused all later
+/// ones, for centuries. The mend: a number that is more than ten years ahead is an error.
 #[test]
-fn a_number_that_others_made_moves_the_numbers_on_by_ten_years_at_most_or_is_an_error_that_names_it() {
+fn a_foreign_number_advances_the_counter_by_ten_years_at_most_or_is_a_named_error() {
     let year = 365 * 24 * 3600 * 1_000_000;
     let arena = Arena::new();
     let first = draw(&arena).unwrap();
@@ -214,16 +218,16 @@ fn a_number_that_others_made_moves_the_numbers_on_by_ten_years_at_most_or_is_an_
             e.contains(counter.to_str().unwrap()) && e.contains(&number.to_string()) && e.contains("remove"),
             "{e}"
         );
-        assert_eq!(Plain.list(&counter).unwrap(), last, "it is for a user to decide");
+        assert_eq!(Plain.list(&counter).unwrap(), last, "a user must decide about it");
         assert_eq!(arena.holder(), None, "the lock is free");
         Plain.rmdir(&counter.join(number.to_string())).unwrap();
         let next = draw(&arena).unwrap();
-        assert!(next > first + 9 * year && next < first + 10 * year, "{next}, as after {first}");
+        assert!(next > first + 9 * year && next < first + 10 * year, "{next} is less than ten years after {first}");
     }
 }
 
 #[test]
-fn what_is_no_number_in_the_counter_does_not_count_and_stays() {
+fn a_name_in_the_counter_that_is_not_a_number_is_ignored_and_stays() {
     let arena = Arena::new();
     let first = draw(&arena).unwrap();
     let large = u64::MAX.to_string();
@@ -232,7 +236,7 @@ fn what_is_no_number_in_the_counter_does_not_count_and_stays() {
     for name in others {
         Plain.mkdir(&counter(&arena).join(name)).unwrap();
     }
-    // One that is a file counts, for it is in the way of a directory, and cannot be removed as one.
+    // A file with a number as its name counts: no directory can be created in its place, and rmdir does not remove it.
     let file = first + 1_000_000_000;
     Plain.create(&counter(&arena).join(file.to_string()), b"").unwrap();
     assert_eq!(draw(&arena).unwrap(), file + 1);
@@ -248,7 +252,7 @@ fn a_counter_of_any_size_takes_a_bounded_share_of_memory_and_requests() {
     }
     draw(&arena).unwrap();
     let left = Plain.list(&counter(&arena)).unwrap().len();
-    assert_eq!(left, 501, "a thousand went; the rest goes with the next numbers");
+    assert_eq!(left, 501, "a thousand were removed; later acquisitions remove the rest");
     draw(&arena).unwrap();
     assert_eq!(Plain.list(&counter(&arena)).unwrap().len(), 1);
 }
@@ -258,22 +262,23 @@ fn far() -> ServerTime {
     ServerTime::from_parts(253_402_300_799, 0)
 }
 
-/// Puts something of a break lock's form there, which says that it lasts for longer than any does.
+/// Creates a break lock that claims a longer lifetime than any break lock has.
 fn plant_break_lock(arena: &Arena, mtime: ServerTime) -> PathBuf {
-    let guard = arena.dir.path().join(format!("job.lock{SEPARATOR}break"));
-    // The bits of the lifetime in the name of its claim are all set.
+    let break_lock = arena.dir.path().join(format!("job.lock{SEPARATOR}break"));
+    // All lifetime bits in the name of its claim are set.
     let claim = format!("job.lock{SEPARATOR}break{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{}", "0000000000000fff".repeat(2));
-    Plain.mkdir(&guard).unwrap();
-    Plain.chmod(&guard, 0o1755).unwrap();
+    Plain.mkdir(&break_lock).unwrap();
+    Plain.chmod(&break_lock, 0o1755).unwrap();
     let json = br#"{"version":1,"lifetime_ms":315360000000}"#;
-    Plain.create(&guard.join(&claim), json).unwrap();
-    Plain.set_expiry(&guard.join(&claim), mtime).unwrap();
-    guard
+    Plain.create(&break_lock.join(&claim), json).unwrap();
+    Plain.set_expiry(&break_lock.join(&claim), mtime).unwrap();
+    break_lock
 }
 
-/// The bug: what the entry of a break lock said of its lifetime was believed, and kept everybody from breaking any lock.
+/// The bug: breakers believed the lifetime in the entry of a break lock. The consequence: such an entry kept everybody from
+/// breaking any lock. The mend: a break lock has a limit.
 #[test]
-fn a_break_lock_lasts_no_longer_than_any_does_whatever_it_says() {
+fn a_break_lock_has_a_maximum_lifetime_whatever_its_entry_says() {
     for mtime in [OsEnv.wall_clock(), far()] {
         for is_operator in [true, false] {
             let arena = Arena::new();
@@ -288,14 +293,14 @@ fn a_break_lock_lasts_no_longer_than_any_does_whatever_it_says() {
                 lock.acquire_with(&Wait::up_to(100 * MINUTE)).unwrap().release().unwrap();
             }
             let waited = arena.env.now().since(start);
-            assert!(waited < MINUTE && waited > GRACE, "{waited:?}: it may be one that was made just now");
+            assert!(waited < MINUTE && waited > GRACE, "{waited:?}: it may be a new break lock");
             assert_eq!(arena.names(), [""; 0], "operator: {is_operator}");
         }
     }
 }
 
 #[test]
-fn a_break_lock_that_a_breaker_left_is_broken_at_once_whatever_lifetime_it_says() {
+fn an_old_leftover_break_lock_is_broken_at_once_whatever_its_entry_says() {
     let arena = Arena::new();
     arena.rival(Protocol::Link).acquire().leave();
     plant_break_lock(&arena, OsEnv.wall_clock());
@@ -305,7 +310,7 @@ fn a_break_lock_that_a_breaker_left_is_broken_at_once_whatever_lifetime_it_says(
 }
 
 #[test]
-fn a_break_lock_from_the_future_that_is_left_over_is_cleaned_away() {
+fn a_leftover_break_lock_from_the_future_is_cleaned() {
     let arena = Arena::new();
     plant_break_lock(&arena, far());
     assert!(arena.lock(Protocol::Link).leftovers().unwrap().iter().all(|left| !left.verdict.is_removable()));
@@ -315,28 +320,29 @@ fn a_break_lock_from_the_future_that_is_left_over_is_cleaned_away() {
     assert_eq!(arena.names(), [""; 0]);
 }
 
-/// The bug: a file at its path was taken for a lock of the link protocol, which nobody could break.
+/// The bug: a file at the break lock's path was taken for a lock of the link protocol. The consequence: nobody could break
+/// it. The mend: an error that names the file.
 #[test]
-fn what_is_no_break_lock_is_an_error_that_names_it() {
+fn the_error_for_a_file_in_place_of_the_break_lock_names_it() {
     let arena = Arena::new();
     arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MINUTE);
-    let guard = arena.dir.path().join(format!("job.lock{SEPARATOR}break"));
+    let break_lock = arena.dir.path().join(format!("job.lock{SEPARATOR}break"));
     let claim = format!("job.lock{SEPARATOR}break{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2");
-    Plain.create(&guard, claim.as_bytes()).unwrap();
-    Plain.set_expiry(&guard, far()).unwrap();
+    Plain.create(&break_lock, claim.as_bytes()).unwrap();
+    Plain.set_expiry(&break_lock, far()).unwrap();
     let lock = arena.lock(Protocol::Link);
     for e in
         [lock.break_lock(&Which::Any).map(drop).unwrap_err(), lock.acquire_with(&Wait::never()).map(drop).unwrap_err()]
     {
-        assert!(e.kind() == ErrorKind::NotALock && e.to_string().contains(guard.to_str().unwrap()), "{e}");
+        assert!(e.kind() == ErrorKind::NotALock && e.to_string().contains(break_lock.to_str().unwrap()), "{e}");
     }
-    Plain.unlink(&guard).unwrap();
+    Plain.unlink(&break_lock).unwrap();
     lock.break_lock(&Which::Any).unwrap();
     assert_eq!(arena.names(), [""; 0]);
 }
 
-/// How often `lock` looks while it waits for two seconds and something wakes it every millisecond.
+/// How often `lock` looks during a wait of two seconds in which it is woken every millisecond.
 fn looks_at_flood(arena: &Arena, lock: &Lock) -> usize {
     arena.env.on_call(|env, call, when, _| match (call, when) {
         (Call::Wait, When::Before) => {
@@ -351,9 +357,10 @@ fn looks_at_flood(arena: &Arena, lock: &Lock) -> usize {
     arena.env.calls(Call::Stat).len() - before
 }
 
-/// The bug: each change of the lock file, such as utimes(2) by its owner, woke all waiters, and kept a processor busy for each.
+/// The bug: each change of the lock file, such as utimes(2) by its owner, woke all waiters. The consequence: each waiter kept
+/// a processor busy. The mend: a waiter looks a few dozen times a second at most.
 #[test]
-fn a_waiter_that_is_woken_again_and_again_for_nothing_looks_no_oftener_than_some_dozens_of_times_in_a_second() {
+fn a_waiter_that_is_woken_needlessly_looks_a_few_dozen_times_a_second_at_most() {
     for protocol in BOTH {
         let arena = Arena::new();
         let held = arena.rival(protocol).acquire();
@@ -368,7 +375,7 @@ fn a_waiter_that_is_woken_again_and_again_for_nothing_looks_no_oftener_than_some
 }
 
 #[test]
-fn a_waiter_hears_of_every_holder_that_comes_however_many_there_are() {
+fn a_waiter_notices_each_of_many_holders_at_once() {
     let arena = Arena::new();
     let rival = arena.rival(Protocol::Dir);
     let mut held = Some(rival.acquire());
@@ -386,13 +393,13 @@ fn a_waiter_hears_of_every_holder_that_comes_however_many_there_are() {
     });
     let lock = arena.lock(Protocol::Dir);
     lock.acquire_with(&Wait::up_to(MINUTE)).unwrap().release().unwrap();
-    assert!(!arena.env.has_slept(), "no time passed but what the machine took");
+    assert!(!arena.env.has_slept(), "no wait took any time on the arena's clocks");
 }
 
-/// The bug: a lock that was made under an umask of 077 was an error for other users, who should wait for it. Whoever may not look
-/// into it does not know when it expires, so he must not break it.
+/// The bug: a lock that was created with umask 077 was an error for other users, who should wait for it. The mend: they wait.
+/// A user who may not read the lock does not know when it expires, so he must not break it.
 #[test]
-fn a_lock_that_may_not_be_looked_into_is_waited_for_and_never_broken() {
+fn a_lock_that_may_not_be_read_is_waited_for_and_never_broken() {
     for (refused, clock_is_known) in [(Call::List, true), (Call::List, false), (Call::Stat, true)] {
         let arena = Arena::new();
         arena.env.stamps_are_not_known.store(!clock_is_known, Ordering::SeqCst);
@@ -420,7 +427,7 @@ fn a_lock_that_may_not_be_looked_into_is_waited_for_and_never_broken() {
             assert_eq!((status.state, status.expires_at, status.available), (State::Held, None, false));
         }
         assert!(Plain.stat(&arena.path().join(token.as_os_str())).is_ok());
-        // Its holder gives it back, late as it is.
+        // Its holder releases it late.
         let (entry, mut is_held) = (arena.path().join(token.as_os_str()), true);
         arena.env.on_call(move |_, call, when, at| {
             if call == Call::Wait && std::mem::take(&mut is_held) {
@@ -437,20 +444,20 @@ fn a_lock_that_may_not_be_looked_into_is_waited_for_and_never_broken() {
 }
 
 #[test]
-fn who_waits_for_an_expired_lock_is_told_of_the_break_lock_that_keeps_it() {
+fn the_time_out_for_an_expired_lock_names_the_break_lock_in_the_way() {
     let arena = Arena::new();
     arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MINUTE);
-    let guard = plant_break_lock(&arena, far());
+    let break_lock = plant_break_lock(&arena, far());
     let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
-    assert!(e.is_timeout() && e.to_string().contains(guard.to_str().unwrap()), "{e}");
+    assert!(e.is_timeout() && e.to_string().contains(break_lock.to_str().unwrap()), "{e}");
 }
 
-/// The bug: in a sticky directory the empty directory of another user, such as a crash in the middle of a release leaves, was free by
-/// all that was told, and nobody else could have the lock. It is free elsewhere, and where it may be removed.
-#[cfg(unix)] // Elsewhere nothing is sticky.
+/// The bug: in a sticky directory, a crash in a release left another user's empty directory. The library reported the lock as
+/// free. The consequence: no other user could acquire it. The mend: it is reported as not a lock, unless this user may remove it.
+#[cfg(unix)] // Elsewhere there is no sticky bit.
 #[test]
-fn an_empty_directory_that_only_another_may_remove_is_told_of_once_it_stays() {
+fn an_empty_directory_that_only_another_user_may_remove_is_reported_if_it_stays() {
     const ANOTHER: u64 = 12_345;
     for (mode, user, is_stuck) in [(0o1777, ANOTHER, true), (0o777, ANOTHER, false), (0o1777, 0, false)] {
         let arena = Arena::new();
@@ -460,26 +467,26 @@ fn an_empty_directory_that_only_another_may_remove_is_told_of_once_it_stays() {
         arena.env.user_id.store(user, Ordering::SeqCst);
         let lock = arena.lock(Protocol::Dir);
         assert_eq!(lock.inspect().unwrap().state, State::Free, "it may be a release");
-        // With a claim that has the very owner of the directory, as on a server that puts a user in place of ours, it is ours.
+        // A claim with the same owner as the directory makes it ours, as on a server that maps our user to another.
         lock.acquire_with(&Wait::never()).unwrap().release().unwrap();
         Plain.mkdir(&arena.path()).unwrap();
         Plain.chmod(&arena.path(), 0o1755).unwrap();
         arena.env.sleep(MINUTE);
-        let told = lock.inspect().unwrap();
+        let status = lock.inspect().unwrap();
         let waited = lock.wait_until_free(&Wait::up_to(MINUTE)).map_err(|e| e.to_string());
         let broken = lock.break_lock(&Which::Any).map_err(|e| e.to_string());
         if is_stuck {
-            assert!(told.state == State::NotALock && told.what.unwrap().contains("another user"), "{mode:o}");
+            assert!(status.state == State::NotALock && status.what.unwrap().contains("another user"), "{mode:o}");
             assert!(waited.is_err_and(|e| e.contains("another user")) && broken.is_err(), "{mode:o}");
         } else {
-            assert_eq!((told.state, waited, broken.map(|_| ())), (State::Free, Ok(()), Ok(())), "{mode:o}, {user}");
+            assert_eq!((status.state, waited, broken.map(|_| ())), (State::Free, Ok(()), Ok(())), "{mode:o}, {user}");
         }
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_release_of_another_user_in_a_sticky_directory_is_waited_for_if_run_by_root() {
+fn another_users_release_in_a_sticky_directory_is_waited_for_if_run_by_root() {
     if OsEnv.user_id() != Some(0) {
         return;
     }
@@ -493,7 +500,7 @@ fn a_release_of_another_user_in_a_sticky_directory_is_waited_for_if_run_by_root(
         arena.env.user_id.store(12_345, Ordering::SeqCst);
         arena.env.sleep(age);
         for protocol in BOTH {
-            // Root could take it, in truth: so the kernel's answer is given here.
+            // Root would be allowed to take it, so the test gives the kernel's answer to another user.
             arena.env.on_call(|_, call, when, at| match (call, when) {
                 (Call::Rename, When::Before) if at.file_name().is_some_and(|name| name != "job.lock") => {
                     Fate::Fail(io::ErrorKind::PermissionDenied)
@@ -508,8 +515,8 @@ fn a_release_of_another_user_in_a_sticky_directory_is_waited_for_if_run_by_root(
 }
 
 #[test]
-fn times_of_any_size_are_no_reason_to_fail_but_that_the_lock_is_held() {
-    // Windows counts from the year 1601, and takes no time before it.
+fn with_any_times_on_disk_an_attempt_fails_only_if_the_lock_is_held() {
+    // Windows counts from the year 1601, and accepts no earlier time.
     let least = if cfg!(windows) { -11_644_473_600 } else { i64::MIN };
     let times = [least, -2_177_452_800, -1, 0, far().to_parts().0, i64::MAX];
     for (secs, protocol) in times.into_iter().flat_map(|secs| BOTH.map(|protocol| (secs, protocol))) {
@@ -538,10 +545,10 @@ fn times_of_any_size_are_no_reason_to_fail_but_that_the_lock_is_held() {
     }
 }
 
-/// A sparse file takes no room, however long it is.
+/// A sparse file needs no disk space, however long it is.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "nothing that the library does makes such a file")]
-fn content_of_any_length_is_read_no_further_than_a_lock_may_be_long() {
+#[expect(clippy::disallowed_methods, reason = "the library has no call that creates such a file")]
+fn content_of_any_length_is_read_only_up_to_a_locks_greatest_length() {
     for protocol in BOTH {
         for in_place_of_content in [true, false] {
             let arena = Arena::new();
@@ -553,7 +560,7 @@ fn content_of_any_length_is_read_no_further_than_a_lock_may_be_long() {
             let open = std::fs::File::options().write(true).truncate(in_place_of_content).open(&file).unwrap();
             open.set_len(1 << 40).unwrap();
             let status = arena.lock(protocol).inspect().unwrap();
-            // The path in a link lock ends with its content; zeros are what a power failure leaves.
+            // The content of a link lock ends after its path; a power failure leaves zeros.
             let is_lock = protocol == Protocol::Dir || in_place_of_content;
             assert_eq!(status.state == State::NotALock, !is_lock, "{protocol}, {in_place_of_content}: {status:?}");
             arena.lock(protocol).leftovers().unwrap();
@@ -561,7 +568,7 @@ fn content_of_any_length_is_read_no_further_than_a_lock_may_be_long() {
     }
 }
 
-/// How many names were shown, and how many files looked at.
+/// How many names were listed, and how many files were looked at.
 fn costs<T>(arena: &Arena, act: impl FnOnce() -> T) -> (u64, usize) {
     let looks = arena.env.calls(Call::Stat).len();
     let (_, shown) = shown(arena, act);
@@ -576,7 +583,7 @@ fn any_number_of_names_beside_the_lock_takes_a_bounded_share_of_time_and_memory(
     let ours = |number| (OsString::from(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}{number:032x}")), 0);
     let lock = arena.lock(Protocol::Link);
 
-    // Whose the lock is that may not be read.
+    // A lock whose content may not be read: who holds it?
     *arena.env.listing.lock().unwrap() = Some((0..50_000).map(name).collect());
     arena.env.on_call(|_, call, when, _| match (call, when) {
         (Call::Read, When::Before) => Fate::Fail(io::ErrorKind::PermissionDenied),
@@ -585,11 +592,11 @@ fn any_number_of_names_beside_the_lock_takes_a_bounded_share_of_time_and_memory(
     let (_, looks) = costs(&arena, || assert_eq!(lock.inspect().unwrap().holder, None));
     assert!(looks < 10, "{looks}");
 
-    // What is left over, for a contender and for an operator.
+    // The leftovers, for a contender and for an operator.
     *arena.env.listing.lock().unwrap() = Some((0..150_000).map(ours).collect());
     let (shown, looks) = costs(&arena, || leftovers::sweep(lock.place(), || None));
     assert!(shown <= 4096 && looks < 100, "{shown} names, {looks} looks");
-    let (shown, looks) = costs(&arena, || assert!(lock.leftovers().unwrap().is_empty(), "none of them is there"));
+    let (shown, looks) = costs(&arena, || assert!(lock.leftovers().unwrap().is_empty(), "none of them exists"));
     assert!(shown <= 100_000 && looks < 100_010, "{shown} names, {looks} looks");
     *arena.env.listing.lock().unwrap() = None;
     held.release().unwrap();

@@ -1,4 +1,4 @@
-//! Locks that are over, and rivals while they are broken.
+//! Expired locks, and rivals while a lock is broken.
 
 use std::io;
 use std::process::{Child, Command, Stdio};
@@ -28,17 +28,17 @@ fn a_lock_is_broken_after_lifetime_and_grace_and_not_before() {
         let guard = arena.lock(protocol).acquire_with(&Wait::never()).unwrap();
         assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}");
         guard.release().unwrap();
-        assert_eq!(arena.names(), [""; 0], "{protocol}: both names of the broken claim are gone");
+        assert_eq!(arena.names(), [""; 0], "{protocol}: both names of the broken claim are removed");
     }
 }
 
 #[test]
-fn a_slow_word_of_the_servers_clock_before_a_break_does_not_shorten_the_lock_that_follows() {
+fn a_slow_reply_of_the_servers_clock_before_a_break_does_not_shorten_the_next_lock() {
     for protocol in BOTH {
         let arena = Arena::new();
         arena.rival(protocol).acquire().leave();
         arena.env.sleep(LIFETIME + GRACE + MOMENT);
-        // Two are slow: the clock may be asked once for each look.
+        // Two calls are slow, since each look may ask for the clock once.
         let mut slow = 2;
         arena.env.on_call(move |env, call, when, _| {
             if (call, when) == (Call::Touch, When::After) && slow > 0 {
@@ -53,7 +53,7 @@ fn a_slow_word_of_the_servers_clock_before_a_break_does_not_shorten_the_lock_tha
 }
 
 #[test]
-fn a_waiting_contender_breaks_a_lock_that_runs_out_meanwhile() {
+fn a_waiter_breaks_a_lock_that_expires_during_the_wait() {
     for protocol in BOTH {
         let arena = Arena::new();
         arena.rival(protocol).acquire().leave();
@@ -63,7 +63,7 @@ fn a_waiting_contender_breaks_a_lock_that_runs_out_meanwhile() {
 }
 
 #[test]
-fn a_servers_clock_an_hour_off_breaks_nothing_early_and_nothing_late() {
+fn a_servers_clock_that_is_an_hour_wrong_breaks_no_lock_early_or_late() {
     for protocol in BOTH {
         let arena = Arena::new();
         arena.env.server_ahead_s.store(3600, Ordering::SeqCst);
@@ -79,7 +79,7 @@ fn a_servers_clock_an_hour_off_breaks_nothing_early_and_nothing_late() {
 fn the_servers_clock_is_asked_again_before_a_break() {
     let arena = Arena::new();
     let rival = arena.rival(Protocol::Link).acquire();
-    // While the contender sleeps through an hour, the server does not count it (or was set back by as much).
+    // The contender sleeps for an hour that the server does not count, or the server's clock is set back by an hour.
     let mut slept = false;
     arena.env.server_ahead_s.store(7200, Ordering::SeqCst);
     arena.env.on_call(move |env, call, when, _| {
@@ -92,17 +92,17 @@ fn the_servers_clock_is_asked_again_before_a_break() {
     let claimed = rival.token().to_string();
     let e = arena.lock(Protocol::Link).acquire_with(&Wait::up_to(Duration::from_secs(3601))).unwrap_err();
     assert!(e.is_timeout(), "{e}");
-    assert!(!arena.env.calls(Call::Touch).is_empty(), "it did ask");
+    assert!(!arena.env.calls(Call::Touch).is_empty(), "it asked for the server's clock");
     assert_eq!(arena.holder(), Some(claimed));
 }
 
 #[test]
-fn a_live_lock_that_came_between_a_breakers_look_and_its_move_is_put_back() {
+fn a_breaker_puts_back_a_live_lock_that_it_moved_by_mistake() {
     for protocol in BOTH {
         let arena = Arena::new();
         arena.rival(Protocol::Link).acquire().leave();
         arena.env.sleep(LIFETIME + GRACE + MOMENT);
-        // A peer that knows no guard breaks the lock and takes it, at the worst moment.
+        // A peer that knows no break lock breaks this lock and acquires it, at the worst moment.
         let (path, rival, kept) = (arena.path(), arena.rival(protocol), Arc::new(Mutex::new(None)));
         let keep = kept.clone();
         let mut done = false;
@@ -119,20 +119,20 @@ fn a_live_lock_that_came_between_a_breakers_look_and_its_move_is_put_back() {
         live.check().unwrap_or_else(|e| panic!("{protocol}: {e}"));
         let expected = ["job.lock", &live.token().to_string()].map(str::to_owned);
         let is_ours = |name: &String| expected.contains(name) || name.contains("rival");
-        assert!(arena.names().iter().all(is_ours), "{protocol}: the breaker's own name for it is gone");
+        assert!(arena.names().iter().all(is_ours), "{protocol}: the breaker's own name for it is removed");
         live.release().unwrap();
     }
 }
 
 #[test]
-fn a_lock_that_was_refreshed_between_a_breakers_look_and_its_move_is_put_back() {
+fn a_breaker_puts_back_a_lock_that_was_refreshed_before_the_move() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
     let (path, claim) = (arena.path(), arena.dir.path().join(token.as_os_str()));
     arena.env.on_call(move |env, call, when, from| {
         if (call, when) == (Call::Rename, When::Before) && from == path {
-            // As flufl.lock does, whose refresh knows no deadline.
+            // flufl.lock does this: its refresh has no deadline.
             Plain.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
         }
         Fate::GoOn
@@ -142,10 +142,11 @@ fn a_lock_that_was_refreshed_between_a_breakers_look_and_its_move_is_put_back() 
     assert_eq!(arena.holder(), Some(token.to_string()));
 }
 
-/// The bug, found by the simulation: a breaker that was held up after its move could not put the lock back, since another
-/// had taken it. The consequence: its own name for it was left over. The mend: it goes.
+/// The bug (found by the simulation): a breaker was stopped after it had moved the lock, and then could not put it back,
+/// since another contender had acquired it. The consequence: the breaker's own name for the lock stayed. The mend: the
+/// breaker removes that name.
 #[test]
-fn a_lock_that_cannot_be_put_back_is_not_left_over_under_the_breakers_name() {
+fn a_lock_that_cannot_be_put_back_does_not_stay_under_the_breakers_name() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
@@ -171,9 +172,9 @@ fn a_lock_that_cannot_be_put_back_is_not_left_over_under_the_breakers_name() {
     live.release().unwrap();
 }
 
-/// Linux lets nobody link a file that he does not own, where fs.protected_hardlinks is set.
+/// With fs.protected_hardlinks, Linux lets a user link only his own files.
 #[test]
-fn who_may_not_link_a_lock_that_he_moved_puts_it_back_and_replaces_no_other() {
+fn a_breaker_that_may_not_link_the_moved_lock_puts_it_back_and_replaces_no_other() {
     for is_taken in [false, true] {
         let arena = Arena::new();
         let token = arena.rival(Protocol::Link).acquire().leave();
@@ -214,10 +215,10 @@ fn breakers_take_turns() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
-    let guard_path = LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock();
-    // Its name holds the separator, as nobody's lock path may: another one stands in.
+    let break_lock = LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock();
+    // A user's lock path may not contain the separator, so the place is put together by hand.
     let place = crate::protocol::place::Place {
-        path: guard_path,
+        path: break_lock,
         protocol: Protocol::Dir,
         host: "rival".into(),
         ..arena.lock(Protocol::Dir).place().clone()
@@ -225,15 +226,15 @@ fn breakers_take_turns() {
     let turn = crate::acquire::acquire(&place, &Wait::never()).unwrap();
     let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
     assert!(e.is_timeout(), "{e}");
-    assert_eq!(arena.holder(), Some(token.to_string()), "not broken while it is another's turn");
+    assert_eq!(arena.holder(), Some(token.to_string()), "nobody breaks it during another's turn");
     crate::protocol::steps::release(&place, &turn).unwrap();
     drop(arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap());
 }
 
-/// The bug, found by the simulation: a breaker took its turn on behalf of whom it took the lock for. The consequence: once that
-/// process had ended, the turn was a dead holder's, and others took it while the breaker was at it. The mend: a turn is taken
-/// for the breaker itself.
-#[cfg(target_os = "linux")] // Elsewhere no process is known.
+/// The bug (found by the simulation): a breaker took its turn on behalf of the process that the lock was for. The
+/// consequence: once that process had ended, the break lock looked abandoned, and others took it during the break. The mend:
+/// a breaker takes its turn for itself.
+#[cfg(target_os = "linux")] // Elsewhere the state of a process is not known.
 #[test]
 fn a_breaker_takes_its_turn_for_itself() {
     let arena = Arena::new();
@@ -247,17 +248,17 @@ fn a_breaker_takes_its_turn_for_itself() {
         script.wait().unwrap();
         Fate::GoOn
     });
-    // There is nobody to take the lock for any more, but the one that had expired is broken.
+    // The process that needs the lock has ended, but the expired lock is still broken.
     assert_eq!(lock.acquire_with(&Wait::never()).unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(arena.names(), [""; 0]);
 }
 
-/// The bug, found by the simulation: a lock that was held for a script was released just when the script had ended. The
-/// consequence: another broke it before its deadline and took it, and the release removed that lock. The mend: such a lock is
-/// released in turn with those who may break it.
-#[cfg(target_os = "linux")] // Elsewhere no process is known.
+/// The bug (found by the simulation): the holder released a lock for a script just when the script had ended. The
+/// consequence: another contender broke the lock before its deadline and acquired it, and the release removed that new lock.
+/// The mend: such a release takes its turn among the breakers.
+#[cfg(target_os = "linux")] // Elsewhere the state of a process is not known.
 #[test]
-fn a_release_for_another_process_removes_no_lock_of_who_broke_it_when_that_ended() {
+fn a_release_for_a_process_that_has_ended_removes_no_breakers_lock() {
     for protocol in BOTH {
         let arena = Arena::new();
         let mut script = Command::new("sleep").arg("100").spawn().unwrap();
@@ -272,7 +273,7 @@ fn a_release_for_another_process_removes_no_lock_of_who_broke_it_when_that_ended
         arena.env.sleep(MOMENT);
         let (other, taken) = (arena.lock(Protocol::Link), Arc::new(Mutex::new(None)));
         let take = taken.clone();
-        // Of what the release does, the first removal is that of the lock.
+        // The first removal of a release is that of the lock.
         arena.env.once(Call::Unlink, When::Before, move |_, _| {
             script.kill().unwrap();
             script.wait().unwrap();
@@ -281,16 +282,16 @@ fn a_release_for_another_process_removes_no_lock_of_who_broke_it_when_that_ended
         });
         let released = held.release();
         if let Some(successor) = taken.lock().unwrap().take() {
-            assert!(released.is_err_and(|e| e.error().is_lost()), "{protocol}: it had been broken");
+            assert!(released.is_err_and(|e| e.error().is_lost()), "{protocol}: it was broken before");
             successor.check().unwrap();
         }
     }
 }
 
-/// Such a release touches nothing but its own claim while others are at the lock path, or have died there.
-#[cfg(target_os = "linux")] // Elsewhere no process is known.
+/// Such a release removes its own claim alone while a breaker has its turn, or has died in it.
+#[cfg(target_os = "linux")] // Elsewhere the state of a process is not known.
 #[test]
-fn a_release_for_another_process_lets_the_lock_expire_while_it_is_anothers_turn() {
+fn a_release_for_another_process_lets_the_lock_expire_during_a_breakers_turn() {
     let arena = Arena::new();
     let mut script = Command::new("sleep").arg("100").spawn().unwrap();
     let whom = OnBehalfOf::Process(script.id());
@@ -309,20 +310,20 @@ fn a_release_for_another_process_lets_the_lock_expire_while_it_is_anothers_turn(
     };
     let turn = crate::acquire::acquire(&place, &Wait::never()).unwrap();
     held.release().unwrap();
-    assert!(!arena.env.calls(Call::Unlink).contains(&arena.path()), "the shared name is not ours to remove now");
+    assert!(!arena.env.calls(Call::Unlink).contains(&arena.path()), "we may not remove the shared name now");
     crate::protocol::steps::release(&place, &turn).unwrap();
-    // On another machine too, which knows nothing of the process.
+    // A contender on another machine acquires it too, and knows nothing of the process.
     arena.rival(Protocol::Link).acquire().release().unwrap();
     assert_eq!(arena.names(), [""; 0]);
     script.kill().unwrap();
     script.wait().unwrap();
 }
 
-/// The bug, found on real NFS 4: the lock path was an empty directory, left by one who found that it was another's turn to
-/// clear it, and "exists" was taken for "held". The consequence: a lock that nobody could take. The mend: it is renamed onto.
-#[cfg(unix)] // It takes a rename that replaces an empty directory.
+/// The bug (found on real NFS 4): a contender that could not take its turn left an empty directory at the lock path, and
+/// "exists" was read as "held". The consequence: nobody could acquire the lock. The mend: the claim is renamed onto it.
+#[cfg(unix)] // Only here a rename replaces an empty directory.
 #[test]
-fn a_dir_lock_is_taken_where_an_empty_directory_of_ours_cannot_be_cleared() {
+fn a_dir_lock_is_acquired_over_an_empty_directory_that_cannot_be_cleared() {
     let arena = Arena::new();
     arena.env.removes_by_name_alone.store(true, Ordering::SeqCst);
     let place = crate::protocol::place::Place {
@@ -335,20 +336,20 @@ fn a_dir_lock_is_taken_where_an_empty_directory_of_ours_cannot_be_cleared() {
     Plain.mkdir(&arena.path()).unwrap();
     Plain.chmod(&arena.path(), 0o1755).unwrap();
     arena.lock(Protocol::Dir).acquire_with(&Wait::never()).unwrap().release().unwrap();
-    assert!(arena.names().contains(&"job.lock".to_owned()), "it is another's turn to clear it");
+    assert!(arena.names().contains(&"job.lock".to_owned()), "another has the turn to clear it");
     crate::protocol::steps::release(&place, &turn).unwrap();
     arena.lock(Protocol::Dir).acquire_with(&Wait::never()).unwrap().release().unwrap();
     assert_eq!(arena.names(), [""; 0]);
 }
 
 #[test]
-fn a_breaker_looks_again_once_it_is_its_turn() {
+fn a_breaker_looks_again_when_its_turn_comes() {
     let arena = Arena::new();
     arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
     let (path, rival, kept) = (arena.path(), arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
     let keep = kept.clone();
-    // The rename that takes the guard: whoever had the turn before has broken the lock, and somebody took it.
+    // This rename takes the break lock. The breaker before us has broken the lock, and the rival has acquired it.
     arena.env.once(Call::Rename, When::After, move |_, _| {
         Plain.unlink(&path).unwrap();
         *keep.lock().unwrap() = Some(rival.acquire());
@@ -358,19 +359,19 @@ fn a_breaker_looks_again_once_it_is_its_turn() {
     assert!(e.is_timeout(), "{e}");
     kept.lock().unwrap().take().unwrap().release().unwrap();
     let moved: Vec<_> = arena.env.calls(Call::Rename).into_iter().filter(|from| *from == arena.path()).collect();
-    assert!(moved.is_empty(), "a live lock is not even moved: {moved:?}");
+    assert!(moved.is_empty(), "a live lock is never moved: {moved:?}");
 }
 
 #[test]
-fn a_breaker_whose_turn_is_over_does_not_move_the_lock() {
+fn a_breaker_whose_turn_has_expired_does_not_move_the_lock() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
-    let guard = LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock().as_path().to_owned();
+    let break_lock = LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock().as_path().to_owned();
     let path = arena.path();
     arena.env.on_call(move |env, call, when, at| {
-        // Paused after it looked again, for longer than its guard lasts.
-        if (call, when) == (Call::Stat, When::Before) && at == path && Plain.stat(&guard).is_ok() {
+        // A pause after the second look, for longer than the break lock lasts.
+        if (call, when) == (Call::Stat, When::Before) && at == path && Plain.stat(&break_lock).is_ok() {
             env.sleep(LIFETIME);
         }
         Fate::GoOn
@@ -384,12 +385,12 @@ fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
-    let guard = LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock().as_path().to_owned();
+    let break_lock = LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock().as_path().to_owned();
     let path = arena.path();
     arena.env.on_call(move |_, call, when, at| {
         if (call, when) == (Call::Stat, When::Before) && at == path {
-            for entry in Plain.list(&guard).unwrap_or_default() {
-                Plain.unlink(&guard.join(entry)).unwrap();
+            for entry in Plain.list(&break_lock).unwrap_or_default() {
+                Plain.unlink(&break_lock.join(entry)).unwrap();
             }
         }
         Fate::GoOn
@@ -398,9 +399,9 @@ fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
     assert_eq!(arena.holder(), Some(token.to_string()));
 }
 
-#[cfg(unix)] // Windows has access lists, which are inherited, in place of modes.
+#[cfg(unix)] // Windows has inherited access lists in place of modes.
 #[test]
-fn the_guard_can_be_removed_by_whoever_may_remove_files_in_its_directory() {
+fn all_who_may_remove_files_in_the_directory_may_remove_the_break_lock() {
     for (directory, expected) in [(0o755, 0), (0o777, 0o022), (0o1777, 0)] {
         let arena = Arena::new();
         Plain.chmod(arena.dir.path(), directory).unwrap();
@@ -422,7 +423,7 @@ fn the_guard_can_be_removed_by_whoever_may_remove_files_in_its_directory() {
 }
 
 #[test]
-fn the_end_of_a_process_is_not_seen_from_another_machine() {
+fn another_machine_does_not_see_that_a_process_has_ended() {
     for protocol in BOTH {
         let arena = Arena::new();
         let ended = other_process();
@@ -434,13 +435,16 @@ fn the_end_of_a_process_is_not_seen_from_another_machine() {
 }
 
 #[test]
-fn a_lock_whose_process_has_ended_is_broken_at_once_unless_that_is_switched_off() {
+fn an_abandoned_lock_is_broken_at_once_unless_that_is_switched_off() {
     for protocol in BOTH {
         let arena = Arena::new();
         let ended = other_process();
         let lock = arena.builder(protocol).on_behalf_of(OnBehalfOf::Process(ended.id()));
         lock.build_in(arena.env.clone()).unwrap().acquire().unwrap().leave();
-        assert!(arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err().is_timeout(), "{protocol}: it lives");
+        assert!(
+            arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err().is_timeout(),
+            "{protocol}: its process lives"
+        );
         end(ended);
         let patient = arena.builder(protocol).recover_dead(false).build_in(arena.env.clone()).unwrap();
         assert!(patient.acquire_with(&Wait::never()).unwrap_err().is_timeout(), "{protocol}: switched off");
@@ -450,10 +454,10 @@ fn a_lock_whose_process_has_ended_is_broken_at_once_unless_that_is_switched_off(
     }
 }
 
-/// One that waits until it is killed.
+/// A process that waits until it is killed.
 pub(super) fn other_process() -> Child {
     let mut command = if cfg!(windows) { Command::new("cmd") } else { Command::new("cat") };
-    // Otherwise it would begin to talk to the terminal.
+    // Without a pipe it would read from the terminal.
     command.args(if cfg!(windows) { &["/c", "pause"][..] } else { &[] });
     command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
 }
@@ -464,7 +468,7 @@ pub(super) fn end(mut process: Child) {
 }
 
 #[test]
-fn no_lock_is_taken_for_a_process_that_is_not_there() {
+fn no_lock_is_acquired_for_a_process_that_does_not_exist() {
     let arena = Arena::new();
     let ended = other_process();
     let pid = ended.id();
@@ -475,7 +479,7 @@ fn no_lock_is_taken_for_a_process_that_is_not_there() {
 }
 
 #[test]
-fn a_lock_that_may_not_be_removed_is_an_error_that_names_the_holder() {
+fn the_error_for_a_lock_that_may_not_be_removed_names_its_holder() {
     for protocol in BOTH {
         let arena = Arena::new();
         arena.rival(protocol).acquire().leave();
@@ -494,7 +498,7 @@ fn a_lock_that_may_not_be_removed_is_an_error_that_names_the_holder() {
 }
 
 #[test]
-fn an_operator_breaks_the_claim_that_is_named_and_no_other() {
+fn an_operator_breaks_the_named_claim_and_no_other() {
     for protocol in BOTH {
         let arena = Arena::new();
         let first = arena.rival(protocol).acquire();
@@ -502,7 +506,7 @@ fn an_operator_breaks_the_claim_that_is_named_and_no_other() {
         first.release().unwrap();
         let second = arena.rival(protocol).acquire();
         assert_eq!(lock.break_lock(&Which::Claim(old)).unwrap_err().kind(), ErrorKind::NotHeld);
-        assert!(lock.break_lock(&Which::Expired).unwrap_err().is_timeout(), "it is not over");
+        assert!(lock.break_lock(&Which::Expired).unwrap_err().is_timeout(), "it has not expired");
         second.check().unwrap();
         let broken = lock.break_lock(&Which::Claim(second.token().clone())).unwrap().unwrap();
         assert_eq!(broken.holder.unwrap().token, *second.token());
@@ -512,7 +516,7 @@ fn an_operator_breaks_the_claim_that_is_named_and_no_other() {
 }
 
 #[test]
-fn an_operator_may_break_what_is_over_or_whatever_is_there() {
+fn an_operator_may_break_an_expired_lock_or_any_lock() {
     for protocol in BOTH {
         let arena = Arena::new();
         let lock = arena.lock(protocol);

@@ -1,4 +1,4 @@
-//! Whose clock stamps files, what is kept of the times that they are given, and what a look is worth later.
+//! Whose clock stamps files, which of the set times a file system keeps, and how long a look stays valid.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,11 +19,11 @@ fn on_unknown_clocks() -> Arena {
     arena
 }
 
-/// The bug: a contender that was held up between deciding on its expiry and writing its claim took the times of the file system
-/// for unreliable. The consequence: from then on any lock counted as expired after the contender's own lifetime and grace,
-/// however long the lock was made for. The mend: only a time that was set and read back differently says so.
+/// The bug: a contender was stopped between choosing its expiry and writing its claim, and then concluded that the file system
+/// does not keep times. The consequence: it treated any lock as expired after its own lifetime and grace, however long that
+/// lock's lifetime was. The mend: it concludes so only if a time that it set reads back differently.
 #[test]
-fn a_contender_that_is_held_up_while_it_makes_its_claim_breaks_no_lock_early() {
+fn a_contender_that_is_stopped_while_it_creates_its_claim_breaks_no_lock_early() {
     for protocol in BOTH {
         let arena = Arena::new();
         let held = arena.builder(protocol).lifetime(LIFETIME * 60).host("rival").build_in(arena.env.clone()).unwrap();
@@ -38,17 +38,17 @@ fn a_contender_that_is_held_up_while_it_makes_its_claim_breaks_no_lock_early() {
     }
 }
 
-/// The bug: a lock was judged by what the clock said after the look. The consequence: a contender that was stopped between the
-/// two removed a live dir lock, which its holder had refreshed meanwhile. The mend: it is judged as of the look.
+/// The bug: a contender judged a lock by the time after the look. The consequence: a contender that was stopped after the look
+/// removed a live dir lock, which its holder had refreshed in between. The mend: the time before the look counts.
 #[test]
-fn a_contender_that_is_stopped_after_its_look_breaks_no_lock_that_was_refreshed_since() {
+fn a_contender_that_is_stopped_after_its_look_does_not_break_a_refreshed_lock() {
     for protocol in BOTH {
         let arena = Arena::new();
         let held = arena.rival(protocol).acquire();
         let token = held.token().to_string();
         let refreshed = std::sync::Arc::new(held);
         let refresher = refreshed.clone();
-        // A look that finds a refreshed lock is a whole one, and no other follows it.
+        // A look that finds a refreshed lock is complete, and no second look follows.
         let (mut has_waited, mut was_stopped) = (false, false);
         arena.env.on_call(move |env, call, when, _| {
             match (call, when) {
@@ -70,13 +70,13 @@ fn a_contender_that_is_stopped_after_its_look_breaks_no_lock_that_was_refreshed_
 }
 
 #[test]
-fn where_clocks_cannot_be_compared_a_lock_is_broken_once_it_was_seen_unchanged_for_its_own_lifetime_and_the_grace() {
+fn without_a_common_clock_a_lock_is_broken_after_a_watch_of_its_own_lifetime_and_the_grace() {
     for protocol in BOTH {
         for lifetime in [LIFETIME / 2, LIFETIME, LIFETIME * 6] {
             let arena = on_unknown_clocks();
             let rival = arena.builder(protocol).lifetime(lifetime).host("rival").build_in(arena.env.clone()).unwrap();
             let _ = rival.acquire_with(&Wait::never()).unwrap().leave();
-            // However old it looks.
+            // By its mtime the lock is old.
             arena.env.sleep(LIFETIME * 100);
             let e = arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err();
             assert!(e.is_timeout(), "{protocol}, {lifetime:?}: {e}");
@@ -91,7 +91,7 @@ fn where_clocks_cannot_be_compared_a_lock_is_broken_once_it_was_seen_unchanged_f
 }
 
 #[test]
-fn where_clocks_cannot_be_compared_every_refresh_starts_the_watch_anew() {
+fn without_a_common_clock_each_refresh_restarts_the_watch() {
     for protocol in BOTH {
         let arena = on_unknown_clocks();
         let held = arena.rival(protocol).acquire();
@@ -112,23 +112,24 @@ fn where_clocks_cannot_be_compared_every_refresh_starts_the_watch_anew() {
 }
 
 #[test]
-fn where_clocks_cannot_be_compared_a_longer_lifetime_that_was_set_later_counts() {
+fn without_a_common_clock_a_longer_lifetime_that_was_set_later_counts() {
     for protocol in BOTH {
         let arena = on_unknown_clocks();
         let held = arena.rival(protocol).acquire();
         held.refresh_for(LIFETIME * 10).unwrap();
-        // As long as others count, its holder may trust it, and no longer.
+        // The holder may trust it as long as others treat it as held, and no longer.
         assert!(held.remaining() > LIFETIME * 9, "{protocol}: {:?}", held.remaining());
         let started = arena.env.now();
         drop(arena.lock(protocol).acquire_with(&Wait::up_to(LIFETIME * 11)).unwrap());
-        assert!(held.is_lost(), "{protocol}: broken before its deadline");
+        assert!(held.is_lost(), "{protocol}: others broke it before its deadline");
         assert!(arena.env.now().since(started) >= LIFETIME * 9 + GRACE, "{protocol}");
     }
 }
 
-/// As CephFS and SMB do: then the difference between the two tells nothing, and only the claim's name tells the lifetime.
+/// CephFS and SMB do this. The difference between ctime and mtime then proves nothing, so only the claim's name gives the
+/// lifetime.
 #[test]
-fn where_no_ctime_lies_before_its_mtime_a_longer_lifetime_is_not_trusted() {
+fn a_longer_lifetime_is_not_trusted_if_no_ctime_is_before_its_mtime() {
     for protocol in BOTH {
         let arena = on_unknown_clocks();
         arena.env.ctime_is_not_before_mtime.store(true, Ordering::SeqCst);
@@ -142,7 +143,7 @@ fn where_no_ctime_lies_before_its_mtime_a_longer_lifetime_is_not_trusted() {
 }
 
 #[test]
-fn where_clocks_cannot_be_compared_a_dead_breakers_turn_comes_to_an_end() {
+fn without_a_common_clock_a_dead_breakers_turn_still_ends() {
     let arena = on_unknown_clocks();
     arena.rival(Protocol::Link).acquire().leave();
     let lock = arena.lock(Protocol::Dir);
@@ -156,23 +157,23 @@ fn where_clocks_cannot_be_compared_a_dead_breakers_turn_comes_to_an_end() {
 }
 
 #[test]
-fn where_clocks_cannot_be_compared_an_operator_is_told_so() {
+fn without_a_common_clock_the_error_tells_the_operator_so() {
     let arena = on_unknown_clocks();
     let token = arena.rival(Protocol::Link).acquire().leave();
     let lock = arena.lock(Protocol::Link);
-    let told = [lock.adopt(&token).unwrap_err(), lock.break_lock(&Which::Expired).unwrap_err()];
-    for e in told {
+    let errors = [lock.adopt(&token).unwrap_err(), lock.break_lock(&Which::Expired).unwrap_err()];
+    for e in errors {
         assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
         assert!(e.to_string().contains("clocks of two machines cannot be compared"), "{e}");
     }
-    // Its own machine has the clock that stamped it.
+    // Only the machine that stamped the file has that clock.
     let there = arena.builder(Protocol::Link).host("rival").build_in(arena.env.clone()).unwrap();
     let _ = there.adopt(&token).unwrap().leave();
     lock.break_lock(&Which::Claim(token)).unwrap();
 }
 
 #[test]
-fn a_refresh_that_the_file_system_only_pretends_to_make_does_not_count() {
+fn a_refresh_that_the_file_system_only_reports_does_not_count() {
     for protocol in BOTH {
         let arena = Arena::new();
         let guard = arena.lock(protocol).acquire_with(&Wait::never()).unwrap();
@@ -181,7 +182,7 @@ fn a_refresh_that_the_file_system_only_pretends_to_make_does_not_count() {
         for time in [1, 1, 30].map(Duration::from_secs) {
             arena.env.sleep(time);
             let refreshed = guard.refresh();
-            // Of a second or two, too little is missing to tell it from a time that was rounded.
+            // With a lifetime of a second or two, the missing time could be due to rounding.
             if time > MOMENT {
                 let e = refreshed.unwrap_err();
                 assert_eq!(e.kind(), ErrorKind::Unsupported, "{protocol}: {e}");
@@ -195,7 +196,7 @@ fn a_refresh_that_the_file_system_only_pretends_to_make_does_not_count() {
 }
 
 #[test]
-fn a_link_lock_is_refused_where_times_are_not_kept_and_a_dir_lock_needs_none() {
+fn where_times_are_not_kept_a_link_lock_is_refused_and_a_dir_lock_works() {
     let arena = Arena::new();
     arena.env.ignores_times.store(true, Ordering::SeqCst);
     let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
@@ -209,10 +210,10 @@ fn a_link_lock_is_refused_where_times_are_not_kept_and_a_dir_lock_needs_none() {
     assert!(arena.rival(Protocol::Dir).try_acquire().is_none());
 }
 
-/// The bug: a file system that cuts the mtime to whole seconds (9p) took up to one from the grace. The mend: a holder gives up
-/// what is not shown.
+/// The bug: a file system that cuts the mtime to whole seconds (9p) shortened the grace by up to a second. The mend: a holder
+/// trusts only the expiry that the file system shows.
 #[test]
-fn a_holder_trusts_its_lock_no_longer_than_its_cut_expiry_shows() {
+fn a_holder_trusts_its_lock_only_until_the_shown_expiry() {
     for _ in 0..8 {
         let arena = Arena::new();
         arena.env.cuts_times.store(true, Ordering::SeqCst);
@@ -226,11 +227,11 @@ fn a_holder_trusts_its_lock_no_longer_than_its_cut_expiry_shows() {
     }
 }
 
-/// The bug, found by the simulation: while a refresh with a shorter lifetime was under way, its holder trusted the old one. The
-/// consequence: the request was carried out, its reply took long, and others broke the lock under its holder. The mend: the
-/// shorter one counts from before the request is sent.
+/// The bug (found by the simulation): while a refresh with a shorter lifetime was under way, the holder still trusted the longer
+/// one. The consequence: the server carried the request out but its reply took long, and others broke the lock before the
+/// holder's deadline. The mend: the shorter lifetime counts from before the request is sent.
 #[test]
-fn a_shorter_lifetime_binds_its_holder_while_it_is_being_set() {
+fn a_shorter_lifetime_binds_the_holder_before_its_request_is_sent() {
     for protocol in BOTH {
         let arena = Arena::new();
         let guard = arena.lock(protocol).acquire_with(&Wait::never()).unwrap();

@@ -1,5 +1,5 @@
-//! The descriptors that waiters have: few, and none taken for ours that is another's. Each scene has a process of its own, which
-//! counts and closes descriptors, and no poll comes in time there.
+//! The file descriptors of waiters: there are few, and a waiter never uses another's descriptor as its own. Each scene runs in
+//! its own process, which counts and closes descriptors. No poll comes in time there.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ use crate::{Cancel, ErrorKind, Wait};
 
 const SCENE: &str = "LINKLOCK_TEST_SCENE";
 
-/// Plays it in a process of its own.
+/// Runs the scene in a process of its own.
 fn play(scene: &str) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "tests::descriptors::scene", "--ignored", "--nocapture"]).env(SCENE, scene);
@@ -37,9 +37,9 @@ fn scene() {
         Ok("fork a daemon") => assert_eq!(in_forked_child(become_daemon), 0, "what it says on stderr"),
         Ok("a number again") => a_number_again(),
         Ok("few descriptors") => few_descriptors(),
-        Ok("want of descriptors") => want_of_descriptors(),
+        Ok("no descriptors") => no_descriptors(),
         Ok(scene) => panic!("no such scene: {scene}"),
-        // Started by hand, with all ignored tests.
+        // Somebody ran all ignored tests by hand.
         Err(_) => {}
     }
 }
@@ -49,51 +49,51 @@ fn all_waiters_of_a_process_share_one_inotify_instance_and_each_is_woken() {
     play("herd");
 }
 
-/// The bug: a thread kept the number of its inotify instance. The consequence: where an application closed all descriptors to
-/// become a daemon, a file of its own that got the number was replaced or closed. The mend: the number is checked.
+/// The bug: a thread kept the number of its inotify instance. The consequence: when an application closed all descriptors to
+/// become a daemon, its next file got that number, and the library replaced or closed it. The mend: the number is checked.
 #[test]
-fn what_gets_the_numbers_of_descriptors_that_the_application_closed_is_left_alone() {
+fn a_file_that_reuses_a_closed_descriptors_number_is_left_alone() {
     play("become a daemon");
     play("fork a daemon");
 }
 
 #[test]
-fn a_cancellation_whose_event_has_another_ones_number_by_now_wakes_that_ones_waiters_no_more_than_once() {
+fn a_cancellation_whose_event_number_was_reused_wakes_other_waiters_once_at_most() {
     play("a number again");
 }
 
 #[test]
-fn more_waiters_than_descriptors_get_their_turn() {
+fn more_waiters_than_descriptors_all_get_the_lock() {
     play("few descriptors");
 }
 
 #[test]
-fn a_waiter_that_cannot_look_for_want_of_descriptors_waits_on() {
-    play("want of descriptors");
+fn a_waiter_without_free_descriptors_keeps_waiting() {
+    play("no descriptors");
 }
 
-/// What the open descriptors are, by their numbers, and all that the kernel tells of each: a file's position, an eventfd's count,
-/// the watches of an inotify instance.
+/// The open descriptors by number, with all that the kernel shows of each: a file's position, an eventfd's count, the watches
+/// of an inotify instance.
 fn descriptors() -> BTreeMap<i32, String> {
     let mut found = BTreeMap::new();
     for number in 3..LIMIT {
         let Ok(link) = fs::read_link(format!("/proc/self/fd/{number}")) else { continue };
-        let mut told = link.to_string_lossy().into_owned();
-        write!(told, "\n{}", read(&format!("/proc/self/fdinfo/{number}"))).unwrap();
-        found.insert(number, told);
+        let mut shown = link.to_string_lossy().into_owned();
+        write!(shown, "\n{}", read(&format!("/proc/self/fdinfo/{number}"))).unwrap();
+        found.insert(number, shown);
     }
     found
 }
 
 const LIMIT: i32 = 1024;
 
-#[expect(clippy::disallowed_methods, reason = "what the kernel tells of this process")]
+#[expect(clippy::disallowed_methods, reason = "it reads what the kernel shows of this process")]
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
 fn count(kind: &str) -> usize {
-    descriptors().values().filter(|told| told.starts_with(kind)).count()
+    descriptors().values().filter(|shown| shown.starts_with(kind)).count()
 }
 
 fn herd() {
@@ -103,7 +103,7 @@ fn herd() {
         let one = without_polls();
         let arenas: Vec<Arena> = (0..EACH).map(|_| without_polls()).collect();
         let all = || arenas.iter().chain([&one]);
-        // By this process, whose end they wait for too.
+        // This process holds it, and the waiters also wait for its end.
         let held: Vec<_> = all().map(|arena| arena.lock(protocol).acquire().unwrap()).collect();
         let before = descriptors().len();
         let sleepers: Vec<_> = all()
@@ -111,11 +111,11 @@ fn herd() {
             .map(|arena| Sleeper::start(arena.lock(protocol), Wait::forever()))
             .collect();
         assert_eq!(count("anon_inode:inotify"), 1, "{protocol}");
-        assert!(count("anon_inode:[eventfd]") < sleepers.len(), "{protocol}: the leader needs none");
-        // And one for the holder.
+        assert!(count("anon_inode:[eventfd]") < sleepers.len(), "{protocol}: the leader needs no eventfd");
+        // One more is for the end of the holder.
         assert!(descriptors().len() <= before + sleepers.len() + 2, "{protocol}: {:#?}", descriptors());
         let mut sleepers = sleepers.into_iter();
-        // The first is the leader, and then the one that it has handed over to, and so on.
+        // The first waiter leads, then the one to which it hands over, and so on.
         for (guard, sleeper) in held.into_iter().zip(&mut sleepers) {
             guard.release().unwrap();
             sleeper.result().unwrap();
@@ -124,12 +124,12 @@ fn herd() {
             sleeper.result().unwrap();
         }
         let left = descriptors().into_iter().filter(|(number, _)| !inherited.contains(number));
-        let left: Vec<_> = left.map(|(_, told)| told).collect();
+        let left: Vec<_> = left.map(|(_, shown)| shown).collect();
         assert!(left.len() == 1 && left[0].starts_with("anon_inode:inotify"), "{protocol}: {left:#?}");
     }
 }
 
-/// Closes all descriptors, and opens files of its own, which get the numbers.
+/// Closes all descriptors and opens other files, which get the numbers.
 fn close_all_and_open_others(dir: &std::path::Path) -> Vec<OwnedFd> {
     (3..LIMIT).for_each(close);
     let mut opened: Vec<OwnedFd> = Vec::new();
@@ -144,8 +144,8 @@ fn close_all_and_open_others(dir: &std::path::Path) -> Vec<OwnedFd> {
         let (reader, writer) = std::io::pipe().unwrap();
         let (one, other) = UnixStream::pair().unwrap();
         opened.extend([OwnedFd::from(reader as PipeReader), writer.into(), one.into(), other.into()]);
-        // SAFETY: each gives a new descriptor, which is nobody else's.
-        #[expect(unsafe_code, reason = "they have no safe functions")]
+        // SAFETY: each call returns a new descriptor, which has no other owner.
+        #[expect(unsafe_code, reason = "these calls have no safe functions")]
         unsafe {
             opened.push(OwnedFd::from_raw_fd(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK)));
             opened.push(OwnedFd::from_raw_fd(libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK)));
@@ -168,7 +168,7 @@ fn become_daemon() {
     assert_eq!(before.len(), opened.len());
     unused.cancel();
     drop(unused);
-    assert_eq!(descriptors(), before, "a cancellation writes to what is ours alone");
+    assert_eq!(descriptors(), before, "a cancellation writes to our own descriptors alone");
 
     arena.env.sleep(Duration::from_secs(3600));
     for protocol in BOTH {
@@ -186,12 +186,12 @@ fn become_daemon() {
     let held = arena.rival(Protocol::Link).acquire();
     let sleeper = Sleeper::start(arena.lock(Protocol::Link), Wait::forever().cancelled_by(&used));
     used.cancel();
-    assert_eq!(sleeper.result().unwrap_err().kind(), ErrorKind::Cancelled, "one that was there before still wakes");
+    assert_eq!(sleeper.result().unwrap_err().kind(), ErrorKind::Cancelled, "an older cancellation still wakes");
     drop((held, used));
 
     let mut after = descriptors();
     after.retain(|number, _| before.contains_key(number));
-    assert_eq!(after, before, "the application's own are what they were");
+    assert_eq!(after, before, "the application's own descriptors are unchanged");
     drop(opened);
 }
 
@@ -202,7 +202,7 @@ fn a_number_again() {
     let number = descriptors().into_keys().find(|number| !before.contains_key(number)).unwrap();
     close(number);
     let late = Cancel::new().unwrap();
-    assert!(descriptors().contains_key(&number), "the lowest that is free");
+    assert!(descriptors().contains_key(&number), "the lowest free number is reused");
     let _held = arena.rival(Protocol::Link).acquire();
     let looks = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&looks);
@@ -212,25 +212,25 @@ fn a_number_again() {
     let (lock, (ended, end)) = (arena.lock(Protocol::Link), channel());
     std::thread::spawn(move || ended.send(lock.acquire_with(&wait).map(drop)));
     early.cancel();
-    // Else it would look thousands of times.
-    assert!(end.recv_timeout(Duration::from_millis(300)).is_err(), "it waits on");
+    // Without a sleep it would look thousands of times.
+    assert!(end.recv_timeout(Duration::from_millis(300)).is_err(), "it keeps waiting");
     assert!(looks.load(Ordering::SeqCst) < 10, "it sleeps: {looks:?} looks");
     late.cancel();
     assert_eq!(end.recv().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
 }
 
 fn close(number: i32) {
-    // SAFETY: that it closes what belongs to others is what is tested.
-    #[expect(unsafe_code, reason = "what an application does to the descriptors of its libraries")]
+    // SAFETY: the test checks what happens when a descriptor of others is closed.
+    #[expect(unsafe_code, reason = "an application does this to the descriptors of its libraries")]
     unsafe {
         libc::close(number);
     }
 }
 
-/// Runs it in a forked process, and gives that one's exit status.
+/// Runs `child` in a forked process and returns its exit status.
 fn in_forked_child(child: fn()) -> i32 {
     let mut status = 0;
-    // SAFETY: the only other thread of this process is the test harness's, which waits.
+    // SAFETY: the only other thread of this process is the test harness's, and it waits.
     #[expect(unsafe_code, reason = "fork(2) has no safe wrapper")]
     unsafe {
         match libc::fork() {
@@ -266,23 +266,23 @@ fn few_descriptors() {
     }
 }
 
-fn want_of_descriptors() {
+fn no_descriptors() {
     for protocol in BOTH {
         let arena = Arena::new();
         arena.env.has_real_wakeups.store(true, Ordering::SeqCst);
         let held = arena.rival(protocol).acquire();
-        let (told, reports) = channel();
+        let (report, reports) = channel();
         let lock = arena.lock(protocol);
-        let wait = Wait::forever().reporting(move |waiting| told.send(waiting.holder.is_some()).unwrap_or_default());
+        let wait = Wait::forever().reporting(move |waiting| report.send(waiting.holder.is_some()).unwrap_or_default());
         let waiter = std::thread::spawn(move || lock.acquire_with(&wait));
         assert_eq!(reports.recv(), Ok(true), "it waits");
         may_have_descriptors(64);
-        #[expect(clippy::disallowed_methods, reason = "any file is good enough")]
+        #[expect(clippy::disallowed_methods, reason = "any file will do")]
         let first = File::open("/dev/null").unwrap();
         let taken: Vec<File> = std::iter::from_fn(|| first.try_clone().ok()).collect();
         // It makes the waiter look, and read.
         held.refresh().unwrap();
-        while reports.recv().expect("it waits on, and does not fail") {}
+        while reports.recv().expect("it keeps waiting and does not fail") {}
         drop((taken, first));
         held.release().unwrap();
         waiter.join().unwrap().unwrap().release().unwrap();

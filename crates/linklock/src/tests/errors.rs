@@ -1,4 +1,4 @@
-//! Errors of the file system where flufl.lock's own tests put them: what is told, and what is left behind.
+//! Errors of the file system where flufl.lock's own tests put them: what is reported, and what is left behind.
 
 use std::io::ErrorKind as E;
 use std::path::Path;
@@ -9,21 +9,21 @@ use crate::options::Protocol;
 use crate::{ErrorKind, Wait};
 
 #[test]
-fn a_look_at_a_held_lock_that_fails_is_told_and_the_lock_stays_held() {
+fn a_failed_look_at_a_held_lock_is_reported_and_the_lock_stays_held() {
     for protocol in BOTH {
         let arena = Arena::new();
         let guard = arena.lock(protocol).acquire().unwrap();
         for ask in [|g: &crate::Guard| g.check(), |g: &crate::Guard| g.refresh()] {
             arena.env.once(Call::Stat, When::Before, |_, _| Fate::Fail(E::Other));
             assert_eq!(ask(&guard).unwrap_err().kind(), ErrorKind::Io, "{protocol}");
-            ask(&guard).unwrap_or_else(|e| panic!("{protocol}: the second time it goes well: {e}"));
+            ask(&guard).unwrap_or_else(|e| panic!("{protocol}: the second call succeeds: {e}"));
         }
         guard.release().unwrap();
     }
 }
 
 #[test]
-fn a_refresh_that_is_refused_is_told_and_is_no_loss() {
+fn a_refused_refresh_is_reported_and_the_lock_is_not_lost() {
     for protocol in BOTH {
         let arena = Arena::new();
         let guard = arena.lock(protocol).acquire().unwrap();
@@ -34,7 +34,7 @@ fn a_refresh_that_is_refused_is_told_and_is_no_loss() {
 }
 
 #[test]
-fn an_attempt_that_fails_is_told_and_leaves_nothing() {
+fn a_failed_attempt_is_reported_and_leaves_nothing() {
     let arena = Arena::new();
     arena.env.once(Call::Link, When::Before, |_, _| Fate::Fail(E::Other));
     assert_eq!(arena.lock(Protocol::Link).acquire().unwrap_err().kind(), ErrorKind::Io);
@@ -42,7 +42,7 @@ fn an_attempt_that_fails_is_told_and_leaves_nothing() {
 }
 
 #[test]
-fn an_attempt_for_which_the_claim_was_not_found_is_made_again() {
+fn an_attempt_is_repeated_if_its_claim_was_not_found() {
     let arena = Arena::new();
     let mut errors = vec![E::StaleNetworkFileHandle, E::NotFound];
     arena.env.on_call(move |_, call, when, _| match (call, when) {
@@ -50,12 +50,12 @@ fn an_attempt_for_which_the_claim_was_not_found_is_made_again() {
         _ => Fate::GoOn,
     });
     arena.lock(Protocol::Link).acquire().unwrap().release().unwrap();
-    assert_eq!(arena.env.calls(Call::Link).len(), 3, "two that fail, and one that does not");
+    assert_eq!(arena.env.calls(Call::Link).len(), 3, "two attempts fail, and the third succeeds");
     assert_eq!(arena.names(), [""; 0]);
 }
 
 #[test]
-fn a_lock_with_a_third_link_is_held_like_any() {
+fn a_lock_with_a_third_link_is_held() {
     let arena = Arena::new();
     let rival = arena.rival(Protocol::Link).acquire();
     let third = arena.dir.path().join("third");
@@ -68,7 +68,7 @@ fn a_lock_with_a_third_link_is_held_like_any() {
 }
 
 #[test]
-fn a_look_that_fails_while_waiting_is_told_and_leaves_no_claim() {
+fn a_failed_look_during_a_wait_is_reported_and_leaves_no_claim() {
     for protocol in BOTH {
         let arena = Arena::new();
         let _rival = arena.rival(protocol).acquire();
@@ -105,7 +105,7 @@ fn a_claim_file_that_cannot_be_removed_does_not_keep_the_lock_held() {
 }
 
 #[test]
-fn a_broken_claim_that_cannot_be_removed_does_not_hold_up_its_breaker() {
+fn a_broken_claim_that_cannot_be_removed_does_not_delay_its_breaker() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE * 2);

@@ -1,4 +1,4 @@
-//! The real file system with faults, rivals and other clocks put in between.
+//! The real file system, between which and the library tests insert faults, rivals and other clocks.
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
@@ -23,93 +23,93 @@ use crate::time::{LocalTime, ServerTime};
 
 use crate::{Builder, Guard, Lock, Wait};
 
-/// A call that can be interfered with.
+/// A call that a hook can interfere with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     Create,
-    /// Of a new file's content, once its expiry was decided on.
+    /// Writing the content of a new file, after its expiry was decided.
     Fill,
     SetExpiry,
     Touch,
-    /// Of the server, or of what this machine knows.
+    /// Attributes, from the server or from this machine's cache.
     Stat,
     Link,
     Rename,
     Unlink,
     MkDir,
     RmDir,
-    /// Of the content, without leaving a delegation behind.
+    /// Reading the content without leaving a delegation behind.
     Read,
-    /// Of the content, whatever that leaves behind.
+    /// Reading the content, even if that leaves a delegation behind.
     Open,
-    /// Of the names in a directory.
+    /// Listing the names in a directory.
     List,
-    /// The wake-ups, which has no answer.
+    /// Arming the wake-ups. It returns no result.
     Arm,
     Wait,
 }
 
-/// Before the call is carried out, or after it and before its reply.
+/// Before the call is carried out, or after it but before its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
     Before,
     After,
 }
 
-/// What becomes of the call.
+/// What happens to the call.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fate {
     GoOn,
-    /// Before: it is not carried out. After: its reply is lost. Either way the caller sees this error.
+    /// Before: the call is not carried out. After: its reply is lost. In both cases the caller gets this error.
     Fail(io::ErrorKind),
-    /// Before: it is not carried out, and the caller is told that it was. For calls that have no answer.
+    /// Before: the call is not carried out, but it reports success. Only for calls that return no value.
     Pretend,
 }
 
 type Hook = Box<dyn FnMut(&FaultyEnv, Call, When, &Path) -> Fate + Send>;
 
-/// This machine, with its clocks moved on as a test likes, and its calls interfered with by a hook. A hook's own calls are
-/// not interfered with, and rivals are best made with the plain system.
+/// This machine, but a test can advance its clocks, and a hook can interfere with its calls. The hook's own calls are not
+/// interfered with. Rivals best use the plain system.
 pub(super) struct FaultyEnv {
     this: Weak<Self>,
     hook: Mutex<Option<Hook>>,
-    /// How far this machine's clock was moved on, in all, and since what moment of the kernel's wall clock.
+    /// How far this machine's clock was advanced in all, and since what moment of the kernel's wall clock.
     slept: Mutex<Vec<(ServerTime, Duration)>>,
-    /// How many seconds the server's clock is ahead of this machine's wall clock. To be set before the first call.
+    /// How many seconds the server's clock is ahead of this machine's wall clock. Set it before the first call.
     pub(super) server_ahead_s: AtomicU64,
-    /// How many seconds the server's clock was set back since.
+    /// By how many seconds the server's clock was set back since.
     pub(super) set_back_s: AtomicU64,
-    /// The file system keeps its own times instead of those that it is given.
+    /// The file system keeps its own times, and ignores the times that it is given.
     pub(super) ignores_times: AtomicBool,
-    /// It cuts them to whole seconds.
+    /// The file system cuts times to whole seconds.
     pub(super) cuts_times: AtomicBool,
-    /// It answers that the times are set, and does nothing.
+    /// The file system reports that the times are set, but does nothing.
     pub(super) only_says_that_it_sets_times: AtomicBool,
-    /// It shows no ctime that is earlier than the mtime.
+    /// The file system shows no ctime that is earlier than the mtime.
     pub(super) ctime_is_not_before_mtime: AtomicBool,
-    /// Files are shown with no length.
+    /// Files have the length 0.
     pub(super) loses_content: AtomicBool,
-    /// As on NFS 4.
+    /// One request removes both files and empty directories, as on NFS 4.
     pub(super) removes_by_name_alone: AtomicBool,
-    /// A waiter knows of a holder's end without asking.
+    /// A waiter detects a holder's end without a call.
     pub(super) sees_end: AtomicBool,
-    /// A waiter waits as on the plain system, whose clock is not moved on: once this one was, no poll comes in time.
+    /// A waiter waits as on the plain system, whose clock was not advanced: after an advance no poll comes in time.
     pub(super) has_real_wakeups: AtomicBool,
-    /// All files are shown with one number.
+    /// All files have the same inode number.
     pub(super) has_one_number: AtomicBool,
-    /// These files are shown as another user's.
+    /// These files belong to another user.
     pub(super) others: Mutex<Vec<FileId>>,
-    /// It is not known whose clock stamps files.
+    /// Nobody knows whose clock stamps files.
     pub(super) stamps_are_not_known: AtomicBool,
-    /// What is remembered of the lock's directory, with numbers, instead of what is there.
+    /// A stale listing of the lock's directory, with inode numbers, in place of the real one.
     pub(super) listing: Mutex<Option<Vec<(OsString, u64)>>>,
-    /// How often the clock panics yet when the thread that keeps locks alive reads it.
+    /// How often the clock will still panic when the keep-alive thread reads it.
     pub(super) keepers_clock_panics: AtomicU64,
-    /// For whom this process acts; beyond 32 bits: users have no numbers.
+    /// This process's user; beyond 32 bits: users have no numbers.
     pub(super) user_id: AtomicU64,
     /// How often the server was asked for attributes.
     pub(super) asked: AtomicU64,
-    /// How many names of directories were shown.
+    /// How many names were listed.
     pub(super) shown: AtomicU64,
     calls: Mutex<Vec<(Call, PathBuf)>>,
 }
@@ -153,7 +153,7 @@ impl FaultyEnv {
         })
     }
 
-    /// For those who are not interfered with.
+    /// For watchers and for locks that outlive a borrow.
     pub(super) fn this(&self) -> Arc<Self> {
         self.this.upgrade().unwrap()
     }
@@ -162,7 +162,7 @@ impl FaultyEnv {
         *self.hook.lock().unwrap() = Some(Box::new(hook));
     }
 
-    /// Interferes with the first such call alone.
+    /// Interferes with the first such call only.
     pub(super) fn once(&self, call: Call, when: When, act: impl FnOnce(&Self, &Path) -> Fate + Send + 'static) {
         let mut act = Some(act);
         self.on_call(move |env, c, w, path| match (c, w) == (call, when) {
@@ -171,25 +171,25 @@ impl FaultyEnv {
         });
     }
 
-    /// Lets time pass, for this machine and for the server.
+    /// Lets time pass for this machine and for the server.
     pub(super) fn sleep(&self, time: Duration) {
         let mut slept = self.slept.lock().unwrap();
         let total = slept.last().map_or(Duration::ZERO, |(_, total)| *total) + time;
         let since = OsEnv.wall_clock();
         slept.push((since, total));
-        // The kernel stamps files to the tick, which is late where a virtual machine's processor is another's for a while:
-        // what was changed before shall be told from what comes after.
+        // The kernel stamps files by its tick, which is late when a virtual machine gets no processor time. Changes from
+        // before the sleep must have other times than changes after it.
         while ServerTime::from(tempfile::tempfile().unwrap().metadata().unwrap().modified().unwrap()) <= since {
             pause(Duration::from_millis(1));
         }
     }
 
-    /// Whether time was let pass.
+    /// Whether a test let time pass.
     pub(super) fn has_slept(&self) -> bool {
         !self.slept.lock().unwrap().is_empty()
     }
 
-    /// How often a call was made, with the paths.
+    /// The paths of all calls of this kind.
     pub(super) fn calls(&self, call: Call) -> Vec<PathBuf> {
         self.calls.lock().unwrap().iter().filter(|(c, _)| *c == call).map(|(_, path)| path.clone()).collect()
     }
@@ -203,7 +203,7 @@ impl FaultyEnv {
         if IN_HOOK.get() {
             return Fate::GoOn;
         }
-        // Taken out while it runs: what it does comes by here again.
+        // The hook is taken out while it runs, since its own calls pass here again.
         let Some(mut hook) = self.hook.lock().unwrap().take() else { return Fate::GoOn };
         IN_HOOK.set(true);
         let fate = hook(self, call, when, path);
@@ -233,7 +233,7 @@ impl FaultyEnv {
         }
     }
 
-    fn making(
+    fn creating(
         &self,
         at: &Location,
         expiry: &mut Expiry<'_>,
@@ -244,10 +244,10 @@ impl FaultyEnv {
             let _ = self.interfere(Call::Fill, at, || Ok(()), || ());
             expiry
         };
-        self.interfere(Call::Create, at, || make(&mut in_kernels_time), no_answer).map(|attr| self.as_server_says(attr))
+        self.interfere(Call::Create, at, || make(&mut in_kernels_time), no_result).map(|attr| self.as_server_says(attr))
     }
 
-    /// The file that is meant, as the real file system has it.
+    /// The intended file, as the real file system shows it.
     fn as_kernel_means(&self, at: &Location, meant: Meant) -> io::Result<Meant> {
         let attr = OsEnv.stat(at)?;
         if !meant.is(&self.as_server_says(attr)) {
@@ -288,7 +288,7 @@ impl FaultyEnv {
     fn as_server_says(&self, mut attr: Attr) -> Attr {
         let back = Duration::from_secs(self.set_back_s.load(Ordering::SeqCst));
         attr.ctime = attr.ctime + (self.slept_by(attr.ctime) + self.ahead() - back);
-        // Set by us, and so already in the server's time but for the offset.
+        // We set the mtime ourselves, so only the offset is missing.
         attr.mtime = attr.mtime + self.ahead();
         if self.ctime_is_not_before_mtime.load(Ordering::SeqCst) {
             attr.ctime = attr.ctime.max(attr.mtime);
@@ -325,13 +325,13 @@ pub(super) fn numbered_names(dir: &Path) -> io::Result<Vec<(OsString, u64)>> {
     Ok(names)
 }
 
-#[expect(clippy::disallowed_methods, reason = "for the kernel's clock to tick, and for threads to fall asleep")]
+#[expect(clippy::disallowed_methods, reason = "the kernel's clock needs time to tick, and threads to fall asleep")]
 pub(super) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-fn no_answer<T>() -> T {
-    panic!("only a call without an answer can be pretended")
+fn no_result<T>() -> T {
+    panic!("only a call without a result can be pretended")
 }
 
 impl Env for FaultyEnv {
@@ -340,7 +340,7 @@ impl Env for FaultyEnv {
         let left = &self.keepers_clock_panics;
         if left.load(Ordering::SeqCst) > 0 && keeps() {
             left.fetch_sub(1, Ordering::SeqCst);
-            panic!("a clock that panics, for a test");
+            panic!("the clock panics on purpose")
         }
         OsEnv.now() + self.slept_by(OsEnv.wall_clock())
     }
@@ -394,7 +394,7 @@ impl Env for FaultyEnv {
     }
 
     fn create(&self, at: &Location, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
-        self.making(at, expiry, |expiry| OsEnv.create(at, content, mode, expiry))
+        self.creating(at, expiry, |expiry| OsEnv.create(at, content, mode, expiry))
     }
 
     fn set_expiry(&self, at: &Location, meant: Meant, expiry: ServerTime) -> io::Result<Attr> {
@@ -402,26 +402,26 @@ impl Env for FaultyEnv {
             true => OsEnv.stat(at),
             false => OsEnv.set_expiry(at, self.as_kernel_means(at, meant)?, self.to_kernel(expiry)),
         };
-        self.interfere(Call::SetExpiry, at, run, no_answer).map(|attr| self.as_server_says(attr))
+        self.interfere(Call::SetExpiry, at, run, no_result).map(|attr| self.as_server_says(attr))
     }
 
     fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {
-        self.interfere(Call::Touch, at, || OsEnv.touch(at, self.as_kernel_means(at, meant)?), no_answer)
+        self.interfere(Call::Touch, at, || OsEnv.touch(at, self.as_kernel_means(at, meant)?), no_result)
             .map(|attr| self.as_server_says(attr))
     }
 
     fn stat(&self, at: &Location) -> io::Result<Attr> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.interfere(Call::Stat, at, || OsEnv.stat(at), no_answer).map(|attr| self.as_server_says(attr))
+        self.interfere(Call::Stat, at, || OsEnv.stat(at), no_result).map(|attr| self.as_server_says(attr))
     }
 
     fn stat_dir(&self, dir: &Path) -> io::Result<Attr> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.interfere(Call::Stat, dir, || OsEnv.stat_dir(dir), no_answer).map(|attr| self.as_server_says(attr))
+        self.interfere(Call::Stat, dir, || OsEnv.stat_dir(dir), no_result).map(|attr| self.as_server_says(attr))
     }
 
     fn stat_as_known(&self, at: &Location) -> io::Result<Attr> {
-        self.interfere(Call::Stat, at, || OsEnv.stat(at), no_answer).map(|attr| self.as_server_says(attr))
+        self.interfere(Call::Stat, at, || OsEnv.stat(at), no_result).map(|attr| self.as_server_says(attr))
     }
 
     fn id_as_known(&self, at: &Location) -> io::Result<FileId> {
@@ -429,13 +429,13 @@ impl Env for FaultyEnv {
     }
 
     fn read(&self, at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        let read = self.interfere(Call::Open, at, || OsEnv.read(at, limit), no_answer);
+        let read = self.interfere(Call::Open, at, || OsEnv.read(at, limit), no_result);
         read.map(|(attr, content)| (self.as_server_says(attr), content))
     }
 
     fn read_without_delegation(&self, at: &Location, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
         let run = || OsEnv.read_without_delegation(at, device, limit);
-        let read = self.interfere(Call::Read, at, run, no_answer);
+        let read = self.interfere(Call::Read, at, run, no_result);
         read.map(|(attr, content)| (self.as_server_says(attr), content))
     }
 
@@ -458,7 +458,7 @@ impl Env for FaultyEnv {
     fn rename_noreplace(&self, from: &Location, to: &Location) -> io::Result<()> {
         let run = || match self.removes_by_name_alone.load(Ordering::SeqCst) {
             false => OsEnv.rename_noreplace(from, to),
-            // The client refuses what it knows to be taken, and knows no such flag.
+            // The client refuses a name that it knows to be in use, and does not know the flag.
             true if OsEnv.stat(to).is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
             true => Err(io::ErrorKind::InvalidInput.into()),
         };
@@ -474,7 +474,7 @@ impl Env for FaultyEnv {
     }
 
     fn make_dir(&self, at: &Location, mode: DirMode) -> io::Result<Box<dyn NewDir>> {
-        let new = self.interfere(Call::MkDir, at, || OsEnv.make_dir(at, mode), no_answer)?;
+        let new = self.interfere(Call::MkDir, at, || OsEnv.make_dir(at, mode), no_result)?;
         Ok(Box::new(FaultyDir { env: self.this(), at: at.clone(), new }))
     }
 
@@ -514,11 +514,11 @@ struct FaultyDir {
 
 impl NewDir for FaultyDir {
     fn create(&self, name: &OsStr, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
-        self.env.making(&self.at.inside(name), expiry, |expiry| self.new.create(name, content, mode, expiry))
+        self.env.creating(&self.at.inside(name), expiry, |expiry| self.new.create(name, content, mode, expiry))
     }
 }
 
-/// Waits in no time: the clocks move on to the end of the wait, unless the hook says that something happened.
+/// Waits without real time: the clocks jump to the end of the wait, unless the hook reports an event.
 #[derive(Debug)]
 struct FaultyWatcher {
     env: Arc<FaultyEnv>,
@@ -540,20 +540,20 @@ impl Watcher for FaultyWatcher {
     }
 
     fn wait(&mut self, until: LocalTime, _: Option<&Event>) {
-        // One that is armed for nothing hears of nothing.
+        // A watcher that is armed for nothing gets no event.
         if !self.is_armed || self.env.interfere(Call::Wait, Path::new(""), || Ok(()), || ()).is_ok() {
             self.env.sleep(until.since(self.env.now()));
         }
     }
 }
 
-/// What comes of a request whose reply was lost: the client sends it again, seconds later, and is told of what the first has done.
-pub(super) fn sent_again(env: &FaultyEnv, told: io::ErrorKind) -> Fate {
+/// A request whose reply was lost: seconds later the client sends it again and gets the result of the second one.
+pub(super) fn sent_again(env: &FaultyEnv, reply: io::ErrorKind) -> Fate {
     env.sleep(Duration::from_secs(2));
-    Fate::Fail(told)
+    Fate::Fail(reply)
 }
 
-/// A directory with one lock path in it, and contenders for it.
+/// A directory with one lock path, and its contenders.
 pub(super) struct Arena {
     pub(super) dir: TempDir,
     pub(super) env: Arc<FaultyEnv>,
@@ -575,12 +575,12 @@ impl Arena {
         Lock::builder(self.path()).protocol(protocol).lifetime(LIFETIME).grace(GRACE)
     }
 
-    /// The contender that is interfered with.
+    /// The contender with whose calls the hook interferes.
     pub(super) fn lock(&self, protocol: Protocol) -> Lock {
         self.builder(protocol).build_in(self.env.clone()).unwrap()
     }
 
-    /// A rival on another machine, never interfered with, and with the same clocks.
+    /// A rival on another machine with the same clocks. No hook interferes with it.
     pub(super) fn rival(&self, protocol: Protocol) -> Rival {
         Rival(self.builder(protocol).host("rival").build_in(self.env.clone()).unwrap())
     }
@@ -593,7 +593,7 @@ impl Arena {
         names
     }
 
-    /// Whose token is at the lock path.
+    /// The token of the claim at the lock path.
     pub(super) fn holder(&self) -> Option<String> {
         let status = self.lock(Protocol::Link).inspect().unwrap();
         status.holder.map(|h| h.token.to_string())

@@ -1,4 +1,4 @@
-//! Fencing tokens, and what could make them go back.
+//! Fencing tokens, and everything that could make them decrease.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use crate::env::os::OsEnv;
 use crate::options::Protocol;
 use crate::{ErrorKind, Wait, Which};
 
-/// Its name.
+/// The counter's name.
 const COUNTER: &str = if cfg!(windows) { "job.lock^fence" } else { "job.lock|fence" };
 
 fn counter(arena: &Arena) -> PathBuf {
     arena.dir.path().join(COUNTER)
 }
 
-/// The numbers, or whatever else is in the counter.
+/// The numbers in the counter, or whatever else it contains.
 fn numbers(arena: &Arena) -> Vec<String> {
     let mut names: Vec<_> =
         Plain.list(&counter(arena)).unwrap().into_iter().map(|name| name.into_string().unwrap()).collect();
@@ -27,7 +27,7 @@ fn numbers(arena: &Arena) -> Vec<String> {
     names
 }
 
-/// Takes the lock, gives it back, and says its number.
+/// Acquires the lock, releases it, and returns its number.
 fn draw(arena: &Arena, protocol: Protocol) -> u64 {
     let guard =
         arena.builder(protocol).fence(true).build_in(arena.env.clone()).unwrap().acquire_with(&Wait::never()).unwrap();
@@ -37,7 +37,7 @@ fn draw(arena: &Arena, protocol: Protocol) -> u64 {
 }
 
 #[test]
-fn numbers_grow_from_one_acquisition_to_the_next_whatever_the_protocol() {
+fn numbers_grow_with_each_acquisition_under_either_protocol() {
     let arena = Arena::new();
     let drawn: Vec<_> = (0..20).map(|n| draw(&arena, BOTH[n % 2])).collect();
     assert!(drawn.is_sorted_by(|a, b| a < b), "{drawn:?}");
@@ -53,7 +53,7 @@ fn a_lock_without_fencing_has_no_number_and_no_counter() {
 }
 
 #[test]
-fn a_counter_that_was_cleaned_away_goes_on_above_all_that_it_gave() {
+fn a_removed_counter_continues_above_all_earlier_numbers() {
     let arena = Arena::new();
     let before: Vec<_> = (0..5).map(|_| draw(&arena, Protocol::Dir)).collect();
     Plain.rmdir(&counter(&arena).join(before[4].to_string())).unwrap();
@@ -73,7 +73,7 @@ fn a_number_from_the_future_is_exceeded() {
 }
 
 #[test]
-fn names_that_are_no_numbers_of_ours_are_left_alone() {
+fn names_that_are_not_our_numbers_are_left_alone() {
     let arena = Arena::new();
     draw(&arena, Protocol::Dir);
     let others = ["+9000000000000000000", "09000000000000000000", "9223372036854775808", "README"];
@@ -81,14 +81,14 @@ fn names_that_are_no_numbers_of_ours_are_left_alone() {
         Plain.mkdir(&counter(&arena).join(name)).unwrap();
     }
     let number = draw(&arena, Protocol::Dir).to_string();
-    assert_eq!(number.len(), 16, "microseconds of this century, and not one more than another's: {number}");
+    assert_eq!(number.len(), 16, "microseconds of this century, independent of the foreign names: {number}");
     let mut expected = [&others[..], &[&number]].concat();
     expected.sort_unstable();
     assert_eq!(numbers(&arena), expected);
 }
 
 #[test]
-fn beyond_the_greatest_number_there_is_none() {
+fn after_the_greatest_number_there_is_no_other() {
     let arena = Arena::new();
     draw(&arena, Protocol::Dir);
     Plain.mkdir(&counter(&arena).join(i64::MAX.to_string())).unwrap();
@@ -98,7 +98,7 @@ fn beyond_the_greatest_number_there_is_none() {
 }
 
 #[test]
-fn a_lock_that_is_broken_before_its_number_was_seen_gets_none() {
+fn a_lock_that_is_broken_before_its_number_was_read_gets_none() {
     for protocol in BOTH {
         for when in [When::Before, When::After] {
             let arena = Arena::new();
@@ -107,7 +107,7 @@ fn a_lock_that_is_broken_before_its_number_was_seen_gets_none() {
             let rival = arena.rival(protocol);
             let theirs = Arc::new(Mutex::new(None));
             let taken = Arc::clone(&theirs);
-            // No time passes: what the clocks say does not give it away.
+            // No time passes, so the clocks do not reveal the break.
             arena.env.on_call(move |_, call, at, path| {
                 if call == Call::MkDir && at == when && is_number(path) && taken.lock().unwrap().is_none() {
                     operator.break_lock(&Which::Any).unwrap();
@@ -119,7 +119,7 @@ fn a_lock_that_is_broken_before_its_number_was_seen_gets_none() {
             let error = fenced.acquire_with(&Wait::never()).unwrap_err();
             assert!(error.is_timeout(), "{protocol}, {when:?}: {error}");
             let theirs = theirs.lock().unwrap().take().unwrap();
-            theirs.check().unwrap_or_else(|e| panic!("{protocol}, {when:?}: the rival's lock was harmed: {e}"));
+            theirs.check().unwrap_or_else(|e| panic!("{protocol}, {when:?}: the rival lost its lock: {e}"));
             theirs.release().unwrap();
             arena.env.on_call(|_, _, _, _| Fate::GoOn);
             assert!(draw(&arena, protocol) > first);
@@ -141,7 +141,7 @@ fn a_number_that_comes_after_the_deadline_is_not_given() {
             Fate::GoOn
         });
         let guard = arena.builder(protocol).fence(true).build_in(arena.env.clone()).unwrap().acquire().unwrap();
-        assert!(!guard.is_lost(), "{protocol}: it was acquired anew");
+        assert!(!guard.is_lost(), "{protocol}: it was acquired again");
         assert!(guard.fencing_token().unwrap() > first + LIFETIME.as_micros() as u64, "{protocol}");
     }
 }
@@ -151,22 +151,22 @@ fn is_number(path: &Path) -> bool {
 }
 
 #[test]
-fn a_number_whose_reply_was_lost_is_skipped() {
+fn a_number_is_skipped_if_its_reply_was_lost() {
     let arena = Arena::new();
     let first = draw(&arena, Protocol::Link);
     arena.env.once(Call::MkDir, When::After, |_, _| Fate::Fail(io::ErrorKind::AlreadyExists));
     let second = draw(&arena, Protocol::Link);
     assert!(second > first);
-    assert_eq!(numbers(&arena), [second.to_string()], "the one that was skipped is gone");
+    assert_eq!(numbers(&arena), [second.to_string()], "the skipped number was removed");
 }
 
-/// The bug, found by the simulation: the reply to the mkdir or the rename that makes the counter was lost. The
-/// consequence: an error, though the counter was there. The mend: what is on disk decides.
+/// The bug (found by the simulation): the reply to the mkdir or rename that creates the counter was lost. The consequence: an
+/// error, although the counter existed. The mend: what is on disk decides.
 #[test]
-fn a_counter_is_used_even_if_the_reply_to_its_making_was_lost() {
+fn a_counter_is_used_even_if_the_reply_to_its_creation_was_lost() {
     for (lost, error) in [(Call::MkDir, io::ErrorKind::AlreadyExists), (Call::Rename, io::ErrorKind::NotFound)] {
         let arena = Arena::new();
-        // Under link there is no other rename, and no other directory.
+        // With the link protocol there is no other rename and no other directory.
         let mut is_lost = false;
         arena.env.on_call(move |_, call, when, path| match (call, when) {
             (_, When::After) if call == lost && !is_number(path) && !is_lost => {
@@ -182,7 +182,7 @@ fn a_counter_is_used_even_if_the_reply_to_its_making_was_lost() {
 }
 
 #[test]
-fn without_a_number_the_lock_is_given_back() {
+fn a_lock_that_gets_no_number_is_released() {
     for protocol in BOTH {
         let arena = Arena::new();
         draw(&arena, protocol);
@@ -198,7 +198,7 @@ fn without_a_number_the_lock_is_given_back() {
 }
 
 #[test]
-fn what_is_no_directory_is_not_taken_for_the_counter() {
+fn a_file_is_not_taken_for_the_counter() {
     let arena = Arena::new();
     Plain.create(&counter(&arena), b"a letter").unwrap();
     let error = arena.builder(Protocol::Dir).fence(true).build().unwrap().acquire().unwrap_err();
@@ -207,21 +207,21 @@ fn what_is_no_directory_is_not_taken_for_the_counter() {
     assert_eq!(arena.names(), [COUNTER]);
 }
 
-#[cfg(unix)] // Windows has access lists, which are inherited, in place of modes.
+#[cfg(unix)] // Windows has inherited access lists in place of modes.
 #[test]
-fn the_counter_is_open_to_whom_the_directory_is_open() {
+fn all_who_may_write_the_directory_may_write_the_counter() {
     for mode in [0o700, 0o775, 0o1777] {
         let arena = Arena::new();
         Plain.chmod(arena.dir.path(), mode).unwrap();
         draw(&arena, Protocol::Link);
-        assert_eq!(Plain.stat(&counter(&arena)).unwrap().mode, mode, "whatever the umask");
+        assert_eq!(Plain.stat(&counter(&arena)).unwrap().mode, mode, "at any umask");
     }
 }
 
-/// Whoever may rename in the lock's directory can move one to the counter's name that he may not write.
+/// A user who may rename in the lock's directory can move a directory to the counter's path that others may not write.
 #[cfg(unix)]
 #[test]
-fn nothing_is_made_in_a_directory_that_fewer_users_may_write_than_the_locks() {
+fn no_number_is_created_in_a_directory_that_fewer_users_may_write_than_the_locks() {
     let arena = Arena::new();
     Plain.chmod(arena.dir.path(), 0o775).unwrap();
     Plain.mkdir(&counter(&arena)).unwrap();
@@ -235,12 +235,12 @@ fn nothing_is_made_in_a_directory_that_fewer_users_may_write_than_the_locks() {
 }
 
 #[test]
-fn contenders_that_make_the_counter_at_once_share_one() {
+fn contenders_that_create_the_counter_at_once_share_one() {
     let arena = Arena::new();
     let rival = arena.builder(Protocol::Dir).host("rival").fence(true).build_in(arena.env.clone()).unwrap();
     let theirs = Arc::new(Mutex::new(None));
     let drawn = Arc::clone(&theirs);
-    // The counter is moved to its place, ready for use; before that another breaks the lock, makes a counter and draws.
+    // The counter is renamed to its path when it is complete. Just before, the rival breaks the lock and creates its own.
     arena.env.once(Call::Rename, When::Before, move |env, _| {
         env.sleep(LIFETIME + GRACE * 2);
         let guard = rival.acquire_with(&Wait::never()).unwrap();

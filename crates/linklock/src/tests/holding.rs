@@ -15,7 +15,7 @@ use crate::{ErrorKind, SEPARATOR, Wait, Which};
 
 const MOMENT: Duration = Duration::from_secs(3);
 
-/// The tests whose locks are kept alive go one after the other: one thread keeps them all, and one test makes it hang.
+/// Tests with keep-alive run one after the other: one thread refreshes all their locks, and one test makes it hang.
 pub(super) static KEEPER: Mutex<()> = Mutex::new(());
 
 #[test]
@@ -40,7 +40,7 @@ fn a_refresh_moves_the_deadline_on() {
 }
 
 #[test]
-fn a_refresh_after_the_servers_clock_went_ahead_lasts_a_lifetime_from_there() {
+fn a_refresh_after_the_servers_clock_jumped_ahead_lasts_a_full_lifetime() {
     for protocol in BOTH {
         let arena = Arena::new();
         arena.env.server_ahead_s.store(1000, Ordering::SeqCst);
@@ -58,7 +58,7 @@ fn a_refresh_after_the_servers_clock_went_ahead_lasts_a_lifetime_from_there() {
 }
 
 #[test]
-fn a_slow_refresh_does_not_shorten_those_that_follow() {
+fn a_slow_refresh_does_not_shorten_later_ones() {
     for protocol in BOTH {
         let arena = Arena::new();
         let guard = arena.lock(protocol).acquire().unwrap();
@@ -80,14 +80,14 @@ fn a_lock_is_lost_at_its_deadline_and_not_revived() {
         arena.env.sleep(LIFETIME);
         assert!(guard.is_lost() && guard.remaining().is_zero(), "{protocol}");
         assert!(guard.refresh().unwrap_err().is_lost(), "{protocol}");
-        assert_eq!(arena.env.calls(Call::SetExpiry).len(), 0, "{protocol}: not even tried");
+        assert_eq!(arena.env.calls(Call::SetExpiry).len(), 0, "{protocol}: no request was sent");
         assert!(guard.check().unwrap_err().is_lost(), "{protocol}");
         assert!(guard.loss().wait(), "{protocol}");
     }
 }
 
 #[test]
-fn a_refresh_that_returns_after_the_deadline_is_a_loss() {
+fn a_lock_is_lost_if_its_refresh_returns_after_the_deadline() {
     for when in [When::Before, When::After] {
         for protocol in BOTH {
             let arena = Arena::new();
@@ -98,10 +98,10 @@ fn a_refresh_that_returns_after_the_deadline_is_a_loss() {
                 Fate::GoOn
             });
             assert!(guard.refresh().unwrap_err().is_lost(), "{protocol}, {when:?}");
-            assert!(guard.is_lost(), "{protocol}, {when:?}: for good");
+            assert!(guard.is_lost(), "{protocol}, {when:?}: it stays lost");
             let e = guard.release().unwrap_err();
             assert!(e.error().is_lost(), "{protocol}, {when:?}");
-            // The new expiry on disk changes nothing: between the old one and now, others may have begun to break it.
+            // The new expiry on disk does not help: after the old one, others may have begun to break the lock.
             let link_stays = arena.names() == ["job.lock"];
             assert!(protocol == Protocol::Dir || link_stays, "{protocol}, {when:?}: {:?}", arena.names());
         }
@@ -134,7 +134,7 @@ fn a_shorter_lifetime_counts_even_if_the_reply_was_lost() {
 }
 
 #[test]
-fn a_refresh_of_a_broken_lock_is_a_loss() {
+fn a_refresh_of_a_broken_lock_reports_it_lost() {
     for protocol in BOTH {
         let arena = Arena::new();
         let guard = arena.lock(protocol).acquire().unwrap();
@@ -154,7 +154,7 @@ fn a_lock_that_was_only_moved_away_is_lost_at_the_next_refresh() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
     Plain.rename(&arena.path(), &arena.dir.path().join("aside")).unwrap();
-    assert!(guard.refresh().unwrap_err().is_lost(), "the claim's file alone is not the lock");
+    assert!(guard.refresh().unwrap_err().is_lost(), "the claim's file alone does not hold the lock");
 }
 
 #[test]
@@ -162,18 +162,18 @@ fn a_lock_whose_claim_file_was_removed_is_lost() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
     Plain.unlink(&arena.dir.path().join(guard.token().as_os_str())).unwrap();
-    // It could not be refreshed, and an NFS client whose cache is stale shows a lock that was broken just so.
+    // The lock could not be refreshed. And a stale cache of an NFS client shows a broken lock in the same way.
     assert!(guard.check().unwrap_err().is_lost());
 }
 
 #[test]
-fn a_dir_lock_whose_expiry_was_set_back_by_a_late_request_is_not_over() {
+fn a_dir_lock_whose_expiry_a_late_request_set_back_has_not_expired() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Dir).acquire().unwrap();
     arena.env.sleep(LIFETIME / 2);
     guard.refresh().unwrap();
     arena.env.sleep(LIFETIME / 2);
-    // A copy of the request that set the first expiry, or of the write before it.
+    // A copy of the request that set the first expiry, or of the write before it, arrives late.
     let long_ago = OsEnv.wall_clock();
     Plain.set_expiry(&arena.path().join(guard.token().as_os_str()), long_ago).unwrap();
     arena.env.sleep(GRACE + MOMENT);
@@ -187,7 +187,7 @@ fn after_its_deadline_a_holder_does_not_touch_the_lock_path() {
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
     arena.env.sleep(LIFETIME);
     assert!(guard.release().unwrap_err().error().is_lost());
-    assert_eq!(arena.names(), ["job.lock"], "the claim's file is removed, the shared name is not");
+    assert_eq!(arena.names(), ["job.lock"], "only the claim's file is removed, not the shared name");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_release_leaves_the_successors_lock_alone() {
 }
 
 #[test]
-fn a_dir_lock_that_comes_between_look_and_removal_is_a_loss_and_stays() {
+fn a_release_removes_no_dir_lock_that_appears_just_before_the_removal() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
     let (rival, theirs) = (arena.rival(Protocol::Dir), Arc::new(Mutex::new(None)));
@@ -226,15 +226,15 @@ fn a_dir_lock_that_comes_between_look_and_removal_is_a_loss_and_stays() {
         Fate::GoOn
     });
     assert!(guard.release().unwrap_err().error().is_lost());
-    assert_eq!(arena.names(), ["job.lock"], "our claim is gone, their lock is not");
+    assert_eq!(arena.names(), ["job.lock"], "our claim is removed, their lock stays");
     theirs.lock().unwrap().take().unwrap().check().unwrap();
 }
 
 #[test]
-fn a_successor_with_the_same_inode_number_is_told_apart() {
+fn a_successor_with_the_same_inode_number_is_not_taken_for_our_lock() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
-    // A cleaner removes the claim, an operator the lock: the number is free, and here the very file comes back as another's.
+    // A cleaner removes the claim, and an operator the lock. Here the same file comes back as another's lock.
     let (claim, lock) = (arena.dir.path().join(guard.token().as_os_str()), arena.path());
     let other = arena.dir.path().join(["job.lock", "rival", "1", "5"].join(&SEPARATOR.to_string()));
     Plain.rename(&claim, &other).unwrap();
@@ -244,7 +244,7 @@ fn a_successor_with_the_same_inode_number_is_told_apart() {
     assert!(Plain.stat(&lock).is_ok(), "the other's lock stays");
 }
 
-#[expect(clippy::disallowed_methods, reason = "a rival's doing")]
+#[expect(clippy::disallowed_methods, reason = "it acts for a rival")]
 fn write(path: &std::path::Path, content: &str) {
     std::fs::write(path, content).unwrap();
 }
@@ -260,7 +260,7 @@ fn a_lock_whose_times_were_touched_by_hand_is_still_ours() {
 }
 
 #[test]
-fn a_release_whose_reply_was_lost_counts() {
+fn a_release_counts_even_if_its_reply_is_lost() {
     for protocol in BOTH {
         let arena = Arena::new();
         let guard = arena.lock(protocol).acquire().unwrap();
@@ -271,12 +271,12 @@ fn a_release_whose_reply_was_lost_counts() {
 }
 
 #[test]
-fn a_dir_release_that_is_told_too_soon_that_nothing_is_there_looks_again() {
+fn a_dir_release_looks_again_if_a_stale_cache_says_not_found() {
     for held in [Duration::ZERO, MOMENT] {
         let arena = Arena::new();
         let guard = arena.lock(Protocol::Dir).acquire().unwrap();
         arena.env.sleep(held);
-        // A client that believes in an old name does not even ask.
+        // A client that trusts its stale cache does not even ask the server.
         arena.env.once(Call::Unlink, When::Before, |_, _| Fate::Fail(io::ErrorKind::NotFound));
         guard.release().unwrap();
         assert_eq!(arena.names(), [""; 0], "{held:?}");
@@ -284,7 +284,7 @@ fn a_dir_release_that_is_told_too_soon_that_nothing_is_there_looks_again() {
 }
 
 #[test]
-fn a_lock_that_was_told_of_only_now_is_not_asked_for_again() {
+fn a_release_right_after_the_acquisition_sends_no_second_query() {
     for protocol in BOTH {
         let arena = Arena::new();
         let asked_at_release = |held: Duration| {
@@ -295,13 +295,13 @@ fn a_lock_that_was_told_of_only_now_is_not_asked_for_again() {
             arena.env.asked.load(Ordering::SeqCst) - before
         };
         assert_eq!(asked_at_release(MOMENT), 1, "{protocol}");
-        // A machine that is busy may take longer than such a moment.
+        // On a busy machine a cycle may take longer than that.
         assert!((0..20).any(|_| asked_at_release(Duration::ZERO) == 0), "{protocol}");
     }
 }
 
 #[test]
-fn a_lock_that_was_moved_away_from_a_new_holder_is_not_taken_for_its_successors() {
+fn a_release_after_the_lock_was_moved_away_leaves_the_successors_lock_alone() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
     Plain.rename(&arena.path(), &arena.dir.path().join("aside")).unwrap();
@@ -310,15 +310,15 @@ fn a_lock_that_was_moved_away_from_a_new_holder_is_not_taken_for_its_successors(
     rival.check().unwrap();
 }
 
-/// NFS 4 has one request for the removal of files and of empty directories.
+/// NFS 4 has one request that removes both files and empty directories.
 #[test]
-fn where_a_removal_takes_whatever_has_the_name_a_dir_release_removes_no_link_lock() {
+fn a_dir_release_removes_no_link_lock_where_one_request_removes_files_and_directories() {
     let arena = Arena::new();
     arena.env.removes_by_name_alone.store(true, Ordering::SeqCst);
     let guard = arena.lock(Protocol::Dir).acquire().unwrap();
     let (path, rival, theirs) = (arena.path(), arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
     let taken = theirs.clone();
-    // The lock path is an empty directory by now, and about to be removed.
+    // The lock path is an empty directory now, just before its removal.
     arena.env.on_call(move |_, call, when, removed| {
         if (call, when) == (Call::RmDir, When::Before) && removed == path {
             *taken.lock().unwrap() = rival.try_acquire();
@@ -333,9 +333,9 @@ fn where_a_removal_takes_whatever_has_the_name_a_dir_release_removes_no_link_loc
 }
 
 #[test]
-fn what_has_come_to_the_lock_path_before_it_is_cleared_in_turn_stays() {
+fn a_late_clearing_of_the_lock_path_removes_no_new_lock_or_directory() {
     let paused = [(Call::Unlink, Duration::ZERO), (Call::Stat, LIFETIME)];
-    // What tells our directories from a user's own Windows does not have.
+    // On Windows nothing distinguishes our directories from a user's own.
     let is_lock = if cfg!(unix) { &[true, false][..] } else { &[true] };
     for ((call, pause), is_lock) in paused.into_iter().flat_map(|at| is_lock.iter().map(move |is| (at, *is))) {
         let arena = Arena::new();
@@ -343,7 +343,7 @@ fn what_has_come_to_the_lock_path_before_it_is_cleared_in_turn_stays() {
         let guard = arena.lock(Protocol::Dir).acquire().unwrap();
         let (path, rival, theirs) = (arena.path(), arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
         let taken = theirs.clone();
-        // Right after the release, or after the look of whose turn it is to clear, for longer than a turn lasts.
+        // Right after the release; or after the look at the break lock, with a pause longer than a turn.
         arena.env.on_call(move |env, c, when, at| {
             if (c, when) == (call, When::After) && at.starts_with(&path) && Plain.rmdir(&path).is_ok() {
                 env.sleep(pause);
@@ -380,7 +380,7 @@ fn a_release_that_fails_gives_the_guard_back() {
 }
 
 #[test]
-fn the_notice_of_loss_comes_even_if_a_refresh_hangs() {
+fn a_loss_is_reported_even_while_a_refresh_hangs() {
     let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
     let arena = Arena::new();
     let (hang, until_end) = mpsc::channel::<()>();
@@ -405,7 +405,7 @@ fn the_notice_of_loss_comes_even_if_a_refresh_hangs() {
 }
 
 #[test]
-fn a_lock_is_kept_alive_through_errors_that_pass() {
+fn keep_alive_survives_temporary_errors() {
     let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
     let arena = Arena::new();
     let tries = Arc::new(Mutex::new(0));
@@ -416,14 +416,14 @@ fn a_lock_is_kept_alive_through_errors_that_pass() {
         }
         let mut tries = counted.lock().unwrap();
         *tries += 1;
-        // Two of three fail.
+        // Two of three refreshes fail.
         if *tries % 3 == 0 { Fate::GoOn } else { Fate::Fail(io::ErrorKind::TimedOut) }
     });
     let lifetime = Duration::from_millis(900);
     let lock = arena.builder(Protocol::Link).lifetime(lifetime).keep_alive(true).build_in(arena.env.clone()).unwrap();
     let guard = lock.acquire().unwrap();
     assert_eq!(guard.loss().wait_timeout(3 * lifetime), None, "still held after three lifetimes");
-    assert!(*tries.lock().unwrap() >= 6, "there were failures");
+    assert!(*tries.lock().unwrap() >= 6, "some refreshes failed");
     guard.release().unwrap();
 }
 
@@ -440,9 +440,9 @@ fn a_lock_that_cannot_be_refreshed_is_given_up_before_its_deadline() {
     let before = OsEnv.now();
     let guard = lock.acquire().unwrap();
     assert!(guard.loss().wait());
-    assert!(OsEnv.now().since(before) < lifetime, "there is time left to stop");
+    assert!(OsEnv.now().since(before) < lifetime, "the holder has time left to stop");
     guard.release().unwrap();
-    assert_eq!(arena.names(), [""; 0], "and to release it in order");
+    assert_eq!(arena.names(), [""; 0], "and to release the lock in order");
 }
 
 #[test]
@@ -455,14 +455,14 @@ fn a_guard_that_is_dropped_releases_its_lock() {
 }
 
 #[test]
-fn a_lock_that_was_left_is_taken_over_by_its_token() {
+fn a_lock_whose_guard_was_left_is_adopted_by_its_token() {
     for protocol in BOTH {
         let arena = Arena::new();
         let lock = arena.lock(protocol);
         let token = lock.acquire().unwrap().leave();
         arena.env.sleep(LIFETIME / 2);
         let guard = lock.adopt(&token).unwrap();
-        assert!(guard.remaining() <= LIFETIME / 2, "{protocol}: what is left, not more");
+        assert!(guard.remaining() <= LIFETIME / 2, "{protocol}: adoption does not extend the lifetime");
         guard.refresh().unwrap();
         let token = guard.leave();
         arena.env.sleep(LIFETIME - MOMENT * 2);
@@ -473,7 +473,7 @@ fn a_lock_that_was_left_is_taken_over_by_its_token() {
 }
 
 #[test]
-fn a_lock_that_was_left_and_is_over_cannot_be_taken_over() {
+fn an_expired_lock_cannot_be_adopted() {
     for protocol in BOTH {
         let arena = Arena::new();
         let lock = arena.lock(protocol);

@@ -1,4 +1,4 @@
-//! Locks whose content tells nothing, and what is done about them by the names of their links.
+//! Locks whose content cannot be read: their holder is identified by the names of their links.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -18,16 +18,16 @@ use crate::{ErrorKind, OnBehalfOf, SEPARATOR, State, Wait};
 
 const MOMENT: Duration = Duration::from_secs(3);
 
-/// To open a file here would leave a delegation behind, as on NFS 4.0.
+/// Opening a file here would leave a delegation behind, as on NFS 4.0.
 fn nothing_is_opened(call: Call, when: When) -> Fate {
     if (call, when) == (Call::Read, When::Before) { Fate::Fail(io::ErrorKind::Unsupported) } else { Fate::GoOn }
 }
 
-/// The bug: a contender that reads the lock file on NFS 4 is given a delegation. The consequence: once it is cut off, the
-/// server holds up the holder's refresh and release, so that the lock is lost, or the release hits a successor. The mend: on
-/// NFS 4.0 nothing is opened.
+/// The bug: a contender that reads the lock file on NFS 4 gets a delegation. The consequence: once that contender is cut off,
+/// the server delays the holder's refresh and release, so the lock is lost, or the release removes a successor's lock. The
+/// mend: on NFS 4.0 no file is opened.
 #[test]
-fn where_no_file_is_to_be_opened_a_lock_is_waited_for_told_of_and_broken_all_the_same() {
+fn a_lock_is_watched_reported_and_broken_without_opening_a_file() {
     for protocol in BOTH {
         let arena = Arena::new();
         let rival = arena.rival(protocol).acquire();
@@ -43,7 +43,7 @@ fn where_no_file_is_to_be_opened_a_lock_is_waited_for_told_of_and_broken_all_the
         let guard = lock.acquire_with(&Wait::never()).unwrap_or_else(|e| panic!("{protocol}: {e}"));
         assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}");
         guard.release().unwrap();
-        assert_eq!(arena.names(), [""; 0], "{protocol}: both names of the broken claim are gone");
+        assert_eq!(arena.names(), [""; 0], "{protocol}: both names of the broken claim are removed");
         assert_eq!(
             arena.env.calls(Call::Open),
             [""; 0].map(std::path::PathBuf::from),
@@ -53,7 +53,7 @@ fn where_no_file_is_to_be_opened_a_lock_is_waited_for_told_of_and_broken_all_the
 }
 
 #[test]
-fn a_dead_holder_is_known_by_the_claims_name() {
+fn a_dead_holder_is_identified_by_the_claims_name() {
     for protocol in BOTH {
         let arena = Arena::new();
         leave_a_dead_holders_lock(&arena, protocol);
@@ -76,16 +76,16 @@ fn leave_a_dead_holders_lock(arena: &Arena, protocol: Protocol) -> crate::Token 
     token
 }
 
-/// Two holders are at stake: a file server uses the number of a file again that is gone, and its client may remember names.
+/// Without this, two holders would be possible: a file server reuses inode numbers, and its client may remember old names.
 #[test]
-fn a_name_that_is_only_remembered_is_not_taken_for_the_holders() {
+fn a_name_from_a_stale_cache_does_not_identify_the_holder() {
     let arena = Arena::new();
     arena.env.has_one_number.store(true, Ordering::SeqCst);
     let dead = leave_a_dead_holders_lock(&arena, Protocol::Link);
     let remembered = numbered_names(arena.dir.path()).unwrap();
     Plain.unlink(&arena.path()).unwrap();
     Plain.unlink(&arena.dir.path().join(dead.as_os_str())).unwrap();
-    // Its file has the number that the dead one's had.
+    // Its file has the inode number of the dead holder's file.
     let rival = arena.rival(Protocol::Link).acquire();
     *arena.env.listing.lock().unwrap() = Some(remembered);
     arena.env.on_call(|_, call, when, _| match (call, when) {
@@ -101,7 +101,7 @@ fn a_name_that_is_only_remembered_is_not_taken_for_the_holders() {
 }
 
 #[test]
-fn a_lock_that_changes_hands_while_its_holder_is_looked_up_is_looked_at_again() {
+fn a_lock_that_changes_hands_during_a_look_is_looked_at_again() {
     let arena = Arena::new();
     arena.env.has_one_number.store(true, Ordering::SeqCst);
     let rival = arena.rival(Protocol::Link);
@@ -122,14 +122,14 @@ fn a_lock_that_changes_hands_while_its_holder_is_looked_up_is_looked_at_again() 
     let second = kept.lock().unwrap().take().unwrap();
     let expiry = Plain.stat(&arena.path()).unwrap().mtime.to_system_time();
     let seen = status.holder.map(|holder| (holder.token, holder.expires_at));
-    assert_eq!(seen, Some((second.token().clone(), expiry)), "whose it is and its expiry are one lock's");
+    assert_eq!(seen, Some((second.token().clone(), expiry)), "holder and expiry belong to one lock");
     second.release().unwrap();
 }
 
-/// Two holders are at stake: what was moved aside cannot be read, has the number of the lock that was seen, and its expiry, but
-/// is another's.
+/// Without this, two holders would be possible: the moved file cannot be read, and it has the inode number and the expiry of
+/// the lock that was seen, but it is another's lock.
 #[test]
-fn a_live_lock_that_was_moved_in_place_of_the_one_that_was_seen_is_put_back_though_it_cannot_be_read() {
+fn a_breaker_puts_back_an_unreadable_live_lock_that_it_moved_by_mistake() {
     for same_expiry in [false, true] {
         let arena = Arena::new();
         arena.env.has_one_number.store(true, Ordering::SeqCst);
@@ -165,14 +165,14 @@ fn a_live_lock_that_was_moved_in_place_of_the_one_that_was_seen_is_put_back_thou
 }
 
 #[test]
-fn a_lock_that_was_refreshed_between_a_breakers_look_and_its_move_is_put_back_though_it_cannot_be_read() {
+fn a_breaker_puts_back_an_unreadable_lock_that_was_refreshed_before_the_move() {
     let arena = Arena::new();
     let token = arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
     let (path, claim) = (arena.path(), arena.dir.path().join(token.as_os_str()));
     arena.env.on_call(move |env, call, when, from| {
         if (call, when) == (Call::Rename, When::Before) && from == path {
-            // As flufl.lock does, whose refresh knows no deadline.
+            // flufl.lock does this: its refresh has no deadline.
             Plain.set_expiry(&claim, env.wall_clock() + LIFETIME).unwrap();
         }
         nothing_is_opened(call, when)
@@ -182,10 +182,10 @@ fn a_lock_that_was_refreshed_between_a_breakers_look_and_its_move_is_put_back_th
     assert_eq!(arena.holder(), Some(token.to_string()));
 }
 
-/// The bug: a breaker removed the claim that the content named. The consequence: who may write there could have any waiting
-/// contender's claim removed, or a lock's. The mend: only a name of the very file that was moved is removed.
+/// The bug: a breaker removed the claim that the lock's content named. The consequence: a user who can write the directory
+/// could have any waiter's claim or any lock removed. The mend: a breaker removes a name only if it leads to the moved file.
 #[test]
-fn a_lock_whose_content_names_anothers_claim_does_not_have_that_removed() {
+fn a_breaker_does_not_remove_another_claim_that_the_lock_names() {
     let arena = Arena::new();
     let victim = arena.dir.path().join(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2"));
     let other = arena.dir.path().join("other");
@@ -199,9 +199,9 @@ fn a_lock_whose_content_names_anothers_claim_does_not_have_that_removed() {
     assert_eq!(arena.names(), [left, "other".into()]);
 }
 
-/// A breaker that ended while it put a lock back leaves a third link: whose the lock is does not show, but that it is one does.
+/// A breaker that died while it put a lock back leaves a third link. The holder is then unknown, but the lock is still a lock.
 #[test]
-fn a_lock_with_two_claims_names_is_broken_once_it_is_over_and_not_before() {
+fn a_lock_with_two_claims_names_is_broken_only_after_it_has_expired() {
     let arena = Arena::new();
     arena.rival(Protocol::Link).acquire().leave();
     let left = arena.dir.path().join(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2"));
@@ -217,9 +217,9 @@ fn a_lock_with_two_claims_names_is_broken_once_it_is_over_and_not_before() {
     assert_eq!(arena.names(), [""; 0]);
 }
 
-/// Of its own lock a holder knows without reading, also where the file system rounds the expiry.
+/// A holder identifies its own lock without reading it, even where the file system rounds the expiry.
 #[test]
-fn a_holder_that_cannot_read_its_lock_knows_it_by_its_claims_name() {
+fn a_holder_that_cannot_read_its_lock_identifies_it_by_its_claims_name() {
     for broken in [false, true] {
         let arena = Arena::new();
         arena.env.has_one_number.store(true, Ordering::SeqCst);
@@ -244,9 +244,9 @@ fn a_holder_that_cannot_read_its_lock_knows_it_by_its_claims_name() {
     }
 }
 
-/// The directory may have other numbers than the attributes, as on Windows and on some layers of Linux.
+/// Inode numbers in a directory may differ from those in the attributes, as on Windows and on some overlay file systems.
 #[test]
-fn a_holder_is_known_where_the_numbers_in_the_directory_mean_nothing() {
+fn a_holder_is_identified_even_if_inode_numbers_in_the_directory_are_wrong() {
     let arena = Arena::new();
     let rival = arena.rival(Protocol::Link).acquire();
     let waiting = arena.dir.path().join(format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2"));

@@ -1,4 +1,4 @@
-//! Guards and keep-alive in hard times: a log that panics, a file system that hangs, a fork, a release that fails.
+//! Guards and keep-alive in difficult situations: a log that panics, a file system that hangs, a fork, a release that fails.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,13 +13,13 @@ use super::holding::KEEPER;
 use crate::options::Protocol;
 use crate::{Error, ErrorKind, Guard};
 
-/// A log that panics when the thread that keeps locks alive writes to it, so often.
+/// A log that panics a set number of times when the keep-alive thread writes to it.
 struct PanickingLog;
 
 static PANICS_LEFT: AtomicU32 = AtomicU32::new(0);
 
 impl PanickingLog {
-    /// For the whole process, as a log is. To be called by one test at a time.
+    /// For the whole process, as a log is global. Only one test at a time may call it.
     fn panic(times: u32) {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(|| tracing::subscriber::set_global_default(Self).unwrap());
@@ -43,7 +43,7 @@ impl tracing::Subscriber for PanickingLog {
     fn event(&self, _: &tracing::Event<'_>) {
         let keeps = thread::current().name().is_some_and(|name| name.starts_with("linklock"));
         if keeps && PANICS_LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
-            panic!("a log that panics, for a test");
+            panic!("the log panics on purpose");
         }
     }
 
@@ -52,7 +52,7 @@ impl tracing::Subscriber for PanickingLog {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// A lock of which two refreshes of three fail.
+/// A lock for which two of three refreshes fail.
 fn kept_through_errors(arena: &Arena, lifetime: Duration) -> Guard {
     let mut tries = 0;
     arena.env.on_call(move |_, call, when, _| {
@@ -66,8 +66,8 @@ fn kept_through_errors(arena: &Arena, lifetime: Duration) -> Guard {
     builder.build_in(arena.env.clone()).unwrap().acquire().unwrap()
 }
 
-/// The bug: the thread that keeps locks alive ended when the log panicked in it. The consequence: none of the process's locks
-/// was refreshed any more, and none that was acquired later.
+/// The bug: the keep-alive thread ended when the log panicked in it. The consequence: no lock of the process was refreshed any
+/// longer, and neither were later ones. The mend: the thread catches the panic.
 #[test]
 fn locks_are_kept_alive_through_a_log_that_panics() {
     let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,9 +86,9 @@ fn locks_are_kept_alive_through_a_log_that_panics() {
     }
 }
 
-/// As above, of a panic outside of a refresh.
+/// The same with a panic outside of a refresh.
 #[test]
-fn the_thread_that_keeps_locks_alive_begins_again_after_a_panic() {
+fn the_keep_alive_thread_continues_after_a_panic() {
     let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
     let arena = Arena::new();
     let lifetime = Duration::from_millis(900);
@@ -100,7 +100,7 @@ fn the_thread_that_keeps_locks_alive_begins_again_after_a_panic() {
     guard.release().unwrap();
 }
 
-/// A lock whose keep-alive hangs in the file system until the sender is dropped. The clock is moved on to make it due.
+/// A lock whose refresh hangs in the file system until the sender is dropped. The clock is advanced so that it is due.
 fn kept_by_a_refresh_that_hangs(arena: &Arena) -> (Guard, mpsc::Sender<()>) {
     let (hang, until_end) = mpsc::channel::<()>();
     let until_end = Mutex::new(until_end);
@@ -119,17 +119,17 @@ fn kept_by_a_refresh_that_hangs(arena: &Arena) -> (Guard, mpsc::Sender<()>) {
     (guard, hang)
 }
 
-/// What keeps a failure from hanging.
+/// A time-out, so that a failed test does not hang.
 const SAFETY_NET: Duration = Duration::from_secs(20);
 
-/// The bug: what a guard knows lay behind the mutex of an operation on the lock. The consequence: to ask for a lifetime took
-/// as long as a file system hung.
+/// The bug: the data of a guard was protected by the mutex of its operations on the lock. The consequence: a query for the
+/// lifetime took as long as the file system hung. The mend: queries do not use that mutex.
 #[test]
-fn a_guard_tells_what_it_knows_while_a_refresh_hangs() {
+fn a_guard_answers_queries_while_a_refresh_hangs() {
     let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
     let arena = Arena::new();
     let (guard, hang) = kept_by_a_refresh_that_hangs(&arena);
-    let (told, answers) = mpsc::channel();
+    let (sender, answers) = mpsc::channel();
     thread::scope(|scope| {
         let guard = &guard;
         scope.spawn(move || {
@@ -137,7 +137,7 @@ fn a_guard_tells_what_it_knows_while_a_refresh_hangs() {
             let is_held = !guard.is_lost() && !loss.is_lost() && !guard.remaining().is_zero();
             let token = guard.holder().map(|holder| holder.token);
             let waited = loss.wait_timeout(Duration::ZERO);
-            told.send((is_held, token, guard.lifetime(), guard.expires_at().is_some(), waited)).unwrap();
+            sender.send((is_held, token, guard.lifetime(), guard.expires_at().is_some(), waited)).unwrap();
         });
         let answer = answers.recv_timeout(SAFETY_NET);
         drop(hang);
@@ -146,8 +146,8 @@ fn a_guard_tells_what_it_knows_while_a_refresh_hangs() {
     guard.release().unwrap();
 }
 
-/// The bug: as above, and the mutex by which a loss is waited for could have been locked by another thread at the fork. The
-/// consequence: a forked child hung for ever.
+/// The bug: the same; and another thread could have locked the mutex of the loss at the time of the fork. The consequence: a
+/// forked child hung for ever. The mend: a forked child waits for neither.
 #[cfg(unix)]
 #[test]
 fn nothing_of_a_guard_hangs_in_a_forked_child() {
@@ -184,33 +184,33 @@ fn nothing_of_a_guard_hangs_in_a_forked_child() {
         }
     };
     let mut command = Command::new("true");
-    #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
-    // SAFETY: of what other threads may have locked at the fork, the child touches the allocator alone, and the C library sees
-    // to it that a forked child can use that. That nothing else is waited for is what is tested.
+    #[expect(unsafe_code, reason = "the compiler cannot check code between fork and exec")]
+    // SAFETY: of all that another thread may have locked at the fork, the child uses the allocator alone, and the C library
+    // makes that usable in a forked child. The test checks that the child waits for nothing else.
     unsafe {
         command.pre_exec(move || {
             libc::alarm(SAFETY_NET.as_secs() as u32);
             in_child()
         });
     }
-    // As a thread does that waits for a loss.
+    // A thread that waits for a loss does this.
     let locked = loss.lock_notices();
     let outcome = command.status();
-    // First of all: a failure shall not hang.
+    // Before any assertion, so that a failed test does not hang.
     drop((locked, hang));
     match outcome {
         Ok(status) => assert_eq!(status.signal(), None, "the child hung"),
-        Err(e) => panic!("fact {:?} is not so in the child, counted from 1", e.raw_os_error()),
+        Err(e) => panic!("in the child, fact {:?} (counted from 1) is false", e.raw_os_error()),
     }
     let guard = guard.lock().unwrap().take().unwrap();
     guard.check().unwrap();
     guard.release().unwrap();
 }
 
-/// The bug: the guard of a release that had failed was dropped with its error, and released again. The consequence: a file
-/// system that hung was waited for twice, and the error told of a state that was not the last.
+/// The bug: when a failed release was converted to an error, its guard was dropped and released again. The consequence: the
+/// release waited twice for a file system that hung, and the error described an old state. The mend: the guard is given up.
 #[test]
-fn a_release_error_that_is_converted_gives_the_guard_up() {
+fn a_release_error_that_is_converted_gives_up_the_guard() {
     for protocol in BOTH {
         let arena = Arena::new();
         let guard = arena.lock(protocol).acquire().unwrap();
@@ -223,13 +223,13 @@ fn a_release_error_that_is_converted_gives_the_guard_up() {
         let error = Error::from(failed);
         assert_eq!(error.kind(), ErrorKind::Io, "{protocol}");
         assert_eq!(arena.env.calls_in_all(), before, "{protocol}: nothing more is sent");
-        assert!(!loss.wait(), "{protocol}: nobody holds it any more");
-        assert!(arena.rival(protocol).try_acquire().is_none(), "{protocol}: it is left to its expiry");
+        assert!(!loss.wait(), "{protocol}: nobody holds it any longer");
+        assert!(arena.rival(protocol).try_acquire().is_none(), "{protocol}: the lock stays until it expires");
     }
 }
 
-/// The bug: keep-alive went on for as long as there was a notice of the loss. The consequence: a lock that nobody held any
-/// more, and nobody could release, was never free.
+/// The bug: keep-alive continued as long as a notice of the loss existed. The consequence: a lock whose guard was dropped was
+/// never free. The mend: keep-alive ends with the guard.
 #[test]
 fn a_lock_whose_guard_is_gone_is_not_kept_alive() {
     let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
@@ -247,7 +247,7 @@ fn a_lock_whose_guard_is_gone_is_not_kept_alive() {
         } else {
             drop(guard);
         }
-        // The refresh is due, and the thread looks at the clock every second.
+        // The refresh is due, since the thread looks at the clock every second.
         arena.env.sleep(LIFETIME / 2);
         pause(Duration::from_millis(1500));
         assert_eq!(arena.env.calls(Call::SetExpiry).len(), 0);

@@ -1,4 +1,4 @@
-//! What killed contenders left beside a lock path: what goes, when, and what never does.
+//! What killed contenders leave beside a lock path: what is removed, when, and what always stays.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 
 impl Arena {
-    /// How a contender of another machine, or of this one, has the lock.
+    /// The lock of a contender on another machine, or on this one.
     fn place(&self, protocol: Protocol, host: Option<&str>) -> Place {
         let builder = self.builder(protocol);
         let builder = if let Some(host) = host { builder.host(host) } else { builder };
@@ -30,7 +30,7 @@ impl Arena {
     }
 
     /// The claim of a contender that waits.
-    fn waits(&self, place: &Place) -> Stake {
+    fn staged(&self, place: &Place) -> Stake {
         steps::stage(place).unwrap()
     }
 
@@ -42,14 +42,14 @@ impl Arena {
         self.names().iter().any(|there| there == name)
     }
 
-    /// What is told of the one thing with this name.
+    /// The verdict on the one leftover with this name.
     fn verdict(&self, name: &str) -> LeftoverVerdict {
-        let told = self.lock(Protocol::Link).leftovers().unwrap();
-        let found = told.into_iter().find(|told| told.path.file_name().unwrap() == name);
-        found.unwrap_or_else(|| panic!("{name} is not told of")).verdict
+        let all = self.lock(Protocol::Link).leftovers().unwrap();
+        let found = all.into_iter().find(|leftover| leftover.path.file_name().unwrap() == name);
+        found.unwrap_or_else(|| panic!("{name} is not reported")).verdict
     }
 
-    /// Removes all that may go, and gives the names of it.
+    /// Removes all removable leftovers and returns their names.
     fn clean(&self) -> Vec<String> {
         let lock = self.lock(Protocol::Link);
         let done = lock.clean(lock.leftovers().unwrap()).unwrap();
@@ -57,7 +57,7 @@ impl Arena {
         removed.map(|done| done.path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
     }
 
-    /// A lock that is over, and breaks it.
+    /// Leaves an expired lock and breaks it.
     fn break_a_lock(&self, protocol: Protocol) {
         self.rival(protocol).acquire().leave();
         self.env.sleep(LIFETIME + GRACE + Duration::from_secs(3));
@@ -65,16 +65,16 @@ impl Arena {
     }
 }
 
-/// The bug: nothing ever looked at a claim's expiry. The consequence: what a machine left that is no more stayed for ever. The
-/// mend: it goes at a break, a day after its expiry.
+/// The bug: no code ever looked at a claim's expiry. The consequence: the leftovers of a machine that no longer exists stayed
+/// for ever. The mend: a break removes them a day after their expiry.
 #[test]
-fn a_break_removes_what_another_machine_left_long_ago_and_keeps_what_is_recent() {
+fn a_break_removes_old_leftovers_of_another_machine_and_keeps_recent_ones() {
     for (protocol, of) in BOTH.into_iter().flat_map(|one| BOTH.map(|other| (one, other))) {
         let arena = Arena::new();
         let place = arena.place(of, Some("elsewhere"));
-        let old = arena.waits(&place);
+        let old = arena.staged(&place);
         arena.env.sleep(2 * HOUR);
-        let recent = arena.waits(&place);
+        let recent = arena.staged(&place);
         arena.env.sleep(DAY - HOUR);
         arena.break_a_lock(protocol);
         assert!(!arena.has(&old), "{protocol}, {of}: expired a day and an hour ago");
@@ -88,7 +88,7 @@ fn a_claim_is_kept_for_ten_of_its_own_lifetimes() {
     for protocol in BOTH {
         let arena = Arena::new();
         let place = Place { lifetime: 10 * DAY, ..arena.place(protocol, Some("elsewhere")) };
-        let waits = arena.waits(&place);
+        let waits = arena.staged(&place);
         arena.env.sleep(105 * DAY);
         assert!(arena.clean().is_empty(), "{protocol}");
         assert!(matches!(arena.verdict(&waits.claim.token.to_string()), LeftoverVerdict::Recent { .. }), "{protocol}");
@@ -97,36 +97,36 @@ fn a_claim_is_kept_for_ten_of_its_own_lifetimes() {
     }
 }
 
-/// Whether a process of this machine lives needs no clock.
+/// Whether a process of this machine lives does not depend on a clock.
 #[test]
-fn a_live_waiters_claim_stays_and_a_dead_ones_goes_however_old_they_are() {
+fn a_dead_waiters_claim_is_removed_and_a_live_ones_stays_at_any_age() {
     for protocol in BOTH {
         let arena = Arena::new();
-        let own = arena.waits(&arena.place(protocol, None));
+        let own = arena.staged(&arena.place(protocol, None));
         let ended = other_process();
         let place = Place { on_behalf_of: OnBehalfOf::Process(ended.id()), ..arena.place(protocol, None) };
-        let dead = arena.waits(&place);
+        let dead = arena.staged(&place);
         arena.break_a_lock(protocol);
-        assert!(arena.has(&own) && arena.has(&dead), "{protocol}: both live");
+        assert!(arena.has(&own) && arena.has(&dead), "{protocol}: both processes live");
         end(ended);
         arena.env.sleep(3 * DAY);
         arena.break_a_lock(protocol);
-        assert!(arena.has(&own), "{protocol}: it lives");
-        assert!(!arena.has(&dead), "{protocol}: it does not");
+        assert!(arena.has(&own), "{protocol}: its process lives");
+        assert!(!arena.has(&dead), "{protocol}: its process has ended");
         assert!(matches!(arena.verdict(&own.claim.token.to_string()), LeftoverVerdict::Alive), "{protocol}");
     }
 }
 
-/// The bug: a break that found the lock free swept nothing. The consequence: waiters that were killed beside a lock that is
-/// always released in order left their claims for ever, through breaks too. The mend: an operator's break sweeps either way.
+/// The bug: a break that found the lock free removed no leftovers. The consequence: where a lock was always released in
+/// order, the claims of killed waiters stayed for ever, even after breaks. The mend: an operator's break always sweeps.
 #[test]
-fn a_break_of_a_free_lock_removes_what_is_left_beside_it() {
+fn a_break_of_a_free_lock_removes_the_leftovers_beside_it() {
     for (protocol, which) in BOTH.into_iter().flat_map(|one| [(one, Which::Any), (one, Which::Expired)]) {
         let arena = Arena::new();
         let ended = other_process();
         let place = Place { on_behalf_of: OnBehalfOf::Process(ended.id()), ..arena.place(protocol, None) };
-        arena.waits(&place);
-        arena.waits(&arena.place(protocol, Some("elsewhere")));
+        arena.staged(&place);
+        arena.staged(&arena.place(protocol, Some("elsewhere")));
         end(ended);
         arena.env.sleep(2 * DAY);
         assert!(arena.lock(protocol).break_lock(&which).unwrap().is_none(), "{protocol}: it is free");
@@ -134,13 +134,14 @@ fn a_break_of_a_free_lock_removes_what_is_left_beside_it() {
     }
 }
 
-/// The bug: a directory that was reached by a symbolic link could not be listed. The consequence: nothing was ever swept there,
-/// as in /var/lock, which is one. The mend: what the user has named is followed; names in it never are.
+/// The bug: a directory could not be listed through a symbolic link. The consequence: no leftover was ever removed in a
+/// directory such as /var/lock, which is such a link. The mend: links in the path that the user gave are followed, links
+/// among the names in the directory never are.
 #[cfg(unix)]
 #[test]
-fn what_is_left_in_a_directory_behind_a_symbolic_link_goes_too() {
+fn leftovers_in_a_directory_behind_a_symbolic_link_are_removed_too() {
     let arena = Arena::new();
-    arena.waits(&arena.place(Protocol::Link, Some("elsewhere")));
+    arena.staged(&arena.place(Protocol::Link, Some("elsewhere")));
     let elsewhere = tempfile::tempdir().unwrap();
     let link = elsewhere.path().join("link");
     std::os::unix::fs::symlink(arena.dir.path(), &link).unwrap();
@@ -151,46 +152,46 @@ fn what_is_left_in_a_directory_behind_a_symbolic_link_goes_too() {
     assert_eq!(arena.names(), [""; 0]);
 }
 
-#[cfg(unix)] // Elsewhere a release that crashed can't be told from a user's directory.
+#[cfg(unix)] // Elsewhere a crashed release looks like a user's directory.
 #[test]
-fn whoever_clears_what_a_crash_left_at_the_lock_path_removes_what_is_beside_it() {
+fn clearing_the_lock_path_after_a_crash_removes_the_leftovers_beside_it() {
     for (protocol, slept, left) in BOTH.into_iter().flat_map(|one| [(one, HOUR, 0), (one, Duration::ZERO, 1)]) {
         let arena = Arena::new();
-        arena.waits(&arena.place(protocol, Some("elsewhere")));
+        arena.staged(&arena.place(protocol, Some("elsewhere")));
         arena.env.sleep(2 * DAY);
         Plain.mkdir(&arena.path()).unwrap();
         Plain.chmod(&arena.path(), 0o1755).unwrap();
         arena.env.sleep(slept);
         arena.lock(protocol).acquire_with(&Wait::never()).unwrap().release().unwrap();
-        assert_eq!(arena.names().len(), left, "{protocol}: a release that is about to end is no crash");
+        assert_eq!(arena.names().len(), left, "{protocol}: it may be a release that is about to end");
     }
 }
 
-/// The breaker of a lock that many wait for, on other machines, is not kept by its sweep.
+/// Many may wait for the lock on other machines. The sweep must not delay the breaker.
 #[test]
-fn one_sweep_looks_at_some_of_many_claims_and_the_next_ones_at_the_others() {
+fn one_sweep_looks_at_some_of_many_claims_and_later_ones_at_the_rest() {
     let arena = Arena::new();
     let place = arena.place(Protocol::Link, Some("elsewhere"));
-    let anchor = [(); 100].map(|()| arena.waits(&place).anchor).last().copied();
+    let anchor = [(); 100].map(|()| arena.staged(&place).anchor).last().copied();
     arena.env.sleep(2 * DAY);
     leftovers::sweep(arena.lock(Protocol::Link).place(), || anchor);
     assert_eq!(arena.names().len(), 36);
     let old = arena.names();
-    // One that comes after all of those that wait, whose claims are looked at too.
+    // A claim that was made after those of all waiters, which are looked at too.
     let late = Place { host: "z".into(), ..place.clone() };
-    let late = arena.waits(&late);
+    let late = arena.staged(&late);
     arena.env.sleep(2 * DAY);
-    let anchor = [(); 100].map(|()| arena.waits(&place).anchor).last().copied();
+    let anchor = [(); 100].map(|()| arena.staged(&place).anchor).last().copied();
     for _ in 0..200 {
         leftovers::sweep(arena.lock(Protocol::Link).place(), || anchor);
     }
-    assert!(!arena.has(&late), "each has its turn");
+    assert!(!arena.has(&late), "the sweep gets to each claim");
     assert!(!old.iter().any(|name| arena.has_name(name)));
     assert_eq!(arena.names().len(), 100);
 }
 
 #[test]
-fn the_claim_at_the_lock_path_stays_whatever_its_age_and_whoever_has_ended() {
+fn the_claim_at_the_lock_path_stays_at_any_age_even_if_its_process_has_ended() {
     for protocol in BOTH {
         let arena = Arena::new();
         let ended = other_process();
@@ -209,11 +210,11 @@ fn the_claim_at_the_lock_path_stays_whatever_its_age_and_whoever_has_ended() {
     }
 }
 
-/// Two holders are not at stake: but the holder would lose its lock.
+/// Without this, the holder would lose its lock. Two holders would not be possible.
 #[test]
-fn a_claim_that_came_to_the_lock_path_after_it_was_judged_stays() {
+fn a_claim_that_reached_the_lock_path_after_its_verdict_stays() {
     let arena = Arena::new();
-    let old = arena.waits(&arena.place(Protocol::Link, Some("elsewhere")));
+    let old = arena.staged(&arena.place(Protocol::Link, Some("elsewhere")));
     arena.env.sleep(2 * DAY);
     let (claim, path) = (arena.dir.path().join(old.claim.token.as_os_str()), arena.path());
     let at = claim.clone();
@@ -224,12 +225,12 @@ fn a_claim_that_came_to_the_lock_path_after_it_was_judged_stays() {
         Fate::GoOn
     });
     let lock = arena.lock(Protocol::Link);
-    let told = lock.leftovers().unwrap();
-    assert!(matches!(told[0].verdict, LeftoverVerdict::Held), "{told:?}");
+    let left = lock.leftovers().unwrap();
+    assert!(matches!(left[0].verdict, LeftoverVerdict::Held), "{left:?}");
     Plain.unlink(&arena.path()).unwrap();
     arena.env.on_call(|_, _, _, _| Fate::GoOn);
-    let told = lock.leftovers().unwrap();
-    assert!(matches!(told[0].verdict, LeftoverVerdict::FarPast), "{told:?}");
+    let left = lock.leftovers().unwrap();
+    assert!(matches!(left[0].verdict, LeftoverVerdict::FarPast), "{left:?}");
     let (at, path) = (claim.clone(), arena.path());
     arena.env.on_call(move |_, call, when, looked_at| {
         if (call, when) == (Call::Stat, When::After) && looked_at == at {
@@ -237,24 +238,25 @@ fn a_claim_that_came_to_the_lock_path_after_it_was_judged_stays() {
         }
         Fate::GoOn
     });
-    let done = lock.clean(told).unwrap();
+    let done = lock.clean(left).unwrap();
     assert!(matches!(done[0].verdict, LeftoverVerdict::Held), "{done:?}");
     assert!(arena.has(&old));
 }
 
-/// Two holders are at stake on NFS: an unlink of a claim's entry, by a client that knows the claim's directory, reaches the entry
-/// in the lock path too once the directory was moved there. So no claim may come there once others may remove it.
+/// Without this, two holders would be possible on NFS: a client that knows the claim's directory may unlink the claim's
+/// entry by an old name, and so reach the entry even after the directory was moved to the lock path. So a claim must not
+/// come there once others may remove it.
 #[test]
-fn an_owner_that_has_left_its_claim_alone_for_half_a_day_makes_another() {
+fn a_contender_that_did_not_use_its_claim_for_half_a_day_makes_another() {
     for protocol in BOTH {
         let arena = Arena::new();
         let place = arena.place(protocol, Some("elsewhere"));
         let attempt = |stake: &mut Stake| steps::attempt(&place, stake).unwrap();
         let held = arena.rival(protocol).acquire();
-        let mut waits = arena.waits(&place);
+        let mut waits = arena.staged(&place);
         assert_eq!(attempt(&mut waits), Attempt::Failed, "{protocol}");
         arena.env.sleep(11 * HOUR);
-        assert_eq!(attempt(&mut waits), Attempt::Failed, "{protocol}: it is not old yet");
+        assert_eq!(attempt(&mut waits), Attempt::Failed, "{protocol}: it is not old enough");
         arena.env.sleep(13 * HOUR);
         arena.lock(protocol).break_lock(&Which::Any).unwrap();
         drop(held);
@@ -276,7 +278,7 @@ fn a_waiter_whose_claim_was_removed_makes_another_and_gets_the_lock() {
                 cleaned = Some(lock.clean(lock.leftovers().unwrap()).unwrap());
                 let done = cleaned.iter().flatten();
                 let removed = done.filter(|done| matches!(done.verdict, LeftoverVerdict::Removed)).count();
-                assert_eq!(removed, 1, "the waiter's, in {:?}: {cleaned:?}", Plain.list(&dir));
+                assert_eq!(removed, 1, "the waiter's claim, in {:?}: {cleaned:?}", Plain.list(&dir));
             }
             Fate::GoOn
         });
@@ -287,29 +289,29 @@ fn a_waiter_whose_claim_was_removed_makes_another_and_gets_the_lock() {
     }
 }
 
-/// No wall clock decides what is removed.
+/// This machine's wall clock does not decide what is removed.
 #[test]
-fn what_is_far_past_by_this_machines_clock_alone_stays() {
+fn a_claim_that_is_old_by_this_machines_clock_alone_stays() {
     let arena = Arena::new();
-    let waits = arena.waits(&arena.place(Protocol::Link, Some("elsewhere")));
+    let waits = arena.staged(&arena.place(Protocol::Link, Some("elsewhere")));
     let stood_still = Anchor::new(waits.lease.expiry + (DAY - HOUR), arena.env.now(), arena.env.now() + 2 * DAY);
     arena.env.sleep(2 * DAY);
     let lock = arena.lock(Protocol::Link);
-    let told = lock.leftovers().unwrap();
-    assert!(matches!(told[0].verdict, LeftoverVerdict::FarPast), "{told:?}");
-    let done = leftovers::clean(lock.place(), told, || Ok(stood_still)).unwrap();
+    let left = lock.leftovers().unwrap();
+    assert!(matches!(left[0].verdict, LeftoverVerdict::FarPast), "{left:?}");
+    let done = leftovers::clean(lock.place(), left, || Ok(stood_still)).unwrap();
     assert!(matches!(done[0].verdict, LeftoverVerdict::Recent { .. }), "{done:?}");
     assert!(arena.has(&waits));
 }
 
 #[test]
-fn where_the_servers_clock_cannot_be_asked_only_the_dead_go() {
+fn only_dead_contenders_claims_are_removed_if_the_servers_clock_cannot_be_asked() {
     let arena = Arena::new();
     let ended = other_process();
     let place = Place { on_behalf_of: OnBehalfOf::Process(ended.id()), ..arena.place(Protocol::Link, None) };
-    let dead = arena.waits(&place);
+    let dead = arena.staged(&place);
     end(ended);
-    let waits = arena.waits(&arena.place(Protocol::Link, Some("elsewhere")));
+    let waits = arena.staged(&arena.place(Protocol::Link, Some("elsewhere")));
     arena.env.sleep(2 * DAY);
     arena.env.on_call(|_, call, when, _| match (call, when) {
         (Call::Create, When::Before) => Fate::Fail(io::ErrorKind::StorageFull),
@@ -324,25 +326,25 @@ fn where_the_servers_clock_cannot_be_asked_only_the_dead_go() {
 }
 
 #[test]
-fn a_leftover_that_cannot_be_removed_is_an_error_that_names_it() {
+fn the_error_for_a_leftover_that_cannot_be_removed_names_it() {
     let arena = Arena::new();
-    let waits = arena.waits(&arena.place(Protocol::Link, Some("elsewhere")));
+    let waits = arena.staged(&arena.place(Protocol::Link, Some("elsewhere")));
     arena.env.sleep(2 * DAY);
     let lock = arena.lock(Protocol::Link);
-    let told = lock.leftovers().unwrap();
+    let left = lock.leftovers().unwrap();
     let name = waits.claim.token.as_os_str().to_owned();
     arena.env.on_call(move |_, call, when, path| match (call, when) {
         (Call::Unlink, When::Before) if path.ends_with(&name) => Fate::Fail(io::ErrorKind::PermissionDenied),
         _ => Fate::GoOn,
     });
-    let done = lock.clean(told).unwrap();
+    let done = lock.clean(left).unwrap();
     let LeftoverVerdict::Failed(e) = &done[0].verdict else { panic!("{done:?}") };
     assert_eq!((e.kind(), e.path()), (ErrorKind::Permission, Some(done[0].path.as_path())), "{e}");
 }
 
-/// A flufl.lock that waits fails if its claim is gone: that is for an operator to decide.
+/// A waiting flufl.lock fails if its claim is missing, so an operator decides.
 #[test]
-fn a_peers_old_claim_stays_at_a_break_and_goes_when_an_operator_says_so() {
+fn a_flufl_lock_peers_old_claim_survives_a_break_but_an_operator_can_remove_it() {
     let arena = Arena::new();
     let peers = here("job.lock|elsewhere|12|9223372036854775807");
     put_claim(&arena, &peers);
@@ -354,7 +356,7 @@ fn a_peers_old_claim_stays_at_a_break_and_goes_when_an_operator_says_so() {
 }
 
 #[test]
-fn tickets_and_the_break_lock_of_dead_and_of_long_gone_contenders_go() {
+fn tickets_and_break_locks_of_dead_or_long_absent_contenders_are_removed() {
     for dead in [true, false] {
         let arena = Arena::new();
         let ended = other_process();
@@ -362,15 +364,15 @@ fn tickets_and_the_break_lock_of_dead_and_of_long_gone_contenders_go() {
         if dead {
             place.on_behalf_of = OnBehalfOf::Process(ended.id());
         }
-        let stake = arena.waits(&place);
+        let stake = arena.staged(&place);
         Ticket::draw(&place, &stake).unwrap().unwrap();
-        let guard = Place { path: place.path.of_break_lock(), protocol: Protocol::Dir, ..place.clone() };
-        let mut turn = arena.waits(&guard);
-        assert_eq!(steps::attempt(&guard, &mut turn).unwrap(), Attempt::Won);
-        arena.waits(&guard);
+        let break_lock = Place { path: place.path.of_break_lock(), protocol: Protocol::Dir, ..place.clone() };
+        let mut turn = arena.staged(&break_lock);
+        assert_eq!(steps::attempt(&break_lock, &mut turn).unwrap(), Attempt::Won);
+        arena.staged(&break_lock);
         let kinds = |arena: &Arena| {
-            let told = arena.lock(Protocol::Link).leftovers().unwrap();
-            let mut kinds: Vec<_> = told.iter().map(|told| told.kind.to_string()).collect();
+            let leftovers = arena.lock(Protocol::Link).leftovers().unwrap();
+            let mut kinds: Vec<_> = leftovers.iter().map(|leftover| leftover.kind.to_string()).collect();
             kinds.sort();
             kinds.dedup();
             kinds
@@ -378,7 +380,7 @@ fn tickets_and_the_break_lock_of_dead_and_of_long_gone_contenders_go() {
         assert_eq!(kinds(&arena), ["break lock", "claim", "claim of the break lock", "ticket"], "dead: {dead}");
         let before = arena.names();
         if dead {
-            assert!(arena.clean().is_empty(), "it lives");
+            assert!(arena.clean().is_empty(), "its process lives");
             assert_eq!(arena.names(), before);
         }
         end(ended);
@@ -391,27 +393,27 @@ fn tickets_and_the_break_lock_of_dead_and_of_long_gone_contenders_go() {
 }
 
 #[test]
-fn what_a_breaker_moved_aside_and_left_goes_after_its_own_day() {
+fn a_lock_that_a_dead_breaker_moved_aside_is_removed_after_a_day() {
     let arena = Arena::new();
     let place = arena.place(Protocol::Link, Some("elsewhere"));
-    let broken = arena.waits(&place);
+    let broken = arena.staged(&place);
     arena.env.sleep(2 * DAY);
-    let (claim, aside) = (place.path.beside(&broken.claim.token), arena.waits(&place));
-    // Moved there by a breaker, just now.
+    let (claim, aside) = (place.path.beside(&broken.claim.token), arena.staged(&place));
+    // A breaker has just moved it there.
     let aside = place.path.beside(&aside.claim.token);
     Plain.unlink(&aside).unwrap();
     Plain.rename(&claim, &aside).unwrap();
-    Plain.chmod(&aside, 0o644).unwrap(); // Not every file system sees a rename as a change.
-    assert!(arena.clean().is_empty(), "its breaker may be at it");
+    Plain.chmod(&aside, 0o644).unwrap(); // On some file systems a rename does not count as a change.
+    assert!(arena.clean().is_empty(), "its breaker may still need it");
     arena.env.sleep(2 * DAY);
-    let told = arena.lock(Protocol::Link).leftovers().unwrap();
-    assert_eq!(told[0].kind, LeftoverKind::BrokenClaim);
+    let leftovers = arena.lock(Protocol::Link).leftovers().unwrap();
+    assert_eq!(leftovers[0].kind, LeftoverKind::BrokenClaim);
     assert_eq!(arena.clean().len(), 1);
 }
 
-/// The claim of a process that has ended, by every name and of every kind that is not ours.
+/// Files and directories that have the name of a dead process's claim, but are not one.
 #[test]
-fn what_only_has_the_name_of_a_claim_stays() {
+fn a_file_that_only_has_the_name_of_a_claim_stays() {
     let arena = Arena::new();
     let ended = other_process();
     let place = Place { on_behalf_of: OnBehalfOf::Process(ended.id()), ..arena.place(Protocol::Link, None) };
@@ -421,9 +423,9 @@ fn what_only_has_the_name_of_a_claim_stays() {
     let write = |path: &Path, content: &[u8]| Plain.create(path, content).unwrap();
     // A user's file.
     write(&names[0], b"my notes");
-    // Longer than any path.
+    // A file longer than any path.
     write(&names[1], &[0; 9000]);
-    // Directories with a stranger, with one more, with a directory.
+    // A directory with a foreign file, one with a second file, one with a directory.
     Plain.mkdir(&names[2]).unwrap();
     write(&names[2].join("x"), b"");
     Plain.mkdir(&names[3]).unwrap();
@@ -431,12 +433,12 @@ fn what_only_has_the_name_of_a_claim_stays() {
     write(&names[3].join("x"), b"");
     Plain.mkdir(&names[4]).unwrap();
     Plain.mkdir(&names[4].join(name(&names[4]))).unwrap();
-    // The claim of another lock, and one of the break lock that is a file.
+    // The claim of another lock, and a break lock's claim that is a file.
     write(&arena.dir.path().join(here("other|h|1|00000000000000000001")), b"");
-    let guards = Place { path: place.path.of_break_lock(), ..place.clone() };
-    let of_guard = guards.path.beside(&names_claim(&guards, &fresh_name(&names[5], "break")).token);
-    write(of_guard.as_path(), b"");
-    // The counter of fencing tokens, and what is no claim at all.
+    let break_lock = Place { path: place.path.of_break_lock(), ..place.clone() };
+    let its_claim = break_lock.path.beside(&names_claim(&break_lock, &fresh_name(&names[5], "break")).token);
+    write(its_claim.as_path(), b"");
+    // The counter of fencing tokens, and names that are not a claim's.
     Plain.mkdir(&arena.dir.path().join(here("job.lock|fence"))).unwrap();
     write(&arena.dir.path().join(here("job.lock|queue")), b"");
     write(&arena.dir.path().join(here("job.lock|x|y|z")), b"");
@@ -450,19 +452,19 @@ fn what_only_has_the_name_of_a_claim_stays() {
     leftovers::sweep(arena.lock(Protocol::Link).place(), || None);
     assert_eq!(arena.names(), before);
     assert_eq!([2, 3, 4].map(|n: usize| entries(&names[n])), [1, 2, 1]);
-    for told in arena.lock(Protocol::Link).leftovers().unwrap() {
-        assert!(matches!(told.verdict, LeftoverVerdict::NotAClaim(_)), "{told:?}");
+    for leftover in arena.lock(Protocol::Link).leftovers().unwrap() {
+        assert!(matches!(leftover.verdict, LeftoverVerdict::NotAClaim(_)), "{leftover:?}");
     }
 }
 
-/// A claim's name is trimmed where it is read from a claim's content: that is another file's.
+/// A name that is read from a claim's content is trimmed. With a blank at its end it is another file's name.
 #[cfg(unix)]
 #[test]
-fn a_name_with_a_blank_is_not_that_of_the_claim() {
+fn a_name_with_a_blank_at_its_end_is_not_the_claims() {
     let arena = Arena::new();
     let ended = other_process();
     let place = Place { on_behalf_of: OnBehalfOf::Process(ended.id()), ..arena.place(Protocol::Link, None) };
-    let dead = arena.waits(&place).claim.token.to_string();
+    let dead = arena.staged(&place).claim.token.to_string();
     end(ended);
     let other = format!("{dead} ");
     Plain.create(&arena.dir.path().join(&other), b"").unwrap();
@@ -472,7 +474,7 @@ fn a_name_with_a_blank_is_not_that_of_the_claim() {
 }
 
 #[test]
-fn what_a_crash_left_empty_goes() {
+fn an_empty_leftover_of_a_crash_is_removed() {
     for content in [&b""[..], &[0; 60]] {
         let arena = Arena::new();
         let ended = other_process();
@@ -490,7 +492,7 @@ fn what_a_crash_left_empty_goes() {
 }
 
 #[test]
-fn the_locks_of_a_directory_are_told_by_the_names_in_it() {
+fn the_names_in_a_directory_show_its_locks() {
     let arena = Arena::new();
     let dir = arena.dir.path();
     for name in ["b|h|1|2", "a|h|1|00000000000000000002", "a|h|1|3", "c|h|x|2", "d", "e|fence", "|h|1|2"] {
@@ -513,11 +515,11 @@ fn the_locks_of_a_directory_are_told_by_the_names_in_it() {
 }
 
 #[test]
-fn a_verdict_is_one_line_and_commands_no_terminal() {
+fn a_verdict_is_one_line_without_terminal_commands() {
     let forged = "a\nb\x1b[2J\u{9b}\u{202e}";
     for verdict in [LeftoverVerdict::NotAClaim(forged.into()), LeftoverVerdict::Unreadable(forged.into())] {
-        let told = verdict.to_string();
-        assert!(told.contains("a\\nb\\u{1b}[2J") && !told.contains(Printable::escapes), "{told:?}");
+        let text = verdict.to_string();
+        assert!(text.contains("a\\nb\\u{1b}[2J") && !text.contains(Printable::escapes), "{text:?}");
     }
 }
 
@@ -525,24 +527,24 @@ fn here(name: &str) -> String {
     name.replace('|', &SEPARATOR.to_string())
 }
 
-/// A claim's path that is not used.
+/// A claim's path that is not in use.
 fn fresh(place: &Place) -> PathBuf {
     let stake = steps::stage(place).unwrap();
     steps::withdraw(place, &stake.claim);
     place.path.beside(&stake.claim.token).as_path().to_owned()
 }
 
-/// The name of a claim of the lock's guard, by one of the lock.
-fn fresh_name(claim: &Path, guard: &str) -> String {
+/// A name for a claim of the break lock, derived from a claim of the lock.
+fn fresh_name(claim: &Path, part: &str) -> String {
     let name = claim.file_name().unwrap().to_str().unwrap();
-    name.replacen(SEPARATOR, &here(&format!("|{guard}|")), 1)
+    name.replacen(SEPARATOR, &here(&format!("|{part}|")), 1)
 }
 
 fn names_claim(place: &Place, name: &str) -> Claim {
     place.path.parse(name.as_bytes()).unwrap()
 }
 
-/// As flufl.lock makes it, with an expiry soon.
+/// A claim as flufl.lock creates it, which expires soon.
 fn put_claim(arena: &Arena, name: &str) {
     let path = arena.dir.path().join(name);
     let expiry = arena.env.wall_clock() + LIFETIME;

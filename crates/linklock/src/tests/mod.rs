@@ -1,11 +1,11 @@
-//! Tests of the safety steps, each against a fault or a rival put exactly where the step is. Take the step out, and the
-//! test fails.
+//! Tests of the safety steps. Each test puts a fault or a rival exactly where one step is. Without that step, the test
+//! fails.
 
 mod acquiring;
 mod bounds;
 mod breaking;
 mod clocks;
-#[cfg(target_os = "linux")] // Descriptors are what it wakes by.
+#[cfg(target_os = "linux")] // A waiter is woken through descriptors here alone.
 mod descriptors;
 mod errors;
 mod faults;

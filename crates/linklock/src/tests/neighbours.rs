@@ -1,4 +1,4 @@
-//! Neighbours who may write the lock's directory: a name is not enough, and neither is a file's number.
+//! Neighbours who may write the lock's directory: neither a name nor an inode number identifies a file well enough.
 
 use super::faults::{Arena, BOTH};
 use super::plain::Plain;
@@ -8,8 +8,8 @@ use crate::protocol::expiry::ask_clock_by;
 use crate::protocol::steps;
 use crate::{Guard, Token};
 
-/// The file that carries the expiry of a held lock becomes another user's: so it looks if the lock was broken, and the
-/// neighbour's file has got the name, the number and the times of the one that is gone.
+/// The file that carries a held lock's expiry changes its owner. It looks so if the lock was broken and the neighbour's file
+/// got the name, the inode number and the times of the removed one.
 fn give_away(arena: &Arena, protocol: Protocol, token: &Token) {
     let file = match protocol {
         Protocol::Link => arena.path(),
@@ -18,10 +18,10 @@ fn give_away(arena: &Arena, protocol: Protocol, token: &Token) {
     arena.env.others.lock().unwrap().push(Plain.stat(&file).unwrap().id);
 }
 
-/// The bug: the number of the file counted, and a file that is gone gives its number to the next. The consequence: a holder whose
-/// lock was broken by force was never told. The mend: whose the file is counts too.
+/// The bug: a lock was identified by its inode number, which the file system reuses. The consequence: a holder whose lock was
+/// broken by force did not notice it. The mend: the file's owner counts too.
 #[test]
-fn a_lock_whose_file_is_another_users_by_now_is_lost() {
+fn a_lock_whose_file_now_belongs_to_another_user_is_lost() {
     type Ask = fn(Guard) -> crate::Error;
     let asked: [(&str, Ask); 3] = [
         ("check", |guard| guard.check().unwrap_err()),
@@ -31,21 +31,21 @@ fn a_lock_whose_file_is_another_users_by_now_is_lost() {
     for (protocol, (what, ask)) in BOTH.into_iter().flat_map(|protocol| asked.map(|ask| (protocol, ask))) {
         let arena = Arena::new();
         let guard = arena.lock(protocol).acquire().unwrap();
-        // A release right after the acquisition asks nobody.
+        // A release right after the acquisition sends no query.
         arena.env.sleep(std::time::Duration::from_secs(1));
         give_away(&arena, protocol, guard.token());
         let there = Plain.stat(&arena.path()).unwrap();
         let e = ask(guard);
         assert!(e.is_lost(), "{protocol}, {what}: {e}");
         let still = Plain.stat(&arena.path()).unwrap();
-        assert_eq!((still.id, still.mtime), (there.id, there.mtime), "{protocol}, {what}: the lock path is left alone");
+        assert_eq!((still.id, still.mtime), (there.id, there.mtime), "{protocol}, {what}: the lock path is unchanged");
     }
 }
 
-/// The bug: a lock was taken over by the name of its claim alone. The consequence: the token of a script that had overslept, made
-/// again by a neighbour, was refreshed, and said to be held. The mend: lock and claim must be this user's.
+/// The bug: a lock was adopted by the name of its claim alone. The consequence: a script adopted its expired lock's token, but a
+/// neighbour had created that file; it was refreshed and reported as held. The mend: this user must own the lock and the claim.
 #[test]
-fn a_lock_of_another_user_is_not_taken_over_by_its_token() {
+fn another_users_lock_cannot_be_adopted() {
     for protocol in BOTH {
         let arena = Arena::new();
         let token = arena.lock(protocol).acquire().unwrap().leave();
@@ -54,14 +54,14 @@ fn a_lock_of_another_user_is_not_taken_over_by_its_token() {
         let before = Plain.stat(&arena.path()).unwrap();
         let e = arena.lock(protocol).adopt(&token).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::NotHeld, "{protocol}: {e}");
-        assert_eq!(Plain.stat(&arena.path()).unwrap(), before, "{protocol}: it is not touched");
+        assert_eq!(Plain.stat(&arena.path()).unwrap(), before, "{protocol}: it is unchanged");
     }
 }
 
-/// The bug, found by an attacker between any two system calls: another file of ours had got the claim's name. The consequence: its
-/// times were set. The mend: the claim must be the file that is at the lock path.
+/// The bug (found by an attacker between each two system calls): another file of ours had the claim's name. The consequence: its
+/// times were set. The mend: the claim must be the same file as that at the lock path.
 #[test]
-fn a_lock_is_not_taken_over_by_another_file_of_ours_that_has_the_claims_name() {
+fn a_lock_cannot_be_adopted_if_another_file_has_the_claims_name() {
     let arena = Arena::new();
     let token = arena.lock(Protocol::Link).acquire().unwrap().leave();
     let secret = arena.dir.path().join("secret");
@@ -73,12 +73,12 @@ fn a_lock_is_not_taken_over_by_another_file_of_ours_that_has_the_claims_name() {
     assert!(e.is_lost(), "{e}");
 }
 
-/// The bug, found by an attacker between any two system calls: others may write the directory of a break lock's claim, and one had
-/// linked another file of ours to the entry's name. The consequence: asked for the server's clock, we set that file's times. The
-/// mend: an entry that waits, and a ticket, have no other name. But a holder's entry may have one: to link it keeps nobody from
-/// refreshing it.
+/// The bug (found by an attacker between each two system calls): others may write the directory of a break lock's claim, and one
+/// linked another file of ours to the entry's name. The consequence: we set that file's times to read the server's clock. The
+/// mend: a waiting entry and a ticket must have one link. A holder's entry may have more: otherwise a link would keep its
+/// holder from refreshing it.
 #[test]
-fn another_file_of_ours_that_is_linked_to_our_name_is_left_alone_and_a_link_to_ours_keeps_us_from_nothing() {
+fn a_foreign_link_in_place_of_our_entry_is_left_alone_and_a_link_to_our_entry_does_no_harm() {
     let arena = Arena::new();
     let guard = crate::protocol::place::Place {
         path: arena.lock(Protocol::Dir).place().path.of_break_lock(),

@@ -1,4 +1,4 @@
-//! The plain system, by paths: what rivals and tests themselves do to files.
+//! The plain system, by paths: for the file operations of rivals and of the tests themselves.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,7 +11,7 @@ use crate::time::ServerTime;
 
 pub(super) struct Plain;
 
-/// Where a path leads, as to a name in a lock's directory.
+/// The location of a path, as of a name in a lock's directory.
 pub(super) fn at(path: &(impl AsRef<Path> + ?Sized)) -> Location {
     let path = path.as_ref();
     Location::beside(path.parent().unwrap_or(path), path.file_name().unwrap_or_default())
@@ -22,7 +22,7 @@ impl Plain {
         OsEnv.create(&at(path), content, 0o644, &mut |_| None)
     }
 
-    /// Of whatever is there.
+    /// Whatever file is there.
     pub(super) fn set_expiry(&self, path: &(impl AsRef<Path> + ?Sized), expiry: ServerTime) -> io::Result<Attr> {
         let at = at(path);
         OsEnv.set_expiry(&at, whatever(&OsEnv.stat(&at)?), expiry)
@@ -61,7 +61,7 @@ impl Plain {
         OsEnv.mkdir(&at(path), 0o755)
     }
 
-    /// On Windows there are no such permissions.
+    /// Windows has no such permissions.
     pub(super) fn chmod(&self, path: &(impl AsRef<Path> + ?Sized), mode: u32) -> io::Result<()> {
         #[cfg(unix)]
         rustix::fs::chmod(path.as_ref(), rustix::fs::Mode::from_raw_mode(mode as _))?;

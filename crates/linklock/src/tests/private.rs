@@ -1,4 +1,4 @@
-//! Who else may write to the lock's directory: when it is asked, and what it costs.
+//! Other users who can write the lock's directory: when the library checks for them, and what the check costs.
 
 use std::sync::atomic::Ordering;
 
@@ -25,9 +25,9 @@ fn looks(user: u64, require_private: bool) -> usize {
 }
 
 #[test]
-fn the_directory_is_looked_at_once_by_root_and_else_only_if_it_must_be_private() {
+fn root_checks_the_directory_once_and_others_only_if_it_must_be_private() {
     assert_eq!([looks(SOMEBODY, false), looks(ROOT, false)], [0, 1]);
-    // Of the temporary directory's owner, whoever that is, or of root.
+    // As the temporary directory's owner, whoever that is, or as root.
     let here = u64::from(crate::env::Env::user_id(&crate::env::os::OsEnv).unwrap_or_default());
     if cfg!(unix) {
         assert_eq!(looks(here, true), 3);
@@ -35,7 +35,7 @@ fn the_directory_is_looked_at_once_by_root_and_else_only_if_it_must_be_private()
 }
 
 #[test]
-fn where_users_have_no_numbers_no_directory_can_be_required_to_be_private() {
+fn without_user_numbers_no_directory_can_be_required_to_be_private() {
     for protocol in BOTH {
         let arena = Arena::new();
         let error = arena.builder(protocol).require_private(true).build_in(arena.env.clone()).unwrap_err();

@@ -1,4 +1,4 @@
-//! What the types of the public API can be used for, which is a part of it.
+//! The auto traits of the public API's types, which are part of that API.
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -14,9 +14,9 @@ fn all_types_can_be_sent_to_and_shared_by_threads() {
     holds::<(Wait, Cancel, Status, Holder, About, Owner, Leftover, Token, Protocol, Which)>();
 }
 
-/// A panic between two calls leaves nothing half done: what is known of a lock is set at the end of a call.
+/// A panic between two calls leaves no half-done state: a call changes what is known of a lock at its end.
 #[test]
-fn what_holds_a_lock_may_be_used_after_a_panic_was_caught() {
+fn a_guard_may_be_used_after_a_caught_panic() {
     fn holds<T: UnwindSafe + RefUnwindSafe>() {}
     holds::<(Lock, Builder, Guard, Loss, Cancel)>();
     holds::<(Status, Holder, Token, Protocol, Which)>();

@@ -1,4 +1,4 @@
-//! What wakes a waiter, and at once. No poll comes in time here: a waiter without wake-ups sleeps for an hour.
+//! What wakes a waiter, and that it does so at once. A waiter without wake-ups sleeps for an hour here, so no poll helps.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::faults::{Arena, BOTH, pause};
 use crate::{Cancel, Error, ErrorKind, Lock, OnBehalfOf, Wait};
 
-/// A safety net: a wait that is not woken fails the test and does not keep it.
+/// A time-out: a wait that nothing wakes fails the test and does not block it.
 const LONG: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -20,7 +20,7 @@ pub(super) fn without_polls() -> Arena {
     arena
 }
 
-/// A thread that waits, or is about to fall asleep with its wake-ups armed. What it acquires it releases.
+/// A thread that waits, or is about to fall asleep with its wake-ups armed. It releases the lock that it acquires.
 pub(super) struct Sleeper(Receiver<Result<(), Error>>);
 
 impl Sleeper {
@@ -28,7 +28,7 @@ impl Sleeper {
         let (sleeps, falls_asleep) = channel();
         let (ended, end) = channel();
         let wait = wait.reporting(move |_| {
-            // Heard the first time only.
+            // Only the first report is read.
             let _ = sleeps.send(());
         });
         thread::spawn(move || {
@@ -39,7 +39,7 @@ impl Sleeper {
         Self(end)
     }
 
-    /// So that a look that it makes just after it fell asleep, for whatever reason, is not taken for a wake-up.
+    /// Lets it settle: a look just after it fell asleep, for any reason, must not count as a wake-up.
     fn soundly(self) -> Self {
         pause(Duration::from_millis(100));
         self
@@ -61,7 +61,7 @@ fn a_release_wakes_a_waiter() {
     }
 }
 
-/// A process that ends when it is told to, or killed.
+/// A process that ends when its stdin is closed, or when it is killed.
 fn idle_process() -> Child {
     let mut command = if cfg!(windows) { Command::new("cmd") } else { Command::new("cat") };
     command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
@@ -93,10 +93,11 @@ fn a_cancellation_wakes_a_waiter() {
     }
 }
 
-/// The bug: another user's lock that may not be read was polled for every five seconds.
-#[cfg(target_os = "linux")] // Elsewhere nothing has to be read to be watched.
+/// The bug: another user's unreadable lock was polled only every five seconds. The consequence: its waiters noticed a release
+/// late. The mend: it is polled often.
+#[cfg(target_os = "linux")] // Elsewhere a file can be watched without reading it.
 #[test]
-fn what_may_not_be_read_and_so_not_be_watched_is_looked_at_soon_if_run_by_root() {
+fn a_lock_that_may_not_be_watched_is_polled_often_if_run_by_root() {
     use rustix::process::Uid;
     use rustix::thread::set_thread_res_uid;
 
@@ -107,7 +108,7 @@ fn what_may_not_be_read_and_so_not_be_watched_is_looked_at_soon_if_run_by_root()
     if OsEnv.user_id() != Some(0) {
         return;
     }
-    // Memory, which is this machine's own.
+    // tmpfs, which is local to this machine.
     let dir = tempfile::tempdir_in("/dev/shm").unwrap();
     let lock = dir.path().join("lock");
     Plain.create(&lock, b"").unwrap();
@@ -121,7 +122,7 @@ fn what_may_not_be_read_and_so_not_be_watched_is_looked_at_soon_if_run_by_root()
     assert_eq!(reach(), Reach::All);
     let as_nobody = thread::spawn(move || {
         let nobody = Uid::from_raw(65534);
-        // This thread alone.
+        // Only this thread changes its user.
         set_thread_res_uid(nobody, nobody, nobody).unwrap();
         reach()
     });

@@ -1,4 +1,4 @@
-//! What the integration tests share.
+//! Helpers that the integration tests share.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 use linklock::{Error, Guard, Protocol, SEPARATOR, Token};
 use tempfile::TempDir;
 
-/// Whatever holds for one protocol must hold for the other.
+/// A test of one protocol runs for the other too.
 pub(crate) const BOTH: [Protocol; 2] = [Protocol::Link, Protocol::Dir];
 
-/// A safety net under waits that end at once if all is well.
+/// A time-out for waits that end at once if all is well.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// A lifetime that does not end during a test.
@@ -44,7 +44,7 @@ impl Ground {
     }
 }
 
-/// Puts a lock of another machine there, by either protocol, and gives its claim's token. If its expiry is over, a
+/// Creates a lock of another machine by either protocol, and returns its claim's token. If `expiry` has passed, a
 /// contender without a grace may break it.
 pub(crate) fn plant(protocol: Protocol, lock: &Path, expiry: SystemTime) -> Token {
     let claim = format!("{}{}", lock.display(), named("|elsewhere.example|4711|815"));
@@ -63,38 +63,37 @@ pub(crate) fn plant(protocol: Protocol, lock: &Path, expiry: SystemTime) -> Toke
         fs::hard_link(&file, lock).unwrap();
     }
     if left.is_zero() {
-        // A dir lock lasts from its last change at least, and what a ctime may be rounded down by is added.
+        // A dir lock lasts at least from its last change, plus the resolution of a ctime.
         std::thread::sleep(Duration::from_millis(40));
     }
     token
 }
 
-/// With this system's separator in the place of each `|`.
+/// Puts this system's separator in place of each `|`.
 pub(crate) fn named(name: &str) -> String {
     name.replace('|', &SEPARATOR.to_string())
 }
 
-/// What the dir protocol has at the lock path: the sticky bit tells it from other directories, where there is one.
+/// The directory of a dir lock. The sticky bit, where there is one, distinguishes it from other directories.
 pub(crate) fn make_lock_directory(path: &Path) {
     fs::create_dir(path).unwrap();
     #[cfg(unix)]
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o1755)).unwrap();
 }
 
-/// An expiry that is over.
+/// An expiry that has passed.
 pub(crate) fn long_ago() -> SystemTime {
     SystemTime::now() - 24 * HOUR
 }
 
-/// Says past the test harness's capture what has to be seen: why a part cannot run here, or by which seed it can be
-/// repeated.
+/// Prints a line that the test harness does not capture: why a part cannot run here, or which seed repeats a run.
 #[cfg_attr(not(any(target_os = "linux", windows)), allow(dead_code, reason = "fewer tests are for other systems"))]
 pub(crate) fn say(what: &str) {
-    // Nobody listens: nothing to do about it.
+    // If nobody reads it, nothing can be done about it.
     let _ = writeln!(io::stderr(), "{what}");
 }
 
-/// The error says whose the lock is.
+/// Asserts that the error names the holder.
 #[cfg_attr(not(any(target_os = "linux", windows)), allow(dead_code, reason = "fewer tests are for other systems"))]
 pub(crate) fn assert_names_holder(error: &Error, holder: &Guard) {
     assert_eq!(error.holder().map(|h| &h.token), Some(holder.token()), "the holder is named: {error}");

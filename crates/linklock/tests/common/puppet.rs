@@ -1,4 +1,4 @@
-//! A process that takes, keeps and gives back a lock as it is told, one command at a time.
+//! A process that acquires, holds and releases a lock by orders, one at a time.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
@@ -9,7 +9,7 @@ use linklock::{Error, Guard, Token, Wait, Which};
 use crate::common::Ground;
 use crate::settings::Settings;
 
-/// The process, as its driver sees it. It is killed when this is dropped.
+/// The process, as its driver sees it. A drop kills it.
 pub(crate) struct Puppet {
     child: Child,
     orders: ChildStdin,
@@ -21,7 +21,7 @@ impl Puppet {
         Self::start_as(settings.command("puppet"))
     }
 
-    /// By a command that comes to `perform`.
+    /// Starts it by a command that reaches `perform`.
     pub(crate) fn start_as(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let orders = child.stdin.take().unwrap();
@@ -37,12 +37,13 @@ impl Puppet {
         self.orders.write_all(format!("{order}\n").as_bytes()).unwrap();
     }
 
-    /// What came of the last order. An error starts with its kind; a lock that is acquired and lost already is said to be so.
+    /// The result of the last order. An error starts with its kind. A lock that was lost right after its acquisition ends with
+    /// "lost".
     pub(crate) fn reply(&mut self) -> Result<String, String> {
         self.reply_unless_dead().unwrap_or_else(|last| panic!("the puppet died: {last}"))
     }
 
-    /// As `reply`, or what it said last.
+    /// Like `reply`, but a dead puppet is an error with its last line.
     pub(crate) fn reply_unless_dead(&mut self) -> Result<Result<String, String>, String> {
         let mut line = String::new();
         self.replies.read_line(&mut line).unwrap();
@@ -53,7 +54,7 @@ impl Puppet {
         }
     }
 
-    /// As `ask`, unless it is dead.
+    /// Like `ask`, but a dead puppet is an error.
     pub(crate) fn reply_to(&mut self, order: &str) -> Result<Result<String, String>, String> {
         if writeln!(self.orders, "{order}").is_err() { Err(String::new()) } else { self.reply_unless_dead() }
     }
@@ -63,12 +64,12 @@ impl Puppet {
         self.reply()
     }
 
-    /// Acquires, with a generous limit, and gives the token.
+    /// Acquires the lock, with a long time-out, and returns the token.
     pub(crate) fn acquire(&mut self) -> String {
         self.ask("acquire 60000").unwrap()
     }
 
-    /// Kills it, and leaves it a zombie until this is dropped.
+    /// Kills it. It stays a zombie until it is reaped or dropped.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
     }
@@ -86,7 +87,7 @@ impl Drop for Puppet {
     }
 }
 
-/// The process itself. Its replies go to stderr, since the test harness writes to stdout.
+/// The process itself. It replies on stderr, since the test harness writes to stdout.
 pub(crate) fn perform() {
     let settings = Settings::from_env();
     let lock = settings.lock();
@@ -135,7 +136,7 @@ pub(crate) fn perform() {
 fn which(object: &str) -> Which {
     match object {
         "any" => Which::Any,
-        "over" => Which::Expired,
+        "expired" => Which::Expired,
         token => Which::Claim(Token::new(token)),
     }
 }

@@ -1,4 +1,4 @@
-//! How a worker process is told which lock to contend for.
+//! The settings by which a worker process knows its lock.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ pub(crate) struct Settings {
     pub(crate) keep_alive: bool,
     pub(crate) fence: bool,
     pub(crate) queue: bool,
-    /// A made-up host name: for others, the holder's end cannot be seen.
+    /// Another host name, so that others cannot see the holder's end.
     pub(crate) host: Option<String>,
 }
 
@@ -71,7 +71,7 @@ impl Settings {
         builder.build().unwrap()
     }
 
-    /// A process of this very program that does what `role` says, see `worker` in main.rs.
+    /// A process of this program that plays `role`, see `worker` in main.rs.
     pub(crate) fn command(&self, role: &str) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
@@ -91,25 +91,25 @@ impl Settings {
         command
     }
 
-    /// What the starter of this process gave to `command`.
+    /// The settings that the parent process gave to `command`.
     pub(crate) fn from_env() -> Self {
-        let host: String = told("WORKER_HOST");
+        let host: String = env_value("WORKER_HOST");
         Self {
             path: PathBuf::from(std::env::var_os("WORKER_PATH").unwrap()),
-            protocol: if told::<String>("WORKER_PROTOCOL") == "dir" { Protocol::Dir } else { Protocol::Link },
-            lifetime: Duration::from_millis(told("WORKER_LIFETIME_MS")),
-            grace: Duration::from_millis(told("WORKER_GRACE_MS")),
-            recover_dead: told("WORKER_RECOVER_DEAD"),
-            keep_alive: told("WORKER_KEEP_ALIVE"),
-            fence: told("WORKER_FENCE"),
-            queue: told("WORKER_QUEUE"),
+            protocol: if env_value::<String>("WORKER_PROTOCOL") == "dir" { Protocol::Dir } else { Protocol::Link },
+            lifetime: Duration::from_millis(env_value("WORKER_LIFETIME_MS")),
+            grace: Duration::from_millis(env_value("WORKER_GRACE_MS")),
+            recover_dead: env_value("WORKER_RECOVER_DEAD"),
+            keep_alive: env_value("WORKER_KEEP_ALIVE"),
+            fence: env_value("WORKER_FENCE"),
+            queue: env_value("WORKER_QUEUE"),
             host: (!host.is_empty()).then_some(host),
         }
     }
 }
 
-/// A value that this process was given in its environment.
-pub(crate) fn told<T: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> T {
+/// A value from the environment of this process.
+pub(crate) fn env_value<T: std::str::FromStr<Err: std::fmt::Debug>>(name: &str) -> T {
     let value = std::env::var(name).unwrap_or_else(|e| panic!("{name}: {e}"));
     value.parse().unwrap_or_else(|e| panic!("{name}={value}: {e:?}"))
 }

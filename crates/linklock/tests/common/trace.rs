@@ -1,7 +1,7 @@
-//! Runs one thread of another process from system call to system call, see ptrace(2): a process can so be stopped exactly
+//! Runs one thread of another process from one system call to the next, see ptrace(2). So a process can be stopped exactly
 //! between two steps of a protocol.
 //!
-//! The tracer is the thread that attached: a `Trace` must stay in it.
+//! Only the thread that attached is the tracer, so a `Trace` must stay in it.
 #![expect(unsafe_code, reason = "ptrace has no safe wrapper")]
 
 use std::fs::File;
@@ -12,13 +12,12 @@ use std::path::PathBuf;
 
 use crate::puppet::Puppet;
 
-/// PTRACE_GET_SYSCALL_INFO, which not every C library's headers have.
+/// PTRACE_GET_SYSCALL_INFO, which the headers of some C libraries lack.
 const GET_SYSCALL_INFO: Request = 0x420e;
 const INFO_WORDS: usize = 11;
 const ENTRY: u64 = 1;
 
-/// Calls that nobody outside of the process can tell were made: a stop before them is one before the next call, or after
-/// all of them.
+/// Calls that have no effect outside of the process. A stop before such a call equals a stop before the next one.
 const PRIVATE: [libc::c_long; 6] =
     [libc::SYS_getpid, libc::SYS_brk, libc::SYS_mmap, libc::SYS_munmap, libc::SYS_futex, libc::SYS_madvise];
 
@@ -27,14 +26,14 @@ const PRIVATE: [libc::c_long; 6] =
 pub(crate) struct Call {
     number: libc::c_long,
     removes_directory: bool,
-    /// The paths that it names, if it is a call by name: absolute ones, whatever open directory it takes them from.
+    /// The paths in its arguments, if it is a call by name. They are absolute, also where the call uses an open directory.
     pub(crate) paths: Vec<PathBuf>,
 }
 
 /// A call, and which of its arguments are paths.
 type ByName = (libc::c_long, &'static str, &'static [usize]);
 
-/// All calls by name. Those of the second table take an open directory before each of them.
+/// All calls by name. Those of the second table take an open directory before each path.
 #[cfg(target_arch = "x86_64")]
 const BY_PATH: &[ByName] = &[
     (libc::SYS_open, "open", &[0]),
@@ -70,7 +69,7 @@ const BELOW_DIRECTORY: &[ByName] = &[
 ];
 
 impl Call {
-    /// As it is called, if it is a call by name.
+    /// Its name, if it is a call by name.
     pub(crate) fn name(&self) -> &'static str {
         let known = BY_PATH.iter().chain(BELOW_DIRECTORY).find(|(number, ..)| *number == self.number);
         known.map_or("?", |(_, name, _)| name)
@@ -101,11 +100,11 @@ impl Call {
     }
 }
 
-/// The puppet has ended, or somebody has killed it.
+/// The puppet has ended, or another process has killed it.
 #[derive(Debug)]
 pub(crate) struct Dead;
 
-/// A puppet's thread that is stopped, or runs from call to call.
+/// A puppet's thread that is stopped, or that runs from call to call.
 pub(crate) struct Trace {
     tid: libc::pid_t,
     memory: File,
@@ -113,7 +112,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Stops the puppet while it waits for an order. Fails where the system does not let us.
+    /// Stops the puppet while it waits for an order. Fails if the system does not allow that.
     pub(crate) fn attach(puppet: &mut Puppet) -> io::Result<Self> {
         let tid = puppet.ask("thread").unwrap().rsplit('/').next().unwrap().parse().unwrap();
         let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
@@ -125,19 +124,19 @@ impl Trace {
         Ok(trace)
     }
 
-    /// Runs up to the next call of the order at hand, and stops before it. `None` if only the reply is left.
+    /// Runs to the next call of the current order, and stops before it. `None` if only the reply is left.
     pub(crate) fn next(&self) -> Option<Call> {
         self.next_unless_dead().expect("the puppet died")
     }
 
-    /// As `next`.
+    /// Like `next`, but a dead puppet is an error.
     pub(crate) fn next_unless_dead(&self) -> Result<Option<Call>, Dead> {
         let mut signal = 0;
         loop {
             ptrace(libc::PTRACE_SYSCALL, self.tid, 0, signal).map_err(|_| Dead)?;
             let stopped_by = self.wait().ok_or(Dead)?;
             if stopped_by != libc::SIGTRAP | 0x80 {
-                // A signal on its way, which it shall get; an event of ptrace itself is none.
+                // The puppet must get this signal. An event of ptrace itself is not a signal.
                 signal = if stopped_by == libc::SIGTRAP { 0 } else { stopped_by as usize };
                 continue;
             }
@@ -153,7 +152,7 @@ impl Trace {
         }
     }
 
-    /// Lets the puppet run on by itself.
+    /// Lets the puppet run without stops.
     pub(crate) fn detach(&mut self) {
         ptrace(libc::PTRACE_DETACH, self.tid, 0, 0).unwrap();
         self.attached = false;
@@ -162,7 +161,7 @@ impl Trace {
     /// Kills the puppet before the call at which it is stopped.
     pub(crate) fn kill(mut self, puppet: &mut Puppet) {
         puppet.kill();
-        // The tracer too must hear of the thread's end before the process is gone.
+        // The tracer too must wait for the thread's end before the process is removed.
         while self.wait().is_some() {}
         self.attached = false;
         puppet.reap();
@@ -171,17 +170,17 @@ impl Trace {
     /// By which signal the thread is stopped; `None` if it has ended.
     fn wait(&self) -> Option<libc::c_int> {
         let mut status = 0;
-        // SAFETY: waitpid writes an int to where the pointer points, which is `status`.
+        // SAFETY: waitpid writes an int to `status`, to which the pointer points.
         let waited = unsafe { libc::waitpid(self.tid, &mut status, libc::__WALL) };
         (waited == self.tid && libc::WIFSTOPPED(status)).then(|| libc::WSTOPSIG(status))
     }
 
-    /// Number and arguments of the call that the thread is about to make; `None` if it comes back from one.
+    /// Number and arguments of the call that the thread is about to make; `None` if the thread returns from a call.
     fn entered(&self) -> Result<Option<(libc::c_long, [u64; 6])>, Dead> {
         let mut info = [0_u64; INFO_WORDS];
         let (size, place) = (size_of_val(&info), info.as_mut_ptr() as usize);
         ptrace(GET_SYSCALL_INFO, self.tid, size, place).map_err(|_| Dead)?;
-        // The first byte says at which kind of stop we are; number and arguments come after two words more.
+        // The first byte gives the kind of the stop. Number and arguments follow after two more words.
         let entry = u64::from(info[0].to_ne_bytes()[0]) == ENTRY;
         Ok(entry.then(|| (info[3] as libc::c_long, info[4..10].try_into().unwrap())))
     }
@@ -197,7 +196,7 @@ impl Trace {
         Call { number, removes_directory, paths }
     }
 
-    /// The open directory that a call by name has for an argument; an absolute path does not need it.
+    /// The open directory of a call by name. A call with an absolute path does not need it.
     fn directory(&self, descriptor: u64) -> Option<PathBuf> {
         match descriptor as i32 {
             libc::AT_FDCWD => Some(PathBuf::new()),
@@ -205,13 +204,13 @@ impl Trace {
         }
     }
 
-    /// `None` where a call takes the open file itself.
+    /// `None` if the call uses the open file itself.
     fn path_at(&self, address: u64) -> Option<PathBuf> {
         if address == 0 {
             return None;
         }
         let mut bytes = vec![0; libc::PATH_MAX as usize];
-        // It may end before the buffer does, at the end of what is mapped.
+        // The text may end early, at the end of the mapped memory.
         let read = self.memory.read_at(&mut bytes, address).unwrap();
         bytes.truncate(bytes[..read].iter().position(|b| *b == 0).unwrap());
         (!bytes.is_empty()).then(|| PathBuf::from(std::ffi::OsString::from_vec(bytes)))
@@ -221,7 +220,7 @@ impl Trace {
 impl Drop for Trace {
     fn drop(&mut self) {
         if self.attached {
-            // After a failure: the puppet is killed next, and cannot be reaped before its tracer lets go.
+            // After a failed test: the puppet is killed next, and cannot be reaped before its tracer detaches.
             let _ = ptrace(libc::PTRACE_DETACH, self.tid, 0, libc::SIGKILL as usize);
         }
     }
@@ -234,7 +233,7 @@ type Request = libc::c_uint;
 
 fn ptrace(request: Request, tid: libc::pid_t, address: usize, data: usize) -> io::Result<()> {
     // SAFETY: of the requests that are made here only GET_SYSCALL_INFO writes to our memory: at most `address` bytes to
-    // `data`, which its caller sets to the size and the place of one and the same array.
+    // `data`. Its caller sets them to the size and the place of the same array.
     let result = unsafe { libc::ptrace(request, tid, address, data) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -1,11 +1,11 @@
-//! The plainest property: who counts under the lock loses no count.
+//! The simplest property: counts that are made under the lock are never lost.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 
 use crate::common::{BOTH, Ground};
-use crate::settings::{Settings, told};
+use crate::settings::{Settings, env_value};
 
 const WORKERS: usize = 8;
 // Under Wine a turn among eight processes takes some 60 ms.
@@ -21,7 +21,7 @@ fn eight_processes_that_count_under_the_lock_lose_no_count() {
         let start = || settings.command("count").env("WORKER_COUNTER", &counter).spawn().unwrap();
         let workers: Vec<_> = (0..WORKERS).map(|_| start()).collect();
         for mut worker in workers {
-            assert!(worker.wait().unwrap().success(), "{protocol}: a worker got its share of the lock");
+            assert!(worker.wait().unwrap().success(), "{protocol}: a worker could acquire the lock often enough");
         }
         let counted = u64::from_ne_bytes(fs::read(&counter).unwrap().try_into().unwrap());
         assert_eq!(counted, WORKERS as u64 * SHARE, "{protocol}: counts made under the lock");
@@ -29,10 +29,10 @@ fn eight_processes_that_count_under_the_lock_lose_no_count() {
     }
 }
 
-/// A worker process: reads, adds one and writes, in three steps that nothing but the lock keeps together.
+/// A worker process: it reads, adds one and writes. Only the lock keeps these three steps together.
 pub(crate) fn count() {
-    // In place: to truncate and write anew would make ext4 go to the disk each time.
-    let mut counter = File::options().read(true).write(true).open(told::<PathBuf>("WORKER_COUNTER")).unwrap();
+    // Written in place: after a truncation ext4 would go to the disk each time.
+    let mut counter = File::options().read(true).write(true).open(env_value::<PathBuf>("WORKER_COUNTER")).unwrap();
     let lock = Settings::from_env().lock();
     for _ in 0..SHARE {
         let guard = lock.acquire().unwrap();

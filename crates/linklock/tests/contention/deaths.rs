@@ -11,7 +11,7 @@ use crate::settings::Settings;
 const SHORT: Duration = Duration::from_millis(300);
 
 #[test]
-fn a_lock_whose_holder_was_killed_is_recovered_long_before_its_lifetime_is_over() {
+fn a_killed_holders_lock_is_recovered_long_before_it_expires() {
     for protocol in BOTH {
         let ground = Ground::new();
         let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR);
@@ -22,30 +22,30 @@ fn a_lock_whose_holder_was_killed_is_recovered_long_before_its_lifetime_is_over(
         let lock = settings.lock();
         assert_eq!(lock.inspect().unwrap().state, State::Abandoned, "{protocol}");
         lock.acquire_with(&Wait::never()).unwrap().release().unwrap();
-        assert_eq!(ground.names(), [""; 0], "{protocol}: what the killed process left is swept away");
+        assert_eq!(ground.names(), [""; 0], "{protocol}: the leftovers of the killed process are removed");
     }
 }
 
 #[test]
-fn a_killed_holder_that_nobody_has_reaped_is_dead_too() {
+fn a_killed_holder_is_dead_even_as_a_zombie() {
     for protocol in BOTH {
         let ground = Ground::new();
         let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR);
         let mut holder = Puppet::start(&settings);
         holder.acquire();
         holder.kill();
-        // Its end is not instantaneous; that it is a zombie then, and stays one, or that it can still be opened, is our doing.
+        // Its end takes a moment. That it then stays a zombie, or can still be opened, is due to this test.
         let guard = settings.lock().acquire_with(&Wait::up_to(LONG)).unwrap();
         guard.release().unwrap();
         #[cfg(target_os = "linux")]
         let status = std::fs::read_to_string(format!("/proc/{}/status", holder.pid())).unwrap();
         #[cfg(target_os = "linux")]
-        assert!(status.contains("State:\tZ"), "{protocol}: still not reaped: {status}");
+        assert!(status.contains("State:\tZ"), "{protocol}: it is still a zombie: {status}");
     }
 }
 
 #[test]
-fn a_waiter_gets_the_lock_when_the_holder_is_killed_under_its_eyes() {
+fn a_waiter_gets_the_lock_when_the_holder_is_killed_during_the_wait() {
     for protocol in BOTH {
         let ground = Ground::new();
         let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR);
@@ -53,7 +53,7 @@ fn a_waiter_gets_the_lock_when_the_holder_is_killed_under_its_eyes() {
         let mut waiter = Puppet::start(&settings);
         holder.acquire();
         waiter.tell("acquire 60000");
-        // A contender that waits has a claim beside the lock's.
+        // A waiter has a claim beside the lock's.
         let claims = |ground: &Ground| ground.names().iter().filter(|n| n.contains(SEPARATOR)).count();
         while claims(&ground) < if protocol == linklock::Protocol::Link { 2 } else { 1 } {
             std::thread::yield_now();
@@ -65,7 +65,7 @@ fn a_waiter_gets_the_lock_when_the_holder_is_killed_under_its_eyes() {
 }
 
 #[test]
-fn a_dead_holder_keeps_its_lock_where_recovery_is_switched_off() {
+fn a_dead_holder_keeps_its_lock_if_recovery_is_switched_off() {
     for protocol in BOTH {
         let ground = Ground::new();
         let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR);
@@ -98,7 +98,7 @@ fn a_dead_holder_of_another_host_keeps_its_lock() {
 }
 
 #[test]
-fn a_lock_on_behalf_of_a_process_dies_with_that_process() {
+fn a_lock_on_behalf_of_a_process_is_abandoned_when_it_ends() {
     for protocol in BOTH {
         let ground = Ground::new();
         let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR);
@@ -112,17 +112,17 @@ fn a_lock_on_behalf_of_a_process_dies_with_that_process() {
         settings.lock().acquire_with(&Wait::never()).unwrap().release().unwrap();
 
         let error = lock.acquire_with(&Wait::never()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Invalid, "{protocol}: for a process that is no more: {error}");
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{protocol}: that process has ended: {error}");
         let nobodys = builder().on_behalf_of(OnBehalfOf::Nobody).build().unwrap();
         nobodys.acquire().unwrap().leave();
-        assert_eq!(nobodys.inspect().unwrap().state, State::Held, "{protocol}: outlives every process");
+        assert_eq!(nobodys.inspect().unwrap().state, State::Held, "{protocol}: it depends on no process");
     }
 }
 
-/// The bug: a break that found the lock free removed nothing. The consequence: what killed waiters left beside a lock that was
-/// released in order was never removed. The mend: such a break removes it too.
+/// The bug: a break that found the lock free removed no leftovers. The consequence: where a lock was always released in
+/// order, the claims of killed waiters stayed for ever. The mend: such a break removes them too.
 #[test]
-fn what_forty_killed_waiters_left_is_gone_after_one_break_of_a_free_lock() {
+fn one_break_of_a_free_lock_removes_the_leftovers_of_forty_killed_waiters() {
     for protocol in BOTH {
         let ground = Ground::new();
         let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR);
@@ -139,10 +139,10 @@ fn what_forty_killed_waiters_left_is_gone_after_one_break_of_a_free_lock() {
             waiter.kill();
             waiter.reap();
         }
-        assert_eq!(ground.names().len(), names + 40, "{protocol}: whoever is killed leaves its claim");
+        assert_eq!(ground.names().len(), names + 40, "{protocol}: each killed waiter leaves its claim");
         held.release().unwrap();
         settings.lock().acquire().unwrap().release().unwrap();
-        assert_eq!(ground.names().len(), 40, "{protocol}: a cycle with no break does not list the directory");
+        assert_eq!(ground.names().len(), 40, "{protocol}: a cycle without a break does not list the directory");
         assert!(settings.lock().break_lock(&linklock::Which::Expired).unwrap().is_none(), "{protocol}: it is free");
         assert_eq!(ground.names(), [""; 0], "{protocol}");
     }

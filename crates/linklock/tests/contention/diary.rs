@@ -1,6 +1,6 @@
-//! What each process believed to hold, when, and the checker that finds two who believed it at once.
+//! When each process believed to hold the lock, and a checker that finds two who believed it at once.
 //!
-//! A record is written by one call of 32 bytes that lie in one page, so a process that is killed leaves it whole.
+//! A record is written by one call of 32 bytes within one page, so even a killed process leaves whole records.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::system::{now, write_at};
 
 const RECORD: usize = 32;
 
-/// What a process is at, for whoever stops it.
+/// What a process is doing, for the driver that may stop it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum Doing {
@@ -21,7 +21,7 @@ pub(crate) enum Doing {
     Releasing = 3,
 }
 
-/// A time in which a process believed to hold the lock: at its first and its last moment it did.
+/// A time in which a process believed to hold the lock, from the first to the last moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
     pub(crate) pid: u32,
@@ -30,7 +30,7 @@ pub(crate) struct Hold {
     pub(crate) last: Duration,
 }
 
-/// The file in which one process writes its holds. The first record says what it is doing.
+/// The file in which one process writes its holds. The first record says what the process is doing.
 pub(crate) struct Diary {
     file: File,
     holds: u32,
@@ -48,15 +48,15 @@ impl Diary {
         write_at(&self.file, &(what as u64).to_ne_bytes(), 0);
     }
 
-    /// A new hold begins. It is no hold yet until something is noted.
+    /// A new hold begins. It counts once a first moment is noted.
     pub(crate) fn begin(&mut self) {
         self.holds += 1;
         self.first = None;
         self.doing(Doing::Holding);
     }
 
-    /// Notes that the lock is believed to be held, again and again, until `until` or until it is lost. The clock is read
-    /// before the guard is asked, so that a pause in between is no belief.
+    /// Notes again and again that the lock is held, until `until` or until it is lost. The clock is read before the guard is
+    /// asked, so that a pause in between adds no false belief.
     pub(crate) fn believe(&mut self, guard: &Guard, until: Duration) -> bool {
         loop {
             let at = now();
@@ -82,7 +82,7 @@ impl Diary {
     }
 }
 
-/// What the process that writes this diary is at; `None` before it has begun.
+/// What the process that writes this diary is doing; `None` before it has begun.
 pub(crate) fn doing(path: &Path) -> Option<Doing> {
     let content = fs::read(path).ok()?;
     let word = u64::from_ne_bytes(content.get(..8)?.try_into().unwrap());
@@ -95,7 +95,7 @@ pub(crate) fn read(path: &Path, pid: u32) -> Vec<Hold> {
     let to_hold = |record: &[u8]| {
         let word = |i: usize| u64::from_ne_bytes(record[8 * i..][..8].try_into().unwrap());
         let (first, last) = (Duration::from_nanos(word(1)), Duration::from_nanos(word(2)));
-        // An acquisition of which nothing was noted is a gap.
+        // An acquisition without a noted moment leaves a gap.
         (word(0) != 0).then_some(Hold { pid, number: word(0) as u32, first, last })
     };
     content.chunks_exact(RECORD).skip(1).filter_map(to_hold).collect()
@@ -116,7 +116,7 @@ pub(crate) fn overlap(holds: &[Hold]) -> Option<(Hold, Hold)> {
     None
 }
 
-/// The longest time from `start` to `end` in which nobody came to hold the lock, and when it began.
+/// The longest time from `start` to `end` in which nobody acquired the lock, and when it began.
 pub(crate) fn longest_wait(holds: &[Hold], start: Duration, end: Duration) -> (Duration, Duration) {
     let mut moments: Vec<Duration> = holds.iter().map(|hold| hold.first).chain([start, end]).collect();
     moments.sort();
@@ -164,7 +164,7 @@ mod tests {
         diary.begin();
         diary.note(ms(1));
         diary.note(ms(5));
-        // Killed before anything was noted of the second hold.
+        // The process is killed before it notes a moment of the second hold.
         diary.begin();
         diary.begin();
         diary.note(ms(7));

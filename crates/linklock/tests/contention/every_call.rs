@@ -1,6 +1,7 @@
-//! A process that is stopped, or killed, exactly before one of its system calls, for each call in turn.
+//! A process that is stopped or killed exactly before one of its system calls, for each call in turn.
 //!
-//! What random signals hit once in a million is here hit every time, see turmoil.rs. It needs ptrace(2) of an own child.
+//! Random signals hit such a point once in a million runs, see turmoil.rs; here each point is hit. It needs ptrace(2) of a
+//! child process.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -17,22 +18,22 @@ use crate::trace::{Call, Trace};
 
 const CYCLE: [&str; 3] = ["acquire 0", "refresh", "release"];
 
-/// What a puppet is told, on a lock path of its own.
+/// The orders for a puppet, on a lock path of its own.
 #[derive(Clone, Debug)]
 struct Scene {
     protocol: Protocol,
-    /// Whether a peer's overdue lock is there at first.
-    overdue: bool,
-    /// By which protocol another holds the lock at first.
+    /// Whether a peer's expired lock is there at first.
+    expired: bool,
+    /// The protocol by which another process holds the lock at first.
     held: Option<Protocol>,
     orders: &'static [&'static str],
     lifetime: Duration,
     recover_dead: bool,
 }
 
-/// A puppet that is stopped before a call of the last of its orders.
+/// A puppet that is stopped before a system call of its last order.
 struct Stopped {
-    // Dropped in this order: a process cannot be reaped before its tracer lets go.
+    // Dropped in this order: the tracer must detach before a process can be reaped.
     trace: Trace,
     puppet: Puppet,
     ground: Ground,
@@ -44,18 +45,18 @@ struct Stopped {
 
 impl Scene {
     fn new(protocol: Protocol, orders: &'static [&'static str]) -> Self {
-        Self { protocol, overdue: false, held: None, orders, lifetime: HOUR, recover_dead: true }
+        Self { protocol, expired: false, held: None, orders, lifetime: HOUR, recover_dead: true }
     }
 
     /// `None` if the last order makes no more than `count` calls.
     fn stop_before(&self, count: usize) -> Option<Stopped> {
         let ground = Ground::new();
-        if self.overdue {
+        if self.expired {
             plant(self.protocol, &ground.lock(), long_ago());
         }
         let held = self.held.map(|protocol| by(protocol, &ground).acquire_with(&Wait::never()).unwrap());
         let mut puppet = Puppet::start(&self.settings(&ground).lifetime(self.lifetime));
-        // What a process does but once, such as finding out who it is, is done.
+        // A process looks up some facts about itself only once. That is done here.
         puppet.ask("warm").unwrap();
         let began = now();
         let (last, first) = self.orders.split_last().unwrap();
@@ -66,19 +67,19 @@ impl Scene {
         puppet.tell(last);
         let before = (0..=count).map_while(|_| trace.next()).nth(count);
         if now() - began >= self.lifetime {
-            // On a slow machine its time was over before it was stopped.
+            // On a slow machine its lifetime had passed before it was stopped.
             return Self { lifetime: 4 * self.lifetime, ..self.clone() }.stop_before(count);
         }
         Some(Stopped { before: before?, trace, puppet, ground, held, lifetime: self.lifetime })
     }
 
-    /// For those who contend with the puppet.
+    /// The settings of those who contend with the puppet.
     fn settings(&self, ground: &Ground) -> Settings {
         let settings = Settings::new(&ground.lock(), self.protocol).recover_dead(self.recover_dead);
         settings.lifetime(HOUR).grace(Duration::ZERO)
     }
 
-    /// What the puppet is stopped before, with all the stops that there are.
+    /// All stops of the puppet, each with a description.
     fn stops(&self) -> impl Iterator<Item = (String, Stopped)> {
         let stop = |count| {
             let stopped = self.stop_before(count)?;
@@ -90,8 +91,8 @@ impl Scene {
 }
 
 impl Stopped {
-    /// Lets it go on, with a look at `rival`'s lock after each call; says whether the rival held it all the time, and what
-    /// the order came to.
+    /// Lets it continue, and looks at `rival`'s lock after each call. Returns whether the rival held it all the time, and the
+    /// result of the order.
     fn go_on(&mut self, rival: Option<&Guard>) -> (bool, Result<String, String>) {
         let mut unharmed = true;
         while self.trace.next().is_some() {
@@ -130,7 +131,7 @@ fn a_holder_that_is_stopped_before_any_call_harms_no_successor_if_ptrace_is_allo
         for orders in [&CYCLE[..1], &CYCLE[..2], &["acquire 0", "release"]] {
             let scene = Scene { lifetime: Duration::from_millis(400), ..Scene::new(protocol, orders) };
             let order = *orders.last().unwrap();
-            // All at once, so that their lifetimes pass at once.
+            // All are stopped at once, so that their lifetimes pass at the same time.
             let all: Vec<_> = scene.stops().collect();
             for (at, mut stopped) in all {
                 calls += 1;
@@ -140,7 +141,7 @@ fn a_holder_that_is_stopped_before_any_call_harms_no_successor_if_ptrace_is_allo
                 let (unharmed, reply) = stopped.go_on(Some(&rival));
                 match reply {
                     _ if !unharmed => harmful.push((order, stopped.before.clone())),
-                    Ok(_) => assert!(order == "release" && was_free, "{at}: two hold the lock"),
+                    Ok(_) => assert!(order == "release" && was_free, "{at}: two processes hold the lock"),
                     Err(said) => {
                         let expected = if order == "acquire 0" { "Timeout" } else { "Lost" };
                         assert!(said.starts_with(expected), "{at}: {said}");
@@ -151,7 +152,7 @@ fn a_holder_that_is_stopped_before_any_call_harms_no_successor_if_ptrace_is_allo
         assert!(calls > 10, "{protocol}: stopped before {calls} calls");
         let lock_is_unlinked = |call: &Call| call.is_unlink() && call.paths[0].ends_with("lock");
         match protocol {
-            // The documented limit: nobody can unlink the shared name on condition that it is still his.
+            // The documented limit: nobody can unlink the shared name on the condition that it is still his.
             Protocol::Link => {
                 assert!(
                     matches!(&harmful[..], [("release", call)] if lock_is_unlinked(call)),
@@ -163,10 +164,10 @@ fn a_holder_that_is_stopped_before_any_call_harms_no_successor_if_ptrace_is_allo
     }
 }
 
-/// The bug: a process is stopped between its fresh expiry and the moment in which it sees that it has the lock, or has it
-/// still, and believes in a lock that is overdue by then.
+/// The bug: a process is stopped between setting its expiry and confirming that it holds the lock. The consequence: it trusts a
+/// lock that has expired. The mend: it looks at its deadline after the confirmation.
 #[test]
-fn whoever_is_stopped_before_any_call_until_its_lifetime_is_over_gets_no_overdue_lock_if_ptrace_is_allowed() {
+fn a_process_that_is_stopped_before_any_call_trusts_no_expired_lock_if_ptrace_is_allowed() {
     if !can_trace() {
         return;
     }
@@ -177,8 +178,8 @@ fn whoever_is_stopped_before_any_call_until_its_lifetime_is_over_gets_no_overdue
             std::thread::sleep(all.iter().map(|(_, stopped)| stopped.lifetime).max().unwrap());
             for (at, mut stopped) in all {
                 match (orders.len(), stopped.go_on(None).1) {
-                    // It began anew, in time.
-                    (1, Ok(said)) => assert!(!said.ends_with("lost"), "{at}: it acquired an overdue lock"),
+                    // It started again in time.
+                    (1, Ok(said)) => assert!(!said.ends_with("lost"), "{at}: it acquired an expired lock"),
                     (1, Err(said)) => assert!(said.starts_with("Timeout"), "{at}: {said}"),
                     (_, reply) => {
                         let said = reply.expect_err(&format!("{at}: a refresh came too late"));
@@ -196,7 +197,7 @@ fn a_breaker_that_is_stopped_before_any_call_harms_nobody_if_ptrace_is_allowed()
         return;
     }
     for protocol in BOTH {
-        let scene = Scene { overdue: true, ..Scene::new(protocol, &CYCLE[..1]) };
+        let scene = Scene { expired: true, ..Scene::new(protocol, &CYCLE[..1]) };
         let mut calls = 0;
         for (at, mut stopped) in scene.stops() {
             calls += 1;
@@ -205,12 +206,12 @@ fn a_breaker_that_is_stopped_before_any_call_harms_nobody_if_ptrace_is_allowed()
             assert!(unharmed, "{at}: the rival's lock was moved");
             match rival {
                 Ok(_) => {
-                    let said = reply.expect_err(&format!("{at}: two hold the lock"));
+                    let said = reply.expect_err(&format!("{at}: two processes hold the lock"));
                     assert!(said.starts_with("Timeout"), "{at}: {said}");
                 }
                 Err(e) => {
                     assert!(e.is_timeout(), "{at}: {e}");
-                    reply.unwrap_or_else(|e| panic!("{at}: neither of two breakers got the lock: {e}"));
+                    reply.unwrap_or_else(|e| panic!("{at}: neither of two breakers acquired the lock: {e}"));
                     stopped.puppet.ask("check").unwrap();
                 }
             }
@@ -220,13 +221,13 @@ fn a_breaker_that_is_stopped_before_any_call_harms_nobody_if_ptrace_is_allowed()
 }
 
 #[test]
-fn a_process_that_is_killed_before_any_call_leaves_nothing_that_lasts_if_ptrace_is_allowed() {
+fn a_process_that_is_killed_before_any_call_leaves_nothing_for_ever_if_ptrace_is_allowed() {
     if !can_trace() {
         return;
     }
     for protocol in BOTH {
         let scenes = [&CYCLE[..1], &CYCLE[..2], &CYCLE].map(|orders| Scene::new(protocol, orders));
-        let breaker = Scene { overdue: true, ..scenes[0].clone() };
+        let breaker = Scene { expired: true, ..scenes[0].clone() };
         for scene in scenes.iter().chain([&breaker]) {
             for (at, stopped) in scene.stops() {
                 let Stopped { ground, mut puppet, trace, .. } = stopped;
@@ -236,24 +237,24 @@ fn a_process_that_is_killed_before_any_call_leaves_nothing_that_lasts_if_ptrace_
                     .acquire_with(&Wait::never())
                     .unwrap_or_else(|e| panic!("{at} and killed: not recovered at once: {e}"));
                 next.release().unwrap_or_else(|e| panic!("{at} and killed: {e}"));
-                // Whoever waited in vain left his claim; the next break clears it away.
+                // A waiter that failed has left its claim; the next break removes it.
                 plant(protocol, &ground.lock(), long_ago());
                 lock.acquire_with(&Wait::never()).unwrap().release().unwrap();
-                assert_eq!(ground.names(), [""; 0], "{at} and killed: left over");
+                assert_eq!(ground.names(), [""; 0], "{at} and killed: leftovers");
             }
         }
     }
 }
 
-/// The bug: a breaker clears away what dead processes left, and with it the claim of a lock whose holder has ended but
-/// whose lock is to last.
+/// The bug: a breaker removed the leftovers of dead processes. The consequence: it also removed the claim of a left lock, which
+/// must last although its process has ended. The mend: it keeps the claim at the lock path.
 #[test]
-fn where_recovery_is_off_a_breaker_clears_away_no_lock_that_was_left_if_ptrace_is_allowed() {
+fn without_recovery_a_breaker_removes_no_left_lock_if_ptrace_is_allowed() {
     if !can_trace() {
         return;
     }
     for protocol in BOTH {
-        let scene = Scene { overdue: true, recover_dead: false, ..Scene::new(protocol, &CYCLE[..1]) };
+        let scene = Scene { expired: true, recover_dead: false, ..Scene::new(protocol, &CYCLE[..1]) };
         for (at, mut stopped) in scene.stops() {
             let settings = scene.settings(&stopped.ground);
             let mut rival = Puppet::start(&settings);
@@ -262,7 +263,7 @@ fn where_recovery_is_off_a_breaker_clears_away_no_lock_that_was_left_if_ptrace_i
                 rival.kill();
                 rival.reap();
                 let (_, reply) = stopped.go_on(None);
-                assert!(reply.is_err(), "{at}: two hold the lock");
+                assert!(reply.is_err(), "{at}: two processes hold the lock");
                 let left = settings.lock().adopt(&Token::new(token)).unwrap_or_else(|e| panic!("{at}: {e}"));
                 left.check().unwrap_or_else(|e| panic!("{at}: {e}"));
             }
@@ -270,8 +271,8 @@ fn where_recovery_is_off_a_breaker_clears_away_no_lock_that_was_left_if_ptrace_i
     }
 }
 
-/// The bug: between two steps of a look at the lock, a file becomes a directory or the reverse, and the look fails. The mend:
-/// it looks again.
+/// The bug: between two steps of a look, the file at the lock path became a directory or the reverse. The consequence: the look
+/// failed. The mend: the contender looks again.
 #[test]
 fn a_contender_stopped_before_any_call_sees_the_lock_change_hands_and_protocol_if_ptrace_is_allowed() {
     if !can_trace() {
@@ -293,10 +294,10 @@ fn a_contender_stopped_before_any_call_sees_the_lock_change_hands_and_protocol_i
     }
 }
 
-/// The bug: a breaker looks, a peer that knows no guard replaces the lock, the breaker moves the peer's away. The mend: it
-/// looks at what it moved, and puts it back.
+/// The bug: between the look and the move of a breaker, a peer that knows no break lock replaces the lock. The consequence: the
+/// breaker moves the peer's live lock away. The mend: it looks at the moved lock, and puts it back.
 #[test]
-fn a_peer_that_knows_no_guard_gets_its_lock_back_if_ptrace_is_allowed() {
+fn a_peer_that_knows_no_break_lock_gets_its_lock_back_if_ptrace_is_allowed() {
     if !can_trace() {
         return;
     }
@@ -307,11 +308,11 @@ fn a_peer_that_knows_no_guard_gets_its_lock_back_if_ptrace_is_allowed() {
     assert!(said.starts_with("Timeout"), "{said}");
     let lock = fs::metadata(stopped.ground.lock()).unwrap();
     assert_eq!((lock.ino(), lock.nlink()), (fs::metadata(claim).unwrap().ino(), 2), "the peer's lock is where it was");
-    assert_eq!(stopped.ground.names().len(), 2, "nothing else is left: {:?}", stopped.ground.names());
+    assert_eq!(stopped.ground.names().len(), 2, "there are no leftovers: {:?}", stopped.ground.names());
 }
 
 #[test]
-fn what_a_breaker_puts_back_replaces_no_lock_taken_meanwhile_if_ptrace_is_allowed() {
+fn a_lock_that_a_breaker_puts_back_replaces_no_new_lock_if_ptrace_is_allowed() {
     if !can_trace() {
         return;
     }
@@ -322,13 +323,13 @@ fn what_a_breaker_puts_back_replaces_no_lock_taken_meanwhile_if_ptrace_is_allowe
     assert!(back.is_some(), "it puts the lock back");
     let third = by(Protocol::Link, &stopped.ground).acquire_with(&Wait::never()).unwrap();
     let (unharmed, reply) = stopped.go_on(Some(&third));
-    assert!(unharmed, "the lock that was taken meanwhile stays");
-    assert!(reply.is_err(), "the third holds it");
+    assert!(unharmed, "the newly acquired lock stays");
+    assert!(reply.is_err(), "a third process holds it");
 }
 
-/// A breaker that has its turn and has looked again, and is about to move a peer's overdue lock.
+/// A breaker that has its turn, has looked again, and is about to move a peer's expired lock.
 fn breaker_before_its_rename() -> Stopped {
-    let scene = Scene { overdue: true, ..Scene::new(Protocol::Link, &CYCLE[..1]) };
+    let scene = Scene { expired: true, ..Scene::new(Protocol::Link, &CYCLE[..1]) };
     let mut stopped = scene.stop_before(0).unwrap();
     while !(stopped.before.is_rename() && stopped.before.paths[0] == stopped.ground.lock()) {
         stopped.before = stopped.trace.next().expect("a breaker renames the lock path");
@@ -336,8 +337,8 @@ fn breaker_before_its_rename() -> Stopped {
     stopped
 }
 
-/// As a peer would have it that breaks and acquires at this moment: with another file, which is over in an hour. Gives
-/// the claim.
+/// Acts for a peer that breaks the lock and acquires it at this moment: another file, which expires in an hour. Returns the
+/// claim.
 fn replace_by_live_lock(ground: &Ground) -> PathBuf {
     for name in ground.names().iter().filter(|name| *name == "lock" || name.contains("|elsewhere.example|")) {
         fs::remove_file(ground.dir().join(name)).unwrap();

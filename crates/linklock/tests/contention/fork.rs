@@ -13,16 +13,16 @@ use tracing::span;
 use crate::common::{BOTH, Ground, HOUR};
 use crate::settings::Settings;
 
-/// Runs `child` in a forked process, which shares nothing with this one but its past. What it gives is the number of what
-/// went wrong there, 0 for nothing.
+/// Runs `child` in a forked process, which has a copy of this one's memory. Returns the child's result: 0, or the number of
+/// the first fact that is false there.
 fn in_forked_child(mut child: impl FnMut() -> i32 + Send + Sync + 'static) -> i32 {
     let mut command = Command::new("true");
     let forked = move || match child() {
         0 => Ok(()),
         wrong => Err(io::Error::from_raw_os_error(wrong)),
     };
-    // SAFETY: of what other threads may have locked at the fork, the child touches the allocator alone, and the C library
-    // sees to it that a forked child can use that.
+    // SAFETY: of all that another thread may have locked at the fork, the child uses the allocator alone, and the C library
+    // makes that usable in a forked child.
     unsafe { command.pre_exec(forked) };
     match command.status() {
         Ok(_) => 0,
@@ -30,7 +30,7 @@ fn in_forked_child(mut child: impl FnMut() -> i32 + Send + Sync + 'static) -> i3
     }
 }
 
-/// The number of the first that is not so, from 1.
+/// The number of the first fact that is false, counted from 1; 0 if there is none.
 fn first_untrue(facts: &[bool]) -> i32 {
     facts.iter().position(|fact| !fact).map_or(0, |at| at as i32 + 1)
 }
@@ -64,11 +64,11 @@ fn a_guard_in_a_forked_child_neither_refreshes_nor_releases_the_parents_lock() {
                 drop(refused.into_parts().1);
                 first_untrue(&[&facts[..], &[refused_as_not_held]].concat())
             });
-            assert_eq!(wrong, 0, "{protocol}: what is not so in the child, counted from 1");
+            assert_eq!(wrong, 0, "{protocol}: number of the first false fact in the child");
 
             let guard: Guard = shared.lock().unwrap().take().unwrap();
             let after = settings.lock().inspect().unwrap();
-            assert_eq!(after.holder, before.holder, "{protocol}: not released, not refreshed");
+            assert_eq!(after.holder, before.holder, "{protocol}: neither released nor refreshed");
             assert_eq!((guard.is_lost(), loss.is_lost()), (false, false), "{protocol}");
             assert_eq!(guard.token(), &token);
             guard.check().unwrap();
@@ -77,7 +77,7 @@ fn a_guard_in_a_forked_child_neither_refreshes_nor_releases_the_parents_lock() {
     }
 }
 
-/// Counts what is written to the log.
+/// Counts the events of the log.
 struct Log(AtomicUsize);
 
 impl tracing::Subscriber for Log {
@@ -103,7 +103,7 @@ impl tracing::Subscriber for Log {
 }
 
 #[test]
-fn a_guard_that_is_dropped_in_a_forked_child_neither_releases_nor_complains() {
+fn a_guard_that_is_dropped_in_a_forked_child_neither_releases_nor_warns() {
     for protocol in BOTH {
         for keep_alive in [false, true] {
             let ground = Ground::new();
@@ -118,7 +118,7 @@ fn a_guard_that_is_dropped_in_a_forked_child_neither_releases_nor_complains() {
                 tracing::subscriber::with_default(Arc::clone(&log), || drop(guard));
                 first_untrue(&[log.0.load(Ordering::SeqCst) == 0])
             });
-            assert_eq!(wrong, 0, "{protocol}: to drop it is no failed release");
+            assert_eq!(wrong, 0, "{protocol}: its drop is not a failed release");
             let guard = shared.lock().unwrap().take().unwrap();
             assert_eq!(settings.lock().inspect().unwrap().holder, before.holder, "{protocol}");
             guard.check().unwrap();
@@ -170,6 +170,6 @@ fn a_forked_child_contends_in_its_own_name() {
             first_untrue(&[true, own])
         });
         assert_eq!(wrong, 0, "{protocol}: the child's claim names the child");
-        assert_eq!(lock.inspect().unwrap().state, State::Abandoned, "{protocol}: the lock dies with the child");
+        assert_eq!(lock.inspect().unwrap().state, State::Abandoned, "{protocol}: the child's end abandons the lock");
     }
 }

@@ -8,11 +8,11 @@ use linklock::{ErrorKind, Guard, Protocol, State, Which};
 use crate::common::{BOTH, Ground};
 use crate::settings::Settings;
 
-/// The threads of this process that keep locks.
+/// How many keep-alive threads this process has.
 #[cfg(target_os = "linux")] // Elsewhere threads are not listed in /proc.
 fn keepers() -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
-    // A thread of another test may have ended meanwhile.
+    // A thread of another test may have ended in between.
     let names = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default());
     names.filter(|name| name.starts_with("linklock")).count()
 }
@@ -20,7 +20,7 @@ fn keepers() -> usize {
 #[test]
 fn many_locks_are_kept_alive_by_one_thread() {
     let ground = Ground::new();
-    // Under Wine, which looks for names in any case, each takes the longer the more there are.
+    // Wine compares names without case, so each name takes longer the more there are.
     let (many, lifetime) = if cfg!(windows) { (20, 10) } else { (1000, 2) };
     let lifetime = Duration::from_secs(lifetime);
     let settings = |i: usize| {
@@ -28,7 +28,7 @@ fn many_locks_are_kept_alive_by_one_thread() {
     };
     let guards: Vec<Guard> = (0..many).map(|i| settings(i).lock().acquire().unwrap()).collect();
     #[cfg(target_os = "linux")]
-    assert_eq!(keepers(), 1, "threads that keep them");
+    assert_eq!(keepers(), 1, "keep-alive threads");
     std::thread::sleep(3 * lifetime);
     for (i, guard) in guards.iter().enumerate() {
         guard.check().unwrap_or_else(|e| panic!("lock {i}: {e}"));
@@ -42,7 +42,7 @@ fn many_locks_are_kept_alive_by_one_thread() {
     assert_eq!(ground.names(), [""; 0]);
 }
 
-/// How a lock can go from under its holder.
+/// How a holder can lose its lock.
 #[derive(Clone, Copy, Debug)]
 enum End {
     BrokenByOperator,
@@ -65,7 +65,7 @@ fn end(how: End, settings: &Settings, guard: &Guard) {
 }
 
 #[test]
-fn a_kept_lock_that_was_broken_or_removed_is_told_to_be_lost_before_its_deadline() {
+fn keep_alive_reports_a_broken_or_removed_lock_before_its_deadline() {
     let mut lost = Vec::new();
     for protocol in BOTH {
         for how in [End::BrokenByOperator, End::FileRemoved, End::LockPathRemoved] {
@@ -77,7 +77,7 @@ fn a_kept_lock_that_was_broken_or_removed_is_told_to_be_lost_before_its_deadline
         }
     }
     for (how, guard, _ground) in lost {
-        // Shorter than the time for which it would be trusted without any further news.
+        // Shorter than the time for which the holder would trust the lock without a new look.
         let before_deadline = guard.remaining().mul_f32(0.9);
         assert_eq!(guard.loss().wait_timeout(before_deadline), Some(true), "{how}: noticed in time");
         assert!(guard.is_lost(), "{how}");
@@ -89,7 +89,7 @@ fn a_kept_lock_that_was_broken_or_removed_is_told_to_be_lost_before_its_deadline
 }
 
 #[test]
-fn a_released_lock_is_not_told_to_be_lost() {
+fn a_released_lock_is_not_reported_lost() {
     for protocol in BOTH {
         for keep_alive in [false, true] {
             let ground = Ground::new();
@@ -101,15 +101,15 @@ fn a_released_lock_is_not_told_to_be_lost() {
                 move || loss.wait()
             });
             guard.release().unwrap();
-            assert!(!waiting.join().unwrap(), "{protocol}: who waits for a loss is told of the release");
+            assert!(!waiting.join().unwrap(), "{protocol}: a thread that waits for a loss is woken by the release");
             std::thread::sleep(Duration::from_millis(2100));
-            assert!(!loss.is_lost(), "{protocol}: nor is it lost once the lifetime would be over");
+            assert!(!loss.is_lost(), "{protocol}: it is not lost even after the lifetime");
         }
     }
 }
 
 #[test]
-fn a_lock_that_is_not_kept_alive_is_told_to_be_lost_at_its_deadline() {
+fn a_lock_without_keep_alive_is_reported_lost_at_its_deadline() {
     for protocol in BOTH {
         let ground = Ground::new();
         let guard =

@@ -1,10 +1,10 @@
-//! Many real processes contend for real locks: they count, are killed, stopped, overstay, fork, and take over from each
-//! other.
+//! Many real processes contend for real locks: they count, are killed or stopped, hold the lock too long, fork, and adopt
+//! each other's locks.
 
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "a test says by a panic what went wrong, and stands outside of what the library asks of the world"
+    reason = "a test reports a failure by a panic, and is not bound by what the library may ask of the system"
 )]
 
 #[path = "../common/mod.rs"]
@@ -13,7 +13,7 @@ mod common;
 mod counter;
 mod deaths;
 mod diary;
-#[cfg(target_os = "linux")] // It takes ptrace(2).
+#[cfg(target_os = "linux")] // It needs ptrace(2).
 mod every_call;
 #[cfg(unix)] // Windows has no fork.
 mod fork;
@@ -29,14 +29,14 @@ mod settings;
 mod system;
 mod threads;
 mod tokens;
-#[cfg(target_os = "linux")] // ptrace(2) as Linux has it.
+#[cfg(target_os = "linux")] // It needs ptrace(2) of Linux.
 #[path = "../common/trace.rs"]
 #[allow(dead_code, reason = "here the kind of a call is asked for, not its name")]
 mod trace;
 mod turmoil;
 mod waiting;
 
-/// What the other tests start as processes of their own: this program, with this test alone, told its role.
+/// A process that the other tests start: this program, with this test alone and a role in its environment.
 #[test]
 #[ignore = "a worker process: the other tests start it"]
 fn worker() {
@@ -45,7 +45,7 @@ fn worker() {
         Ok("puppet") => puppet::perform(),
         Ok("turmoil") => turmoil::take_part(),
         Ok(role) => panic!("no such role: {role}"),
-        // Started by hand, with all ignored tests.
+        // Somebody ran all ignored tests by hand.
         Err(_) => {}
     }
 }

@@ -1,5 +1,5 @@
-//! Processes whose pids are not what they seem: in pid namespaces of their own, beside a /proc of another namespace, behind
-//! one that hides them, or with a pid that came again. A live lock must never be taken for a dead process's.
+//! Processes whose pids mislead: in other pid namespaces, beside a /proc of another namespace, behind a /proc that hides them,
+//! or with a reused pid. A live lock must never look abandoned.
 #![expect(unsafe_code, reason = "fork(2), unshare(2) and mount(2) have no safe wrappers")]
 
 use std::ffi::CStr;
@@ -16,20 +16,20 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::common::{BOTH, Ground, HOUR, LONG, say};
 
-/// Of a child that a test has forked, and that ends before the test does.
+/// The pid of a child that a test has forked. The child ends before the test does.
 struct Forked(Pid);
 
-/// Runs `child` in a forked process, which has one thread and shares nothing with this one but its past.
+/// Runs `child` in a forked process, which has one thread and a copy of this one's memory.
 fn fork(child: impl FnOnce()) -> Forked {
-    // SAFETY: of what other threads may have locked at the fork, the child touches the allocator alone, and the C library sees
-    // to it that a forked child can use that. It never returns from here.
+    // SAFETY: of all that another thread may have locked at the fork, the child uses the allocator alone, and the C library
+    // makes that usable in a forked child. It never returns from here.
     let pid = unsafe { libc::fork() };
     if pid != 0 {
-        return Forked(Pid::from_raw(pid).expect("another process can be had"));
+        return Forked(Pid::from_raw(pid).expect("fork succeeds"));
     }
-    // A panic has said on stderr what is wrong.
+    // A panic has printed its message on stderr.
     let status = if catch_unwind(AssertUnwindSafe(child)).is_ok() { 0 } else { 1 };
-    // SAFETY: it ends the process, and runs nothing that is the parent's.
+    // SAFETY: it ends the process, and runs none of the parent's exit handlers.
     unsafe { libc::_exit(status) }
 }
 
@@ -43,19 +43,19 @@ impl Forked {
         waitpid(Some(self.0), WaitOptions::empty()).unwrap();
     }
 
-    /// Waits for its end. It ends well only if it did not panic.
+    /// Waits for its end, and fails if it panicked.
     fn join(self) {
         join(Some(self.0));
     }
 }
 
-/// Waits for the end of this child, or of one that was left to us by its parent.
+/// Waits for the end of this child, or of an orphan that is now ours.
 fn join(child: Option<Pid>) {
     let (_, status) = waitpid(child, WaitOptions::empty()).unwrap().unwrap();
-    assert_eq!(status.exit_status(), Some(0), "what is wrong stands on stderr");
+    assert_eq!(status.exit_status(), Some(0), "see its message on stderr");
 }
 
-/// For a process to wait until another has come to some point.
+/// A process waits with it until another has reached some point.
 struct Signal {
     read: PipeReader,
     write: PipeWriter,
@@ -74,7 +74,7 @@ impl Signal {
     fn wait(&self) {
         let limit = Timespec { tv_sec: LONG.as_secs() as _, tv_nsec: 0 };
         let given = poll(&mut [PollFd::new(&self.read, PollFlags::IN)], Some(&limit)).unwrap();
-        assert_eq!(given, 1, "the other process has come so far");
+        assert_eq!(given, 1, "the other process has reached that point");
     }
 }
 
@@ -83,18 +83,18 @@ fn ok(status: libc::c_int) -> io::Result<()> {
 }
 
 fn unshare(what: libc::c_int) -> io::Result<()> {
-    // SAFETY: what it changes is this process's own, which is one that a test has forked.
+    // SAFETY: it changes the calling process alone, which a test has forked.
     ok(unsafe { libc::unshare(what) })
 }
 
-/// Mounts it over /proc, for this process and those that it will fork.
+/// Mounts a file system over /proc, for this process and for those that it will fork.
 fn mount_over_proc(kind: &CStr, options: Option<&CStr>) -> io::Result<()> {
     let (none, root, proc) = (c"none", c"/", c"/proc");
     let options = options.map_or(std::ptr::null(), |options| options.as_ptr().cast());
     unshare(libc::CLONE_NEWNS)?;
-    // SAFETY: all of it is text that ends in a zero, or null where that stands for nothing.
+    // SAFETY: all pointers are to text that ends in a zero, or null where that is allowed.
     unsafe {
-        // What is mounted from here on stays in this namespace.
+        // Mounts from here on stay in this namespace.
         ok(libc::mount(
             none.as_ptr(),
             root.as_ptr(),
@@ -110,7 +110,7 @@ fn own_proc() -> io::Result<()> {
     mount_over_proc(c"proc", None)
 }
 
-/// Shows again what was at /proc before.
+/// Shows the earlier /proc again.
 fn unmount_proc() {
     // SAFETY: the text ends in a zero.
     ok(unsafe { libc::umount2(c"/proc".as_ptr(), libc::MNT_DETACH) }).unwrap();
@@ -118,7 +118,7 @@ fn unmount_proc() {
 
 const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
 
-/// Sees to it that the next process of this pid namespace gets this pid.
+/// Forks a child that gets this pid in this pid namespace.
 fn fork_as(pid: u32, child: impl FnOnce()) -> Forked {
     std::fs::write(LAST_PID, (pid - 1).to_string()).unwrap();
     let forked = fork(child);
@@ -126,7 +126,7 @@ fn fork_as(pid: u32, child: impl FnOnce()) -> Forked {
     forked
 }
 
-/// Runs `act` as the first process of a pid namespace, with the /proc of the one around it.
+/// Runs `act` as the first process of a pid namespace, with the /proc of the surrounding one.
 fn in_pid_namespace(act: impl FnOnce()) {
     fork(|| {
         unshare(libc::CLONE_NEWPID).unwrap();
@@ -135,7 +135,7 @@ fn in_pid_namespace(act: impl FnOnce()) {
     .join();
 }
 
-/// Whether this process may do what these tests need; if not, says so.
+/// Whether this process has the rights that these tests need. Prints why not.
 fn can(what: &str) -> bool {
     let try_it = || -> io::Result<()> {
         let last = std::fs::read(LAST_PID)?;
@@ -150,7 +150,7 @@ fn can(what: &str) -> bool {
     let mut refused = String::new();
     read.read_to_string(&mut refused).unwrap();
     if !refused.is_empty() {
-        say(&format!("not run: {what}: root may make namespaces and mounts, where the kernel lets it: {refused}"));
+        say(&format!("not run: {what}: it takes root, and a kernel that allows namespaces and mounts: {refused}"));
     }
     refused.is_empty()
 }
@@ -169,20 +169,21 @@ fn assert_is_held(lock: &Lock, what: &str) {
     assert_eq!(error.kind(), ErrorKind::Timeout, "{what}: {error}");
 }
 
-/// Which /proc a process has.
+/// Which /proc a process sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proc {
     Own,
-    /// That of the namespace around its own.
+    /// That of the surrounding namespace.
     Around,
-    /// At first its own, and then that of the namespace around.
+    /// First its own, and then that of the surrounding namespace.
     Changes,
 }
 
-/// The bug: a /proc of another pid namespace shows another process under a holder's pid. The consequence: the holder
-/// claimed with the start of that other process, or a contender compared with it, and a live lock was broken.
+/// The bug: a /proc of another pid namespace shows another process with the holder's pid. The consequence: the holder wrote that
+/// process's start time into its claim, or a contender compared with it, and a live lock was broken. The mend: no process
+/// trusts the /proc of another namespace.
 #[test]
-fn a_live_lock_is_not_broken_by_the_word_of_another_pid_namespaces_proc() {
+fn another_pid_namespaces_proc_never_gets_a_live_lock_broken() {
     if !can("a /proc of another pid namespace") {
         return;
     }
@@ -193,7 +194,7 @@ fn a_live_lock_is_not_broken_by_the_word_of_another_pid_namespaces_proc() {
             for contenders in [Proc::Own, Proc::Around, Proc::Changes] {
                 let (ground, warm) = (Ground::new(), Ground::new());
                 let what = format!("{protocol}: holder {holders:?}, contender {contenders:?}");
-                // What a process knows of itself, it learns at its first lock.
+                // A process learns about itself when it acquires its first lock.
                 let begin = |proc: Proc| {
                     if proc != Proc::Around {
                         own_proc().unwrap();
@@ -227,9 +228,9 @@ fn a_live_lock_is_not_broken_by_the_word_of_another_pid_namespaces_proc() {
     }
 }
 
-/// As above, of a contender whose own pid is the same in both namespaces.
+/// The same for a contender whose own pid exists in both namespaces.
 #[test]
-fn a_contender_that_finds_its_own_pid_in_another_namespaces_proc_does_not_trust_that() {
+fn a_contender_does_not_trust_another_namespaces_proc_that_shows_its_own_pid() {
     if !can("a pid that is the same in two namespaces") {
         return;
     }
@@ -251,7 +252,7 @@ fn a_contender_that_finds_its_own_pid_in_another_namespaces_proc_does_not_trust_
             });
             begun.wait();
             in_pid_namespace(|| {
-                // Its start shall not fall into the same tick of the kernel's clock as that of the other with this pid.
+                // It must not start in the same tick of the kernel's clock as the other process with this pid.
                 std::thread::sleep(Duration::from_millis(50));
                 let (acquired, checked) = (Signal::new(), Signal::new());
                 let holder = fork_as(HOLDER, || {
@@ -279,7 +280,7 @@ fn a_contender_that_finds_its_own_pid_in_another_namespaces_proc_does_not_trust_
 }
 
 #[test]
-fn a_dead_holder_is_recovered_by_who_knows_its_pid_namespace() {
+fn a_contender_in_the_same_pid_namespace_recovers_a_dead_holders_lock() {
     if !can("a pid namespace") {
         return;
     }
@@ -302,7 +303,7 @@ fn a_dead_holder_is_recovered_by_who_knows_its_pid_namespace() {
                             own_proc().unwrap();
                         }
                         if contenders == Proc::Changes {
-                            // That there is no such process, the kernel itself says.
+                            // The kernel itself answers that there is no such process.
                             lock(&warm, protocol).acquire().unwrap().release().unwrap();
                             unmount_proc();
                         }
@@ -320,11 +321,12 @@ fn a_dead_holder_is_recovered_by_who_knows_its_pid_namespace() {
     }
 }
 
-/// The bug: what a process knew of itself was kept by its pid. The consequence: a child's child that got the pid of its
-/// grandparent claimed with the start of that one, which had ended, and so its live lock was broken. It took its
-/// grandparent's guard for its own, too, and waited for its grandparent's thread to keep its locks alive.
+/// The bug: a process stored the facts about itself under its pid. The consequence: a grandchild that got its ended
+/// grandparent's pid wrote the grandparent's start time into its claim, and its live lock was broken. It also took its
+/// grandparent's guard for its own, and waited for its grandparent's thread to keep its locks alive. The mend: a fork makes a
+/// process forget these facts.
 #[test]
-fn a_process_with_the_pid_of_the_one_that_it_descends_from_is_another() {
+fn a_process_that_reuses_its_grandparents_pid_is_another_process() {
     if !can("a pid that comes again") {
         return;
     }
@@ -339,7 +341,7 @@ fn a_process_with_the_pid_of_the_one_that_it_descends_from_is_another() {
                 lock.acquire().unwrap()
             };
             let child_of_child = |of_grandparent: &Guard| {
-                assert!(of_grandparent.is_lost(), "{protocol}: it is the grandparent's");
+                assert!(of_grandparent.is_lost(), "{protocol}: it belongs to the grandparent");
                 assert_eq!(of_grandparent.check().unwrap_err().kind(), ErrorKind::NotHeld, "{protocol}");
                 let guard = lock(&ground, protocol).acquire().unwrap();
                 held.give();
@@ -353,7 +355,7 @@ fn a_process_with_the_pid_of_the_one_that_it_descends_from_is_another() {
                 let guard = keeping(&of_grandparent, HOUR);
                 fork(|| {
                     has_ended.wait();
-                    // Its start shall not fall into the same tick of the kernel's clock.
+                    // It must not start in the same tick of the kernel's clock.
                     std::thread::sleep(Duration::from_millis(50));
                     fork_as(PID, || child_of_child(&guard)).join();
                 });
@@ -362,26 +364,26 @@ fn a_process_with_the_pid_of_the_one_that_it_descends_from_is_another() {
             .join();
             has_ended.give();
             held.wait();
-            assert_is_held(&lock(&ground, protocol), &format!("{protocol}: the pid is alive again"));
+            assert_is_held(&lock(&ground, protocol), &format!("{protocol}: the pid is in use again"));
             done.give();
             join(None);
         });
     }
 }
 
-/// How a process can be hidden from another that may not even know that it is there.
+/// How a process can be hidden from another one.
 #[derive(Clone, Copy, Debug)]
 enum Hidden {
-    /// It is another user's, and /proc shows one's own processes alone.
+    /// It belongs to another user, and /proc shows only one's own processes.
     ByUser,
     /// Nothing is mounted at /proc.
     NoProc,
 }
 
-/// The bug: a process of which /proc tells nothing was taken for one that is not there. The consequence: to acquire on behalf
-/// of it was refused.
+/// The bug: a process that /proc does not show was taken for one that does not exist. The consequence: nobody could acquire a
+/// lock on behalf of it. The mend: the kernel answers whether it exists.
 #[test]
-fn a_lock_can_be_taken_on_behalf_of_a_process_that_proc_does_not_show() {
+fn a_lock_can_be_acquired_on_behalf_of_a_process_that_proc_hides() {
     if !can("a /proc that hides processes") {
         return;
     }
@@ -411,7 +413,7 @@ fn a_lock_can_be_taken_on_behalf_of_a_process_that_proc_does_not_show() {
             assert_eq!(holder.pid, shown.pid(), "{what}");
             assert_is_held(&lock(&ground, protocol), &what);
             shown.kill();
-            assert_is_held(&lock(&ground, protocol), &format!("{what}: of its end nothing can be known"));
+            assert_is_held(&lock(&ground, protocol), &format!("{what}: its end cannot be known"));
         }
     }
 }

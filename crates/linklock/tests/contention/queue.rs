@@ -1,4 +1,4 @@
-//! Contenders that take the lock in the order in which they came, and fairness without that.
+//! Contenders that acquire the lock in the order of their arrival, and fairness without a queue.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,11 +21,11 @@ fn queuing(ground: &Ground, protocol: Protocol) -> Builder {
     Lock::builder(ground.lock()).protocol(protocol).queue(true)
 }
 
-/// Waits until so many have a ticket.
+/// Waits until so many contenders have a ticket.
 fn until_queued(ground: &Ground, number: usize) {
     let started = Instant::now();
     while fs::read_dir(queue_of(ground)).map_or(0, Iterator::count) < number {
-        assert!(started.elapsed() < LONG, "{number} contenders queue up");
+        assert!(started.elapsed() < LONG, "{number} contenders join the queue");
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -53,7 +53,7 @@ fn a_queue_is_served_in_the_order_of_arrival() {
             waiter.join().unwrap();
         }
         assert_eq!(*order.lock().unwrap(), (0..8).collect::<Vec<_>>(), "{protocol}");
-        assert_eq!(ground.names(), [""; 0], "{protocol}: the queue is gone with the last who waited");
+        assert_eq!(ground.names(), [""; 0], "{protocol}: the last waiter removes the queue");
     }
 }
 
@@ -61,7 +61,7 @@ fn a_queue_is_served_in_the_order_of_arrival() {
 fn a_newcomer_does_not_overtake_the_queue() {
     for protocol in BOTH {
         let ground = Ground::new();
-        // One that is next, and does not come: it waits in another machine, as far as can be known here.
+        // A contender that is next but does not come: by its claim it waits on another machine.
         let absent = queuing(&ground, protocol).on_behalf_of(OnBehalfOf::Nobody).build().unwrap();
         let held = absent.acquire().unwrap();
         let cancel = linklock::Cancel::new().unwrap();
@@ -73,19 +73,19 @@ fn a_newcomer_does_not_overtake_the_queue() {
         let name = fs::read_dir(queue_of(&ground)).unwrap().next().unwrap().unwrap().file_name();
         cancel.cancel();
         assert_eq!(next.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled, "{protocol}");
-        assert!(!queue_of(&ground).exists(), "{protocol}: who gives up leaves the queue");
+        assert!(!queue_of(&ground).exists(), "{protocol}: a waiter that gives up leaves the queue");
         fs::create_dir(queue_of(&ground)).unwrap();
         fs::write(queue_of(&ground).join(name), "").unwrap();
         held.release().unwrap();
         let lock = queuing(&ground, protocol).build().unwrap();
         let error = lock.acquire_with(&Wait::up_to(Duration::from_millis(100))).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Timeout, "{protocol}: it waits behind the other: {error}");
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{protocol}: it waits behind the other one: {error}");
         lock.acquire_with(&Wait::never()).unwrap().release().unwrap();
     }
 }
 
 #[test]
-fn the_dead_lose_their_place_in_the_queue() {
+fn dead_waiters_lose_their_place_in_the_queue() {
     for protocol in BOTH {
         let ground = Ground::new();
         let held = queuing(&ground, protocol).build().unwrap().acquire().unwrap();
@@ -104,8 +104,8 @@ fn the_dead_lose_their_place_in_the_queue() {
         process.kill();
         let started = Instant::now();
         while ticket.exists() {
-            // Far less than a ticket lasts by itself.
-            assert!(started.elapsed() < Duration::from_secs(30), "{protocol}: the next in the queue sees its end");
+            // A ticket lasts much longer than this.
+            assert!(started.elapsed() < Duration::from_secs(30), "{protocol}: the next in the queue notices its end");
             thread::sleep(Duration::from_millis(1));
         }
         cancel.cancel();
@@ -115,9 +115,9 @@ fn the_dead_lose_their_place_in_the_queue() {
     }
 }
 
-/// Nobody is passed over for ever, with the queue and without.
+/// Every waiter gets the lock at some time, with the queue and without.
 #[test]
-fn one_old_waiter_comes_in_between_many_newcomers() {
+fn one_old_waiter_gets_the_lock_among_many_newcomers() {
     for (protocol, queue) in BOTH.into_iter().flat_map(|protocol| [(protocol, true), (protocol, false)]) {
         let ground = Ground::new();
         let build = || Lock::builder(ground.lock()).protocol(protocol).queue(queue).build().unwrap();
@@ -147,7 +147,7 @@ fn one_old_waiter_comes_in_between_many_newcomers() {
         for newcomer in newcomers {
             newcomer.join().unwrap();
         }
-        // Six may have come before it, and one may have held the lock when it came.
+        // Six contenders may have come before it, and one may have held the lock when it came.
         assert!(!queue || passed <= 8, "{protocol}: {passed} turns before it, in a queue");
     }
 }

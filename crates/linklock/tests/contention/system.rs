@@ -1,25 +1,25 @@
-//! What the tests ask of the system itself, and each system does in its own way.
+//! What the tests need from the system, which each system does in its own way.
 
 use std::fs::File;
 use std::process::Child;
 use std::time::Duration;
 
-/// Now, on the clock by which guards trust their locks; it is the same for all processes.
+/// Now, on the clock by which guards trust their locks. It is the same for all processes.
 pub(crate) fn now() -> Duration {
     platform::now()
 }
 
-/// Writes all of it, in one call, whatever else happens to the file.
+/// Writes all bytes in one call.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) {
     assert_eq!(platform::write_at(file, bytes, offset).unwrap(), bytes.len());
 }
 
-/// Stops a process, and comes back once it stands still. One that has ended is left to itself.
+/// Stops a process, and returns when it has stopped. Does nothing to a process that has ended.
 pub(crate) fn stop(child: &Child) {
     platform::stop(child);
 }
 
-/// Lets a stopped process go on.
+/// Lets a stopped process continue.
 pub(crate) fn go_on(child: &Child) {
     platform::go_on(child);
 }
@@ -77,7 +77,7 @@ mod platform {
 
     pub(super) fn now() -> Duration {
         let (mut count, mut frequency) = (0, 0);
-        // SAFETY: each writes one number.
+        // SAFETY: each call writes one number.
         #[expect(unsafe_code, reason = "the library's own clock is not public")]
         unsafe {
             QueryPerformanceCounter(&raw mut count);

@@ -10,7 +10,7 @@ use crate::common::{BOTH, Ground};
 const THREADS: usize = 8;
 const TIMES: u32 = 12;
 
-/// What only one may do at a time.
+/// A section that only one thread may be in at a time.
 #[derive(Default)]
 struct Inside {
     inside: AtomicBool,

@@ -1,4 +1,4 @@
-//! A lock that one process leaves and another takes over, and what an operator may break, by the token.
+//! A lock that one process leaves and another adopts by its token, and a lock that an operator breaks by its token.
 
 use std::time::{Duration, SystemTime};
 
@@ -26,7 +26,7 @@ fn another_process_refreshes_and_releases_a_lock_by_its_token() {
         other.ask("release").unwrap();
         assert_eq!(ground.names(), [""; 0], "{protocol}");
         let error = one.ask(&format!("adopt {token}")).unwrap_err();
-        assert!(error.starts_with("NotHeld"), "{protocol}: released is released: {error}");
+        assert!(error.starts_with("NotHeld"), "{protocol}: a second release fails: {error}");
     }
 }
 
@@ -38,8 +38,8 @@ fn a_lock_that_was_left_stays_held_and_is_not_kept_alive() {
         let guard = settings.lock().acquire().unwrap();
         let loss = guard.loss();
         guard.leave();
-        assert!(!loss.wait(), "{protocol}: who leaves a lock does not lose it");
-        // Until it was left it may have been refreshed.
+        assert!(!loss.wait(), "{protocol}: a left lock is not lost");
+        // Before it was left, it may have been refreshed.
         let expiry = settings.lock().inspect().unwrap().expires_at;
         std::thread::sleep(Duration::from_millis(600));
         let status = settings.lock().inspect().unwrap();
@@ -48,7 +48,7 @@ fn a_lock_that_was_left_stays_held_and_is_not_kept_alive() {
 }
 
 #[test]
-fn an_overdue_lock_cannot_be_taken_over() {
+fn an_expired_lock_cannot_be_adopted() {
     for protocol in BOTH {
         let ground = Ground::new();
         let lock = Settings::new(&ground.lock(), protocol).lock();
@@ -57,13 +57,13 @@ fn an_overdue_lock_cannot_be_taken_over() {
         for attempt in ["at first", "once more"] {
             let error = lock.adopt(&token).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Lost, "{protocol}, {attempt}: {error}");
-            assert_eq!(ground.names(), names, "{protocol}, {attempt}: it is left to be broken");
+            assert_eq!(ground.names(), names, "{protocol}, {attempt}: a breaker removes it");
         }
     }
 }
 
 #[test]
-fn only_the_token_that_holds_the_lock_takes_it_over() {
+fn only_the_token_that_holds_the_lock_adopts_it() {
     for protocol in BOTH {
         let ground = Ground::new();
         let lock = Settings::new(&ground.lock(), protocol).lock();
@@ -95,21 +95,21 @@ fn only_the_token_that_holds_the_lock_takes_it_over() {
     }
 }
 
-/// What is left of the lock's time is short against the lifetime that its new owner will give it.
+/// The lock's remaining time is short against the lifetime that its new owner will give it.
 #[test]
-fn a_lock_that_is_taken_over_is_held_from_the_start_when_it_is_kept_alive_from_then_on() {
+fn an_adopted_lock_with_keep_alive_is_held_from_the_start() {
     for protocol in BOTH {
         let ground = Ground::new();
         let settings = Settings::new(&ground.lock(), protocol);
         let token = settings.lock().acquire().unwrap().leave();
         let guard = settings.lifetime(HOUR).keep_alive(true).lock().adopt(&token).unwrap();
-        assert!(!guard.is_lost(), "{protocol}: of its 15 s next to nothing has passed");
+        assert!(!guard.is_lost(), "{protocol}: almost nothing of its 15 s has passed");
         guard.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
     }
 }
 
 #[test]
-fn an_operator_breaks_the_claim_that_he_names_and_no_other() {
+fn an_operator_breaks_the_named_claim_and_no_other() {
     for protocol in BOTH {
         let ground = Ground::new();
         let lock = Settings::new(&ground.lock(), protocol).lock();
@@ -131,7 +131,7 @@ fn an_operator_breaks_the_claim_that_he_names_and_no_other() {
 }
 
 #[test]
-fn an_operator_breaks_what_is_over_and_as_a_last_resort_anything() {
+fn an_operator_breaks_an_expired_lock_and_as_a_last_resort_any_lock() {
     for protocol in BOTH {
         let ground = Ground::new();
         let lock = Settings::new(&ground.lock(), protocol).grace(Duration::ZERO).lock();
@@ -147,9 +147,9 @@ fn an_operator_breaks_what_is_over_and_as_a_last_resort_anything() {
     }
 }
 
-/// A clock that was wrong when the lock was taken, or a lifetime that was mistyped.
+/// A clock was wrong when the lock was acquired, or somebody mistyped the lifetime.
 #[test]
-fn a_lock_that_is_over_in_the_far_future_can_be_looked_at_and_broken() {
+fn a_lock_that_expires_in_the_far_future_can_be_inspected_and_broken() {
     for protocol in BOTH {
         let ground = Ground::new();
         let lock = Settings::new(&ground.lock(), protocol).lock();

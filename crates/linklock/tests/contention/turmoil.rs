@@ -1,15 +1,15 @@
-//! A crowd of processes that are killed, stopped and overstay at random, for some seconds. Nobody is told to be careful.
+//! A crowd of processes, of which some are killed, stopped or hold the lock for too long, at random, for some seconds.
 //!
-//! What must hold: no two processes believe at one moment that they hold the lock; no lock that was not overdue is found
-//! broken; the lock is never stuck; and what the killed leave behind is cleared away, where somebody can tell that they
-//! are dead.
+//! This must hold: never do two processes believe at one moment that they hold the lock; no lock is broken before its
+//! deadline; the lock is never stuck; the leftovers of killed processes are removed, where others can know that they are
+//! dead.
 //!
-//! The dir protocol must stand any stop. The link protocol has one documented limit: a holder that is stopped in
-//! `release`, between its last look at the clock and the unlink of the shared name, for longer than what is left to its
-//! deadline plus the grace, removes whatever lock is there by then. So a stop that hits a link holder in its `release` is
-//! kept well below the grace, and then no stop can do harm; all others may outlast lifetime and grace together. (A breaker
-//! has a like limit, beyond the 15 s and the grace of the breakers' guard: longer than any stop here.) What becomes of a
-//! holder that is stopped at that very point is shown, call by call, in every_call.rs.
+//! The dir protocol must withstand any stop. The link protocol has one documented limit: a holder is stopped in `release`,
+//! between its last look at the clock and the unlink of the shared name, for longer than the time to its deadline plus the
+//! grace. It then removes whatever lock is there. So a link holder in its `release` is stopped here for much less than the
+//! grace, which does no harm. All other stops may last longer than lifetime and grace together. (A breaker has a similar
+//! limit, beyond the 15 s and the grace of the break lock. No stop here is that long.) every_call.rs shows, call by call,
+//! what happens to a holder that is stopped at that point.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use linklock::{Error, Guard, Protocol, Wait};
 
 use crate::common::{BOTH, Ground, LONG, long_ago, named, plant, say};
 use crate::diary::{self, Diary, Doing, Hold};
-use crate::settings::{Settings, told};
+use crate::settings::{Settings, env_value};
 use crate::system::{go_on, now, stop};
 
 const CROWD: usize = 12;
@@ -30,18 +30,18 @@ const LIFETIME: Duration = Duration::from_millis(250);
 const GRACE: Duration = Duration::from_millis(250);
 const SHORT_STOP: Duration = Duration::from_millis(50);
 const LONGEST_STOP: Duration = Duration::from_millis(900);
-/// For a slow machine, and for a waiter that is woken by its next poll alone. On Windows a name that is removed may be there
-/// for as long as somebody has it open, be he stopped.
+/// Enough for a slow machine, and for a waiter that only its next poll wakes. On Windows a removed name stays while another
+/// process has the file open, even a stopped one.
 const SLACK: Duration = Duration::from_secs(if cfg!(windows) { 20 } else { 4 });
-/// How many holds show that the crowd was at work. Wine is slow.
+/// So many holds show that the crowd did work. Wine is slow.
 const HOLDS_LEAST: usize = if cfg!(windows) { 4 } else { 20 };
-/// How long others wait for a breaker that was killed at it, if they cannot tell that it is dead: the lifetime of the
-/// breakers' guard.
+/// How long others wait for a breaker that was killed during a break, if they cannot know that it is dead: the lifetime of
+/// the break lock.
 const GUARD_LIFETIME: Duration = Duration::from_secs(15);
 
 #[test]
 fn a_crowd_that_is_killed_and_stopped_at_random_has_one_holder_at_a_time() {
-    // Mostly asleep: both at once save the time of one.
+    // Both crowds sleep most of the time, so they run at once.
     std::thread::scope(|scope| {
         for protocol in BOTH {
             scope.spawn(move || turmoil(protocol));
@@ -70,15 +70,15 @@ fn turmoil(protocol: Protocol) {
         crowd.stops[1]
     );
     if let Some((one, other)) = diary::overlap(&holds) {
-        panic!("two held the lock at once: {one:?} and {other:?}; {tally}");
+        panic!("two processes held the lock at once: {one:?} and {other:?}; {tally}");
     }
     let mut most = LIFETIME + GRACE + LONGEST_STOP + SLACK;
-    if crowd.guard_left {
+    if crowd.break_lock_left {
         most += GUARD_LIFETIME;
     }
     let (longest, since) = diary::longest_wait(&holds, start, end);
-    assert!(longest < most, "nobody got the lock for {longest:?} since {:?}; {tally}", since - start);
-    assert!(holds.len() > HOLDS_LEAST, "the crowd was at work: {tally}");
+    assert!(longest < most, "nobody acquired the lock for {longest:?} since {:?}; {tally}", since - start);
+    assert!(holds.len() > HOLDS_LEAST, "the crowd did work: {tally}");
     crowd.assert_cleared(&tally);
 }
 
@@ -92,8 +92,8 @@ struct Crowd {
     killed: HashSet<u32>,
     past: Vec<(PathBuf, u32)>,
     stops: [usize; 2],
-    /// Whether a breaker was killed that others cannot see dead, with the breakers' guard in its hands.
-    guard_left: bool,
+    /// Whether a breaker was killed during its turn, and others cannot know that it is dead.
+    break_lock_left: bool,
 }
 
 struct Member {
@@ -116,7 +116,7 @@ impl Crowd {
             killed: HashSet::new(),
             past: Vec::new(),
             stops: [0; 2],
-            guard_left: false,
+            break_lock_left: false,
         };
         for _ in 0..CROWD {
             crowd.join();
@@ -128,7 +128,7 @@ impl Crowd {
         self.diaries.dir().join("stop")
     }
 
-    /// A new member: of a third nobody can tell whether they are alive, and some do not want to know of others.
+    /// A new member. For a third of them nobody can know whether they are alive, and some do not recover dead holders' locks.
     fn join(&mut self) {
         self.started += 1;
         let mut settings = self.settings.clone().recover_dead(self.rng.u8(..4) > 0).keep_alive(self.rng.u8(..4) == 0);
@@ -148,7 +148,7 @@ impl Crowd {
     fn disturb(&mut self) {
         for member in &mut self.members {
             if let Some(status) = member.child.try_wait().unwrap() {
-                panic!("process {} ended by itself, {status}: see above for what it found", member.child.id());
+                panic!("process {} ended by itself, {status}: see its message above", member.child.id());
             }
             if member.stopped_until.is_some_and(|until| now() >= until) {
                 go_on(&member.child);
@@ -168,9 +168,10 @@ impl Crowd {
         let pid = member.child.id();
         member.child.kill().unwrap();
         member.child.wait().unwrap();
-        let guard = std::fs::read_dir(self.ground.dir().join(named("lock|break"))).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(self.ground.dir().join(named("lock|break"))).into_iter().flatten().flatten();
         let of_killed = named(&format!("|{pid}|"));
-        self.guard_left |= guard.into_iter().any(|entry| entry.file_name().to_string_lossy().contains(&of_killed));
+        self.break_lock_left |=
+            entries.into_iter().any(|entry| entry.file_name().to_string_lossy().contains(&of_killed));
         self.killed.insert(pid);
         self.past.push((member.diary, pid));
         self.join();
@@ -189,14 +190,14 @@ impl Crowd {
         };
         member.stopped_until = Some(now() + Duration::from_millis(time));
         if !may_be_long {
-            // Not left to the next round of the driver.
+            // The driver must not delay this to its next round.
             std::thread::sleep(Duration::from_millis(time));
             go_on(&member.child);
             member.stopped_until = None;
         }
     }
 
-    /// Lets everybody go on and end in order.
+    /// Lets everybody continue and end in order.
     fn disperse(&mut self) {
         std::fs::write(self.stop_sign(), "").unwrap();
         for member in &self.members {
@@ -213,7 +214,7 @@ impl Crowd {
         self.past.iter().flat_map(|(path, pid)| diary::read(path, *pid)).collect()
     }
 
-    /// The lock can be had, and one break later nothing is left but what nobody can know to be useless.
+    /// The lock can be acquired, and after one break only those leftovers remain whose processes nobody can know to be dead.
     fn assert_cleared(&self, tally: &str) {
         let lock = self.settings.lock();
         let wait = Wait::up_to(LONG);
@@ -223,15 +224,15 @@ impl Crowd {
         let left = self.ground.names();
         for name in &left {
             let of_killed = self.killed.iter().any(|pid| name.contains(&named(&format!("|{pid}|"))));
-            assert!(of_killed && name.contains(&named("|elsewhere-")), "{name} is left over; {tally}");
+            assert!(of_killed && name.contains(&named("|elsewhere-")), "{name} was not removed; {tally}");
         }
-        say(&format!("turmoil, {tally}; {} claims are left over, all of killed processes of other hosts", left.len()));
+        say(&format!("turmoil, {tally}; {} claims remain, all of killed processes of other hosts", left.len()));
     }
 }
 
 impl Drop for Crowd {
     fn drop(&mut self) {
-        // After a failure.
+        // After a failed test.
         for member in &mut self.members {
             let _ = member.child.kill();
             let _ = member.child.wait();
@@ -249,9 +250,9 @@ impl Member {
 pub(crate) fn take_part() {
     let settings = Settings::from_env();
     let lock = settings.lock();
-    let mut diary = Diary::create(&told::<PathBuf>("WORKER_DIARY"));
-    let mut rng = Rng::with_seed(told("WORKER_SEED"));
-    let stop_sign: PathBuf = told("WORKER_STOP");
+    let mut diary = Diary::create(&env_value::<PathBuf>("WORKER_DIARY"));
+    let mut rng = Rng::with_seed(env_value("WORKER_SEED"));
+    let stop_sign: PathBuf = env_value("WORKER_STOP");
     while !stop_sign.exists() {
         diary.doing(Doing::Acquiring);
         match lock.acquire_with(&Wait::up_to(Duration::from_secs(1))) {
@@ -270,7 +271,7 @@ fn hold(settings: &Settings, diary: &mut Diary, guard: Guard, rng: &mut Rng) {
         0 => {
             diary.believe(&guard, now() + 2 * LIFETIME);
             std::thread::sleep(Duration::from_millis(rng.u64(..300)));
-            give_back(settings, diary, guard);
+            release(settings, diary, guard);
         }
         1 => {
             diary.believe(&guard, for_ms(20));
@@ -287,16 +288,16 @@ fn hold(settings: &Settings, diary: &mut Diary, guard: Guard, rng: &mut Rng) {
                 assert_unharmed(&guard, |guard| guard.refresh());
                 assert_unharmed(&guard, |guard| guard.check());
             }
-            give_back(settings, diary, guard);
+            release(settings, diary, guard);
         }
         _ => {
             diary.believe(&guard, for_ms(rng.u64(..40)));
-            give_back(settings, diary, guard);
+            release(settings, diary, guard);
         }
     }
 }
 
-/// Nobody broke the lock before its deadline.
+/// The lock was not broken before its deadline.
 fn assert_unharmed(guard: &Guard, ask: impl Fn(&Guard) -> Result<(), Error>) {
     let good_until = now() + guard.remaining();
     if let Err(e) = ask(guard) {
@@ -305,12 +306,12 @@ fn assert_unharmed(guard: &Guard, ask: impl Fn(&Guard) -> Result<(), Error>) {
     }
 }
 
-fn give_back(settings: &Settings, diary: &Diary, guard: Guard) {
+fn release(settings: &Settings, diary: &Diary, guard: Guard) {
     let good_until = now() + guard.remaining();
-    let overdue = guard.is_lost() && !settings.keep_alive;
+    let expired = guard.is_lost() && !settings.keep_alive;
     diary.doing(Doing::Releasing);
     match guard.release() {
-        Ok(()) => assert!(!overdue, "an overdue lock was given back as if it were held"),
+        Ok(()) => assert!(!expired, "an expired lock was released as if it were held"),
         Err(e) => {
             assert!(e.error().is_lost(), "{e}");
             assert!(now() >= good_until, "a live lock was broken: {:?}: {e}", e.guard());

@@ -11,11 +11,11 @@ use linklock::{Cancel, ErrorKind, Guard, Lock, Protocol, Wait};
 use crate::common::{BOTH, Ground, HOUR, LONG, assert_names_holder, long_ago, plant};
 use crate::settings::Settings;
 
-/// A thread that waits for the lock, and is known to wait.
+/// A thread that certainly waits for the lock.
 fn start_waiting(lock: Lock, wait: Wait) -> thread::JoinHandle<Result<Guard, linklock::Error>> {
     let (waits, waiting) = mpsc::channel();
     let wait = wait.reporting(move |_| {
-        // Heard the first time only.
+        // Only the first report is read.
         let _ = waits.send(());
     });
     let waiter = thread::spawn(move || lock.acquire_with(&wait));
@@ -50,7 +50,7 @@ fn a_wait_is_cancelled_from_another_thread() {
         let waited = settings.lock().wait_until_free(&Wait::forever().cancelled_by(&cancel));
         assert_eq!(waited.unwrap_err().kind(), ErrorKind::Cancelled, "{protocol}: it stays so");
         held.release().unwrap();
-        assert_eq!(ground.names(), [""; 0], "{protocol}: who gave up left nothing");
+        assert_eq!(ground.names(), [""; 0], "{protocol}: a waiter that gave up leaves nothing");
     }
 }
 
@@ -74,7 +74,7 @@ fn a_time_out_names_the_path_and_the_holder() {
 }
 
 #[test]
-fn one_try_without_waiting_breaks_a_lock_that_is_over() {
+fn one_attempt_without_waiting_breaks_an_expired_lock() {
     for protocol in BOTH {
         for planted in BOTH {
             let ground = Ground::new();
@@ -104,7 +104,7 @@ fn a_lock_within_its_grace_is_not_broken_and_one_beyond_it_is() {
 }
 
 #[test]
-fn a_refresh_with_a_shorter_lifetime_binds_the_holder_and_for_link_the_others_too() {
+fn a_shorter_lifetime_binds_the_holder_and_with_link_the_others_too() {
     for protocol in BOTH {
         let ground = Ground::new();
         let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR).grace(Duration::ZERO);
@@ -114,22 +114,22 @@ fn a_refresh_with_a_shorter_lifetime_binds_the_holder_and_for_link_the_others_to
         assert!(guard.loss().wait(), "{protocol}: for the holder");
         match (protocol, settings.lock().acquire_with(&Wait::up_to(Duration::from_millis(500)))) {
             (Protocol::Link, next) => next.unwrap_or_else(|e| panic!("{e}")).release().unwrap(),
-            // A dir lock says for good how long it lasts from its last change, so that nothing late can shorten it.
+            // A dir lock's entry gives a lifetime for good, from its last change, so that no late request can shorten it.
             (_, next) => assert!(next.unwrap_err().is_timeout()),
         }
     }
 }
 
-/// The bug, in flufl.lock: a contender links a claim whose expiry is over since it has waited so long, and is broken at
-/// once. The mend: a fresh expiry before every link.
+/// The bug (in flufl.lock): a contender links a claim that expired during its long wait. The consequence: the lock is broken
+/// at once. The mend: a new expiry before every link.
 #[test]
-fn a_waiter_whose_own_lifetime_was_over_while_it_waited_gets_a_lock_that_lasts() {
+fn a_waiter_that_waits_longer_than_its_lifetime_gets_a_lock_that_lasts() {
     for protocol in BOTH {
         let ground = Ground::new();
         let settings = Settings::new(&ground.lock(), protocol);
         let held = settings.clone().lifetime(HOUR).lock().acquire().unwrap();
         let lifetime = Duration::from_secs(1);
-        // If its claim were overdue when it comes under the lock path, it would lie there for an hour.
+        // If its claim had expired when it came to the lock path, it would stay there for an hour.
         let waiter = start_waiting(settings.lifetime(lifetime).grace(HOUR).lock(), Wait::up_to(LONG));
         thread::sleep(lifetime + lifetime / 10);
         held.release().unwrap();
@@ -139,7 +139,7 @@ fn a_waiter_whose_own_lifetime_was_over_while_it_waited_gets_a_lock_that_lasts()
     }
 }
 
-/// The bug, in flufl.lock: whoever releases after its lifetime removes the lock of whoever came next.
+/// The bug (in flufl.lock): a release after the deadline removes a successor's lock. The mend: it leaves the lock path alone.
 #[test]
 fn a_link_holder_that_overstayed_leaves_the_lock_path_alone() {
     let ground = Ground::new();
@@ -147,7 +147,7 @@ fn a_link_holder_that_overstayed_leaves_the_lock_path_alone() {
         Settings::new(&ground.lock(), Protocol::Link).lifetime(Duration::from_millis(50)).lock().acquire().unwrap();
     assert!(guard.loss().wait());
     assert!(guard.release().unwrap_err().error().is_lost());
-    assert_eq!(ground.names(), ["lock"], "its claim is gone; the lock path is for a breaker to clear");
+    assert_eq!(ground.names(), ["lock"], "its claim is removed; a breaker removes the lock");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_holder_that_was_broken_does_not_release_its_successor() {
 }
 
 #[test]
-fn a_waiter_whose_claim_is_cleaned_away_makes_another_and_gets_the_lock() {
+fn a_waiter_whose_claim_was_removed_creates_another_and_gets_the_lock() {
     for protocol in BOTH {
         let ground = Ground::new();
         let settings = Settings::new(&ground.lock(), protocol);
@@ -188,7 +188,7 @@ fn a_waiter_whose_claim_is_cleaned_away_makes_another_and_gets_the_lock() {
 }
 
 #[test]
-fn who_waits_until_the_lock_is_free_takes_nothing() {
+fn a_wait_until_the_lock_is_free_does_not_acquire_it() {
     for protocol in BOTH {
         let ground = Ground::new();
         let lock = Settings::new(&ground.lock(), protocol).lock();
@@ -197,7 +197,7 @@ fn who_waits_until_the_lock_is_free_takes_nothing() {
         let error = lock.wait_until_free(&Wait::never()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{protocol}: {error}");
         assert_names_holder(&error, &held);
-        assert_eq!(ground.names(), names, "{protocol}: it makes no claim");
+        assert_eq!(ground.names(), names, "{protocol}: it creates no claim");
         let waiter = thread::spawn({
             let lock = lock.clone();
             move || lock.wait_until_free(&Wait::up_to(LONG))

@@ -1,4 +1,4 @@
-//! Directories in which no claim can be made.
+//! Directories in which nobody can create a claim.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ fn a_directory_without_write_permission_is_named() {
     for protocol in BOTH {
         let ground = Ground::new();
         fs::set_permissions(ground.dir(), fs::Permissions::from_mode(0o555)).unwrap();
-        // Permissions do not bind root.
+        // Permissions do not restrict root.
         let tried = if is_root() {
             as_nobody(|| try_acquire(protocol, &ground.lock()))
         } else {
@@ -29,7 +29,7 @@ fn a_directory_without_write_permission_is_named() {
 }
 
 #[test]
-fn a_directory_that_may_not_even_be_searched_is_named() {
+fn a_directory_without_search_permission_is_named() {
     for protocol in BOTH {
         let ground = Ground::new();
         fs::set_permissions(ground.dir(), fs::Permissions::from_mode(0o000)).unwrap();
@@ -43,7 +43,7 @@ fn a_directory_that_may_not_even_be_searched_is_named() {
 }
 
 #[test]
-fn a_file_system_without_room_is_named_and_nothing_is_left_there() {
+fn a_full_file_system_is_named_and_nothing_is_left_there() {
     for protocol in BOTH {
         for errno in [libc::ENOSPC, libc::EDQUOT] {
             let ground = Ground::new();
@@ -61,7 +61,7 @@ fn a_file_system_without_room_is_named_and_nothing_is_left_there() {
 #[test]
 fn a_claim_that_fails_late_leaves_nothing() {
     const SET_TIMES: &[libc::c_long] = &[libc::SYS_utimensat];
-    // So NFS says that there was no room for what was written.
+    // NFS reports a full disk for earlier writes in this way.
     const CLOSE: &[libc::c_long] = &[libc::SYS_close];
     let of_protocol = |protocol| match protocol {
         Protocol::Dir => [(CLOSE, libc::ENOSPC), (RENAMES, libc::EIO), (RENAMES, libc::ENOSPC)].as_slice(),
@@ -72,7 +72,7 @@ fn a_claim_that_fails_late_leaves_nothing() {
             let ground = Ground::new();
             match with_failing(calls, errno, || try_acquire(protocol, &ground.lock())) {
                 Ok(tried) => {
-                    let error = tried.expect_err("the call that fails is needed");
+                    let error = tried.expect_err("the library needs the call that fails");
                     assert_eq!(error.path(), Some(&*ground.lock()), "{protocol}: {calls:?}: {error}");
                 }
                 Err(e) => say(&format!("not run: calls {calls:?} that fail: no seccomp here: {e}")),
@@ -82,7 +82,7 @@ fn a_claim_that_fails_late_leaves_nothing() {
     }
 }
 
-/// A file system of its own, for root.
+/// A separate file system, which only root can mount.
 struct Mounted(Ground);
 
 impl Mounted {
@@ -104,14 +104,14 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // Left over, it would keep its directory from being removed, which nobody minds.
+        // If this fails, a temporary directory stays, which does no harm.
         let _ = Command::new("umount").arg(self.0.dir()).output();
     }
 }
 
 #[test]
 fn a_real_file_system_that_is_full_is_named_if_root_can_mount_one() {
-    // Full of data, and full of files.
+    // No space left for data, and no inodes left.
     for options in ["size=16k", "nr_inodes=8"] {
         let Some(Mounted(ground)) = &Mounted::tmpfs(options) else { return };
         let mut fillers = (0..).map(|i| ground.dir().join(format!("filler{i}")));

@@ -1,4 +1,5 @@
-//! What others wrote commands no terminal, begins no line of its own and turns no text around, wherever the library tells it.
+//! Text that others wrote must not harm a terminal: wherever the library shows it, it contains no terminal command, starts no new
+//! line and does not change the direction of text.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use linklock::{ErrorKind, Lock, Protocol, Token, Wait, Which};
 use crate::common::{BOTH, Ground, HOUR, long_ago, make_lock_directory};
 use crate::log;
 
-/// An end of line, a sequence of seven bits and one of eight, an override of the direction, and other separators.
+/// A line end, an escape sequence of seven bits and one of eight, a direction override, and other separators.
 const FORGED: &str = "a\nb\x1b[2J\u{9b}31m\u{202e}c\u{2066}\u{2028}\u{200b}\u{feff}\x7fd";
 
 #[track_caller]
@@ -31,7 +32,7 @@ fn lock_path(ground: &Ground) -> PathBuf {
     dir.join("lock")
 }
 
-/// A lock with a forged host, and where there is room for it a forged command and user.
+/// A lock with a forged host, and a forged command and user if the protocol stores them.
 fn plant(protocol: Protocol, lock: &Path, expiry: SystemTime) -> Token {
     let claim = format!("{}|{FORGED}|4711|815", lock.to_str().unwrap());
     let token = Token::new(&claim);
@@ -58,7 +59,7 @@ fn lock_at(path: &Path, protocol: Protocol) -> Lock {
 }
 
 #[test]
-fn a_forged_holder_is_told_of_without_harm_in_errors_and_events() {
+fn errors_and_events_show_a_forged_holder_without_harm() {
     for protocol in BOTH {
         let ground = Ground::new();
         let path = lock_path(&ground);
@@ -69,7 +70,7 @@ fn a_forged_holder_is_told_of_without_harm_in_errors_and_events() {
         assert_eq!(
             (holder.host.as_str(), &holder.token),
             (FORGED, &token),
-            "{protocol}: the fields keep what is there"
+            "{protocol}: the fields keep the bytes on disk"
         );
         if protocol == Protocol::Dir {
             let about = holder.about.clone().unwrap();
@@ -100,7 +101,7 @@ fn a_forged_holder_is_told_of_without_harm_in_errors_and_events() {
 }
 
 #[test]
-fn a_forged_lock_and_what_is_beside_it_go_without_harm_in_events() {
+fn events_show_a_removed_forged_lock_and_its_leftovers_without_harm() {
     for protocol in BOTH {
         let ground = Ground::new();
         let path = lock_path(&ground);
@@ -121,13 +122,13 @@ fn a_forged_lock_and_what_is_beside_it_go_without_harm_in_events() {
             }
         });
         for event in ["broke the lock", "swept a leftover", "acquired", "released"] {
-            assert!(events.iter().any(|told| told.contains(event)), "{protocol}: {event} is not in {events:?}");
+            assert!(events.iter().any(|line| line.contains(event)), "{protocol}: {event} is not in {events:?}");
         }
         events.iter().for_each(|event| assert_harmless(event));
     }
 }
 
-/// What `acquire` prints for a script is no text for people.
+/// `acquire` prints the token for a script, so it is not escaped.
 #[test]
 fn a_token_keeps_the_bytes_of_its_locks_name() {
     use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,4 @@
-//! Lock files that a program holds a lease on, as file servers do: Samba for its oplocks, nfsd for its delegations.
+//! Lock files on which a program holds a lease, as file servers do: Samba for its oplocks, nfsd for its delegations.
 #![expect(unsafe_code, reason = "fcntl(2)'s leases have no safe wrapper")]
 
 use std::fs::{self, File};
@@ -12,14 +12,14 @@ use linklock::{ErrorKind, Lock, Protocol, State, Wait, Which};
 use crate::common::{BOTH, Ground, LONG, assert_names_holder, long_ago, plant};
 use crate::snapshot;
 
-/// As fcntl.h has it.
+/// The value in fcntl.h.
 const F_SETSIG: libc::c_int = 10;
 
-/// Whoever opens the file is told to wait for it, or, if he would not wait, EWOULDBLOCK.
+/// A lease: an open(2) of the file blocks until the lease is given up, or fails with EWOULDBLOCK if it must not block.
 fn lease(path: &Path) -> File {
     let file = File::options().read(true).write(true).open(path).unwrap();
     for (command, value) in [(F_SETSIG, libc::SIGURG), (libc::F_SETLEASE, libc::F_WRLCK)] {
-        // SAFETY: both take an integer. The first chooses a signal that is ignored by default, and none that ends us.
+        // SAFETY: both calls take an integer. The first one chooses a signal that is ignored by default.
         let done = unsafe { libc::fcntl(file.as_raw_fd(), command, value) };
         assert_eq!(done, 0, "{}: {}", path.display(), io::Error::last_os_error());
     }
@@ -30,10 +30,10 @@ fn lock_at(ground: &Ground, protocol: Protocol) -> Lock {
     Lock::builder(ground.lock()).protocol(protocol).grace(Duration::ZERO).build().unwrap()
 }
 
-/// The bug: opening the lock file gave EWOULDBLOCK. The consequence: acquire and status ended with an error in place of
-/// waiting. The mend: who holds the lock is told by a name.
+/// The bug: opening the lock file failed with EWOULDBLOCK. The consequence: acquire and status failed, and did not wait. The
+/// mend: a name identifies the holder.
 #[test]
-fn a_lock_whose_file_somebody_has_a_lease_on_is_waited_for_and_released() {
+fn a_lock_under_a_lease_is_waited_for_and_released() {
     for protocol in BOTH {
         let ground = Ground::new();
         let lock = lock_at(&ground, protocol);
@@ -60,7 +60,7 @@ fn a_lock_whose_file_somebody_has_a_lease_on_is_waited_for_and_released() {
 }
 
 #[test]
-fn a_link_lock_that_is_over_is_broken_whatever_lease_there_is() {
+fn an_expired_link_lock_is_broken_under_any_lease() {
     let ground = Ground::new();
     plant(Protocol::Link, &ground.lock(), long_ago());
     let _lease = lease(&ground.lock());
@@ -68,14 +68,14 @@ fn a_link_lock_that_is_over_is_broken_whatever_lease_there_is() {
     assert_eq!(ground.names(), [""; 0]);
 }
 
-/// It may be a lock that lost its claim, and it may be anything.
+/// It may be a lock that lost its claim, or any other file.
 #[test]
-fn a_file_with_a_lease_that_no_name_tells_of_is_waited_for_and_left_alone() {
+fn a_file_under_a_lease_without_a_claims_name_is_waited_for_and_left_alone() {
     for protocol in BOTH {
         let ground = Ground::new();
         fs::write(ground.lock(), "precious").unwrap();
         std::thread::sleep(Duration::from_millis(40));
-        // To take one reads the file, which would wait for the lease.
+        // The snapshot reads the file, which would wait for the lease.
         let before = snapshot::of(ground.dir());
         let lease = lease(&ground.lock());
         let lock = lock_at(&ground, protocol);
@@ -93,9 +93,9 @@ fn a_file_with_a_lease_that_no_name_tells_of_is_waited_for_and_left_alone() {
     }
 }
 
-/// The consequence of each that opened the file: an error for everybody, and the owner too.
+/// Each operation that opened the file was an error for everybody, even for the holder.
 #[test]
-fn whatever_is_done_with_a_lock_is_done_whatever_lease_there_is() {
+fn all_operations_work_under_any_lease() {
     for protocol in BOTH {
         let ground = Ground::new();
         let lock = lock_at(&ground, protocol);
@@ -127,9 +127,9 @@ fn whatever_is_done_with_a_lock_is_done_whatever_lease_there_is() {
     }
 }
 
-/// Without its claim the lock has no name that tells whose it is.
+/// Without its claim the lock has no name that identifies its holder.
 #[test]
-fn a_lock_that_lost_its_claim_is_an_error_that_says_so_and_no_other_whatever_lease_there_is() {
+fn the_error_for_a_lock_without_its_claim_says_so_under_any_lease() {
     let ground = Ground::new();
     let lock = lock_at(&ground, Protocol::Link);
     let held = lock.acquire().unwrap();

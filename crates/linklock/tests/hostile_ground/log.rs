@@ -1,4 +1,4 @@
-//! What the library logs in this thread.
+//! The library's log events in this thread.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, Subscriber, span};
 
-/// Runs `act`, and gives each event as it is printed: level, target, fields.
+/// Runs `act` and returns each event as it is printed: level, target, fields.
 pub(crate) fn of<T>(act: impl FnOnce() -> T) -> (T, Vec<String>) {
     let log = Arc::new(Log::default());
     let done = tracing::subscriber::with_default(Arc::clone(&log), act);

@@ -1,4 +1,4 @@
-//! Lock paths that are too long, or ambiguous.
+//! Lock paths that are too long or ambiguous.
 
 use std::fs;
 use std::path::Path;
@@ -23,9 +23,9 @@ fn a_name_that_leaves_no_room_for_a_claim_is_refused() {
     }
 }
 
-/// Breakers of the link protocol make claims whose names are longer than a holder's, and those who queue up make tickets.
+/// Breakers of the link protocol create claims with longer names than a holder's, and waiters in the queue create tickets.
 #[test]
-fn a_lock_with_the_longest_name_that_can_be_built_can_be_waited_for_and_broken_too() {
+fn a_lock_with_the_longest_possible_name_can_be_waited_for_and_broken() {
     for protocol in BOTH {
         let ground = Ground::new();
         let lock_at = |path: &Path| {
@@ -36,7 +36,7 @@ fn a_lock_with_the_longest_name_that_can_be_built_can_be_waited_for_and_broken_t
             let path = ground.dir().join("x".repeat(length));
             lock_at(&path).is_ok().then_some(path)
         });
-        let path = longest.expect("some name is short enough");
+        let path = longest.expect("some names are short enough");
         plant(protocol, &path, long_ago());
         let bytes = path.file_name().unwrap().len();
         let lock = lock_at(&path).unwrap();

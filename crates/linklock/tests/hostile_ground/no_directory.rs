@@ -1,4 +1,4 @@
-//! Directories that are not there.
+//! Lock paths whose directory does not exist.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(crate) fn assert_clear(error: &Error, kind: ErrorKind, path: &Path, hint: &s
 }
 
 #[test]
-fn a_missing_directory_is_named_and_not_made() {
+fn a_missing_directory_is_named_and_not_created() {
     for protocol in BOTH {
         let ground = Ground::new();
         let path = ground.dir().join("missing").join("lock");
@@ -32,7 +32,7 @@ fn a_missing_directory_is_named_and_not_made() {
 }
 
 #[test]
-fn a_file_where_the_directory_should_be_is_named_and_left_alone() {
+fn a_file_in_place_of_the_directory_is_named_and_left_alone() {
     for protocol in BOTH {
         let ground = Ground::new();
         fs::write(ground.dir().join("file"), "precious").unwrap();

@@ -9,8 +9,8 @@ use crate::common::{Ground, HOUR, say};
 use crate::kernel::{LINKS, is_root, with_failing};
 
 #[test]
-fn where_links_are_refused_the_error_names_the_dir_protocol_which_works_there() {
-    // As link(2) has it, and as some network and FUSE file systems do.
+fn without_hard_links_the_error_recommends_the_dir_protocol_which_works() {
+    // The errors of link(2), and those of some network and FUSE file systems.
     for errno in [libc::EPERM, libc::EOPNOTSUPP, libc::ENOSYS, libc::EMLINK] {
         let ground = Ground::new();
         let acted = with_failing(LINKS, errno, || {
@@ -31,7 +31,7 @@ fn where_links_are_refused_the_error_names_the_dir_protocol_which_works_there() 
     }
 }
 
-/// FAT has no hard links, no `|` in names, times of two seconds, and a ctime that is always the mtime.
+/// FAT has no hard links, no `|` in names, times in steps of two seconds, and a ctime that always equals the mtime.
 #[test]
 fn on_a_real_fat_file_system_the_dir_protocol_excludes_if_root_can_mount_one() {
     let ground = Ground::new();
@@ -53,7 +53,7 @@ fn on_a_real_fat_file_system_the_dir_protocol_excludes_if_root_can_mount_one() {
         guard.refresh().unwrap();
     }
     let remaining = short.inspect().unwrap().remaining.unwrap();
-    assert!(remaining < Duration::from_secs(25), "refreshes add up: {remaining:?} of 15 s");
+    assert!(remaining < Duration::from_secs(25), "refreshes accumulate: {remaining:?} of 15 s");
     guard.check().unwrap();
     guard.release().unwrap();
 }
@@ -79,7 +79,7 @@ impl<'a> Fat<'a> {
 
 impl Drop for Fat<'_> {
     fn drop(&mut self) {
-        // Left over, it would keep its directory from being removed, which nobody minds.
+        // If this fails, a temporary directory stays, which does no harm.
         let _ = Command::new("umount").arg(self.0.dir().join("mounted")).output();
     }
 }

@@ -1,4 +1,4 @@
-//! Symbolic links, pipes, sockets and directories of others at the lock path.
+//! Symbolic links, pipes, sockets and other programs' directories at the lock path.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use linklock::ErrorKind;
 use crate::not_a_lock::{left_alone, not_a_lock};
 
 #[test]
-fn a_symbolic_link_at_the_lock_path_is_left_alone_and_so_is_what_it_points_to() {
+fn a_symbolic_link_at_the_lock_path_and_its_target_are_left_alone() {
     not_a_lock("a dangling symbolic link", |path| symlink(path.with_extension("nowhere"), path).unwrap());
     not_a_lock("a symbolic link to a file", |path| {
         fs::write(path.with_extension("file"), "precious").unwrap();
@@ -32,15 +32,15 @@ fn a_symbolic_link_to_itself_at_the_lock_path_is_left_alone() {
     not_a_lock("a symbolic link to itself", |path| symlink(path, path).unwrap());
 }
 
-/// As rename(2) would have it, the dir protocol could take its place.
+/// rename(2) would let the dir protocol replace it.
 #[test]
-fn an_empty_directory_that_no_dir_lock_left_is_left_alone() {
+fn an_empty_directory_that_is_not_from_a_dir_lock_is_left_alone() {
     let empty = |path: &Path| fs::create_dir(path).unwrap();
     left_alone("an empty directory", empty, &[ErrorKind::NotALock, ErrorKind::NotHeld]);
 }
 
 #[test]
-fn a_directory_of_somebody_elses_with_such_a_file_is_left_alone() {
+fn a_foreign_directory_with_a_removed_open_file_is_left_alone() {
     not_a_lock("a directory with a file of an NFS client's", |path| {
         fs::create_dir(path).unwrap();
         fs::write(path.join(".nfs000000000004a1f00000000b"), "").unwrap();

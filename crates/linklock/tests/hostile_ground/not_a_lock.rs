@@ -1,4 +1,4 @@
-//! What stands at the lock path and is no lock: it is never removed, never truncated, never followed, and never waited for.
+//! Files at the lock path that are not a lock. They are never removed, truncated or followed, and nobody waits for them.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::snapshot;
 
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Everything that could take a lock or break it, tried on what `make` puts at the lock path.
+/// Tries everything that could acquire a lock or break it, on the thing that `make` creates at the lock path.
 pub(crate) fn left_alone(what: &str, make: impl Fn(&Path), kinds: &[ErrorKind]) {
     for protocol in BOTH {
         let ground = Ground::new();
@@ -22,12 +22,12 @@ pub(crate) fn left_alone(what: &str, make: impl Fn(&Path), kinds: &[ErrorKind]) 
             let at = format!("{protocol}: {what}: {tried}");
             assert!(kinds.contains(&error.kind()), "{at}: {:?}: {error}", error.kind());
             assert!(error.to_string().contains(ground.lock().to_str().unwrap()), "{at}: names the path: {error}");
-            assert_eq!(snapshot::of(ground.dir()), before, "{at}: nothing is changed");
+            assert_eq!(snapshot::of(ground.dir()), before, "{at}: nothing has changed");
         }
     }
 }
 
-/// In a thread of its own: a fault would be to hang.
+/// Runs in a thread of its own, since a faulty call could hang.
 fn try_all(path: &Path, protocol: Protocol) -> Vec<(&'static str, Error)> {
     let lock = Lock::builder(path).protocol(protocol).grace(Duration::ZERO).build().unwrap();
     let claim = Token::new(named("lock|host|1|2"));
@@ -36,13 +36,13 @@ fn try_all(path: &Path, protocol: Protocol) -> Vec<(&'static str, Error)> {
         let all = vec![
             ("try_acquire", lock.acquire_with(&Wait::never()).map(drop)),
             ("acquire", lock.acquire_with(&Wait::up_to(SHORT)).map(drop)),
-            ("break whatever is over", lock.break_lock(&Which::Expired).map(drop)),
-            ("break whatever is there", lock.break_lock(&Which::Any).map(drop)),
+            ("break an expired lock", lock.break_lock(&Which::Expired).map(drop)),
+            ("break any lock", lock.break_lock(&Which::Any).map(drop)),
             ("break a claim", lock.break_lock(&Which::Claim(claim.clone())).map(drop)),
             ("adopt", lock.adopt(&claim).map(drop)),
             ("wait until free", lock.wait_until_free(&Wait::up_to(SHORT))),
         ];
-        // The test has given up.
+        // The send fails if the test has timed out.
         let _ = done.send(all);
     });
     let all = result.recv_timeout(LONG).unwrap_or_else(|_| panic!("{protocol}: a call hangs"));
@@ -71,10 +71,10 @@ fn an_ordinary_file_at_the_lock_path_is_left_alone() {
         fs::write(path, "precious\n").unwrap();
         fs::hard_link(path, path.with_extension("other")).unwrap();
     });
-    // Not all file systems leave out what was never written.
+    // Some file systems store zeros for a part that was never written.
     let length = if cfg!(unix) { 1 << 40 } else { 1 << 20 };
     not_a_lock("a great length", |path| File::create(path).unwrap().set_len(length).unwrap());
-    not_a_lock("a pid, as other programs' lock files have it", |path| fs::write(path, "4711\n").unwrap());
+    not_a_lock("a pid, as in other programs' lock files", |path| fs::write(path, "4711\n").unwrap());
     not_a_lock("the lock of another path", |path| {
         fs::write(path, named("/var/lock/other|host.example|4711|815")).unwrap()
     });
@@ -84,9 +84,9 @@ fn an_ordinary_file_at_the_lock_path_is_left_alone() {
     });
 }
 
-/// So a lock of flufl.lock looks for a moment, if its holder calls lock() again; and so do other programs' lock files.
+/// flufl.lock's lock looks like this for a moment if its holder calls lock() again. Other programs' lock files do too.
 #[test]
-fn an_empty_file_with_two_links_of_which_none_is_a_claim_is_left_alone_unless_an_operator_says_that_it_is_a_lock() {
+fn an_empty_file_with_two_links_and_no_claim_is_left_alone_unless_an_operator_breaks_it() {
     for protocol in BOTH {
         let ground = Ground::new();
         let other = ground.dir().join("other");
@@ -110,10 +110,10 @@ fn an_empty_file_with_two_links_of_which_none_is_a_claim_is_left_alone_unless_an
     }
 }
 
-/// The bug: names and inodes are journalled, and content is not, so a power failure leaves a lock of which nothing tells whose
-/// it is. The consequence: it was never broken, nor did `break --force` work. The mend: the claim's own name tells.
+/// The bug: after a power failure a lock may have no content, since file systems journal names and inodes, but not content. The
+/// consequence: it was never broken, not even by `break --force`. The mend: the claim's own name identifies the holder.
 #[test]
-fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken() {
+fn a_lock_that_a_power_failure_emptied_is_held_until_its_expiry_and_then_broken() {
     for (protocol, other) in BOTH.into_iter().flat_map(|protocol| BOTH.map(|other| (protocol, other))) {
         for lost in ["", "\0\0\0\0"] {
             let at = format!("{protocol}, by {other}, holds {lost:?}");
@@ -133,19 +133,19 @@ fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken(
             lose_content(protocol, &ground.lock(), &token, lost);
             std::thread::sleep(Duration::from_millis(80));
             match protocol {
-                // Its entry does not tell its lifetime any more.
+                // Its entry no longer gives its lifetime.
                 Protocol::Dir => drop(lock.break_lock(&Which::Expired).unwrap_or_else(|e| panic!("{at}: {e}"))),
                 _ => {
                     let patient = Lock::builder(ground.lock()).protocol(other).grace(Duration::ZERO).build().unwrap();
                     patient.acquire_with(&Wait::never()).unwrap_or_else(|e| panic!("{at}: {e}")).release().unwrap();
                 }
             }
-            assert_eq!(ground.names(), [""; 0], "{at}: once it is over");
+            assert_eq!(ground.names(), [""; 0], "{at}: after its expiry");
         }
     }
 }
 
-/// Of a lock that was planted, and leaves the times as they are.
+/// Empties a planted lock, and keeps its times.
 fn lose_content(protocol: Protocol, lock: &Path, token: &Token, lost: &str) {
     let file = if protocol == Protocol::Dir { lock.join(token.as_os_str()) } else { lock.into() };
     let mtime = fs::metadata(&file).unwrap().modified().unwrap();
@@ -179,12 +179,11 @@ fn an_empty_directory_that_a_dir_lock_left_is_a_free_lock() {
     }
 }
 
-/// The bug: a contender reads the entry while its holder, on the same NFS client, releases the lock; so the client renames
-/// the entry to `.nfs...` for as long as it is open. The consequence: every contender took the directory for something that
-/// is not a lock, and gave up with an error. The mend: such names count as gone, and a client that died with one does not
-/// keep the lock.
+/// The bug: a contender reads the entry while its holder, on the same NFS client, releases the lock. The client then renames the
+/// entry to `.nfs...` for as long as it is open. The consequence: contenders took the directory for something that is not a lock
+/// and failed. The mend: such names are ignored, so that even one that a dead client left does not keep the lock held.
 #[test]
-fn a_directory_with_an_entry_that_was_removed_while_it_was_read_is_a_free_lock() {
+fn a_directory_whose_only_entry_was_removed_while_open_is_a_free_lock() {
     for protocol in BOTH {
         let ground = Ground::new();
         make_lock_directory(&ground.lock());
@@ -198,9 +197,9 @@ fn a_directory_with_an_entry_that_was_removed_while_it_was_read_is_a_free_lock()
     }
 }
 
-/// A file that only has such a name is somebody's.
+/// A file that only has such a name belongs to somebody.
 #[test]
-fn a_directory_with_a_file_that_no_client_has_named_so_is_left_as_it_is() {
+fn a_directory_with_a_users_file_of_such_a_name_is_left_alone() {
     for protocol in BOTH {
         let ground = Ground::new();
         make_lock_directory(&ground.lock());
@@ -214,7 +213,8 @@ fn a_directory_with_a_file_that_no_client_has_named_so_is_left_as_it_is() {
     }
 }
 
-/// What Linux' client names a file that is removed while it is open; on Windows, where no number can be known here, FreeBSD's.
+/// The name that Linux' NFS client gives a file that is removed while it is open. On Windows, where no inode number is known
+/// here: the name that FreeBSD's gives.
 fn name_of_removed(file: &File) -> String {
     #[cfg(unix)]
     return format!(".nfs{:016x}0000000b", std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap()));

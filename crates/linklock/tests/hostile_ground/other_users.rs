@@ -1,4 +1,4 @@
-//! Locks of users who do not trust each other. Only root can be several users.
+//! Locks of users who do not trust each other. Only root can act as several users.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -10,7 +10,7 @@ use crate::common::{BOTH, Ground, HOUR, assert_names_holder, long_ago, plant, sa
 use crate::kernel::{NOBODY, as_nobody, is_root};
 use crate::snapshot;
 
-/// A directory that all may write to.
+/// A directory that all users may write.
 fn shared(mode: u32) -> Ground {
     let ground = Ground::new();
     fs::set_permissions(ground.dir(), fs::Permissions::from_mode(mode)).unwrap();
@@ -28,22 +28,22 @@ fn lock_at(ground: &Ground, protocol: Protocol) -> Lock {
     Lock::builder(ground.lock()).protocol(protocol).grace(Duration::ZERO).build().unwrap()
 }
 
-/// A lock of this user that is over.
-fn left_overdue(ground: &Ground, protocol: Protocol, mode: u32) {
+/// Leaves an expired lock of this user.
+fn leave_expired(ground: &Ground, protocol: Protocol, mode: u32) {
     let builder = Lock::builder(ground.lock()).protocol(protocol).mode(mode).lifetime(Duration::from_millis(10));
     builder.build().unwrap().acquire().unwrap().leave();
-    // More than the lifetime and a tick or two of the clock.
+    // The lifetime, plus a tick or two of the clock.
     std::thread::sleep(Duration::from_millis(50));
 }
 
 #[test]
-fn in_a_sticky_directory_nobody_breaks_anothers_lock_if_run_by_root() {
+fn in_a_sticky_directory_nobody_breaks_another_users_lock_if_run_by_root() {
     if !root_is_here("a sticky directory") {
         return;
     }
     for protocol in BOTH {
         let ground = shared(0o1777);
-        left_overdue(&ground, protocol, 0o644);
+        leave_expired(&ground, protocol, 0o644);
         let before = snapshot::of(ground.dir());
         let lock = lock_at(&ground, protocol);
         let errors = as_nobody(|| {
@@ -55,7 +55,7 @@ fn in_a_sticky_directory_nobody_breaks_anothers_lock_if_run_by_root() {
         });
         for error in errors {
             assert_eq!(error.kind(), ErrorKind::CannotBreak, "{protocol}: {error}");
-            assert_eq!(error.holder().unwrap().pid, std::process::id(), "{protocol}: names whose it is: {error}");
+            assert_eq!(error.holder().unwrap().pid, std::process::id(), "{protocol}: it names the holder: {error}");
             assert!(error.to_string().contains(ground.lock().to_str().unwrap()), "{protocol}: {error}");
         }
         assert_eq!(snapshot::of(ground.dir()), before, "{protocol}");
@@ -69,9 +69,9 @@ fn in_a_sticky_directory_owner_and_root_break_a_lock_if_run_by_root() {
     }
     for protocol in BOTH {
         let ground = shared(0o1777);
-        as_nobody(|| left_overdue(&ground, protocol, 0o644));
+        as_nobody(|| leave_expired(&ground, protocol, 0o644));
         as_nobody(|| lock_at(&ground, protocol).acquire_with(&Wait::never()).unwrap().release().unwrap());
-        as_nobody(|| left_overdue(&ground, protocol, 0o644));
+        as_nobody(|| leave_expired(&ground, protocol, 0o644));
         lock_at(&ground, protocol).acquire_with(&Wait::never()).unwrap().release().unwrap();
         assert_eq!(ground.names(), [""; 0], "{protocol}");
     }
@@ -105,13 +105,13 @@ fn in_a_shared_directory_without_sticky_bit_anybody_breaks_a_link_lock_if_run_by
         return;
     }
     let ground = shared(0o777);
-    left_overdue(&ground, Protocol::Link, 0o644);
+    leave_expired(&ground, Protocol::Link, 0o644);
     as_nobody(|| lock_at(&ground, Protocol::Link).acquire_with(&Wait::never()).unwrap().release().unwrap());
     assert_eq!(ground.names(), [""; 0]);
 }
 
 #[test]
-fn a_link_lock_that_may_not_be_read_is_waited_for_and_broken_once_it_is_over_if_run_by_root() {
+fn a_link_lock_that_may_not_be_read_is_waited_for_and_broken_after_its_expiry_if_run_by_root() {
     if !root_is_here("a lock that may not be read") {
         return;
     }
@@ -123,7 +123,7 @@ fn a_link_lock_that_may_not_be_read_is_waited_for_and_broken_once_it_is_over_if_
     assert!(error.is_timeout(), "{error}");
     assert_names_holder(&error, &held);
     held.release().unwrap();
-    left_overdue(&ground, Protocol::Link, 0o600);
+    leave_expired(&ground, Protocol::Link, 0o600);
     as_nobody(|| lock.acquire_with(&Wait::never()).unwrap().release().unwrap());
     assert_eq!(ground.names(), [""; 0]);
 }
@@ -146,7 +146,7 @@ fn a_dir_lock_that_may_not_be_listed_is_waited_for_if_run_by_root() {
     }
 }
 
-/// A file of another user that a lock file's name is given to, say by a program that wants it removed.
+/// Another user's file at the lock path, which somebody may have named in order to get it removed.
 #[test]
 fn an_unreadable_ordinary_file_is_left_alone_if_run_by_root() {
     if !root_is_here("an unreadable file") {
@@ -180,7 +180,7 @@ fn an_unreadable_ordinary_file_is_left_alone_if_run_by_root() {
 }
 
 #[test]
-fn a_lock_in_a_directory_of_ones_own_is_had_without_any_rights_if_run_by_root() {
+fn a_user_without_special_rights_acquires_a_lock_in_his_own_directory_if_run_by_root() {
     if !root_is_here("an unprivileged user") {
         return;
     }
@@ -197,15 +197,16 @@ fn a_lock_in_a_directory_of_ones_own_is_had_without_any_rights_if_run_by_root() 
     }
 }
 
-/// The bug: the crash of one user's breaker keeps all others, who may break locks here, from breaking any for ever.
+/// The bug: one user's breaker crashed. The consequence: all other users who may break locks here could never break one again.
+/// The mend: they break the break lock like any expired lock.
 #[test]
-fn a_breakers_guard_that_another_user_left_is_got_rid_of_like_a_lock_if_run_by_root() {
+fn another_users_leftover_break_lock_is_broken_like_a_lock_if_run_by_root() {
     if !root_is_here("another user's breaker") {
         return;
     }
     let ground = shared(0o777);
-    left_overdue(&ground, Protocol::Link, 0o644);
-    // As a breaker that was killed at it leaves it.
+    leave_expired(&ground, Protocol::Link, 0o644);
+    // A breaker that was killed during its turn leaves this.
     let guard = ground.dir().join("lock|break");
     plant(Protocol::Dir, &guard, long_ago());
     std::fs::set_permissions(guard, std::fs::Permissions::from_mode(0o777)).unwrap();

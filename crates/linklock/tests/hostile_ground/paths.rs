@@ -1,4 +1,4 @@
-//! Lock paths that are no text, mean another place later, or lead through a link.
+//! Lock paths that are not text, that mean another place later, or that lead through a link.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::kernel::with_own_cwd;
 use crate::snapshot;
 
 #[test]
-fn a_path_that_is_not_utf_8_is_as_good_as_any() {
+fn a_path_that_is_not_utf_8_works_like_any() {
     for protocol in BOTH {
         for place in [&b"l\xffck"[..], b"d\xfe/l\xffck"] {
             let ground = Ground::new();
@@ -68,7 +68,7 @@ fn a_relative_path_means_the_same_lock_after_the_working_directory_was_changed()
 }
 
 #[test]
-fn a_directory_that_is_reached_by_a_symbolic_link_has_the_same_lock() {
+fn a_directory_behind_a_symbolic_link_has_the_same_lock() {
     for protocol in BOTH {
         let ground = Ground::new();
         fs::create_dir(ground.dir().join("directory")).unwrap();

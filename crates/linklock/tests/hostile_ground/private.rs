@@ -1,4 +1,4 @@
-//! Directories that others may write to: what root is warned of, and what is refused where a private one is required.
+//! Directories that other users may write: what root is warned about, and what is refused if a private directory is required.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -39,10 +39,10 @@ fn a_private_directory_is_one_that_nobody_else_may_write_to() {
         let ground = ground(mode, None);
         let error = required(&ground.lock()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Permission, "{error}");
-        let told = error.to_string();
-        assert!(told.contains(who) && told.contains("chmod go-w"), "{told}");
+        let text = error.to_string();
+        assert!(text.contains(who) && text.contains("chmod go-w"), "{text}");
         assert_eq!(error.path(), Some(ground.lock().as_path()));
-        assert_eq!(ground.names(), [""; 0], "nothing was made");
+        assert_eq!(ground.names(), [""; 0], "nothing was created");
     }
 }
 
@@ -55,7 +55,7 @@ fn a_private_directory_belongs_to_this_user_or_to_root_if_run_by_root() {
     assert_eq!(error.kind(), ErrorKind::Permission);
     assert!(error.to_string().contains("its directory belongs to nobody,"), "{error}");
     as_nobody(|| required(&ground(0o755, None).lock())).unwrap();
-    // Nobody else may write to it; that he may not either is another matter.
+    // No other user may write it. That its owner may not either does not matter here.
     let roots = ground(0o755, None);
     let error = as_nobody(|| required(&roots.lock()).unwrap_err());
     assert!(error.to_string().contains("the user needs write permission"), "{error}");
@@ -64,13 +64,13 @@ fn a_private_directory_belongs_to_this_user_or_to_root_if_run_by_root() {
 }
 
 #[test]
-fn a_missing_directory_is_told_as_without_the_requirement() {
+fn a_missing_directory_is_reported_as_without_the_requirement() {
     let ground = Ground::new();
     let error = required(&ground.dir().join("missing/lock")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CannotCreate, "{error}");
 }
 
-/// The warnings for two locks of one directory, each taken twice.
+/// The warnings for two locks of one directory, each acquired twice.
 fn warnings(ground: &Ground) -> Vec<String> {
     let cycle = || {
         for name in ["one", "other"] {
@@ -85,7 +85,7 @@ fn warnings(ground: &Ground) -> Vec<String> {
 }
 
 #[test]
-fn root_is_warned_once_of_a_directory_where_others_can_remove_a_lock_that_is_held_if_run_by_root() {
+fn root_is_warned_once_about_a_directory_where_others_can_remove_a_held_lock_if_run_by_root() {
     if !is_root() {
         return say("not run: what root is warned of: only root is");
     }
@@ -93,12 +93,12 @@ fn root_is_warned_once_of_a_directory_where_others_can_remove_a_lock_that_is_hel
         (0o777, None, "can be written to by everybody (mode 0777)"),
         (0o2775, None, "can be written to by its group (mode 2775)"),
         (0o755, Some(NOBODY), "belongs to nobody"),
-        // Its owner may remove what is in it.
+        // The owner may remove everything in it.
         (0o1777, Some(NOBODY), "belongs to nobody"),
     ] {
         let ground = ground(mode, owner);
-        let told = warnings(&ground);
-        let [one] = told.as_slice() else { panic!("{mode:o}: one warning for a directory: {told:?}") };
+        let warned = warnings(&ground);
+        let [one] = warned.as_slice() else { panic!("{mode:o}: one warning for a directory: {warned:?}") };
         let dir = ground.dir().to_str().unwrap();
         assert!(one.starts_with(&format!("WARN linklock::private message={dir}: this directory {why}: ")), "{one}");
         assert!(one.contains("can remove a lock that is held"), "{one}");

@@ -1,11 +1,10 @@
-//! What is on disk, to see that it stays so.
+//! The state of a directory, to check that nothing has changed in it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// All that a user can tell of what is in a directory, by path. The times of directories are left out, since claims come
-/// and go there.
+/// All that a user can see in a directory, by path. The times of directories are left out, since claims come and go in them.
 pub(crate) fn of(dir: &Path) -> BTreeMap<PathBuf, String> {
     let mut all = BTreeMap::new();
     add(dir, &mut all);
@@ -35,7 +34,7 @@ fn add(dir: &Path, all: &mut BTreeMap<PathBuf, String>) {
 #[cfg(unix)]
 fn identity(data: &fs::Metadata) -> String {
     use std::os::unix::fs::MetadataExt;
-    // A directory's links are those of its subdirectories.
+    // A directory's link count is that of its subdirectories.
     let links = if data.is_dir() { 0 } else { data.nlink() };
     format!("inode {} mode {:o} owner {} size {} links {links}", data.ino(), data.mode(), data.uid(), data.size())
 }

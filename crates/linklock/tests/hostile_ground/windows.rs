@@ -1,5 +1,4 @@
-//! What only Windows has: names that mean something else, files that are not shared, names that are being deleted, and
-//! junctions.
+//! Only on Windows: names with a special meaning, files that are not shared, names that are being deleted, and junctions.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::windows::fs::{MetadataExt, OpenOptionsExt};
@@ -16,7 +15,7 @@ const SHORT: Duration = Duration::from_millis(30);
 const SHARE_READ_AND_WRITE: u32 = 3;
 
 #[test]
-fn a_name_that_windows_would_take_for_something_else_is_refused() {
+fn a_name_with_a_special_meaning_on_windows_is_refused() {
     for protocol in BOTH {
         for (name, why) in [
             ("NUL", "device"),
@@ -40,7 +39,7 @@ fn a_name_that_windows_would_take_for_something_else_is_refused() {
 }
 
 #[test]
-fn a_path_in_other_case_is_the_same_lock() {
+fn a_path_in_other_letter_case_is_the_same_lock() {
     for protocol in BOTH {
         let ground = Ground::new();
         let at = |name: &str| Lock::builder(ground.dir().join(name)).protocol(protocol).build().unwrap();
@@ -53,7 +52,7 @@ fn a_path_in_other_case_is_the_same_lock() {
     }
 }
 
-/// The file that carries the claim, as its holder has it at the lock path.
+/// The file that carries the claim of the lock at the lock path.
 fn held_file(protocol: Protocol, ground: &Ground) -> PathBuf {
     match protocol {
         Protocol::Dir => fs::read_dir(ground.lock()).unwrap().next().unwrap().unwrap().path(),
@@ -61,7 +60,7 @@ fn held_file(protocol: Protocol, ground: &Ground) -> PathBuf {
     }
 }
 
-/// As a scanner does, or a peer that is written in Python.
+/// A virus scanner does this, and a peer that is written in Python.
 fn open_without_sharing_deletion(path: &Path) -> File {
     OpenOptions::new().read(true).share_mode(SHARE_READ_AND_WRITE).open(path).unwrap()
 }
@@ -83,7 +82,7 @@ fn a_release_waits_a_moment_for_a_reader_that_does_not_share() {
 }
 
 #[test]
-fn a_release_that_a_reader_is_in_the_way_of_can_be_tried_again() {
+fn a_release_that_a_reader_blocks_can_be_tried_again() {
     for protocol in BOTH {
         let ground = Ground::new();
         let guard = Lock::builder(ground.lock()).protocol(protocol).lifetime(HOUR).build().unwrap().acquire().unwrap();
@@ -97,8 +96,8 @@ fn a_release_that_a_reader_is_in_the_way_of_can_be_tried_again() {
     }
 }
 
-/// A name that is being deleted is there until its last handle is closed: nobody can have it until then, and nobody is told
-/// an error of it.
+/// A name that is being deleted stays until the last handle of its file is closed. Nobody can use the name until then, but that
+/// is not an error.
 #[test]
 fn a_lock_path_that_is_being_deleted_is_waited_for() {
     for protocol in BOTH {
@@ -106,7 +105,7 @@ fn a_lock_path_that_is_being_deleted_is_waited_for() {
         plant(protocol, &ground.lock(), SystemTime::now() + HOUR);
         let file = held_file(protocol, &ground);
         let kept = File::open(&file).unwrap();
-        // From here on it is being deleted.
+        // From here on the file is being deleted.
         fs::remove_file(&file).unwrap();
         let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
         let tried = lock.acquire_with(&Wait::never()).map(drop);
@@ -131,9 +130,9 @@ fn a_lock_whose_files_were_made_read_only_is_released_or_its_error_names_the_pat
         fs::set_permissions(&file, permissions.clone()).unwrap();
         // Wine 8, and Windows before version 1809, refuse to remove such a file.
         if let Err(e) = guard.release() {
-            say(&format!("{protocol}: this system keeps what is read-only: {e}"));
+            say(&format!("{protocol}: this system does not remove a read-only file: {e}"));
             assert!(e.to_string().contains(ground.lock().to_str().unwrap()), "{protocol}: {e}");
-            #[expect(clippy::permissions_set_readonly_false, reason = "here it is no more than an attribute")]
+            #[expect(clippy::permissions_set_readonly_false, reason = "on Windows it is only an attribute")]
             permissions.set_readonly(false);
             fs::set_permissions(&file, permissions).unwrap();
             e.into_parts().1.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
@@ -142,7 +141,7 @@ fn a_lock_whose_files_were_made_read_only_is_released_or_its_error_names_the_pat
     }
 }
 
-/// A directory outside of the lock's, with something in it.
+/// A directory outside of the lock's directory, with a file in it.
 struct Outside(Ground);
 
 impl Outside {
@@ -152,9 +151,9 @@ impl Outside {
         outside
     }
 
-    /// Puts a junction to it there: any user can make one. Wine 8 makes none, by `mklink /J` or FSCTL_SET_REPARSE_POINT, and
-    /// what its Unix has in place of one, a symbolic link, it follows whatever it is asked for. So these tests are for Windows
-    /// itself. By Wine, the library's own show that what is in a directory is reached by its handle, and which is refused.
+    /// Creates a junction to it, as any user can. Wine 8 cannot, neither by `mklink /J` nor by FSCTL_SET_REPARSE_POINT; it has
+    /// symbolic links in place of junctions, and always follows them. So these tests need real Windows. Under Wine the library's
+    /// own tests show that it opens the things in a directory by its handle, and which of them it refuses.
     fn stands_at(&self, at: &Path) -> bool {
         const REPARSE_POINT: u32 = 0x400;
         let mut cmd = Command::new("cmd");
@@ -168,7 +167,7 @@ impl Outside {
 }
 
 #[test]
-fn a_junction_at_the_lock_path_is_left_alone_and_so_is_what_is_behind_it() {
+fn a_junction_at_the_lock_path_and_its_target_are_left_alone() {
     for protocol in BOTH {
         let (ground, outside) = (Ground::new(), Outside::new());
         if !outside.stands_at(&ground.lock()) {
@@ -188,11 +187,11 @@ fn a_junction_at_the_lock_path_is_left_alone_and_so_is_what_is_behind_it() {
 }
 
 #[test]
-fn a_release_removes_nothing_behind_a_junction_that_took_the_place_of_its_directory() {
+fn a_release_removes_nothing_behind_a_junction_in_place_of_its_directory() {
     let (ground, outside) = (Ground::new(), Outside::new());
     let lock = Lock::builder(ground.lock()).protocol(Protocol::Dir).lifetime(HOUR).build().unwrap();
     let guard = lock.acquire().unwrap();
-    // Of the very name that a release removes.
+    // It has the same name as the directory that a release removes.
     fs::write(outside.0.dir().join(guard.token().as_os_str()), "precious").unwrap();
     fs::rename(ground.lock(), ground.dir().join("away")).unwrap();
     if !outside.stands_at(&ground.lock()) {
@@ -207,10 +206,10 @@ fn a_release_removes_nothing_behind_a_junction_that_took_the_place_of_its_direct
 }
 
 #[test]
-fn nothing_is_made_behind_a_junction_in_the_place_of_the_counter() {
+fn nothing_is_created_behind_a_junction_in_place_of_the_counter() {
     for protocol in BOTH {
         let (ground, outside) = (Ground::new(), Outside::new());
-        // A number that the counter would remove, were it its own.
+        // A number that the library would remove from its own counter.
         fs::create_dir(outside.0.dir().join("1")).unwrap();
         let at = ground.dir().join(named("lock|fence"));
         if !outside.stands_at(&at) {
@@ -219,13 +218,13 @@ fn nothing_is_made_behind_a_junction_in_the_place_of_the_counter() {
         let before = snapshot::of(outside.0.dir());
         let lock = Lock::builder(ground.lock()).protocol(protocol).fence(true).build().unwrap();
         let error = lock.acquire_with(&Wait::never()).map(drop).unwrap_err();
-        assert!(error.to_string().contains(at.to_str().unwrap()), "{protocol}: names what is in the way: {error}");
+        assert!(error.to_string().contains(at.to_str().unwrap()), "{protocol}: it names the junction: {error}");
         assert_eq!(snapshot::of(outside.0.dir()), before, "{protocol}");
     }
 }
 
 #[test]
-fn who_finds_a_junction_in_the_place_of_the_queue_waits_out_of_order_and_makes_nothing_behind_it() {
+fn a_waiter_that_finds_a_junction_in_place_of_the_queue_waits_out_of_order_and_creates_nothing_behind_it() {
     for protocol in BOTH {
         let (ground, outside) = (Ground::new(), Outside::new());
         if !outside.stands_at(&ground.dir().join(named("lock|queue"))) {
@@ -235,7 +234,7 @@ fn who_finds_a_junction_in_the_place_of_the_queue_waits_out_of_order_and_makes_n
         let lock = Lock::builder(ground.lock()).protocol(protocol).lifetime(HOUR).queue(true).build().unwrap();
         let held = lock.acquire_with(&Wait::never()).unwrap();
         let waiting = std::thread::spawn(move || lock.acquire_with(&Wait::up_to(LONG)).map(|guard| guard.release()));
-        // In which it would queue up.
+        // The directory of the queue.
         std::thread::sleep(Duration::from_secs(1));
         assert_eq!(snapshot::of(outside.0.dir()), before, "{protocol}");
         held.release().unwrap();

@@ -1,4 +1,4 @@
-//! What was done to locks in shared directories, each once more. Only root can be several users.
+//! Attacks on locks in shared directories that succeeded once, each repeated. Only root can act as several users.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -27,11 +27,11 @@ fn lock_at(field: &Field, protocol: Protocol) -> Lock {
     Lock::builder(field.lock()).protocol(protocol).lifetime(HOUR).grace(Duration::ZERO).build().unwrap()
 }
 
-/// The bug: a directory was made by a name and got its mode by that name, and one that was there was taken for it. The
-/// consequence: whatever a link of that name pointed to was opened to all. The mend: the mode is given to the open directory,
-/// once that is seen to be new.
+/// The bug: a directory was created by a name and got its mode by that name, and an existing directory was accepted. The
+/// consequence: a link of that name opened its target to all users. The mend: the open directory gets the mode, after a check
+/// that it is new.
 #[test]
-fn no_mode_of_another_file_changes_while_a_directory_is_made_if_ptrace_is_allowed() {
+fn creating_a_directory_never_changes_another_files_mode_if_ptrace_is_allowed() {
     let choice = Choice::of(|stop, attack| {
         stop.kind == Kind::Open && LINKS.contains(&attack.thing) && stop.is_used && makes_directory(stop.call)
     });
@@ -42,19 +42,19 @@ fn makes_directory(call: &str) -> bool {
     ["mkdir", "mkdirat", "chmod", "fchmodat", "openat"].contains(&call)
 }
 
-/// The bug: what is in a directory beside the lock was named by one path. The consequence: with a link in the place of that
-/// directory, files elsewhere were made and removed. The mend: the directory is opened, and never through a link.
+/// The bug: files in a directory beside the lock were named by one path. The consequence: if a link replaced that directory,
+/// files elsewhere were created and removed. The mend: the directory is opened first, and never through a link.
 #[test]
-fn no_directory_is_reached_through_a_link_that_was_put_in_its_place_if_ptrace_is_allowed() {
+fn no_directory_is_reached_through_a_link_that_replaced_it_if_ptrace_is_allowed() {
     let links = [Thing::LinkToNumbers, Thing::LinkToOpen];
     let choice =
         Choice::of(move |stop, attack| stop.kind == Kind::Open && links.contains(&attack.thing) && stop.is_on_the_way);
     attack(&["acquire and release", "refresh", "break and sweep", "fence twice", "queue up"], &choice);
 }
 
-/// To open a pipe that nobody writes to waits for ever.
+/// An open of a pipe waits for ever if nobody writes to the pipe.
 #[test]
-fn a_pipe_that_comes_after_a_look_is_not_waited_for_if_ptrace_is_allowed() {
+fn a_pipe_that_appears_after_a_look_is_not_waited_for_if_ptrace_is_allowed() {
     let choice = Choice::of(|stop, attack| {
         let opens = ["open", "openat"].contains(&stop.call);
         stop.kind == Kind::Open && attack.thing == Thing::Fifo && stop.is_used && opens
@@ -62,10 +62,10 @@ fn a_pipe_that_comes_after_a_look_is_not_waited_for_if_ptrace_is_allowed() {
     attack(&["refresh by token", "fence twice", "contend"], &choice);
 }
 
-/// Two holders are at stake: in a directory of his own an attacker can give any name to any file, and who has tried in vain to
-/// take the lock looks for its own name there.
+/// Without this, two holders would be possible: in his own directory an attacker can give any name to any file, and a contender
+/// looks there for its own name after a failed attempt.
 #[test]
-fn a_name_in_a_directory_of_another_users_is_nobodys_lock_if_ptrace_is_allowed() {
+fn a_name_in_another_users_directory_is_not_our_lock_if_ptrace_is_allowed() {
     if several_users("a lock of the attacker's") {
         let choice =
             Choice::of(|stop, _| [Kind::Sticky, Kind::Open].contains(&stop.kind) && stop.is_used && stop.is_inner);
@@ -73,7 +73,7 @@ fn a_name_in_a_directory_of_another_users_is_nobodys_lock_if_ptrace_is_allowed()
     }
 }
 
-/// What anybody can make who knows a token.
+/// The same lock as anybody can create it who knows the token.
 fn plant_again(field: &Field, protocol: Protocol, token: &OsStr) {
     let expiry = SystemTime::now() + HOUR;
     let file = match protocol {
@@ -92,10 +92,10 @@ fn plant_again(field: &Field, protocol: Protocol, token: &OsStr) {
     fs::File::options().write(true).open(file).unwrap().set_modified(expiry).unwrap();
 }
 
-/// The bug: a token was trusted as a name. The consequence: whoever overslept, and had its lock broken, was told that it holds
-/// it still, while another could take it. The mend: the file that has the name must be its owner's.
+/// The bug: a token was trusted as a name. The consequence: a holder whose lock was broken during a long pause was told that
+/// it still held the lock, while another could acquire it. The mend: the named file must belong to the holder's user.
 #[test]
-fn a_token_that_another_user_has_planted_again_is_worth_nothing_if_run_by_root() {
+fn a_token_does_not_adopt_another_users_copy_of_the_lock_if_run_by_root() {
     if !several_users("a token that is planted again") {
         return;
     }
@@ -110,9 +110,9 @@ fn a_token_that_another_user_has_planted_again_is_worth_nothing_if_run_by_root()
         });
         field.as_attacker(|| plant_again(&field, protocol, token.as_os_str()));
         let held = victim.act(|| lock.adopt(&token).and_then(|guard| guard.refresh().map(|()| guard)));
-        assert!(held.is_err(), "{at}: the token of a broken lock is good again: {held:?}");
+        assert!(held.is_err(), "{at}: the token of a broken lock works again: {held:?}");
         let held = victim.act(|| lock.adopt(&token).and_then(|guard| guard.release().map_err(|e| e.into_parts().0)));
-        assert!(held.is_err(), "{at}: the token of a broken lock is good again: {held:?}");
+        assert!(held.is_err(), "{at}: the token of a broken lock works again: {held:?}");
     }
 }
 
@@ -121,10 +121,10 @@ fn cases() -> impl Iterator<Item = (Protocol, Kind, Victim)> {
     kinds.flat_map(|(protocol, kind)| [Victim::Root, Victim::User].map(|victim| (protocol, kind, victim)))
 }
 
-/// The bug: a number told which file it is, or only a name did. The consequence: a holder whose lock was taken away was never
-/// told, if another user's file had that number and name. The mend: the owner counts too.
+/// The bug: a file was identified by its inode number alone, or by its name alone. The consequence: a holder did not notice
+/// that another user's file with that number and name had replaced its lock. The mend: the owner counts too.
 #[test]
-fn a_holder_is_told_that_another_users_file_is_in_the_place_of_its_lock_if_run_by_root() {
+fn a_holder_notices_another_users_file_in_place_of_its_lock_if_run_by_root() {
     if !several_users("a lock in the place of another") {
         return;
     }
@@ -133,17 +133,18 @@ fn a_holder_is_told_that_another_users_file_is_in_the_place_of_its_lock_if_run_b
         let field = Field::new(kind, victim);
         let guard = victim.act(|| lock_at(&field, protocol).acquire().unwrap());
         if !field.as_attacker(|| replace(&field, protocol, &guard)) {
-            say(&format!("not run: {at}: no file here gets the number of one that is gone"));
+            say(&format!("not run: {at}: no new file gets the inode number of a removed one here"));
             continue;
         }
         let refreshed = victim.act(|| guard.refresh());
         assert!(refreshed.as_ref().is_err_and(linklock::Error::is_lost), "{at}: {refreshed:?}");
         let checked = victim.act(|| guard.check());
-        assert!(checked.is_err(), "{at}: it believes in its lock again: {checked:?}");
+        assert!(checked.is_err(), "{at}: it trusts its lock again: {checked:?}");
     }
 }
 
-/// Replaces a lock by one of the attacker's that looks alike. Says whether its file has the same number, where that counts.
+/// Replaces a lock by one of the attacker's that looks the same. Returns whether its file has the same inode number, where
+/// that counts.
 fn replace(field: &Field, protocol: Protocol, guard: &Guard) -> bool {
     let token = guard.token().as_os_str();
     if protocol == Protocol::Dir {
@@ -164,7 +165,7 @@ fn replace(field: &Field, protocol: Protocol, guard: &Guard) -> bool {
     true
 }
 
-/// Makes files until one has this number.
+/// Creates files until one has this inode number.
 fn with_number(dir: &Path, inode: u64) -> Option<std::path::PathBuf> {
     (0..500).map(|n| dir.join(format!("try-{n}"))).find(|path| {
         fs::write(path, "").unwrap();
@@ -172,10 +173,10 @@ fn with_number(dir: &Path, inode: u64) -> Option<std::path::PathBuf> {
     })
 }
 
-/// The bug: a breaker removed the claim that the content of an expired lock names. The consequence: by a lock of his own anybody
-/// had another's claim removed, and even the lock that it held. The mend: only a name of the very file that was broken goes.
+/// The bug: a breaker removed the claim that an expired lock's content named. The consequence: with a lock of his own, anybody
+/// could have another's claim removed, and even a held lock. The mend: only a name of the broken file itself is removed.
 #[test]
-fn a_lock_that_names_anothers_claim_is_broken_without_it_if_run_by_root() {
+fn a_break_does_not_remove_another_claim_that_the_lock_names_if_run_by_root() {
     if !several_users("a lock that names another's claim") {
         return;
     }
@@ -187,7 +188,7 @@ fn a_lock_that_names_anothers_claim_is_broken_without_it_if_run_by_root() {
             victim.act(|| fs::write(&waits, claim).unwrap());
             let before = fs::metadata(&waits).unwrap();
             field.as_attacker(|| {
-                // Its second name makes it a lock even if nobody may read it.
+                // Its second link makes it a lock even if nobody may read it.
                 fs::write(field.lock(), claim).unwrap();
                 fs::hard_link(field.lock(), field.dir().join(named("lock|elsewhere.example|4713|817"))).unwrap();
                 let long_ago = SystemTime::now() - 24 * HOUR;
@@ -195,7 +196,8 @@ fn a_lock_that_names_anothers_claim_is_broken_without_it_if_run_by_root() {
             });
             let lock = lock_at(&field, Protocol::Link);
             let broken = victim.act(|| lock.acquire_with(&Wait::never()).map(drop));
-            let after = fs::metadata(&waits).unwrap_or_else(|e| panic!("{kind:?}: {victim:?}: the claim is gone: {e}"));
+            let after =
+                fs::metadata(&waits).unwrap_or_else(|e| panic!("{kind:?}: {victim:?}: the claim was removed: {e}"));
             assert_eq!(
                 (after.ino(), after.mtime()),
                 (before.ino(), before.mtime()),

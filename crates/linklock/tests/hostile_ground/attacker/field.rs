@@ -1,5 +1,5 @@
-//! Where an attack happens: a directory that two users may write to, a lock in it, and a vault beside it in which nothing
-//! may change.
+//! The place of an attack: a directory that two users may write, a lock in it, and beside it a vault in which nothing may
+//! change.
 
 use std::fs;
 use std::io;
@@ -14,16 +14,16 @@ use crate::kernel::{as_user, is_root};
 
 const VICTIM: u32 = 4201;
 const ATTACKER: u32 = 4202;
-/// Both are in it.
+/// The group of both.
 const GROUP: u32 = 4200;
 
 /// Who may do what in the lock's directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// As /tmp: nobody removes or renames another's files.
+    /// Like /tmp: nobody may remove or rename another user's files.
     Sticky,
     Open,
-    /// A project's.
+    /// A project's directory.
     Group,
     /// The sticky bit does not bind the owner of the directory.
     Attackers,
@@ -46,7 +46,7 @@ impl Kind {
 pub(crate) enum Victim {
     Root,
     User,
-    /// Where only root can be several users: the attacker is the victim itself.
+    /// Without root there is only one user: the attacker is the victim itself.
     Same,
 }
 
@@ -55,7 +55,7 @@ impl Victim {
         if is_root() { &[Self::Root, Self::User] } else { &[Self::Same] }
     }
 
-    /// `None`: the user that runs the tests.
+    /// `None`: the user who runs the tests.
     pub(crate) fn ids(self) -> Option<(u32, u32)> {
         (self == Self::User).then_some((VICTIM, GROUP))
     }
@@ -68,15 +68,15 @@ impl Victim {
     }
 }
 
-/// Names of the vault, of things that somebody might want to have harmed.
+/// Names in the vault. An attacker might want to harm these things.
 pub(crate) const SECRET: &str = "secret";
 pub(crate) const NUMBERS: &str = "numbers";
 pub(crate) const STICKY: &str = "sticky";
 pub(crate) const OPEN: &str = "open";
-/// A directory of the victim's in the lock's own directory, which the attacker may rename where that is not sticky.
+/// The victim's directory inside the lock's directory. The attacker may rename it unless the lock's directory is sticky.
 pub(crate) const OWN: &str = "own";
 
-/// Claims of an honest contender that waits, by each protocol.
+/// Claims of an honest waiter, one for each protocol.
 pub(crate) const WAITING_DIR: &str = "lock|elsewhere.example|4712|00000000000000000000000000000001";
 pub(crate) const WAITING_FILE: &str = "lock|elsewhere.example|4712|00000000000000000000000000000002";
 
@@ -100,7 +100,7 @@ impl Field {
             chown(field.vault(), Some(user), Some(group)).unwrap();
             chown(field.dir(), Some(if kind == Kind::Attackers { ATTACKER } else { 0 }), Some(GROUP)).unwrap();
         }
-        // After the change of owner, which takes the bit of the group away.
+        // After the change of owner, which clears the set-group-ID bit.
         set_mode(&field.dir(), kind.mode());
         victim.act(|| {
             fill(&field.vault());
@@ -122,7 +122,7 @@ impl Field {
         set_times(&file, SystemTime::now() + HOUR);
     }
 
-    /// The lock's.
+    /// The lock's directory.
     pub(crate) fn dir(&self) -> PathBuf {
         self.root.join("shared")
     }
@@ -139,7 +139,7 @@ impl Field {
         if self.victim == Victim::Same { act() } else { as_user(ATTACKER, GROUP, act) }
     }
 
-    /// Whether the attacker can do nothing to what others have put there.
+    /// Whether the attacker can do nothing to other users' files there.
     pub(crate) fn is_safe(&self) -> bool {
         self.kind == Kind::Sticky && self.victim != Victim::Same
     }
@@ -155,7 +155,7 @@ fn fill(vault: &Path) {
     make_dir(&vault.join(OPEN), 0o777);
 }
 
-/// With names that mean something to a lock: numbers, and what an NFS client renames.
+/// The names mean something to a lock: numbers, and a name that an NFS client gives to a removed open file.
 fn make_treasure(dir: &Path, mode: u32) {
     make_dir(dir, mode);
     for number in ["1", "2", "4711"] {
@@ -165,7 +165,7 @@ fn make_treasure(dir: &Path, mode: u32) {
     make_file(&dir.join("precious"), 0o600);
 }
 
-/// With modes that no umask takes anything from.
+/// Sets modes that no umask restricts.
 pub(crate) fn make_dir(path: &Path, mode: u32) {
     fs::create_dir(path).unwrap();
     set_mode(path, mode);
@@ -180,7 +180,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Gives all a change of yesterday: nothing of it was made just now.
+/// Dates all changes to yesterday, so that nothing looks new.
 fn date(path: &Path) {
     set_times(path, SystemTime::now() - 24 * HOUR);
     if path.is_dir() {
@@ -188,7 +188,7 @@ fn date(path: &Path) {
     }
 }
 
-/// With a last access in the far future: to read it does not change that, to set its times does.
+/// The last access is in the far future: reading does not change that, but setting times does.
 fn set_times(path: &Path, mtime: SystemTime) {
     const IN_2099: i64 = 4_070_908_800;
     let mtime = mtime.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();

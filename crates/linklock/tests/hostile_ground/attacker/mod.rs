@@ -1,7 +1,7 @@
-//! An attacker who may write the lock's directory, between any two of a victim's system calls that name a file there.
+//! An attacker who may write the lock's directory acts between each two system calls of a victim that name a file there.
 //!
-//! He swaps a name for something else. Whatever that is, nothing outside the lock's own names changes, the victim ends, and no
-//! two hold the lock. It needs ptrace(2); only root can be several users.
+//! He replaces a name by something else. Whatever that is: nothing outside the lock's own names changes, the victim ends, and
+//! never do two processes hold the lock. It needs ptrace(2). Only root can act as several users.
 
 mod faults;
 mod field;
@@ -24,11 +24,11 @@ use protections::Protections;
 use run::{Attack, Case};
 use things::Thing;
 
-/// Which attacks are made: `all` that there are, which takes hours; or another sample of them for each number.
+/// Which attacks are made: `all`, which takes hours; or a number, which chooses a sample.
 const WHICH: &str = "LINKLOCK_ATTACKS";
-/// So many times fewer.
+/// Attacks on other names than the next call's are sampled so many times less often.
 const OTHERS: usize = 40;
-/// The story of so many attacks that succeeded is told.
+/// For so many successful attacks the story is printed.
 const STORIES_MOST: usize = 3;
 
 /// The victim's process.
@@ -52,17 +52,17 @@ fn can_trace() -> bool {
     }
 }
 
-/// `None`: all.
+/// The number of the sample; `None` for all attacks.
 fn which() -> Option<usize> {
     let which = std::env::var(WHICH).unwrap_or_default();
     (which != "all").then(|| which.parse().unwrap_or_default())
 }
 
-/// Where an attack is to be made.
+/// The place of an attack.
 #[derive(Debug)]
 struct Stop {
     kind: Kind,
-    /// The call that comes next.
+    /// The next call.
     call: &'static str,
     /// Whether that call uses the name.
     is_used: bool,
@@ -76,8 +76,8 @@ struct Stop {
 #[derive(Clone, Copy)]
 struct Choice<F: Fn(&Stop, &Attack) -> bool> {
     fits: F,
-    /// Of those on a name that the next call uses one in so many, and of the others still fewer: most of them are the same as
-    /// one before the call that uses the name next.
+    /// One in so many attacks is made, if it is on a name that the next call uses. Other attacks are sampled less often, since
+    /// most of them equal one that is made just before the call that uses the name.
     one_in: usize,
 }
 
@@ -127,15 +127,15 @@ fn attack<F: Fn(&Stop, &Attack) -> bool>(scenes: &[&str], choice: &Choice<F>) {
         if outcome.findings.is_empty() {
             continue;
         }
-        let mut told = format!("{case}: {attack:?}\n    {}", outcome.findings.join("\n    "));
+        let mut story = format!("{case}: {attack:?}\n    {}", outcome.findings.join("\n    "));
         if findings.len() < STORIES_MOST {
-            told += &format!("\n  in\n    {}", outcome.story.join("\n    "));
+            story += &format!("\n  in\n    {}", outcome.story.join("\n    "));
         }
-        findings.push(told);
+        findings.push(story);
     }
-    say(&format!("{scenes:?}: {runs} attacks, {done} of them in the attacker's might"));
-    assert!(done > 0, "{scenes:?}: nothing was attacked");
-    assert!(findings.is_empty(), "{} attacks were of use:\n{}", findings.len(), findings.join("\n"));
+    say(&format!("{scenes:?}: {runs} attacks, the attacker could make {done} of them"));
+    assert!(done > 0, "{scenes:?}: no attack was made");
+    assert!(findings.is_empty(), "{} attacks succeeded:\n{}", findings.len(), findings.join("\n"));
 }
 
 fn attacks<F: Fn(&Stop, &Attack) -> bool>(scenes: &[&str], choice: &Choice<F>) -> impl Iterator<Item = (Case, Attack)> {
@@ -155,17 +155,17 @@ fn one_in(one_in: usize) -> Choice<impl Fn(&Stop, &Attack) -> bool + Copy> {
 }
 
 #[test]
-fn whatever_is_put_in_the_way_of_a_holder_harms_nothing_else_if_ptrace_is_allowed() {
+fn an_attack_on_a_holder_harms_nothing_else_if_ptrace_is_allowed() {
     let all = ["acquire and release", "refresh", "release", "refresh by token", "release by token"];
     attack(&all, &one_in(41));
 }
 
 #[test]
-fn whatever_is_put_in_the_way_of_a_breaker_harms_nothing_else_if_ptrace_is_allowed() {
+fn an_attack_on_a_breaker_harms_nothing_else_if_ptrace_is_allowed() {
     attack(&["break and sweep", "break another's", "break as an operator", "clean"], &one_in(293));
 }
 
 #[test]
-fn whatever_is_put_in_the_way_of_who_numbers_or_queues_up_harms_nothing_else_if_ptrace_is_allowed() {
+fn an_attack_on_the_counter_or_the_queue_harms_nothing_else_if_ptrace_is_allowed() {
     attack(&["fence twice", "queue up", "contend", "contend with the attacker"], &one_in(101));
 }

@@ -1,19 +1,18 @@
-//! The kernel's protections against the links of others, on or off: for the whole machine, so only if somebody asks for it.
+//! Turns the kernel's protections against other users' links on or off. They are those of the whole machine, so only on request.
 
 use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::common::say;
 
-/// `0` or `1`: what they are set to while there are attacks. Without it they stay as they are. A test that is killed leaves
-/// them so.
+/// `0` or `1`: their setting during attacks. Without it they stay as they are. A killed test does not restore them.
 const PROTECTED: &str = "LINKLOCK_ATTACKS_PROTECTED";
 const ALL: [&str; 2] = ["/proc/sys/fs/protected_symlinks", "/proc/sys/fs/protected_hardlinks"];
 
-/// How many attack now, and what was set before the first of them.
+/// How many attacks run now, and the settings before the first of them.
 static BEFORE: Mutex<(usize, Vec<String>)> = Mutex::new((0, Vec::new()));
 
-/// They are set as asked for as long as one of these lives.
+/// They have the requested setting as long as one of these lives.
 pub(super) struct Protections(());
 
 impl Protections {
@@ -41,6 +40,6 @@ impl Drop for Protections {
 }
 
 fn before() -> MutexGuard<'static, (usize, Vec<String>)> {
-    // After a panic of another test it holds what it held.
+    // A panic of another test leaves the value complete.
     BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
 }

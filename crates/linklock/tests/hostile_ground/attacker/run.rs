@@ -1,5 +1,5 @@
-//! One attack: the victim is stopped before a call that names a file, a name is swapped, the victim goes on. Then all that must
-//! hold is looked at.
+//! One attack: the victim is stopped before a call that names a file, the attacker replaces a name, and the victim continues.
+//! Then the test checks all that must hold.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -19,7 +19,7 @@ use super::watchdog::Watchdog;
 use crate::puppet::Puppet;
 use crate::trace::{Call, Dead, Trace};
 
-/// Whom to attack, at what, and where.
+/// Who is attacked, during what, and where.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
     pub(crate) scene: &'static Scene,
@@ -28,7 +28,7 @@ pub(crate) struct Case {
     pub(crate) victim: Victim,
 }
 
-/// At which stop, counted from 0; at which of the names there; and what is put in its place.
+/// The stop, counted from 0; the name among those at the stop; and its replacement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attack {
     pub(crate) stop: usize,
@@ -36,18 +36,18 @@ pub(crate) struct Attack {
     pub(crate) thing: Thing,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) stops: Vec<Names>,
-    /// Whether the attacker could do it.
+    /// Whether the attacker was able to do it.
     pub(crate) is_done: bool,
     pub(crate) findings: Vec<String>,
-    /// The calls that the victim made by name, the attack, and what was said.
+    /// The victim's calls by name, the attack, and the replies.
     pub(crate) story: Vec<String>,
 }
 
-/// The names that can be swapped at a stop: first those that the next call uses.
+/// The names that can be replaced at a stop, those of the next call first.
 #[derive(Debug)]
 pub(crate) struct Names {
     /// The call.
@@ -98,7 +98,7 @@ impl Case {
         run.outcome
     }
 
-    /// Whether the attack is one that another user could make. Where there is but one, nothing of his own is kept from him.
+    /// Whether another user could make this attack. If there is only one user, nothing is protected from him.
     pub(crate) fn is_anothers(&self, attack: &Attack, is_inner: bool) -> bool {
         let is_of_owner = [Thing::Copy, Thing::HardLink, Thing::DirectoryOfHardLinks, Thing::OwnDirectory];
         self.victim != Victim::Same || !is_inner && !is_of_owner.contains(&attack.thing)
@@ -143,7 +143,7 @@ impl Run<'_> {
             let stop = self.outcome.stops.len();
             let mut names =
                 Names { call: call.name(), used: used.len(), all: 0, on_the_way: Vec::new(), inner: Vec::new() };
-            // To look at all that is there takes as long as all else.
+            // A look at the whole vault takes as long as everything else.
             if self.attack.is_none_or(|attack| attack.stop == stop) {
                 let is_on_the_way = |i: &usize| used[*i + 1..].iter().any(|path| path.starts_with(&used[*i]));
                 names.on_the_way = (0..used.len()).filter(is_on_the_way).collect();
@@ -176,7 +176,7 @@ impl Run<'_> {
         self.outcome.story.push(format!("*** {:?} in the place of {}: {done:?}", attack.thing, target.display()));
     }
 
-    /// The names below the lock's directory that a call uses, with the directories on the way.
+    /// The names below the lock's directory that a call uses, and the directories on the way to them.
     fn used(&self, call: &Call) -> Vec<PathBuf> {
         let dir = self.field.dir();
         let mut all: Vec<PathBuf> = Vec::new();
@@ -192,7 +192,7 @@ impl Run<'_> {
         all
     }
 
-    /// These names, and then all others.
+    /// These names, followed by all others.
     fn all(&self, used: Vec<PathBuf>) -> Vec<PathBuf> {
         let dir = self.field.dir();
         let mut others = below(&dir);
@@ -206,7 +206,7 @@ impl Run<'_> {
         all
     }
 
-    /// Nothing outside is to be opened, be it for reading. Through a hard link that cannot be helped.
+    /// Nothing in the vault may be opened, not even for reading. Through a hard link that cannot be prevented.
     fn look_for_what_is_open(&mut self, puppet: &Puppet) {
         if !self.outcome.is_done || !self.attack.is_some_and(|attack| attack.thing.leads_away()) {
             return;
@@ -220,7 +220,7 @@ impl Run<'_> {
         }
     }
 
-    /// What the victim says, and what it and an honest rival believe in the end.
+    /// Compares what the victim says with what it and an honest rival believe in the end.
     fn judge(&mut self, case: &Case, puppet: &mut Puppet, held: Option<Guard>) {
         let mut replies = Vec::new();
         for order in case.scene.orders {
@@ -232,7 +232,7 @@ impl Run<'_> {
                 Err(last) => return self.find(&format!("the victim died: {last}")),
             }
         }
-        // Since it took the lock last.
+        // Since its last acquisition.
         let orders = case.scene.orders.iter().zip(&replies).rev();
         let said_lost = orders
             .take_while(|(order, _)| !order.starts_with("acquire"))
@@ -241,13 +241,13 @@ impl Run<'_> {
         let believes = checked.is_ok();
         self.outcome.story.push(format!("check: {checked:?}"));
         if believes && said_lost {
-            self.find("the victim believes in a lock that it was told to have lost");
+            self.find("the victim trusts a lock that it had reported lost");
         }
         if believes && !self.is_the_victims() {
-            self.find("the victim believes in a lock that is another user's file");
+            self.find("the victim trusts another user's file as its lock");
         }
         if self.field.is_safe() && case.scene.must_go_well() && replies.iter().any(Result::is_err) {
-            self.find("a holder was kept from its lock");
+            self.find("a holder lost its lock without reason");
         }
         let rival = match held {
             Some(guard) => Ok(guard).and_then(|guard| guard.check().map(|()| guard)),
@@ -256,7 +256,7 @@ impl Run<'_> {
         self.outcome.story.push(format!("the rival: {rival:?}"));
         let still = puppet.reply_to("check").is_ok_and(|checked| checked.is_ok());
         if rival.is_ok() && (still || believes && self.field.is_safe()) {
-            self.find("two hold the lock");
+            self.find("two processes hold the lock");
         }
         if rival.is_err() && case.scene.name == "queue up" && self.field.is_safe() {
             self.find("a rival lost its lock");
@@ -272,7 +272,7 @@ impl Run<'_> {
     }
 }
 
-/// All that is in a directory, without following any link.
+/// All paths in a directory, without following links.
 fn below(dir: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     if fs::symlink_metadata(dir).is_ok_and(|data| data.is_dir()) {

@@ -1,4 +1,4 @@
-//! What a victim does while it is attacked, and what is there before.
+//! What a victim does during an attack, and what is there before it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::settings::Settings;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
-    /// What the victim has done before anybody attacks it. An order's `TOKEN` is what the first of these has told.
+    /// The victim's orders before the attack. `TOKEN` in an order stands for the reply to the first of them.
     pub(crate) before: &'static [&'static str],
     pub(crate) orders: &'static [&'static str],
     stage: Stage,
@@ -27,13 +27,13 @@ pub(crate) struct Scene {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Empty,
-    /// A lock whose holder has ended, and whatever else dead processes leave.
+    /// A lock whose holder has ended, and the leftovers of other dead processes.
     Abandoned,
-    /// The same by the attacker, and the lock names the claim of another that waits.
+    /// The same by the attacker. The lock names the claim of an honest waiter.
     Forged,
-    /// As before, but without a lock.
+    /// The leftovers without a lock.
     Leftovers,
-    /// Another user holds the lock, and one that has ended waits in the queue.
+    /// Another user holds the lock, and a waiter in the queue has ended.
     Held,
     /// The attacker holds it.
     Attackers,
@@ -70,12 +70,12 @@ impl Scene {
         Settings { fence: self.fence, queue: self.queue, ..settings }
     }
 
-    /// Whether an attacker who can do nothing to the victim's files cannot keep it from anything here.
+    /// Whether the victim must succeed if the attacker can do nothing to its files.
     pub(crate) fn must_go_well(&self) -> bool {
         self.before.first() == Some(&"acquire 0")
     }
 
-    /// Puts there what is there before. Gives the rival's guard, if there is a rival.
+    /// Prepares the stage. Returns the rival's guard, if there is a rival.
     pub(crate) fn set(&self, field: &Field, protocol: Protocol) -> Option<Guard> {
         if self.stage == Stage::Held {
             field.victim.act(|| plant_ticket(field));
@@ -98,12 +98,12 @@ impl Scene {
     }
 }
 
-/// An honest contender, of the user that runs the tests.
+/// An honest contender of the user who runs the tests.
 pub(crate) fn rival(field: &Field, protocol: Protocol) -> Lock {
     Settings::new(&field.lock(), protocol).lifetime(HOUR).grace(Duration::ZERO).lock()
 }
 
-/// The name of a claim of a process of this machine that has ended.
+/// A claim's name of a process of this machine that has ended.
 pub(crate) fn dead_claim(number: u64) -> String {
     static ONE: OnceLock<String> = OnceLock::new();
     let one = ONE.get_or_init(|| {
@@ -111,7 +111,7 @@ pub(crate) fn dead_claim(number: u64) -> String {
         let mut puppet = Puppet::start(&Settings::new(&ground.lock(), Protocol::Link));
         puppet.acquire()
     });
-    // The last digits are those that no other claim has.
+    // The last digits make the claim's name unique.
     format!("{}{number:016x}", &one[..one.len() - 16])
 }
 
@@ -145,11 +145,11 @@ fn plant_directory(path: &Path, entry: &str, lifetime: Duration) {
     fs::write(path.join(entry), content).unwrap();
 }
 
-/// A lock that has expired, with the name of a claim that was not made by whoever made the lock.
+/// An expired lock with the name of a claim that another user made.
 fn forge_lock(field: &Field, protocol: Protocol) {
     if protocol == Protocol::Dir {
         plant_directory(&field.lock(), WAITING_DIR, Duration::from_millis(1));
-        // What a ctime may be rounded down by is added.
+        // The expiry, plus the resolution of a ctime.
         std::thread::sleep(Duration::from_millis(40));
         return;
     }

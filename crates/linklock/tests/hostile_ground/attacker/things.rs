@@ -1,4 +1,4 @@
-//! What an attacker puts in the place of a name.
+//! The things by which an attacker replaces a name.
 
 use std::ffi::OsString;
 use std::fs;
@@ -17,18 +17,18 @@ pub(crate) enum Thing {
     LinkToSticky,
     LinkToOpen,
     LinkToNowhere,
-    /// To a claim of another's, which is a directory.
+    /// A link to another user's claim, which is a directory.
     LinkToClaim,
     HardLink,
     File,
-    /// What was there before, with the attacker for its owner.
+    /// The same thing, but the attacker owns it.
     Copy,
     Fifo,
     Directory,
-    /// With the names inside that were there and that the victim is about to use: links to a file of the victim's.
+    /// A directory with the old names and those that the victim is about to use, all links to a file of the victim's.
     DirectoryOfLinks,
     DirectoryOfHardLinks,
-    /// A directory of the victim's, renamed.
+    /// A renamed directory of the victim's.
     OwnDirectory,
     Nothing,
 }
@@ -52,12 +52,12 @@ impl Thing {
         Self::Nothing,
     ];
 
-    /// Whether to open what it leads to is to follow it.
+    /// Whether an open of the place that it leads to would follow it.
     pub(crate) fn leads_away(self) -> bool {
         !matches!(self, Self::HardLink | Self::DirectoryOfHardLinks | Self::OwnDirectory)
     }
 
-    /// Puts it at `path`, by what the attacker may do. `inside` is what the victim is about to use in a directory there.
+    /// Puts it at `path` with the attacker's rights. `inside` are the names that the victim is about to use in a directory there.
     pub(crate) fn put(self, field: &Field, path: &Path, inside: Vec<OsString>) -> io::Result<()> {
         let stash = path.with_file_name("stash");
         field.as_attacker(|| move_away(path, &stash))?;
@@ -65,7 +65,7 @@ impl Thing {
         names.extend(fs::read_dir(&stash).into_iter().flatten().map(|entry| entry.unwrap().file_name()));
         let (vault, secret) = (field.vault(), field.vault().join(SECRET));
         match self {
-            // Where fs.protected_hardlinks is off, or by a client of NFS, anybody may; but only in a place of his own.
+            // Without fs.protected_hardlinks, or by an NFS client, anybody may do this, but only in a directory of his own.
             Self::HardLink => {
                 field.as_attacker(|| fs::write(path, "").and_then(|()| fs::remove_file(path)))?;
                 fs::hard_link(secret, path)
@@ -104,13 +104,13 @@ fn move_away(path: &Path, stash: &Path) -> io::Result<()> {
 }
 
 fn may_make_dir(path: &Path, mode: u32) -> io::Result<()> {
-    // Whether it may be made, the first tells; its mode the second.
+    // The first call checks that it may be created; the second sets its mode.
     fs::create_dir(path).and_then(|()| fs::remove_dir(path))?;
     make_dir(path, mode);
     Ok(())
 }
 
-/// A regular file with the time that it had, and with a second name as a `link` lock has; or a directory of such.
+/// A regular file with the old time and with a second link, as a `link` lock has; or a directory of such files.
 fn forge(from: &Path, to: &Path) -> io::Result<()> {
     match fs::symlink_metadata(from) {
         Ok(data) if data.is_dir() => {

@@ -1,4 +1,4 @@
-//! Whether all that is not the lock's is as it was, to the inode, the mode and the times.
+//! Whether everything but the lock has stayed the same, including inode, mode and times.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::field::{Field, OWN, WAITING_DIR, WAITING_FILE};
 
-/// What is beside the lock's directory, and the victim's own directory inside it, wherever that was moved to; where the attacker
-/// cannot do anything to them, another's claims too.
+/// The things beside the lock's directory, and the victim's own directory inside it, even if it was moved. Where the attacker can
+/// do nothing to them, other users' claims too.
 pub(crate) struct Vault {
     own: u64,
     before: Vec<BTreeMap<PathBuf, String>>,
@@ -20,7 +20,7 @@ impl Vault {
         Self { own: fs::metadata(&own).unwrap().ino(), before: all(field, Some(own)) }
     }
 
-    /// What has changed since.
+    /// The changes since then.
     pub(crate) fn changes(&self, field: &Field) -> Vec<String> {
         let now = all(field, find(&field.dir(), self.own));
         self.before.iter().zip(&now).flat_map(|(before, now)| differences(before, now)).collect()
@@ -40,7 +40,7 @@ fn differences(before: &BTreeMap<PathBuf, String>, now: &BTreeMap<PathBuf, Strin
     let mut all = Vec::new();
     for (path, was) in before {
         match now.get(path) {
-            None => all.push(format!("{} is gone", path.display())),
+            None => all.push(format!("{} was removed", path.display())),
             Some(is) if is != was => all.push(format!("{}: {was}; now {is}", path.display())),
             Some(_) => {}
         }
@@ -49,8 +49,8 @@ fn differences(before: &BTreeMap<PathBuf, String>, now: &BTreeMap<PathBuf, Strin
     all
 }
 
-/// All that its attributes tell, by the path below `top`, which is told by this name. Of a file no ctime and no count of links:
-/// the attacker's own links change these. To read is no change, see `Field`.
+/// All attributes by the path below `top`, which gets this name. Without the ctime and link count of files, which the attacker's
+/// own links change. Reading is not a change, see `Field`.
 fn of(name: &str, top: &Path) -> BTreeMap<PathBuf, String> {
     let mut all = BTreeMap::new();
     add(Path::new(name), top, true, &mut all);
@@ -62,7 +62,7 @@ fn add(name: &Path, path: &Path, is_top: bool, all: &mut BTreeMap<PathBuf, Strin
     let mut is = format!("inode {} mode {:o} owner {}:{} size {}", a.ino(), a.mode(), a.uid(), a.gid(), a.size());
     is += &format!(" mtime {}.{:09} atime {}.{:09}", a.mtime(), a.mtime_nsec(), a.atime(), a.atime_nsec());
     if a.is_dir() {
-        // To rename a directory makes its own ctime new.
+        // A rename of a directory changes its own ctime.
         if !is_top {
             is += &format!(" ctime {}.{:09} links {}", a.ctime(), a.ctime_nsec(), a.nlink());
         }

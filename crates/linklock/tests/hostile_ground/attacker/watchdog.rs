@@ -1,4 +1,4 @@
-//! No victim hangs for ever, whatever is put in its way.
+//! No attack makes a victim hang for ever.
 
 use std::sync::mpsc;
 
@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::common::LONG;
 use crate::puppet::Puppet;
 
-/// Ends a victim that hangs.
+/// Kills a victim that hangs.
 pub(super) struct Watchdog {
     done: mpsc::Sender<()>,
     thread: std::thread::JoinHandle<bool>,

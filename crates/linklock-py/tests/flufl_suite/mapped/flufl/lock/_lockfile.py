@@ -1,4 +1,4 @@
-"""The two constants that flufl.lock's tests take from its inside."""
+"""The two internal constants that flufl.lock's tests use."""
 
 import errno
 
