@@ -9,7 +9,7 @@ use crate::protocol::io_error::is_refused;
 use crate::protocol::place::{CONTENT_LIMIT, Place};
 use crate::protocol::seen::{Seen, SeenLock};
 
-/// What the regular file at the lock path is; `None` if it changed under the look.
+/// What the regular file at the lock path is. `None` if it changed during the look.
 pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let lock = |claim, is_certain, attr| {
         let protocol = Protocol::Link;
@@ -19,8 +19,8 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         Err(e) if e.kind() == io::ErrorKind::Unsupported => match identify::owner(place, &attr)? {
             Owner::Changed => return Ok(None),
             Owner::One(claim) => return lock(Some(claim), true, attr),
-            // Nothing else tells. The holder of a lock that lost its claim's name can neither refresh nor release it any more,
-            // so a delegation does not hold it up.
+            // Nothing else says whose it is. The holder lost its claim's name, and so can neither refresh nor release
+            // this lock any more. So a delegation does not delay that holder.
             Owner::Nobody | Owner::Several => place.env.read(place.location(), CONTENT_LIMIT),
         },
         read => read,
@@ -30,13 +30,14 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         Ok((attr, _)) if attr.kind != FileKind::Regular => return Ok(None),
         Ok((attr, content)) => match place.path.parse(&content) {
             Some(claim) => return lock(Some(claim), true, attr),
-            // A power failure empties files; so does flufl.lock, its claim for a moment if lock() is called again while it is held.
+            // A power failure empties files. flufl.lock empties its claim for a moment if lock() is called again while
+            // it is held.
             None if is_blank(&content) && attr.nlink > 1 => attr,
             None => return Ok(Some(Seen::NotALock("an ordinary file".into()))),
         },
-        // Somebody else's file; a second link makes it likely that it is a lock.
+        // Another user's file. A second link makes it likely that it is a lock.
         Err(e) if is_refused(&e) && attr.nlink > 1 => attr,
-        // A lease is given up within its own time: until then nobody can tell.
+        // Another process has a lease on the file, and gives it up in time. Until then nobody can read the file.
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => attr,
         Err(e) => return Err(e),
     };
@@ -45,7 +46,7 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         Owner::One(claim) => lock(Some(claim), true, attr),
         Owner::Several => lock(None, true, attr),
         Owner::Nobody if is_legible && attr.len > 0 => Ok(Some(Seen::NotALock("an ordinary file".into()))),
-        // A mtime that is later than the last change is an expiry.
+        // An mtime that is later than the last change is an expiry.
         Owner::Nobody => lock(None, attr.len == 0 && attr.mtime > attr.ctime, attr),
     }
 }
