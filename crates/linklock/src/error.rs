@@ -352,8 +352,8 @@ mod tests {
             Error::not_private(path, forged.into()),
             Error::invalid(forged),
         ] {
-            let told = error.to_string();
-            assert!(told.contains("a\\nb\\u{1b}[2J") && !told.contains(Printable::escapes), "{told:?}");
+            let message = error.to_string();
+            assert!(message.contains("a\\nb\\u{1b}[2J") && !message.contains(Printable::escapes), "{message:?}");
         }
     }
 }

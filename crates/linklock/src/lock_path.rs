@@ -41,11 +41,13 @@ impl LockPath {
         let invalid = |why: &str| Error::invalid(format!("lock path {}: {why}", Printable::new(path)));
         if separator.is_alphanumeric() || separator.is_control() || "/\\.".contains(separator) {
             return Err(Error::invalid(format!(
-                "separator {separator:?}: must be a printable character, no letter, digit, / \\ or ."
+                "separator {separator:?}: must be a printable character, but not a letter, a digit, /, \\ or ."
             )));
         }
         if NOT_IN_NAMES.contains(&separator) {
-            return Err(Error::invalid(format!("separator {separator:?}: no file's name may hold it on this system")));
+            return Err(Error::invalid(format!(
+                "separator {separator:?}: file names on this system cannot contain it"
+            )));
         }
         // Checks the path as it was given: making it absolute may change an invalid name.
         if let Some(flaw) = names::flaw_of(path) {
@@ -54,7 +56,7 @@ impl LockPath {
         let absolute = std::path::absolute(path).map_err(|e| invalid(&e.to_string()))?;
         if names::position(bytes_of(&absolute), separator).is_some() {
             return Err(invalid(&format!(
-                "holds the separator {separator:?}, so the names beside it could not be told apart; choose another path or another separator"
+                "contains the separator {separator:?}, so the names beside it would be ambiguous; choose another path or another separator"
             )));
         }
         match (absolute.parent(), absolute.file_name()) {
@@ -62,7 +64,7 @@ impl LockPath {
                 let location = Location::beside(dir, name);
                 Ok(Self { location, dir: dir.into(), name: name.into(), separator, is_break_lock: false })
             }
-            _ => Err(invalid("does not end in a file's name")),
+            _ => Err(invalid("does not end in a file name")),
         }
     }
 
@@ -82,10 +84,10 @@ impl LockPath {
         Location::beside(&self.dir, &self.name_for(QUEUE))
     }
 
-    fn name_for(&self, use_of_it: &str) -> OsString {
+    fn name_for(&self, purpose: &str) -> OsString {
         let mut name = self.name.clone();
         name.push(self.separator.encode_utf8(&mut [0; 4]));
-        name.push(use_of_it);
+        name.push(purpose);
         name
     }
 
@@ -100,7 +102,7 @@ impl LockPath {
         }
         let most = self.name.len().saturating_sub(longest - NAME_MOST);
         Err(Error::invalid(format!(
-            "lock path {}: its name has {} bytes; with the host name {host:?} it may have {most}, so that the names beside it fit into {NAME_MOST}",
+            "lock path {}: its name has {} bytes; with the host name {host:?} it may have {most}, since the names beside it may have at most {NAME_MOST}",
             Printable::new(self.as_path()),
             self.name.len()
         )))
@@ -126,7 +128,7 @@ impl LockPath {
     pub(crate) fn check_host(&self, host: &str) -> Result<(), Error> {
         if host.is_empty() || host.contains(|c| self.is_not_for_hosts(c)) {
             return Err(Error::invalid(format!(
-                "host name {host:?}: must not be empty, nor hold a slash, a line's end, the separator {:?} or what else no file's name may hold",
+                "host name {host:?}: must not be empty, nor contain a slash, a line break, the separator {:?} or any other character that file names cannot contain",
                 self.separator
             )));
         }

@@ -221,7 +221,7 @@ fn stage_for_nothing(place: &Place) -> Result<Stake, Error> {
 fn parse(place: &Place, token: &Token) -> Result<Claim, Error> {
     place.path.parse(bytes_of(token.as_os_str())).ok_or_else(|| {
         Error::invalid(format!(
-            "{}: {token} is no token of this lock; a token is printed when the lock is acquired",
+            "{}: {token} is not a token of this lock; a token is printed when the lock is acquired",
             Printable::new(place.lock_path())
         ))
     })

@@ -43,7 +43,7 @@ impl FromStr for Protocol {
     /// ```
     fn from_str(name: &str) -> Result<Self, Error> {
         let known = [Self::Link, Self::Dir].into_iter().find(|protocol| protocol.name() == name);
-        known.ok_or_else(|| Error::invalid(format!("protocol {name:?}: there are link and dir")))
+        known.ok_or_else(|| Error::invalid(format!("protocol {name:?}: must be link or dir")))
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn is_same_name(one: &[u8], other: &[u8]) -> bool {
 
 /// Why this path, as it was given, is invalid.
 pub(crate) fn flaw_of(path: &Path) -> Option<String> {
-    path.as_os_str().as_bytes().contains(&0).then(|| "holds a NUL byte".into())
+    path.as_os_str().as_bytes().contains(&0).then(|| "contains a NUL byte".into())
 }
 
 /// Characters that a file name cannot contain.

@@ -24,10 +24,10 @@ pub(crate) const NOT_IN_NAMES: &[char] = &['/', '\\', ':', '*', '?', '"', '<', '
 /// as a device and `job:lock` as a stream of the file `job`, and drops the dot in `job.`.
 pub(crate) fn flaw_of(path: &Path) -> Option<String> {
     if path.to_str().is_none() {
-        return Some("is no Unicode text".into());
+        return Some("is not valid Unicode".into());
     }
     if path.file_name().is_none() {
-        return Some("does not end in a file's name".into());
+        return Some("does not end in a file name".into());
     }
     path.components().find_map(|component| match component {
         Component::Prefix(prefix) if matches!(prefix.kind(), Prefix::DeviceNS(_)) => Some("names a device".into()),
@@ -38,13 +38,13 @@ pub(crate) fn flaw_of(path: &Path) -> Option<String> {
 
 fn flaw_of_name(name: &str) -> Option<String> {
     if let Some(c) = name.chars().find(|c| NOT_IN_NAMES.contains(c) || c.is_control()) {
-        let why = if c == ':' { ", which would name a stream" } else { "" };
-        return Some(format!("{name:?} holds {c:?}{why}"));
+        let why = if c == ':' { ", so it would name a stream" } else { "" };
+        return Some(format!("{name:?} contains {c:?}{why}"));
     }
     if name.ends_with(['.', ' ']) {
-        return Some(format!("{name:?} ends in a dot or a space, which Windows would cut off"));
+        return Some(format!("{name:?} ends in a dot or a space, which Windows would drop"));
     }
-    is_device(name).then(|| format!("{name:?} is a device's name on Windows"))
+    is_device(name).then(|| format!("{name:?} is the name of a device on Windows"))
 }
 
 /// Windows ignores what follows a dot, and spaces before the dot.
@@ -66,7 +66,7 @@ mod tests {
     fn names_that_no_file_can_have_are_known_with_what_is_wrong() {
         for (path, flaw) in [
             (r"C:\locks\NUL", "device"),
-            (r"C:\locks\..", "file's name"),
+            (r"C:\locks\..", "file name"),
             (r"C:\locks\com1.lock", "device"),
             (r"C:\con\job", "device"),
             (r"lpt² .x", "device"),

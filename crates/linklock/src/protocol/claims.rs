@@ -22,7 +22,7 @@ fn new(place: &Place) -> Result<Claim, Error> {
         OnBehalfOf::ThisProcess => Ok(of_this_process(place)),
         OnBehalfOf::Nobody => Ok(named(place, place.env.process_id(), None)),
         OnBehalfOf::Process(pid) if !place.env.may_exist(pid) => {
-            Err(Error::invalid(format!("process {pid}: there is no such process to hold a lock for")))
+            Err(Error::invalid(format!("process {pid}: no such process, so it cannot hold a lock")))
         }
         // Where the process has no fingerprint, linklock cannot see it end, and the lock lasts until its expiry.
         OnBehalfOf::Process(pid) => Ok(named(place, pid, place.env.fingerprint(pid))),
@@ -61,7 +61,7 @@ pub(super) fn create(
     make: impl FnOnce(&mut Expiry<'_>) -> io::Result<Attr>,
 ) -> io::Result<Stake> {
     let mut file = NewFile::Asked { before: place.env.now() };
-    let attr = make(&mut |attr| file.came_to_be(place, &claim, at, attr))?;
+    let attr = make(&mut |attr| file.begin_lease(place, &claim, at, attr))?;
     let NewFile::There { attr: new, before, anchor, mut lease } = file else {
         return Err(io::Error::other("the new file has no attributes"));
     };
@@ -94,7 +94,7 @@ enum NewFile {
 
 impl NewFile {
     /// Begins the lease, as soon as the file exists. Returns the mtime to set, if any.
-    fn came_to_be(&mut self, place: &Place, claim: &Claim, at: &Location, attr: &Attr) -> Option<ServerTime> {
+    fn begin_lease(&mut self, place: &Place, claim: &Claim, at: &Location, attr: &Attr) -> Option<ServerTime> {
         let (Self::Asked { before } | Self::There { before, .. }) = *self;
         let mut now = place.env.now();
         let mut anchor = Anchor::new(attr.ctime, before, now);
@@ -107,12 +107,12 @@ impl NewFile {
         let lease = Lease::starting(now, &anchor, place.lifetime, claim.mark());
         *self = Self::There { attr: *attr, before, anchor, lease };
         // A dir lock lasts from its last change, so setting the mtime too would be a wasted request.
-        (place.protocol == Protocol::Link || !tells_change(attr)).then_some(lease.expiry)
+        (place.protocol == Protocol::Link || !has_ctime(attr)).then_some(lease.expiry)
     }
 }
 
 /// Whether the ctime of a new file is real: some file systems, or their servers, have none.
-fn tells_change(attr: &Attr) -> bool {
+fn has_ctime(attr: &Attr) -> bool {
     attr.ctime.since(attr.mtime) <= ROUNDING && attr.mtime.since(attr.ctime) <= ROUNDING
 }
 
@@ -128,8 +128,8 @@ mod tests {
             Attr { id, kind: FileKind::Regular, nlink: 1, len: 1, mtime, ctime, mode: 0o644, owner: 0 }
         };
         let now = ServerTime::from_parts(1_000_000, 5);
-        assert!(tells_change(&entry(now, now)));
-        assert!(!tells_change(&entry(now, ServerTime::from_parts(0, 0))));
-        assert!(!tells_change(&entry(ServerTime::from_parts(0, 0), now)));
+        assert!(has_ctime(&entry(now, now)));
+        assert!(!has_ctime(&entry(now, ServerTime::from_parts(0, 0))));
+        assert!(!has_ctime(&entry(ServerTime::from_parts(0, 0), now)));
     }
 }

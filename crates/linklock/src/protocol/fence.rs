@@ -88,7 +88,7 @@ pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<u64>, Error> {
             return Ok((place.env.now() < stake.lease.deadline).then_some(number));
         }
     }
-    Err(failed(io::Error::other(format!("its greatest number was another one {TRIES} times in a row"))))
+    Err(failed(io::Error::other(format!("its greatest number changed {TRIES} times in a row"))))
 }
 
 /// The greatest number that a holder may get when the server's clock says `now`.

@@ -111,8 +111,8 @@ pub(super) fn is_link(place: &Place, claim: &Claim, file: &Attr) -> io::Result<b
 pub(super) fn is_aside(place: &Place, seen: &SeenLock, aside: &Location) -> Option<Attr> {
     let moved = match place.read(aside, seen.attr.id.device) {
         Ok((moved, content)) if !is_blank(&content) => {
-            let told = place.path.parse(&content)?;
-            return (seen.is_unchanged(&moved) && seen.claim.as_ref().is_none_or(|claim| *claim == told))
+            let named = place.path.parse(&content)?;
+            return (seen.is_unchanged(&moved) && seen.claim.as_ref().is_none_or(|claim| *claim == named))
                 .then_some(moved);
         }
         // Whoever empties a file renews its mtime.

@@ -74,7 +74,7 @@ impl SeenLock {
     pub(crate) fn expiry(&self, usual: Duration) -> ServerTime {
         match self.protocol {
             Protocol::Link => self.attr.mtime,
-            Protocol::Dir => expiry_of_entry(&self.attr, self.told_lifetime().unwrap_or(usual)),
+            Protocol::Dir => expiry_of_entry(&self.attr, self.stated_lifetime().unwrap_or(usual)),
         }
     }
 
@@ -85,7 +85,7 @@ impl SeenLock {
     /// that change. After a later change, by anybody, the distance is smaller by the time that has passed, and so is
     /// the rest of the lifetime.
     pub(crate) fn own_lifetime(&self, usual: Duration) -> Duration {
-        self.told_lifetime().unwrap_or(usual).max(self.attr.mtime.since(self.attr.ctime))
+        self.stated_lifetime().unwrap_or(usual).max(self.attr.mtime.since(self.attr.ctime))
     }
 
     /// Limits the lifetime that it says.
@@ -93,13 +93,13 @@ impl SeenLock {
         if let Some(about) = &mut self.about {
             about.lifetime = about.lifetime.min(lifetime);
         }
-        if let Some(told) = self.claim.as_mut().and_then(|claim| claim.lifetime.as_mut()) {
-            *told = lifetime.min(*told);
+        if let Some(stated) = self.claim.as_mut().and_then(|claim| claim.lifetime.as_mut()) {
+            *stated = lifetime.min(*stated);
         }
     }
 
     /// A dir lock's entry says it to the millisecond. A claim's name rounds it up.
-    fn told_lifetime(&self) -> Option<Duration> {
+    fn stated_lifetime(&self) -> Option<Duration> {
         let about = self.about.as_ref().map(|about| about.lifetime);
         about.or_else(|| self.claim.as_ref().and_then(|claim| claim.lifetime))
     }

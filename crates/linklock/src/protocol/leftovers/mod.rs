@@ -90,7 +90,7 @@ pub(crate) fn sweep(place: &Place, clock: impl FnOnce() -> Option<Anchor>) {
 pub(crate) fn list(place: &Place) -> Result<Vec<Leftover>, Error> {
     let now = place.env.wall_clock();
     let found = find(place, LISTED_MOST).map_err(|e| cannot_list(place.path.dir(), e))?;
-    let judged = found.into_iter().filter_map(|found| judge(place, &found, now).map(|judged| tell(found, judged)));
+    let judged = found.into_iter().filter_map(|found| judge(place, &found, now).map(|judged| report(found, judged)));
     Ok(judged.collect())
 }
 
@@ -104,19 +104,19 @@ pub(crate) fn clean(
     let found = find(place, LISTED_MOST).map_err(|e| cannot_list(place.path.dir(), e))?;
     let mut found: HashMap<_, _> = found.into_iter().map(|found| (found.at.as_path().to_owned(), found)).collect();
     let (mut now, mut unknown) = (NEVER, None);
-    if which.iter().any(|told| matches!(told.verdict, LeftoverVerdict::FarPast)) {
+    if which.iter().any(|leftover| matches!(leftover.verdict, LeftoverVerdict::FarPast)) {
         match ask() {
             Ok(anchor) => now = anchor.earliest(place.env.now()),
             Err(e) => unknown = Some(e),
         }
     }
     let mut done = Vec::new();
-    for told in which {
-        if !told.verdict.is_removable() {
-            done.push(told);
+    for leftover in which {
+        if !leftover.verdict.is_removable() {
+            done.push(leftover);
             continue;
         }
-        let Some(found) = found.remove(&told.path) else { continue };
+        let Some(found) = found.remove(&leftover.path) else { continue };
         let Some(mut judged) = judge(place, &found, now) else { continue };
         if judged.verdict.is_removable() {
             judged.verdict = match remove(place, &found, &judged) {
@@ -131,7 +131,7 @@ pub(crate) fn clean(
             };
             judged.verdict = LeftoverVerdict::Failed(Error::io(found.at.as_path(), "remove the leftover", why));
         }
-        done.push(tell(found, judged));
+        done.push(report(found, judged));
     }
     Ok(done)
 }
@@ -228,7 +228,7 @@ fn remove(place: &Place, found: &Found, judged: &Judged) -> io::Result<()> {
     Ok(())
 }
 
-fn tell(found: Found, judged: Judged) -> Leftover {
+fn report(found: Found, judged: Judged) -> Leftover {
     let lock = if let Body::Lock(lock) = judged.body { lock.claim } else { None };
     let claim = found.claim.or(lock);
     Leftover {

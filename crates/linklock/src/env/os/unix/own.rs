@@ -15,10 +15,10 @@ use crate::fingerprint::Fingerprint;
 /// Same as getpid(2), which a cycle of acquire and release would call four times. That would be a tenth of the cycle on
 /// tmpfs, where a system call takes 0.2 us.
 pub(super) fn process_id() -> u32 {
-    let Some(own) = wiped_at_fork() else { return ask() };
+    let Some(own) = wiped_at_fork() else { return getpid() };
     match own.pid.load(Ordering::Relaxed) {
         0 => {
-            let id = ask();
+            let id = getpid();
             own.pid.store(id, Ordering::Relaxed);
             id
         }
@@ -41,7 +41,7 @@ fn kept_generation(own: &Own) -> u64 {
 
 /// See `Env::generation`.
 pub(super) fn generation() -> u64 {
-    wiped_at_fork().map_or_else(|| generation_in(forgotten_at_fork(), ask()), kept_generation)
+    wiped_at_fork().map_or_else(|| generation_in(forgotten_at_fork(), getpid()), kept_generation)
 }
 
 /// See `Env::unique`.
@@ -65,14 +65,14 @@ pub(super) fn fingerprint(read: impl FnOnce() -> Option<Fingerprint>) -> Option<
     })
 }
 
-fn ask() -> u32 {
+fn getpid() -> u32 {
     rustix::process::getpid().as_raw_nonzero().get() as u32
 }
 
 /// For systems that cannot wipe memory at a fork. A child that was forked by the C library finds zeros here. A child
 /// that was made by the system call alone finds its parent's numbers, so the pid counts too.
 fn forgotten_at_fork() -> &'static Own {
-    static OWN: Own = Own::nothing();
+    static OWN: Own = Own::zeroed();
     static IS_WATCHED: AtomicBool = AtomicBool::new(false);
     extern "C" fn forget() {
         for number in [&OWN.generation, &OWN.claims] {
@@ -114,7 +114,7 @@ fn draw() -> u64 {
 fn guess() -> u64 {
     let [wall, local] = [ClockId::Realtime, CLOCK].map(clock_gettime);
     let times = (wall.tv_sec as u64).rotate_left(32) ^ (wall.tv_nsec as u64) ^ (local.tv_nsec as u64).rotate_left(20);
-    fastrand::Rng::with_seed(times ^ u64::from(ask()).rotate_left(40)).u64(..) ^ fastrand::u64(..)
+    fastrand::Rng::with_seed(times ^ u64::from(getpid()).rotate_left(40)).u64(..) ^ fastrand::u64(..)
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_forked_child_does_not_find_what_its_parent_kept() {
-        assert_eq!((process_id(), process_id()), (ask(), ask()));
+        assert_eq!((process_id(), process_id()), (getpid(), getpid()));
         assert!(wiped_at_fork().is_some(), "this kernel has such memory");
         let (generation_of_parent, unique_of_parent) = (generation(), unique());
         assert_eq!(generation(), generation_of_parent);
@@ -150,7 +150,7 @@ mod tests {
         let print = OsEnv.fingerprint(process_id());
         assert!(print.is_some() && fingerprint(|| None) == print, "it is kept");
         assert!(in_forked_child(move || {
-            let own = ask();
+            let own = getpid();
             (process_id(), process_id()) == (own, own)
                 && generation() != generation_of_parent
                 && generation() == generation()
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn where_no_memory_is_wiped_a_forked_child_has_another_generation_even_with_its_parents_pid() {
-        let pid = ask();
+        let pid = getpid();
         let generation_of_parent = generation_in(forgotten_at_fork(), pid);
         assert_eq!(generation_in(forgotten_at_fork(), pid), generation_of_parent);
         assert_ne!(generation_in(forgotten_at_fork(), pid + 1), generation_of_parent);
