@@ -218,7 +218,7 @@ impl Error {
         self.kind() == ErrorKind::Cancelled
     }
 
-    /// Whether the lock was held and is not any more.
+    /// Whether the lock is lost: it was held, and it expired or was broken.
     pub fn is_lost(&self) -> bool {
         self.kind() == ErrorKind::Lost
     }

@@ -41,6 +41,20 @@ impl fmt::Display for State {
 }
 
 /// What [`Lock::inspect`](crate::Lock::inspect) found at a lock path.
+///
+/// ```
+/// use linklock::{Lock, State};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("job.lock");
+/// let lock = Lock::new(path)?;
+/// let guard = lock.acquire()?;
+/// let status = lock.inspect()?;
+/// assert_eq!(status.state, State::Held);
+/// assert_eq!(status.holder.unwrap().token, *guard.token());
+/// # guard.release()?;
+/// # Ok::<_, linklock::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {

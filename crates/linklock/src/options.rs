@@ -6,6 +6,13 @@ use std::str::FromStr;
 use crate::error::Error;
 
 /// How a lock is kept on disk. Locks of both protocols on one path exclude each other.
+///
+/// ```
+/// use linklock::{Lock, Protocol};
+///
+/// let lock = Lock::builder("/srv/shared/job.lock").protocol(Protocol::Dir).build()?;
+/// # Ok::<_, linklock::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Protocol {
@@ -48,6 +55,14 @@ impl FromStr for Protocol {
 }
 
 /// On whose behalf a lock is acquired: when that process ends, the lock is abandoned.
+///
+/// ```
+/// use linklock::{Lock, OnBehalfOf};
+///
+/// # let pid = std::process::id();
+/// let lock = Lock::builder("/srv/shared/job.lock").on_behalf_of(OnBehalfOf::Process(pid)).build()?;
+/// # Ok::<_, linklock::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum OnBehalfOf {

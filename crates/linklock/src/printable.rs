@@ -10,7 +10,7 @@ use std::fmt::{self, Write};
 /// `\u{202e}`), and bytes that are not UTF-8 as `\xff`. It leaves everything else as it is, a backslash too. To
 /// print the output again changes nothing. The original text cannot be restored from it.
 ///
-/// This crate's errors and events are printed so, and so are [`Token`] and [`Holder`]. The fields of [`Holder`],
+/// This crate's errors and events are printed this way, and so are [`Token`] and [`Holder`]. The fields of [`Holder`],
 /// [`About`] and [`Leftover`] contain what is on disk, so print them with this type.
 ///
 /// ```

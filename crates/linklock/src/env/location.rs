@@ -44,8 +44,8 @@ impl Location {
         Self { between: Between { owner: Some(owner), ..self.between }, ..self }
     }
 
-    /// Requires that the directory at this location, or in between, can be written to by those whom these mode bits
-    /// name. Otherwise nothing is done there: `PermissionDenied`.
+    /// Requires that the users whom these mode bits name may write to the directory at this location, or in between.
+    /// Otherwise nothing is done there: `PermissionDenied`.
     pub(crate) fn written_by(self, writers: u32) -> Self {
         Self { between: Between { writers, ..self.between }, ..self }
     }

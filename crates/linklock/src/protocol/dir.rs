@@ -26,7 +26,7 @@ use crate::printable::Printable;
 /// Clears the lock path of an empty directory.
 pub(super) type Clear = fn(&Place);
 
-/// How often an entry may be seen and then not be there to be removed.
+/// How many times an entry may be seen, but be gone when it is removed.
 const RELEASES_MOST: u32 = 3;
 
 /// Puts a claim beside the lock path, with a fresh expiry.
@@ -173,7 +173,7 @@ impl Moved {
             | io::ErrorKind::StaleNetworkFileHandle
             | io::ErrorKind::Interrupted => Ok(Attempt::Failed),
             io::ErrorKind::NotFound => Ok(Attempt::Void),
-            // In a sticky directory, another user's lock makes even the attempt fail so.
+            // In a sticky directory, the attempt fails with this error while another user's lock is there.
             io::ErrorKind::PermissionDenied
                 if matches!(look(place)?, Seen::Lock(_) | Seen::NotALock(_) | Seen::Stuck { .. }) =>
             {
@@ -207,8 +207,8 @@ pub(super) fn holds(place: &Place, stake: &Stake) -> io::Result<bool> {
 pub(super) fn release(place: &Place, stake: &Stake, clear: Clear) -> Result<(), Error> {
     // Where RENAME_NOREPLACE works, rmdir cannot remove a link lock that came meanwhile.
     let clear = if stake.noreplace { remove_empty } else { clear };
-    // Safe at any time: only we use the entry's name, and once. So if the server confirmed it just now, the removal
-    // itself tells.
+    // Safe at any time: only we use the entry's name, and only once. So if the server confirmed the lock just now,
+    // there is no need to look before the removal.
     let confirmed = stake.is_just_confirmed(place);
     for attempt in 0..RELEASES_MOST {
         if attempt > 0 || !confirmed {

@@ -15,8 +15,8 @@ use crate::names::bytes_of;
 use crate::options::Protocol;
 use crate::time::{LocalTime, ServerTime};
 
-/// If an owner did not change its claim for the lifetime and so long, it makes another claim, since others remove a
-/// claim that is far past its expiry. See [`leftovers`](super::leftovers).
+/// How long after its lifetime a contender may still use a claim that it left unchanged. After that it makes another
+/// claim, since others remove one that is far past its expiry. See [`leftovers`](super::leftovers).
 pub(super) const GIVEN_UP_AFTER: Duration = Duration::from_secs(12 * 3600);
 
 /// Asks for the server's time by a claim that does not hold the lock.
@@ -75,8 +75,8 @@ fn set_by_known_clock(
     let lease = Lease::starting(before, &stake.anchor, lifetime, stake.claim.mark());
     stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
     let attr = place.env.set_expiry(at, meant, lease.expiry)?;
-    // Even with drift, a slow reply says less than an older, fast one. A change that left the ctime as it was may be no
-    // change: FUSE file systems have answered so.
+    // Even with drift, a slow reply says less than an older, fast one. If the ctime did not change, perhaps nothing
+    // did: FUSE file systems have answered like that.
     if let Some(anchor) = Anchor::of_change(&attr, before, place.env.now())
         && anchor.width() <= SLOW.max(stake.anchor.width())
         && attr.ctime != stake.ctime
@@ -141,9 +141,9 @@ pub(super) fn freshen(place: &Place, stake: &mut Stake) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Whether the owner must not use this claim any more, because others may be removing it. The owner did not change it
-/// for its lifetime and half a day. Others wait for its lifetime and at least a day. The difference covers clocks that
-/// drift apart.
+/// Whether the contender must not use this claim any more, because others may be removing it: it left the claim
+/// unchanged for its lifetime and half a day. Others wait for its lifetime and at least a day. The difference covers
+/// clocks that drift apart.
 ///
 /// Ask this after the expiry was made fresh, so that no pause comes between.
 fn is_given_up(place: &Place, stake: &Stake) -> bool {

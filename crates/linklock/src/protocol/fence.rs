@@ -32,8 +32,8 @@ use crate::names::bytes_of;
 /// The greatest number that all common languages can represent, since the check may be written in any of them.
 const GREATEST: u64 = i64::MAX as u64;
 
-/// In microseconds: ten years. A number is never further ahead of the server's clock. Numbers get ahead of the clock if
-/// it is set back; without other users' doing, never by more than this.
+/// How far a number may be ahead of the server's clock, in microseconds: ten years. Numbers get ahead if the clock is
+/// set back, but without other users' doing never by more than this.
 const AHEAD_MOST: u64 = 10 * 365 * 24 * 3600 * 1_000_000;
 
 /// November 2026. A clock that is behind it was not set yet, as on a machine without a battery. That is not an error.

@@ -1,5 +1,5 @@
-//! Whose a `link` lock is, if its content does not say so: linklock looks at the names of its other links, and opens no
-//! file.
+//! Which claim a `link` lock belongs to, if its content does not say so. linklock looks at the names of its other
+//! links, and opens no file.
 //!
 //! The content may be unreadable for this user. Or to open the file would leave a delegation behind (NFS 4.0), or would
 //! have to wait for another process's lease. Or a power failure has emptied the file, since names and inodes are
@@ -21,37 +21,37 @@ use crate::names::bytes_of;
 /// listings tell inode numbers, so many claims would have to be links of one file.
 const CLAIMS_MOST: usize = 1000;
 
-/// Whose the file at the lock path is, by its other links.
+/// The claim that a file at the lock path belongs to, by the file's other links.
 #[derive(Debug)]
-pub(super) enum Owner {
+pub(super) enum LinkedClaim {
     /// The file changed meanwhile, or is not at the lock path any more.
     Changed,
     /// None of its other links is a claim of this lock.
-    Nobody,
+    NoClaim,
     One(Claim),
     /// Its own claim, and what a breaker left that ended while it put the lock back. They cannot be told apart.
     Several,
 }
 
-/// Whose the file is that was seen at the lock path with these attributes.
+/// The claim that the file belongs to which was seen at the lock path with these attributes.
 ///
 /// A new file can have the inode number of one that is gone, and a listing can be old. So a name counts only if its own
 /// attributes, from the server, show the number while the seen file is at the lock path. The seen file was there all
 /// that time: afterwards the lock path still has the same number and the same ctime, and every change of a file renews
 /// its ctime.
-pub(super) fn owner(place: &Place, seen: &Attr) -> io::Result<Owner> {
+pub(super) fn linked_claim(place: &Place, seen: &Attr) -> io::Result<LinkedClaim> {
     let known = place.lock_path().file_name().unwrap_or_default();
     let mut links = links(place, known, seen)?;
     match place.env.stat(place.location()) {
         Ok(now) if now == *seen => {}
-        Ok(_) => return Ok(Owner::Changed),
-        Err(e) if is_gone(&e) => return Ok(Owner::Changed),
+        Ok(_) => return Ok(LinkedClaim::Changed),
+        Err(e) if is_gone(&e) => return Ok(LinkedClaim::Changed),
         Err(e) => return Err(e),
     }
     Ok(match (links.pop(), links.is_empty()) {
-        (None, _) => Owner::Nobody,
-        (Some(claim), true) => Owner::One(claim),
-        (Some(_), false) => Owner::Several,
+        (None, _) => LinkedClaim::NoClaim,
+        (Some(claim), true) => LinkedClaim::One(claim),
+        (Some(_), false) => LinkedClaim::Several,
     })
 }
 
@@ -82,7 +82,7 @@ pub(super) fn links(place: &Place, known: &OsStr, file: &Attr) -> io::Result<Vec
     if !numbers_tell {
         same.append(&mut others);
     }
-    // Too many: it would not be certain whose the file is.
+    // Too many: the answer would not be certain.
     if same.len() > CLAIMS_MOST {
         return Ok(Vec::new());
     }

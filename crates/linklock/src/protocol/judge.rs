@@ -19,7 +19,7 @@ pub(crate) enum Verdict {
     Live,
     /// Its lifetime and the grace have passed.
     Expired,
-    /// Its holder has ended.
+    /// Its holder's process has ended.
     Dead,
 }
 

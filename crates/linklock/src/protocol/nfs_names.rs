@@ -9,7 +9,7 @@ use super::place::Place;
 use crate::env::{Attr, FileKind};
 use crate::names::bytes_of;
 
-/// More than this cannot be at a lock path: each is an entry that a contender is reading.
+/// The most that are expected at a lock path: at most one for each contender that reads an entry at the same time.
 pub(super) const MOST: usize = 1000;
 
 /// Whether a name looks like one.

@@ -64,8 +64,8 @@ pub(crate) struct Place {
     pub(crate) break_lock_unchanged: Arc<Unchanged>,
 }
 
-/// A panic cannot leave state of ours half changed in the system. An [`Env`] updates its own state at the end of a
-/// call.
+/// The operating system holds no state of ours that a panic could leave half changed. An [`Env`] updates its own state
+/// at the end of a call.
 impl UnwindSafe for Place {}
 impl RefUnwindSafe for Place {}
 
@@ -128,8 +128,8 @@ impl Place {
         }
     }
 
-    /// The content of a file on this device, for a reader that is not its owner. The reader's machine must not keep a
-    /// delegation: if that machine were cut off, the delegation would delay the owner.
+    /// The content of a file on this device that may be another contender's. This machine must not keep a delegation:
+    /// if it were cut off, the delegation would delay that contender.
     pub(super) fn read(&self, at: &Location, device: u64) -> io::Result<(Attr, Vec<u8>)> {
         if self.keeps(Step::NoDelegation) {
             self.env.read_without_delegation(at, device, CONTENT_LIMIT)

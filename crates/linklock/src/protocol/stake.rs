@@ -1,4 +1,4 @@
-//! A claim on disk, and what its owner knows about it.
+//! A claim on disk, and what its contender knows about it.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::lease::{Anchor, Lease};
 use crate::options::Protocol;
 use crate::time::{LocalTime, ServerTime};
 
-/// A claim on disk, and what its owner knows about it.
+/// A claim on disk, and what its contender knows about it.
 #[derive(Clone, Debug)]
 pub(crate) struct Stake {
     pub(crate) claim: Claim,
@@ -32,7 +32,7 @@ pub(crate) struct Stake {
     pub(crate) fence: Option<u64>,
 }
 
-/// For so long, what the server confirmed is not asked again: a request can take as long.
+/// How long the server's confirmation counts as fresh. Asking again could take as long.
 pub(super) const RECENT: Duration = Duration::from_millis(100);
 
 impl Stake {

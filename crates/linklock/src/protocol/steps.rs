@@ -63,8 +63,8 @@ pub(crate) fn break_lock(place: &Place, seen: &SeenLock) -> Result<Break, Error>
     }
 }
 
-/// Moves a held lock's expiry on. It counts only if it returns before `limit`. A final failure makes the lock lost. A
-/// failure that may pass is another error, and the lock is not lost.
+/// Moves a held lock's expiry on. That counts only if it returns before `limit`. If the refresh can never succeed
+/// again, the error says that the lock is lost. After any other error the lock is not lost.
 pub(crate) fn refresh(place: &Place, stake: &mut Stake, lifetime: Duration, limit: LocalTime) -> Result<(), Error> {
     let lost = |why| Err(Error::lost(place.lock_path(), why));
     // An expired lock may be broken at any moment: a refresh now could come between a breaker's look and its break.

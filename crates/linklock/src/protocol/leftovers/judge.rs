@@ -16,9 +16,9 @@ use crate::protocol::queue;
 use crate::protocol::seen::{Seen, SeenLock, expiry_of_entry};
 use crate::time::ServerTime;
 
-/// How long a claim is kept after its expiry, at least; [`LIFETIMES`] lifetimes, if that is longer.
+/// How long a claim is kept after its expiry. If [`LIFETIMES`] lifetimes are longer, it is kept for these.
 ///
-/// Twice as long as its owner counts on. The rest covers clocks that drift apart.
+/// Twice as long as its contender counts on. The rest covers clocks that drift apart.
 const DAY: Duration = GIVEN_UP_AFTER.saturating_mul(2);
 const LIFETIMES: u32 = 10;
 
@@ -113,7 +113,7 @@ fn judge_claim(place: &Place, claim: &Claim, now: ServerTime) -> io::Result<Opti
         FileKind::Other => Judged::not_a_claim("a device, socket or pipe"),
     };
     // Last, so that nothing comes between this look and the removal. A claim that is not at the lock path now cannot
-    // come there any more: its owner has ended, or has given it up.
+    // come there any more: its contender has ended, or does not use this claim any more.
     let may_hold = judged.verdict.is_removable() || attr.nlink > 1 && attr.kind == FileKind::Regular;
     if may_hold && is_at_lock_path(place, claim, &attr) {
         judged.verdict = LeftoverVerdict::Held;
@@ -122,7 +122,7 @@ fn judge_claim(place: &Place, claim: &Claim, now: ServerTime) -> io::Result<Opti
 }
 
 /// A claim of `link`. Reads the content only if the claim may be removed: an NFS 4 server gives a reader a delegation,
-/// which can delay the owner.
+/// which can delay the claim's contender.
 fn judge_file(place: &Place, claim: &Claim, at: &Location, attr: &Attr, now: ServerTime) -> io::Result<Judged> {
     // If nothing has changed since, the mtime is the lifetime after a change.
     let lifetime = claim.lifetime.unwrap_or(place.lifetime).max(attr.mtime.since(attr.ctime));
@@ -183,7 +183,7 @@ fn is_at_lock_path(place: &Place, claim: &Claim, attr: &Attr) -> bool {
     look(place).map_or(true, |seen| matches!(seen, Seen::Lock(lock) if lock.token() == Some(&claim.token)))
 }
 
-/// A ticket. If its owner still waits, it draws another for the same place. Whatever is wrong with a ticket costs a
+/// A ticket. If its contender still waits, it draws another for the same place. Whatever is wrong with a ticket costs a
 /// contender at most its place.
 fn judge_ticket(place: &Place, at: &Location, claim: &Claim, now: ServerTime) -> io::Result<Option<Judged>> {
     let attr = place.env.stat(at)?;

@@ -91,7 +91,7 @@ pub enum LeftoverVerdict {
     Alive,
     /// Is kept: its process may be alive, on another machine.
     Recent {
-        /// After this time, on the file server's clock, it counts as abandoned.
+        /// After this time, on the file server's clock, it may be removed.
         until: SystemTime,
     },
     /// Is kept: it only has the name of a claim. The text says what it is.

@@ -4,7 +4,11 @@
 //! be removed if nobody uses it any more:
 //!
 //! - Its process has ended.
-//! - Or it is far past its expiry: by a day, or by ten lifetimes if that is longer. Its owner may be alive, on another
+//! - Or it is far past its expiry: by a day, or by ten lifetimes if that is longer. Its contender may be alive, on
+//!   another machine. But a contender makes another claim if it left this one alone for half a day after the expiry
+//!   (see [`GIVEN_UP_AFTER`](super::expiry::GIVEN_UP_AFTER)), and also if it finds this one gone
+//!   ([`Attempt::Void`](super::stake::Attempt::Void)). linklock asks for the server's time before it looks at the file,
+//!   so a claim that its contender refreshed meanwhile is seen to be fresh.
 //!   machine. But an owner makes another claim if it left this one alone for half a day after the expiry (see
 //!   [`GIVEN_UP_AFTER`](super::expiry::GIVEN_UP_AFTER)), and also if it finds this one gone
 //!   ([`Attempt::Void`](super::stake::Attempt::Void)). linklock asks for the server's time before it looks at the file,

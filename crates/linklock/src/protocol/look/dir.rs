@@ -63,8 +63,9 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     Ok(Some(Seen::Lock(lock)))
 }
 
-/// Whether another user owns an empty directory at the lock path and this user cannot remove it. A server may map our
-/// user to another, and then our own directory looks like another user's. The owner of our claim settles that.
+/// Whether another user owns an empty directory at the lock path, and this user cannot remove it. A server may map our
+/// user to another one, and then our own directory looks like another user's: callers compare with the owner of our
+/// claim.
 fn is_anothers(place: &Place, attr: &Attr) -> io::Result<bool> {
     let Some(user) = place.env.user_id().filter(|user| *user != ROOT && *user != attr.owner) else { return Ok(false) };
     let parent = place.env.stat_dir(place.path.dir())?;

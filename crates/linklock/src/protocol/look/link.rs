@@ -4,7 +4,7 @@ use std::io;
 
 use crate::env::{Attr, FileKind};
 use crate::options::Protocol;
-use crate::protocol::identify::{self, Owner, is_blank};
+use crate::protocol::identify::{self, LinkedClaim, is_blank};
 use crate::protocol::io_error::is_refused;
 use crate::protocol::place::{CONTENT_LIMIT, Place};
 use crate::protocol::seen::{Seen, SeenLock};
@@ -16,12 +16,12 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         Ok(Some(Seen::Lock(SeenLock { protocol, claim, is_certain, attr, owner: Some(attr.owner), about: None })))
     };
     let read = match place.read(place.location(), attr.id.device) {
-        Err(e) if e.kind() == io::ErrorKind::Unsupported => match identify::owner(place, &attr)? {
-            Owner::Changed => return Ok(None),
-            Owner::One(claim) => return lock(Some(claim), true, attr),
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => match identify::linked_claim(place, &attr)? {
+            LinkedClaim::Changed => return Ok(None),
+            LinkedClaim::One(claim) => return lock(Some(claim), true, attr),
             // Nothing else says whose it is. The holder lost its claim's name, and so can neither refresh nor release
             // this lock any more. So a delegation does not delay that holder.
-            Owner::Nobody | Owner::Several => place.env.read(place.location(), CONTENT_LIMIT),
+            LinkedClaim::NoClaim | LinkedClaim::Several => place.env.read(place.location(), CONTENT_LIMIT),
         },
         read => read,
     };
@@ -41,12 +41,12 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => attr,
         Err(e) => return Err(e),
     };
-    match identify::owner(place, &attr)? {
-        Owner::Changed => Ok(None),
-        Owner::One(claim) => lock(Some(claim), true, attr),
-        Owner::Several => lock(None, true, attr),
-        Owner::Nobody if is_legible && attr.len > 0 => Ok(Some(Seen::NotALock("an ordinary file".into()))),
+    match identify::linked_claim(place, &attr)? {
+        LinkedClaim::Changed => Ok(None),
+        LinkedClaim::One(claim) => lock(Some(claim), true, attr),
+        LinkedClaim::Several => lock(None, true, attr),
+        LinkedClaim::NoClaim if is_legible && attr.len > 0 => Ok(Some(Seen::NotALock("an ordinary file".into()))),
         // An mtime that is later than the last change is an expiry.
-        Owner::Nobody => lock(None, attr.len == 0 && attr.mtime > attr.ctime, attr),
+        LinkedClaim::NoClaim => lock(None, attr.len == 0 && attr.mtime > attr.ctime, attr),
     }
 }

@@ -12,7 +12,7 @@ use crate::env::FileKind;
 use crate::error::Error;
 use crate::options::Protocol;
 
-/// If the lock path changes between two calls, the look starts again, at most so often.
+/// The most looks in a row, while the lock path changes between two calls.
 const LOOKS_MOST: u32 = 64;
 
 /// Looks at the lock path, and changes nothing.

@@ -62,7 +62,7 @@ impl Env for OsEnv {
             let proc = Proc::open().filter(Proc::is_ours)?;
             Some(Fingerprint::new(&proc.boot_and_namespaces()?, proc.stat(pid)?.start))
         };
-        // The own fingerprint is needed with every claim.
+        // Every claim needs this process's own fingerprint.
         if pid == self.process_id() { own::fingerprint(read) } else { read() }
     }
 
@@ -165,7 +165,7 @@ impl Env for OsEnv {
     fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
         let link = |(dir, name): (BorrowedFd<'_>, &Path), (to_dir, new): (BorrowedFd<'_>, &Path)| {
             rustix::fs::linkat(dir, name, to_dir, new, AtFlags::empty()).map_err(|e| match e {
-                // link(2) reports so that the file system has no hard links.
+                // This is how link(2) fails on a file system without hard links.
                 Errno::PERM => io::Error::new(io::ErrorKind::Unsupported, e),
                 e => e.into(),
             })

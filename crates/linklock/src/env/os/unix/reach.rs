@@ -39,7 +39,7 @@ fn act_inside<T>(
     mut act: impl FnMut(BorrowedFd<'_>, &Path) -> io::Result<T>,
 ) -> io::Result<T> {
     let dir = retry_on_intr(|| open(between, TO_REACH, Mode::empty())).map_err(|e| match e {
-        // Some systems report a symbolic link so.
+        // Some systems report a symbolic link with these errors.
         Errno::LOOP | Errno::MLINK => Errno::NOTDIR,
         e => e,
     })?;

@@ -241,7 +241,7 @@ pub(super) fn link(from: &Location, to: &Location) -> io::Result<()> {
     let (from, to) = (beside(from)?, beside(to)?);
     taken_if_being_deleted(patiently(|| fs::hard_link(from, to))).map_err(|e| {
         match e.raw_os_error().map(|e| e as u32) {
-            // File systems without hard links report so.
+            // This is how file systems without hard links fail.
             Some(ERROR_NOT_SUPPORTED | ERROR_INVALID_FUNCTION | ERROR_CALL_NOT_IMPLEMENTED) => {
                 io::Error::new(io::ErrorKind::Unsupported, e)
             }
@@ -299,7 +299,7 @@ fn delete(file: &File) -> io::Result<()> {
     }
 }
 
-/// File systems and systems report so that they do not know what was requested.
+/// Whether the file system, or the system, does not know the request.
 fn is_unknown(e: &io::Error) -> bool {
     let code = e.raw_os_error().unwrap_or(0) as u32;
     matches!(code, ERROR_INVALID_PARAMETER | ERROR_NOT_SUPPORTED | ERROR_INVALID_FUNCTION | ERROR_CALL_NOT_IMPLEMENTED)

@@ -55,7 +55,7 @@ impl Env for OsEnv {
     }
 
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {
-        // The own fingerprint is needed with every claim.
+        // Every claim needs this process's own fingerprint.
         static OWN: OnceLock<Option<Fingerprint>> = OnceLock::new();
         let ask = || Some(Fingerprint::new(identity::boot()?, processes::start_of(pid)?));
         if pid == self.process_id() { *OWN.get_or_init(ask) } else { ask() }

@@ -26,7 +26,7 @@ pub(super) fn look(pid: u32) -> Look {
     match open(pid, PROCESS_SYNCHRONIZE | PROCESS_QUERY_LIMITED_INFORMATION) {
         Ok(process) if has_ended(&process) => Look::Ended,
         Ok(process) => start(&process).map_or(Look::Refused, |start| Look::Runs { start }),
-        // OpenProcess reports so that there is no such process.
+        // This is how OpenProcess reports that there is no such process.
         Err(e) if e.raw_os_error() == Some(ERROR_INVALID_PARAMETER as i32) => Look::Ended,
         Err(_) => Look::Refused,
     }

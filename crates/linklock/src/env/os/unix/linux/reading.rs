@@ -23,7 +23,7 @@ pub(crate) fn read_without_delegation(at: &Location, device: u64, limit: usize) 
 fn read_direct(at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::DIRECT;
     let file = open_at(at, flags).map_err(|e| match Errno::from_io_error(&e) {
-        // A file system without O_DIRECT reports so.
+        // This is how a file system without O_DIRECT fails.
         Some(Errno::INVAL) => io::ErrorKind::Unsupported.into(),
         _ => e,
     })?;
