@@ -67,9 +67,9 @@ pub struct Status {
     /// The owner of the lock's file, as the file system reports it, whatever the holder says about itself. `None` if
     /// the lock is free, if the lock's directory and the entry in it belong to different users, and on Windows.
     pub owner: Option<Owner>,
-    /// When the lifetime ends, on the file server's clock.
+    /// When the lifetime ends, on the file server's clock. `None` if there is no lock, or if this user may not read it.
     pub expires_at: Option<SystemTime>,
-    /// How much of the lifetime is left. `None` if the lock has expired or is free.
+    /// How much of the lifetime is left. `None` if the lock has expired, or if no expiry is known.
     pub remaining: Option<Duration>,
     /// When the lock was acquired or last refreshed, on the file server's clock.
     pub refreshed_at: Option<SystemTime>,

@@ -89,7 +89,7 @@ impl Between {
             return Err(io::ErrorKind::NotFound.into());
         }
         if self.writers & !dir.mode != 0 {
-            let why = "fewer users may write it than the directory that it is in: it may be somebody's who does not know; remove it";
+            let why = "fewer users may write it than the directory that it is in, so it may belong to somebody who does not know about the lock; remove it";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
         Ok(())

@@ -63,7 +63,7 @@ fn warn(place: &Place) {
     if !only_denies && is_first(place.path.dir()) {
         tracing::warn!(
             target: "linklock::private",
-            "{}: this directory {flaw}: whoever may write to it can remove a lock that is held, and then two can hold it; use a directory that root alone may write to (chown root, chmod go-w), or a sticky one of root's (chmod +t), where others can only deny the lock",
+            "{}: this directory {flaw}: whoever may write to it can remove a held lock, and then two contenders can hold it; use a directory that only root may write to (chown root, chmod go-w), or a sticky one of root's (chmod +t), where others can only deny the lock",
             Printable::new(place.path.dir())
         );
     }
