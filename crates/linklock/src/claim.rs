@@ -1,9 +1,10 @@
-//! A claim, as its name tells it.
+//! A claim, parsed from its name.
 //!
-//! A claim is named `LOCKPATH|HOST|PID|NONCE`, as flufl.lock names it. flufl.lock's nonce is a decimal number below 2^63, of
-//! 19 digits at most, which it never reads again. Ours has 32 hexadecimal digits, so a peer's random number is never taken for
-//! a fingerprint. Its bits, from the top: 32 of a hash of the machine's boot and the process's namespaces (0: no process is
-//! known), 22 of a hash of the process's start time, 10 of the lock's lifetime, 64 that no other claim has.
+//! A claim is named `LOCKPATH|HOST|PID|NONCE`, as flufl.lock names it. flufl.lock's nonce is a decimal number below
+//! 2^63, with at most 19 digits, and flufl.lock never parses it. Ours has 32 hexadecimal digits, so that a peer's
+//! random number is never taken for a fingerprint. Its bits, from the top: 32 of a hash of the machine's boot and the
+//! process's namespaces (0: not bound to a process), 22 of a hash of the process's start time, 10 of the lock's
+//! lifetime, 64 unique bits.
 
 use std::time::Duration;
 
@@ -18,41 +19,41 @@ const UNIQUE_BITS: u32 = 64;
 pub(crate) const NONCE_DIGITS: usize = 32;
 pub(crate) const PID_DIGITS_MOST: usize = 10;
 
-/// A claim, as its name tells it.
+/// A claim, parsed from its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(crate) token: Token,
     pub(crate) host: String,
     pub(crate) pid: u32,
-    /// `None`: made by a peer that writes none, or for no process in particular.
+    /// `None`: made by a peer that writes none, or not bound to a process.
     pub(crate) fingerprint: Option<Fingerprint>,
-    /// How long the lock lasts without a refresh, rounded up; `None`: made by a peer that does not say.
+    /// How long the lock lasts without a refresh, rounded up. `None`: made by a peer that does not say.
     pub(crate) lifetime: Option<Duration>,
 }
 
 impl Claim {
-    /// What its expiries have beyond those of other claims: up to 8 ms, by its unique name.
+    /// Added to its expiries, so that they differ from those of other claims: up to 8 ms, a hash of its unique name.
     pub(crate) fn mark(&self) -> Duration {
         const MASK: u64 = (1 << 23) - 1;
         Duration::from_nanos(fnv1a(bytes_of(self.token.as_os_str())) & MASK)
     }
 
-    /// What others are told of its holder, if it holds the lock.
+    /// The holder that others see, if this claim holds the lock.
     pub(crate) fn holder(&self, expiry: ServerTime, about: Option<About>) -> Holder {
         let expires_at = expiry.to_system_time();
         Holder { host: self.host.clone(), pid: self.pid, token: self.token.clone(), expires_at, about }
     }
 }
 
-/// The nonce of a new claim. Its 64 `unique` bits count on from a random start of this process. So two processes that claim for
-/// the same third one use a name twice only if their ranges overlap: n of them that make k claims each, with a probability of
-/// about n² k / 2^64.
+/// The nonce of a new claim. Of its 64 `unique` bits, 32 are random and 32 count up from a random start of this
+/// process. So claims of one process do not collide before 2^32 of them. If n processes claim on behalf of one process,
+/// k times each, two claims collide with a probability of about n² k² / 2^64.
 pub(crate) fn nonce(fingerprint: Option<Fingerprint>, lifetime: RoundLifetime, unique: u64) -> u128 {
     let process = u128::from(fingerprint.map_or(0, Fingerprint::to_bits));
     (process << RoundLifetime::BITS | u128::from(lifetime.to_bits())) << UNIQUE_BITS | u128::from(unique)
 }
 
-/// What a nonce says of the process and the lifetime, which a peer's does not; `None` if it is none.
+/// The process and the lifetime in a nonce; a peer's nonce has neither. `None` if it is not a nonce.
 pub(crate) fn parse_nonce(nonce: &str) -> Option<(Option<Fingerprint>, Option<Duration>)> {
     if nonce.len() != NONCE_DIGITS {
         return (all_digits(nonce) && nonce.parse::<u64>().ok()? < 1 << 63).then_some((None, None));
@@ -65,7 +66,7 @@ pub(crate) fn parse_nonce(nonce: &str) -> Option<(Option<Fingerprint>, Option<Du
     Some((Fingerprint::from_bits((bits >> RoundLifetime::BITS) as u64), Some(lifetime)))
 }
 
-/// Whether it is a number and nothing else.
+/// Whether it is a decimal number without a sign.
 pub(crate) fn all_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }

@@ -1,4 +1,4 @@
-//! One error type. It says what, where, who, and what to do next.
+//! The one error type. It says what failed, where, why, who holds the lock, and what to do next.
 
 use std::fmt::{self, Write};
 use std::io;
@@ -9,22 +9,33 @@ use crate::holder::Holder;
 use crate::lifetime::typed;
 use crate::printable::{Escaping, Printable};
 
-/// Why a lock could not be acquired, kept or released. It prints as one line: what failed, where, why, who holds the lock, and what to
-/// do next. What others wrote in it is shown as [`Printable`] shows it.
+/// Why a lock could not be acquired, kept or released. It prints as one line: what failed, where, why, who holds the
+/// lock, and what to do next. Text that others wrote is printed as [`Printable`] prints it.
+///
+/// ```
+/// use linklock::{ErrorKind, Lock};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// let lock = Lock::new(dir.path().join("no such directory/job.lock"))?;
+/// let error = lock.acquire().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::CannotCreate);
+/// assert_eq!(error.path(), Some(lock.path()));
+/// # Ok::<_, linklock::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Error(Box<Repr>);
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The whole of it: whatever a message is put together of, nothing is forgotten.
+        // Escapes the whole message, so that no part of it is forgotten.
         write!(Escaping(f), "{}", self.0)
     }
 }
 
-/// It has no source: what the file system said is a part of the text, and [`io_error`](Error::io_error) gives it.
+/// It has no source: what the file system said is in the message and in [`io_error`](Error::io_error).
 impl std::error::Error for Error {}
 
-/// The kinds of [`Error`], for deciding what to do next.
+/// The kinds of [`Error`], to decide what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -32,21 +43,22 @@ pub enum ErrorKind {
     Timeout,
     /// The wait was cancelled.
     Cancelled,
-    /// The lock was held and is not any more: it expired, or it was broken.
+    /// The lock was held and is lost: it expired, or it was broken.
     Lost,
-    /// The lock is not held by the claim that was named.
+    /// The named claim does not hold the lock.
     NotHeld,
-    /// The lock path is something else, which linklock does not touch.
+    /// Something else is at the lock path. linklock does not touch it.
     NotALock,
     /// The file system cannot do what the protocol needs.
     Unsupported,
     /// The lock has expired, but this user may not break it.
     CannotBreak,
-    /// A setting or a path that cannot work. Nothing was changed on disk.
+    /// A setting or a path is invalid. Nothing was changed on disk.
     Invalid,
-    /// The claim's file could not be made: no such directory, no space, a name too long.
+    /// The claim could not be created: no such directory, no space, or a name that is too long.
     CannotCreate,
-    /// This user may not do that here, or others may do too much: `Builder::require_private`.
+    /// This user may not do that here, or others may do too much
+    /// ([`Builder::require_private`](crate::Builder::require_private)).
     Permission,
     /// Any other error of the file system.
     Io,
@@ -105,7 +117,7 @@ pub(crate) enum Lost {
     Broken,
 }
 
-/// The file system answers that all is well, but shows another time than it was given.
+/// The file system reported success, but shows another time than the one that was set.
 #[derive(Debug, thiserror::Error)]
 #[error("the file system does not keep the times that it is given, so no lock can be refreshed there")]
 pub(crate) struct TimesNotKept;
@@ -150,7 +162,7 @@ fn kept_by(break_lock: Option<&Shown>) -> String {
 
 fn within(waited: Duration) -> String {
     match waited.as_millis() as u64 {
-        // One try, and no wait.
+        // One attempt, without waiting.
         0..10 => "immediately".into(),
         ms @ 10..10_000 => format!("within {}", typed(Duration::from_millis(ms))),
         ms => format!("within {}", typed(Duration::from_secs(ms / 1000))),
@@ -165,7 +177,7 @@ fn hint(cause: &io::Error) -> &'static str {
     match cause.kind() {
         io::ErrorKind::NotFound => "; make the directory first",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room for a file of a few hundred bytes",
-        // Otherwise it says itself what is to be done.
+        // An error that linklock made says itself what to do.
         io::ErrorKind::PermissionDenied if cause.raw_os_error().is_some() => {
             "; the user needs write permission in that directory"
         }
@@ -206,12 +218,12 @@ impl Error {
         self.kind() == ErrorKind::Cancelled
     }
 
-    /// Whether the lock was held and is not any more.
+    /// Whether the lock is lost: it was held, and it expired or was broken.
     pub fn is_lost(&self) -> bool {
         self.kind() == ErrorKind::Lost
     }
 
-    /// The lock path that it is about; `None` for a bad setting.
+    /// The lock path. `None` for an invalid setting.
     pub fn path(&self) -> Option<&Path> {
         match &*self.0 {
             Repr::Timeout { path, .. }
@@ -229,7 +241,7 @@ impl Error {
         }
     }
 
-    /// Who holds the lock, where that matters and could be read.
+    /// Who holds the lock, if that matters and could be read.
     pub fn holder(&self) -> Option<&Holder> {
         match &*self.0 {
             Repr::Timeout { holder, .. }
@@ -241,7 +253,7 @@ impl Error {
         }
     }
 
-    /// What the file system said, where that is why.
+    /// The error of the file system, if that is the reason.
     pub fn io_error(&self) -> Option<&io::Error> {
         match &*self.0 {
             Repr::Io { cause, .. } | Repr::NoHardLinks { cause, .. } | Repr::CannotBreak { cause, .. } => Some(cause),
@@ -253,12 +265,13 @@ impl Error {
         if let Repr::Lost { why, .. } = &*self.0 { *why } else { Lost::Overdue }
     }
 
-    /// With how much longer the lock must be seen unchanged before it has expired, where no clock tells.
+    /// `must_watch`: for how much longer the lock must be seen unchanged until it has expired, where clocks cannot be
+    /// compared.
     pub(crate) fn timeout(path: &Path, waited: Duration, holder: Option<Holder>, must_watch: Option<Duration>) -> Self {
         Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder, must_watch, break_lock: None })
     }
 
-    /// That the lock has expired, and this break lock kept it from being broken.
+    /// Adds that the lock has expired, but this break lock prevented the break.
     pub(crate) fn kept_by(mut self, path: &Path) -> Self {
         if let Repr::Timeout { break_lock, .. } = &mut *self.0 {
             *break_lock = Some(Shown(path.into()));
@@ -266,7 +279,7 @@ impl Error {
         self
     }
 
-    /// Of a lock that this user may not look into.
+    /// For a lock that this user may not read.
     pub(crate) fn timeout_of_hidden(path: &Path, waited: Duration) -> Self {
         Self::new(Repr::TimeoutOfHidden { path: Shown(path.into()), waited })
     }
@@ -326,7 +339,7 @@ const CREATE: &str = "make a claim";
 mod tests {
     use super::*;
 
-    /// Whatever a message is put together of.
+    /// Whatever parts a message has.
     #[test]
     fn an_error_is_one_line_and_commands_no_terminal() {
         let forged = "a\nb\x1b[2J\u{9b}\u{202e}";
@@ -339,8 +352,8 @@ mod tests {
             Error::not_private(path, forged.into()),
             Error::invalid(forged),
         ] {
-            let told = error.to_string();
-            assert!(told.contains("a\\nb\\u{1b}[2J") && !told.contains(Printable::escapes), "{told:?}");
+            let message = error.to_string();
+            assert!(message.contains("a\\nb\\u{1b}[2J") && !message.contains(Printable::escapes), "{message:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who holds a lock, as others are told: plain values, and the JSON that they are written as.
+//! Who holds a lock, as others see it: plain values, and the JSON in a `dir` lock.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -7,42 +7,43 @@ use crate::lifetime::LIFETIME_MOST;
 use crate::printable::Printable;
 use crate::token::Token;
 
-/// Who holds a lock, as the lock path tells it: whoever may write to the lock's directory can make it tell anything. Whose file it
-/// is, [`Status::owner`](crate::Status::owner) says. The fields hold what is written there; to print them, see [`Printable`].
+/// Who holds a lock, as the lock path says. Whoever may write to the lock's directory can forge it;
+/// [`Status::owner`](crate::Status::owner) is what the file system says. The fields contain what is on disk: to print
+/// them, use [`Printable`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// The name of the machine that it runs on.
+    /// The name of the holder's machine.
     pub host: String,
-    /// Its process, on that machine.
+    /// The holder's process, on that machine.
     pub pid: u32,
-    /// The name of its claim.
+    /// The name of the holder's claim.
     pub token: Token,
-    /// When the lock's lifetime ends, by the file server's clock.
+    /// When the lock's lifetime ends, on the file server's clock.
     pub expires_at: SystemTime,
-    /// What it says of itself; `link` has no room for that.
+    /// What the holder says about itself. `None` under the `link` protocol, which has no room for it.
     pub about: Option<About>,
 }
 
-/// What a holder says of itself under the `dir` protocol. Nobody checks it, and whoever may read the lock can read it. The fields
-/// hold what is written there, 200 characters of each text at most; to print them, see [`Printable`].
+/// What a holder says about itself under the `dir` protocol. Nobody checks it, and whoever may read the lock can read
+/// it. The fields contain what is on disk, at most 200 characters of each text: to print them, use [`Printable`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct About {
-    /// How long the lock lasts from its last refresh.
+    /// How long the lock lasts after its last refresh.
     pub lifetime: Duration,
-    /// What it runs: the name of the process, unless `Builder::command` was set.
+    /// What the holder runs: the name of its process, or the value of [`Builder::command`](crate::Builder::command).
     pub command: Option<String>,
-    /// Who runs it, as it says.
+    /// The name of the user who runs it.
     pub user: Option<String>,
-    /// When it began to contend, by its own wall clock.
+    /// When the holder started to contend, on its own wall clock.
     pub since: Option<SystemTime>,
 }
 
-/// Of a command and of a user's name, in characters.
+/// The longest command and user name, in characters.
 const TEXT_MOST: usize = 200;
 
-/// As much of a text as others are shown.
+/// The part of a text that is written and read.
 pub(crate) fn cut(text: &str) -> String {
     text.chars().take(TEXT_MOST).collect()
 }
@@ -51,16 +52,16 @@ impl About {
     pub(crate) fn to_json(&self) -> String {
         let since_epoch = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok();
         let since = self.since.and_then(since_epoch).map(|since| since.as_millis() as u64);
-        // Never too short.
+        // Rounded up, never too short.
         let lifetime = self.lifetime.as_micros().div_ceil(1000) as u64;
-        // None of it can fail. To put it together as a value takes a tenth of a cycle on tmpfs.
+        // None of this can fail. Building a JSON value first would take a tenth of a cycle on tmpfs.
         let text = |text: &Option<String>| serde_json::to_string(text).unwrap_or_else(|_| "null".into());
         let (command, user) = (text(&self.command), text(&self.user));
         let since = since.map_or("null".into(), |ms| ms.to_string());
         format!(r#"{{"version":1,"lifetime_ms":{lifetime},"command":{command},"user":{user},"since_unix_ms":{since}}}"#)
     }
 
-    /// `None`: it is not whole, or another's.
+    /// `None` if it is incomplete, or not ours.
     pub(crate) fn from_json(content: &[u8]) -> Option<Self> {
         let value: serde_json::Value = serde_json::from_slice(content).ok()?;
         let text = |key: &str| value.get(key).and_then(|v| v.as_str()).map(cut);
@@ -80,13 +81,13 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Whose a file is, as the file system has it: a server may have put another user in place of root.
+/// The owner of a file, as the file system reports it. A server may map root to another user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Owner {
     /// The user's number.
     pub uid: u32,
-    /// The user's name on this machine, where the number has one.
+    /// The user's name on this machine, if there is one.
     pub name: Option<String>,
 }
 
@@ -142,7 +143,7 @@ mod tests {
         for number in ["-1", "1.5", "1e3", "1e400", "18446744073709551616", "\"1\"", "null", "[]", "true"] {
             assert_eq!(lifetime(&format!(r#"{{"lifetime_ms":{number}}}"#)), None, "{number}");
         }
-        // As deep as there is room for.
+        // The deepest nesting that the limit of the content has room for.
         for (open, close) in [("[", "]"), (r#"{"lifetime_ms":"#, "}")] {
             let deep = open.repeat(4000 / open.len()) + &close.repeat(4000 / open.len());
             assert_eq!(lifetime(&deep), None, "{open}");

@@ -1,4 +1,4 @@
-//! Looking at a lock without touching it.
+//! Inspects a lock path, and changes nothing.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -12,19 +12,19 @@ use crate::protocol::place::Place;
 use crate::protocol::seen::{Seen, SeenLock, stuck};
 use crate::time::ServerTime;
 
-/// What is at a lock path.
+/// The state of a lock path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
-    /// Nothing: whoever comes first has it.
+    /// There is no lock. The first contender acquires it.
     Free,
-    /// A lock within its lifetime.
+    /// There is a lock, within its lifetime.
     Held,
-    /// A lock whose lifetime has ended. The next contender breaks it once the grace has passed too.
+    /// There is a lock, and its lifetime has ended. A contender breaks it after the grace.
     Expired,
-    /// A lock whose holder, on this machine, has ended without releasing it. The next contender breaks it.
+    /// There is a lock, and its holder's process, on this machine, has ended. The next contender breaks it.
     Abandoned,
-    /// Something else, which linklock never removes.
+    /// Something else is there, which linklock never deletes.
     NotALock,
 }
 
@@ -40,28 +40,43 @@ impl fmt::Display for State {
     }
 }
 
-/// What a look at a lock path found.
+/// What [`Lock::inspect`](crate::Lock::inspect) found at a lock path.
+///
+/// ```
+/// use linklock::{Lock, State};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("job.lock");
+/// let lock = Lock::new(path)?;
+/// let guard = lock.acquire()?;
+/// let status = lock.inspect()?;
+/// assert_eq!(status.state, State::Held);
+/// assert_eq!(status.holder.unwrap().token, *guard.token());
+/// # guard.release()?;
+/// # Ok::<_, linklock::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
-    /// What is there.
+    /// The state of the lock path.
     pub state: State,
-    /// By which protocol the lock is held.
+    /// The protocol by which the lock is held. `None` if there is no lock.
     pub protocol: Option<Protocol>,
-    /// Who holds it; `None` if nobody does, or if it may not be read.
+    /// Who holds the lock. `None` if it is free, or if this user may not read it.
     pub holder: Option<Holder>,
-    /// Whose the file is that says so: this the file system tells, whatever the holder says of itself. `None` if nobody holds the
-    /// lock, if its directory and the entry in it are different users', and on Windows.
+    /// The owner of the lock's file, as the file system reports it, whatever the holder says about itself. `None` if
+    /// the lock is free, if the lock's directory and the entry in it belong to different users, and on Windows.
     pub owner: Option<Owner>,
-    /// When the lifetime ends, by the file server's clock.
+    /// When the lifetime ends, on the file server's clock. `None` if there is no lock, or if this user may not read it.
     pub expires_at: Option<SystemTime>,
-    /// How much of the lifetime is left; `None` once it is over.
+    /// How much of the lifetime is left. `None` if the lock has expired, or if no expiry is known.
     pub remaining: Option<Duration>,
-    /// When the lock was taken or last refreshed.
+    /// When the lock was acquired or last refreshed, on the file server's clock.
     pub refreshed_at: Option<SystemTime>,
-    /// Whether the next contender may take the lock at once: nobody holds it, or who does is over, grace and all.
+    /// Whether the next contender can acquire the lock immediately: it is free or abandoned, or it expired longer ago
+    /// than the grace, on a file system where clocks can be compared.
     pub available: bool,
-    /// For [`State::NotALock`]: what is there instead. For a lock that this user may not look into: that it is one.
+    /// For [`State::NotALock`]: what is there. For a lock that this user may not read: a text that says so.
     pub what: Option<String>,
 }
 
@@ -81,7 +96,7 @@ impl Status {
     }
 }
 
-/// Looks, and judges by this machine's wall clock: to learn the server's would need a change on disk.
+/// Judges by this machine's wall clock: to ask for the server's time would need a change on disk.
 pub(crate) fn inspect(place: &Place) -> Result<Status, Error> {
     let now = place.env.wall_clock();
     Ok(match look(place)? {
@@ -90,7 +105,7 @@ pub(crate) fn inspect(place: &Place) -> Result<Status, Error> {
         }
         Seen::Stuck { since, .. } => match stuck(place.env.as_ref(), since) {
             Some(what) => Status::without_lock(State::NotALock, Some(what.into())),
-            // It is about to be removed.
+            // Its holder is about to remove it.
             None => Status::without_lock(State::Free, None),
         },
         Seen::Free | Seen::EmptyDirectory { ours: true } => Status::without_lock(State::Free, None),
@@ -108,7 +123,7 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
     let verdict = judge(place, lock, now);
     let expiry = lock.expiry(place.lifetime);
     let remaining = expiry.since(now);
-    // Without a clock to compare with, a contender has to watch it first.
+    // Where clocks cannot be compared, a contender must watch the lock first.
     let available = verdict == Verdict::Dead || (verdict == Verdict::Expired && place.clock_is_known());
     Status {
         state: match verdict {

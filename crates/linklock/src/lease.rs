@@ -7,13 +7,13 @@ use crate::error::Error;
 use crate::lifetime::{LIFETIME_LEAST, LIFETIME_MOST, typed};
 use crate::time::{LocalTime, ServerTime};
 
-/// The part of its lifetime that a holder can spare.
+/// A holder can spare one part in this many of its lifetime.
 const SPARE: u32 = 8;
 
-/// What one change told of the server's clock: it said `ctime` at some moment between `before` and `after`.
+/// What one change showed of the server's clock: it said `ctime` at some time between `before` and `after`.
 ///
-/// Both bounds are used on the safe side: who judges an expiry takes the earliest that the server's clock can say, and how far
-/// they are apart comes between a holder's deadline and what it writes.
+/// Both bounds are used on the safe side. Whoever judges an expiry takes the earliest that the server's clock can say.
+/// A holder puts the distance between both bounds between its deadline and the expiry that it writes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Anchor {
     ctime: ServerTime,
@@ -22,23 +22,23 @@ pub(crate) struct Anchor {
 }
 
 impl Anchor {
-    /// From a change sent after `before`, whose reply, with this ctime, was there at `after`.
+    /// From a change that was sent after `before`, and whose reply, with this ctime, arrived at `after`.
     pub(crate) fn new(ctime: ServerTime, before: LocalTime, after: LocalTime) -> Self {
         Self { ctime, before, after }
     }
 
-    /// From the attributes after a change of a file whose mtime lies elsewhere. `None` for a file system that keeps no ctime
-    /// and shows the mtime for it (FAT): that says nothing of the server's clock.
+    /// From the attributes after a change of a file whose mtime is at another time. `None` if the ctime equals the
+    /// mtime: a file system without a ctime (FAT) shows the mtime for it, which says nothing of the server's clock.
     pub(crate) fn of_change(attr: &Attr, before: LocalTime, after: LocalTime) -> Option<Self> {
         (attr.ctime != attr.mtime).then(|| Self::new(attr.ctime, before, after))
     }
 
-    /// What the network took.
+    /// How long the request and its reply took.
     pub(crate) fn width(&self) -> Duration {
         self.after.since(self.before)
     }
 
-    /// The earliest that the server's clock can say at `now`, which may lie before the change as well.
+    /// The earliest that the server's clock can say at `now`, which may be before the change.
     pub(crate) fn earliest(&self, now: LocalTime) -> ServerTime {
         self.ctime + now.since(self.after) - self.after.since(now)
     }
@@ -48,47 +48,49 @@ impl Anchor {
         self.ctime + self.ctime.rounding() + now.since(self.before)
     }
 
-    /// How far apart the earliest and the latest are.
+    /// The distance between the earliest and the latest.
     fn doubt(&self) -> Duration {
         self.width() + self.ctime.rounding()
     }
 
-    /// How much later the server's clock may be than an older anchor told; zero if it is not.
+    /// How much later the server's clock may be than an older anchor said; zero if it is not later.
     pub(crate) fn ahead_of(&self, older: &Self, now: LocalTime) -> Duration {
         self.latest(now).since(older.latest(now))
     }
 
-    /// When this machine may be sure that the server's clock is past `moment`.
+    /// The local time from which the server's clock is certainly past `moment`.
     pub(crate) fn surely_past(&self, moment: ServerTime) -> LocalTime {
         self.after + moment.since(self.ctime)
     }
 }
 
-/// The time for which a claim was last good, on both clocks.
+/// The lease of a claim, on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lease {
-    /// The holder trusts its lock up to here and not one moment longer.
+    /// The holder trusts its lock until here, and no longer.
     pub(crate) deadline: LocalTime,
-    /// What was written to the file: never before `deadline`, as the server's clock tells it.
+    /// The expiry in the file. On the server's clock, it is never before `deadline`.
     pub(crate) expiry: ServerTime,
-    /// How long it was made for.
+    /// The lifetime that the lease was made for.
     pub(crate) lifetime: Duration,
 }
 
 impl Lease {
-    /// The lease that a call gives which sets the expiry and starts at `now`. `mark` tells the expiry from that of another claim:
-    /// the server's clock may stand still for some milliseconds, in which a file can go and another one get its inode number.
+    /// The lease from a call that sets the expiry and starts at `now`. `mark` makes the expiry differ from that of
+    /// another claim: the server's clock may stand still for some milliseconds, in which one file can go and another
+    /// get its inode number.
     pub(crate) fn starting(now: LocalTime, anchor: &Anchor, lifetime: Duration, mark: Duration) -> Self {
         let doubt = anchor.doubt();
-        // The holder gives up what is in doubt, so that for others the lock lasts for its lifetime and no longer; where that
-        // is more than the holder can spare, they wait longer. Either way `expiry` is that much later than `deadline`.
+        // The holder gives up the doubt, so that for others the lock lasts for its lifetime and no longer. If the doubt
+        // is more than the holder can spare, others wait longer instead. Either way `expiry` is later than `deadline`
+        // by the doubt.
         let (given_up, added) =
             if doubt <= lifetime / SPARE { (doubt, Duration::ZERO) } else { (Duration::ZERO, doubt) };
         Self { deadline: now + lifetime - given_up, expiry: anchor.earliest(now) + lifetime + added + mark, lifetime }
     }
 }
 
-/// Whether a lock may have this lifetime.
+/// Checks the bounds of a lifetime.
 pub(crate) fn check_lifetime(lifetime: Duration) -> Result<(), Error> {
     if (LIFETIME_LEAST..=LIFETIME_MOST).contains(&lifetime) {
         return Ok(());
@@ -103,7 +105,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn anchor() -> Anchor {
-        // The reply took 5 s; the server's clock is at 1000.5 s.
+        // The reply took 5 s. The server's clock was at 1000.5 s.
         Anchor::new(
             ServerTime::from_parts(1000, 500_000_000),
             LocalTime::from_nanos(10_000 * MS),
@@ -120,7 +122,7 @@ mod tests {
 
     #[test]
     fn before_the_change_the_servers_clock_said_less() {
-        // 2 s before the reply was there.
+        // 2 s before the reply arrived.
         let earlier = LocalTime::from_nanos(13_000 * MS);
         assert_eq!(anchor().earliest(earlier), ServerTime::from_parts(998, 500_000_000));
     }
@@ -130,7 +132,7 @@ mod tests {
         let set = LocalTime::from_nanos(16_000 * MS);
         for lifetime in [3, 40, 41, 600].map(Duration::from_secs) {
             let lease = Lease::starting(set, &anchor(), lifetime, Duration::ZERO);
-            // Somebody else may know the server's clock better than we do.
+            // Another contender may know the server's clock better.
             let latest = anchor().latest(lease.deadline);
             assert!(
                 latest <= lease.expiry,

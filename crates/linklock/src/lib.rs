@@ -1,38 +1,44 @@
-//! Lock files that people on shared file systems can trust.
+//! Lock files for shared file systems.
 //!
-//! A lock is nothing but a path on a file system that the contenders share: NFS, any POSIX file system. No daemon, no lock
-//! manager, no clock that must be right. The default protocol is compatible on disk with Python's flufl.lock.
+//! linklock lets processes on one or many machines take turns, with a lock that is only a path on a file system that they
+//! share, such as NFS. It needs no daemon, no lock manager and no synchronised clocks. The default protocol,
+//! [`Protocol::Link`], is compatible on disk with Python's [flufl.lock](https://flufllock.readthedocs.io).
 //!
 //! # Guarantees
 //!
-//! * At most one contender holds a lock path at a time, where *holds* means: has a [`Guard`] that is not lost. A holder
-//!   that is slow, paused or cut off is told that it lost the lock by its own clock, before anybody else may take it.
-//! * No lock is held for ever by a holder that is gone. One that ended on this machine is recovered at once; one on another
-//!   machine once its lifetime and a grace are over.
-//! * What is on disk decides, not what a call returned: a reply lost on the network makes no difference.
-//! * No machine's wall clock decides anything. Deadlines are kept on a clock that is never set and counts while the machine is
-//!   suspended. Expiries are compared with the file server's clock, which a contender learns from the server, where one clock
-//!   stamps all files: on local file systems and NFS. Elsewhere, and where that is not known, no times are compared: a lock expires
-//!   once a contender has seen it unchanged for the lock's own lifetime and the grace.
-//! * A file that is not a lock is never removed or written to.
+//! * **One holder.** At most one contender holds a lock path at a time. A contender holds it while it has a [`Guard`] that
+//!   is not lost. A holder that is slow, paused or cut off learns by its own clock that it lost the lock, before any other
+//!   contender may acquire it.
+//! * **No lock is stuck for ever.** If a holder's process ends, contenders on the same machine acquire the lock
+//!   immediately (on Linux and Windows). Contenders on other machines acquire it after its lifetime and a grace.
+//! * **The disk decides.** linklock looks at the disk after a call, whatever the call returned. A reply that the network
+//!   loses makes no difference.
+//! * **No machine's wall clock decides.** A holder keeps its deadline on a clock that is never set and that counts while
+//!   the machine sleeps. Others compare the expiry with the file server's clock, where one clock stamps all files (local
+//!   file systems, NFS). Elsewhere, and on file systems that linklock does not know, they compare no times: a lock has
+//!   expired when a contender has seen it unchanged for its own lifetime and the grace.
+//! * **Your files are safe.** linklock never deletes or overwrites a file that is not a lock.
 //!
 //! # Limitations
 //!
-//! * A lock with a lifetime is a lease. Work that goes on after [`Guard::is_lost`] says so is not protected. Choose a
-//!   lifetime longer than the worst pause of the work, or keep the lock alive ([`Builder::keep_alive`]) and listen to
-//!   [`Guard::loss`].
+//! * A lock with a lifetime is a lease. It does not protect work that goes on after [`Guard::is_lost`] returned true.
+//!   Choose a lifetime that is longer than the longest pause of the work, or keep the lock alive
+//!   ([`Builder::keep_alive`]) and wait on [`Guard::loss`] in another thread.
 //! * [`Protocol::Link`] removes a name that all contenders share, and no file system can do that on a condition. A process
-//!   that is stopped between its last check and that one call, or an NFS client that sends it again after minutes of being
-//!   cut off, can remove a successor's lock. [`Protocol::Dir`] has no such step.
-//! * Peers that are flufl.lock bring flufl.lock's own races with them.
-//! * The grace must cover how far the holder's clock and the server's can drift apart within a lifetime, and any step of
-//!   the server's clock.
-//! * On a file system that does not keep the times it is given, [`Protocol::Link`] is refused.
-//! * A lifetime that was made longer after the acquisition ([`Guard::refresh_for`]) can be taken back by a request from before it
-//!   that an NFS client repeats late.
-//! * It is advisory: whoever does not ask for the lock is not kept out.
+//!   that is stopped right before that call, or an NFS client that repeats it after minutes of being cut off, can remove the
+//!   next holder's lock. [`Protocol::Dir`] has no such step.
+//! * flufl.lock peers bring flufl.lock's own races with them.
+//! * The grace must be longer than any step of the file server's clock, and longer than the drift between that clock and
+//!   the holder's within one lifetime.
+//! * [`Protocol::Link`] returns an error on a file system that does not keep the times that it is given.
+//! * [`Guard::refresh_for`] can give the lock a longer lifetime. If an NFS client repeats an older request late, the lock
+//!   can get its older, shorter expiry back.
+//! * The lock is advisory: it does not stop a process that does not ask for it.
+//! * It runs on Linux. On Windows it was tested only with Wine. On macOS and FreeBSD it was only compiled.
 //!
 //! # Examples
+//!
+//! Hold a lock, keep it alive, and check it before each step:
 //!
 //! ```
 //! use std::time::Duration;
@@ -55,7 +61,7 @@
 //! # }
 //! ```
 //!
-//! To give up after a while, and say who is in the way:
+//! Give up after a time-out, and report who holds the lock:
 //!
 //! ```
 //! # use std::time::Duration;
@@ -65,17 +71,98 @@
 //! # let lock = Lock::new(dir.path().join("nightly.lock"))?;
 //! # let held = lock.acquire()?;
 //! match lock.acquire_with(&Wait::up_to(Duration::from_millis(50))) {
-//!     Err(e) if e.is_timeout() => {
-//!         let holder = e.holder().expect("it can be read");
-//!         println!("{holder} has it");
-//!     }
-//!     other => panic!("it is held: {other:?}"),
+//!     Err(e) if e.is_timeout() => match e.holder() {
+//!         Some(holder) => println!("{holder} holds the lock"),
+//!         None => println!("the lock is held, but its holder cannot be read"),
+//!     },
+//!     other => panic!("the lock is held: {other:?}"),
 //! }
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! End the wait from another thread, with a [`Cancel`]:
+//!
+//! ```
+//! # use std::thread;
+//! # use linklock::{Cancel, Lock, Wait};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let lock = Lock::new(dir.path().join("nightly.lock"))?;
+//! # let held = lock.acquire()?;
+//! let cancel = Cancel::new()?;
+//! let wait = Wait::forever().cancelled_by(&cancel);
+//! let waiter = thread::spawn(move || lock.acquire_with(&wait));
+//! cancel.cancel();
+//! let error = waiter.join().unwrap().unwrap_err();
+//! assert!(error.is_cancelled());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Stop the work when the lock is lost ([`Guard::loss`]):
+//!
+//! ```
+//! # use std::thread;
+//! # use linklock::Lock;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let lock = Lock::builder(dir.path().join("nightly.lock")).keep_alive(true).build()?;
+//! let guard = lock.acquire()?;
+//! let loss = guard.loss();
+//! let watcher = thread::spawn(move || {
+//!     // True: the lock is lost. False: it was released.
+//!     if loss.wait() {
+//!         std::process::abort();
+//!     }
+//! });
+//! println!("work that takes long");
+//! guard.release()?;
+//! watcher.join().unwrap();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Hand a lock to another process of the same user, by its [`Token`]:
+//!
+//! ```
+//! # use linklock::{Lock, Token};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let lock = Lock::new(dir.path().join("nightly.lock"))?;
+//! // One process acquires the lock and leaves it held.
+//! let token: Token = lock.acquire()?.leave();
+//!
+//! // The other adopts it, within its lifetime.
+//! let guard = lock.adopt(&token)?;
+//! guard.release()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Let the protected resource refuse a holder that is late, by a fencing token ([`Guard::fencing_token`]):
+//!
+//! ```
+//! # use linklock::Lock;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("nightly.lock");
+//! let lock = Lock::builder(path).fence(true).build()?;
+//!
+//! let guard = lock.acquire()?;
+//! let first = guard.fencing_token();
+//! guard.release()?;
+//!
+//! let guard = lock.acquire()?;
+//! assert!(guard.fencing_token() > first);
+//! guard.release()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! For operators, see [`Which`] (break a lock) and [`Leftover`] (clean up after killed processes).
 
-// From the ground up: a module names only those that stand above it in this list.
+// In layers: a module uses only those above it in this list.
 mod fingerprint;
 mod lifetime;
 mod names;

@@ -1,4 +1,4 @@
-//! How long a lock lasts: the bounds, and how the name of a claim says it.
+//! Lifetimes: their bounds, and how a claim's name encodes them.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ pub(crate) const LIFETIME_LEAST: Duration = Duration::from_millis(10);
 /// The longest lifetime and the longest grace: ten years.
 pub(crate) const LIFETIME_MOST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// A lifetime as the name of a claim has room for it: rounded up by a sixteenth at most.
+/// A lifetime in the few bits that a claim's name has for it: rounded up, by at most a sixteenth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RoundLifetime(u16);
 
 impl RoundLifetime {
-    /// How many bits it takes.
+    /// How many bits it has.
     pub(crate) const BITS: u32 = 10;
     const FRACTION_BITS: u32 = 4;
-    /// Of [`LIFETIME_MOST`].
+    /// The exponent of [`LIFETIME_MOST`].
     const EXPONENT_MOST: u16 = 34;
 
-    /// Never shorter than `lifetime`, for who counts it must not end before its holder does.
+    /// Never shorter than `lifetime`: for others, the lifetime must not end before the holder's deadline.
     pub(crate) fn up(lifetime: Duration) -> Self {
         let one = 1 << Self::FRACTION_BITS;
         let ms = lifetime.min(LIFETIME_MOST).as_nanos().div_ceil(1_000_000).max(one) as u64;
         let exponent = ms.ilog2() - Self::FRACTION_BITS;
-        // From 16 to 32; 32 carries over into the exponent.
+        // The significand is from 16 to 32; 32 carries over into the exponent.
         let significand = ms.div_ceil(1 << exponent);
         Self(((u64::from(exponent) << Self::FRACTION_BITS) + significand - one as u64) as u16)
     }
@@ -33,7 +33,7 @@ impl RoundLifetime {
         self.0
     }
 
-    /// From what anybody may have written.
+    /// Accepts any bits, since anybody may have written them.
     pub(crate) fn from_bits(bits: u16) -> Self {
         Self(bits & ((1 << Self::BITS) - 1))
     }
@@ -45,7 +45,7 @@ impl RoundLifetime {
     }
 }
 
-/// A duration as it may be typed for the program, to the millisecond: `1m30s`.
+/// A duration the way it may be typed for the program, to the millisecond: `1m30s`.
 pub(crate) fn typed(time: Duration) -> String {
     let ms = time.as_millis();
     let parts = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];

@@ -14,47 +14,49 @@ use crate::names::{self, NOT_IN_NAMES, bytes_of};
 use crate::printable::Printable;
 use crate::token::Token;
 
-/// The digits of the time that stands before a claim's name in that of its ticket: as many as 64 bits have.
+/// The digits of the time at the start of a ticket's name: enough for any 64-bit number.
 pub(crate) const TICKET_DIGITS: usize = 20;
 const BREAK_LOCK: &str = "break";
 const FENCE: &str = "fence";
 const QUEUE: &str = "queue";
-/// How long a name may be on the file systems that there are, in bytes (NAME_MAX).
+/// The longest file name on common file systems, in bytes (NAME_MAX).
 const NAME_MOST: usize = 255;
-/// As many bytes as a name of Windows can have, which counts in UTF-16. What claims to be a longer one is no name of a file.
+/// The longest file name on Windows, in bytes of UTF-8: Windows counts in UTF-16. A longer text is not a file name.
 const READ_MOST: usize = 3 * NAME_MOST;
 
-/// A lock path, made absolute, and the names that may stand beside it.
+/// An absolute lock path, and the names that may stand beside it.
 #[derive(Clone, Debug)]
 pub(crate) struct LockPath {
     location: Location,
     dir: PathBuf,
     name: OsString,
     separator: char,
-    /// Whether it is the break lock of another.
+    /// Whether it is the break lock of another lock path.
     pub(crate) is_break_lock: bool,
 }
 
 impl LockPath {
-    /// Absolute from here on: a later chdir changes nothing.
+    /// Makes the path absolute, so that a later chdir changes nothing.
     pub(crate) fn new(path: &Path, separator: char) -> Result<Self, Error> {
         let invalid = |why: &str| Error::invalid(format!("lock path {}: {why}", Printable::new(path)));
         if separator.is_alphanumeric() || separator.is_control() || "/\\.".contains(separator) {
             return Err(Error::invalid(format!(
-                "separator {separator:?}: must be a printable character, no letter, digit, / \\ or ."
+                "separator {separator:?}: must be a printable character, but not a letter, a digit, /, \\ or ."
             )));
         }
         if NOT_IN_NAMES.contains(&separator) {
-            return Err(Error::invalid(format!("separator {separator:?}: no file's name may hold it on this system")));
+            return Err(Error::invalid(format!(
+                "separator {separator:?}: file names on this system cannot contain it"
+            )));
         }
-        // As it was given: to make it absolute may change a name that cannot be.
+        // Checks the path as it was given: making it absolute may change an invalid name.
         if let Some(flaw) = names::flaw_of(path) {
             return Err(invalid(&flaw));
         }
         let absolute = std::path::absolute(path).map_err(|e| invalid(&e.to_string()))?;
         if names::position(bytes_of(&absolute), separator).is_some() {
             return Err(invalid(&format!(
-                "holds the separator {separator:?}, so the names beside it could not be told apart; choose another path or another separator"
+                "contains the separator {separator:?}, so the names beside it would be ambiguous; choose another path or another separator"
             )));
         }
         match (absolute.parent(), absolute.file_name()) {
@@ -62,7 +64,7 @@ impl LockPath {
                 let location = Location::beside(dir, name);
                 Ok(Self { location, dir: dir.into(), name: name.into(), separator, is_break_lock: false })
             }
-            _ => Err(invalid("does not end in a file's name")),
+            _ => Err(invalid("does not end in a file name")),
         }
     }
 
@@ -72,25 +74,25 @@ impl LockPath {
         Self { location: Location::beside(&self.dir, &name), name, is_break_lock: true, ..self.clone() }
     }
 
-    /// The directory that fencing tokens are counted in.
+    /// The directory of the fencing tokens.
     pub(crate) fn fence(&self) -> Location {
         Location::beside(&self.dir, &self.name_for(FENCE))
     }
 
-    /// The directory that contenders queue up in.
+    /// The directory of the queue.
     pub(crate) fn queue(&self) -> Location {
         Location::beside(&self.dir, &self.name_for(QUEUE))
     }
 
-    fn name_for(&self, use_of_it: &str) -> OsString {
+    fn name_for(&self, purpose: &str) -> OsString {
         let mut name = self.name.clone();
         name.push(self.separator.encode_utf8(&mut [0; 4]));
-        name.push(use_of_it);
+        name.push(purpose);
         name
     }
 
-    /// Checks that every name fits that a contender of this host may have to make: that of its claim, of a break lock's claim and,
-    /// in a queue, of its ticket. A lock that can be taken and not be broken or waited for would be no good.
+    /// Checks that all names fit which a contender on this host may have to create: its claim, a claim of the break
+    /// lock and, in a queue, its ticket. Otherwise it might acquire a lock that it cannot break or wait for.
     pub(crate) fn check_room(&self, host: &str, queue: bool) -> Result<(), Error> {
         let s = self.separator.len_utf8();
         let claim = self.name.len() + 3 * s + host.len() + PID_DIGITS_MOST + NONCE_DIGITS;
@@ -100,7 +102,7 @@ impl LockPath {
         }
         let most = self.name.len().saturating_sub(longest - NAME_MOST);
         Err(Error::invalid(format!(
-            "lock path {}: its name has {} bytes; with the host name {host:?} it may have {most}, so that the names beside it fit into {NAME_MOST}",
+            "lock path {}: its name has {} bytes; with the host name {host:?} it may have {most}, since the names beside it may have at most {NAME_MOST}",
             Printable::new(self.as_path()),
             self.name.len()
         )))
@@ -118,7 +120,7 @@ impl LockPath {
         &self.dir
     }
 
-    /// Where a claim, or anything else with a token's name, stands.
+    /// The location of a claim, or of anything else with a token's name.
     pub(crate) fn beside(&self, token: &Token) -> Location {
         Location::beside(&self.dir, token.as_os_str())
     }
@@ -126,7 +128,7 @@ impl LockPath {
     pub(crate) fn check_host(&self, host: &str) -> Result<(), Error> {
         if host.is_empty() || host.contains(|c| self.is_not_for_hosts(c)) {
             return Err(Error::invalid(format!(
-                "host name {host:?}: must not be empty, nor hold a slash, a line's end, the separator {:?} or what else no file's name may hold",
+                "host name {host:?}: must not be empty, nor contain a slash, a line break, the separator {:?} or any other character that file names cannot contain",
                 self.separator
             )));
         }
@@ -137,7 +139,7 @@ impl LockPath {
         c == '\n' || c == self.separator || NOT_IN_NAMES.contains(&c)
     }
 
-    /// A claim by `host` for `pid`, under a name that was never used before: `unique` is a number that no other claim has.
+    /// A claim by `host` for `pid`. Its name is new, since no other claim has the number `unique`.
     pub(crate) fn new_claim(
         &self,
         unique: u64,
@@ -152,17 +154,17 @@ impl LockPath {
         let room = self.name.len() + 3 * s.len_utf8() + host.len() + PID_DIGITS_MOST + NONCE_DIGITS;
         let mut name = OsString::with_capacity(room);
         name.push(&self.name);
-        // To write to a string does not fail.
+        // Writing to a string does not fail.
         let _ = write!(name, "{s}{host}{s}{pid}{s}{nonce:0NONCE_DIGITS$x}");
         Claim { token: Token::of_name(name), host: host.into(), pid, fingerprint, lifetime: Some(lifetime.get()) }
     }
 
-    /// The claim that is named by a file's name, or by the last component of a path; `None` if it is no claim of this
-    /// lock path. The directory is not compared: it may be mounted elsewhere on another machine, and that may run Windows.
+    /// Parses a claim from a file name, or from the last component of a path. `None` if it is not a claim of this lock
+    /// path. Ignores the directory: on another machine it may be mounted elsewhere, and that machine may run Windows.
     pub(crate) fn parse(&self, name: &[u8]) -> Option<Claim> {
-        // A peer may end its content with a line's end. A lock's name may begin with a blank.
+        // A peer may end its content with a line break. A lock's name may begin with a space.
         let last = |separators: &[u8]| name.trim_ascii_end().rsplit(|b| separators.contains(b)).next();
-        // Elsewhere than on Windows, a name may hold a backslash.
+        // Except on Windows, a name may contain a backslash.
         let here: &[u8] = if cfg!(windows) { b"/\\" } else { b"/" };
         last(here).and_then(|name| self.parse_name(name)).or_else(|| self.parse_name(last(b"/\\")?))
     }
@@ -173,7 +175,7 @@ impl LockPath {
         }
         let mut sep = [0; 4];
         let sep = self.separator.encode_utf8(&mut sep).as_bytes();
-        // From the end: the break lock's own name holds a separator.
+        // Parses from the end, since the break lock's own name contains a separator.
         let mut rest = name;
         let mut last = || {
             let at = rest.windows(sep.len()).rposition(|at| at == sep)?;
@@ -185,7 +187,7 @@ impl LockPath {
         if !names::is_same_name(rest, bytes_of(&self.name)) {
             return None;
         }
-        // Whatever others have written, a claim's name is one that a file can have.
+        // Others may have written anything. A claim's name must be a valid file name.
         if host.is_empty() || host.contains(NOT_IN_NAMES) || !all_digits(pid) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! What an operator does with a lock that another process has: takes it over, breaks it, asks the server's clock.
+//! What an operator does with another process's lock: adopt it, break it, or ask for the server's time.
 
 use std::time::Duration;
 
@@ -21,19 +21,36 @@ use crate::time::LocalTime;
 use crate::token::Token;
 use crate::wait::Wait;
 
-/// Which lock an operator wants broken.
+/// Which lock to break, for [`Lock::break_lock`](crate::Lock::break_lock).
+///
+/// ```
+/// use linklock::{Lock, Which};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("job.lock");
+/// let lock = Lock::new(path)?;
+/// let token = lock.acquire()?.leave();
+///
+/// // It is held, so it is not broken.
+/// let error = lock.break_lock(&Which::Expired).unwrap_err();
+/// assert!(error.is_timeout());
+///
+/// let broken = lock.break_lock(&Which::Claim(token.clone()))?.expect("it was held");
+/// assert_eq!(broken.holder.unwrap().token, token);
+/// # Ok::<_, linklock::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Which {
-    /// The one that this claim holds, live or not, and no other.
+    /// The lock that this claim holds, expired or not, and no other lock.
     Claim(Token),
-    /// Whatever has expired: lifetime and grace have passed by the server's clock, or the holder is known to be dead.
+    /// A lock that has expired (lifetime and grace have passed on the server's clock) or is abandoned.
     Expired,
-    /// Whatever lock is there. The last resort: its holder may be at work.
+    /// Any lock. The last resort: its holder may be at work.
     Any,
 }
 
-/// Takes over a lock that another process of this user acquired and left; see [`Lock::adopt`](crate::Lock::adopt).
+/// See [`Lock::adopt`](crate::Lock::adopt).
 pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Error> {
     let env = place.env.as_ref();
     let not_held = |holder| Error::not_held(place.lock_path(), token.to_string(), holder);
@@ -54,24 +71,25 @@ pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Erro
         Err(e) if is_gone(&e) => return Err(Error::lost(place.lock_path(), Lost::Broken)),
         Err(e) => return Err(Error::io(place.lock_path(), "look at the claim", e)),
     };
-    // By another machine's clock it cannot be told how much is left.
+    // The claim's expiry was set by another machine's clock, so it is not known how much is left.
     if !place.clock_is_known() && claim.host != place.host {
         return Err(Error::clock_not_known(place.lock_path(), lock.holder()));
     }
-    // Not of the held file: each change of that makes a dir lock last longer, and one that is over would come to life.
+    // Asks for the server's time by another claim. A change of the held file would make a dir lock last longer, and
+    // would revive one that has expired.
     let own = stage_for_nothing(&place)?;
-    // A name is not enough: that of a lock which is over can be given to another file, by whoever may write the directory. What
-    // we have staged there only now tells who we are to the file system.
+    // The name is not enough: whoever may write to the directory can give the name of an expired lock to another file.
+    // The claim that was just staged shows which user we are to the file system.
     if lock.owner != Some(own.owner) || attr.owner != own.owner {
         let what = format!("{token} of this user: the file of that name belongs to another user");
         return Err(Error::not_held(place.lock_path(), what, lock.holder()));
     }
-    // Whatever else is ours may have got the claim's name.
+    // Another file of ours may have been given the claim's name.
     if lock.protocol == Protocol::Link && attr.id != lock.attr.id {
         return Err(Error::lost(place.lock_path(), Lost::Broken));
     }
     let anchor = own.anchor;
-    // By the latest that the server's clock can say: what is left is never overrated.
+    // Takes the latest that the server's clock can say, so that the rest of the lifetime is never overestimated.
     let (before, expiry) = (env.now(), lock.expiry(place.lifetime));
     let left = expiry.since(anchor.latest(before));
     if left.is_zero() {
@@ -93,13 +111,13 @@ pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Erro
     Ok((place, stake))
 }
 
-/// Takes the lock from its holder; see [`Lock::break_lock`](crate::Lock::break_lock).
+/// See [`Lock::break_lock`](crate::Lock::break_lock).
 pub(crate) fn break_lock(place: &Place, which: &Which) -> Result<Option<Status>, Error> {
     if let Which::Claim(token) = which {
         parse(place, token)?;
     }
     let mut waited = false;
-    // A change of the lock between our look and our act means that somebody made progress: look again.
+    // If the lock changed between the look and the break, somebody made progress: look again.
     loop {
         let status = inspect(place)?;
         let looked = place.env.now();
@@ -118,7 +136,8 @@ pub(crate) fn break_lock(place: &Place, which: &Which) -> Result<Option<Status>,
             Seen::Free | Seen::EmptyDirectory { ours: true } | Seen::Stuck { .. } => match which {
                 Which::Claim(token) => return Err(Error::not_held(place.lock_path(), token.to_string(), None)),
                 Which::Expired | Which::Any => {
-                    // Free or not: whoever has to break it sweeps, and there may be no break for long.
+                    // Sweeps although the lock is free. Otherwise a contender that breaks a lock sweeps, and that may
+                    // not happen for long.
                     sweep(place);
                     return Ok(None);
                 }
@@ -137,14 +156,14 @@ pub(crate) fn break_lock(place: &Place, which: &Which) -> Result<Option<Status>,
             },
             _ => {}
         }
-        // To remove the name of an empty file loses nothing else.
+        // Removing the name of an empty file loses nothing else.
         let is_any = *which == Which::Any && lock.attr.len == 0 && !lock.is_hidden();
         if !is_any && !may_break(place, &lock)? {
             return Err(Error::timeout(place.lock_path(), Duration::ZERO, lock.holder(), None));
         }
         match steps::break_lock(place, &lock)? {
             Break::Done => {
-                log_broken(place, &lock, "an operator said so");
+                log_broken(place, &lock, "an operator ordered it");
                 sweep(place);
                 return Ok(Some(status));
             }
@@ -160,17 +179,18 @@ pub(crate) fn break_lock(place: &Place, which: &Which) -> Result<Option<Status>,
     }
 }
 
-/// Waits until no other breaker has its turn: for as long as one that has died, or whatever only looks like one, is in the way.
+/// Waits until no other breaker has the break lock. One that died, or something that only looks like a break lock, can
+/// keep it for [`Place::turn_most`].
 fn wait_for_turn(place: &Place) -> Result<(), Error> {
     let break_lock = place.of_break_lock();
     let stake = acquire::acquire(&break_lock, &Wait::up_to(place.turn_most()))?;
     if let Err(e) = steps::release(&break_lock, &stake) {
-        tracing::warn!(break_lock = %Printable::new(break_lock.lock_path()), error = %e, "the break lock could not be released");
+        tracing::warn!(break_lock = %Printable::new(break_lock.lock_path()), error = %e, "could not release the break lock");
     }
     Ok(())
 }
 
-/// Judges a lock by what the server's clock said at `looked`, before it was looked at; `None` where that cannot be known.
+/// Judges a lock by the server's time at `looked`, before the look. `None` where clocks cannot be compared.
 fn judge_by_server(place: &Place, lock: &SeenLock, looked: LocalTime) -> Result<Option<Verdict>, Error> {
     if holder_is_dead(place, lock) {
         return Ok(Some(Verdict::Dead));
@@ -186,12 +206,12 @@ fn sweep(place: &Place) {
     leftovers::sweep(place, || ask_server(place).ok());
 }
 
-/// Learns what the server's clock says, which only a change can tell.
+/// Asks for the server's time. Only a change on disk can tell it.
 pub(crate) fn ask_server(place: &Place) -> Result<Anchor, Error> {
     Ok(stage_for_nothing(place)?.anchor)
 }
 
-/// A claim that contends for nothing, and is gone again.
+/// Stages a claim and withdraws it without an attempt.
 fn stage_for_nothing(place: &Place) -> Result<Stake, Error> {
     let stake = steps::stage(place)?;
     steps::withdraw(place, &stake.claim);
@@ -201,7 +221,7 @@ fn stage_for_nothing(place: &Place) -> Result<Stake, Error> {
 fn parse(place: &Place, token: &Token) -> Result<Claim, Error> {
     place.path.parse(bytes_of(token.as_os_str())).ok_or_else(|| {
         Error::invalid(format!(
-            "{}: {token} is no token of this lock; a token is printed when the lock is acquired",
+            "{}: {token} is not a token of this lock; a token is printed when the lock is acquired",
             Printable::new(place.lock_path())
         ))
     })

@@ -1,19 +1,26 @@
-//! What a lock can be told to be: plain values.
+//! Options of a lock: plain values.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
 
-/// How a lock is kept on disk. Locks of different protocols on one path exclude each other.
+/// How a lock is kept on disk. Locks of both protocols on one path exclude each other.
+///
+/// ```
+/// use linklock::{Lock, Protocol};
+///
+/// let lock = Lock::builder("/srv/shared/job.lock").protocol(Protocol::Dir).build()?;
+/// # Ok::<_, linklock::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Protocol {
-    /// A claim file, linked to the lock path: compatible with flufl.lock.
+    /// A claim file, hard-linked to the lock path. Compatible with flufl.lock.
     #[default]
     Link,
-    /// A claim directory, renamed to the lock path: names are used once, so nothing late can remove another's lock. Needs
-    /// no hard links.
+    /// A claim directory, renamed to the lock path. Each name is used once, so no late request can remove another
+    /// holder's lock. Needs no hard links.
     Dir,
 }
 
@@ -35,7 +42,7 @@ impl Protocol {
 impl FromStr for Protocol {
     type Err = Error;
 
-    /// From its name, `link` or `dir`.
+    /// Parses `link` or `dir`.
     ///
     /// ```
     /// assert_eq!("dir".parse::<linklock::Protocol>()?, linklock::Protocol::Dir);
@@ -43,19 +50,27 @@ impl FromStr for Protocol {
     /// ```
     fn from_str(name: &str) -> Result<Self, Error> {
         let known = [Self::Link, Self::Dir].into_iter().find(|protocol| protocol.name() == name);
-        known.ok_or_else(|| Error::invalid(format!("protocol {name:?}: there are link and dir")))
+        known.ok_or_else(|| Error::invalid(format!("protocol {name:?}: must be link or dir")))
     }
 }
 
-/// For whom a lock is taken: whose death makes it dead.
+/// On whose behalf a lock is acquired: when that process ends, the lock is abandoned.
+///
+/// ```
+/// use linklock::{Lock, OnBehalfOf};
+///
+/// # let pid = std::process::id();
+/// let lock = Lock::builder("/srv/shared/job.lock").on_behalf_of(OnBehalfOf::Process(pid)).build()?;
+/// # Ok::<_, linklock::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum OnBehalfOf {
     /// The process that acquires it.
     #[default]
     ThisProcess,
-    /// Another process of this machine, by its pid.
+    /// Another process on this machine, by its pid.
     Process(u32),
-    /// None: the lock outlives every process, up to its expiry.
+    /// No process: the lock lasts until its expiry, whichever processes end.
     Nobody,
 }

@@ -1,27 +1,33 @@
-//! What others wrote, as people are shown it. Whatever prints a name, a path or an error of the library goes through here.
+//! Makes text that others wrote safe to print. All names, paths and errors of the library are printed through it.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
 
-/// A text that somebody else may have written, for people to read: the name of a host, of a file, of a command.
+/// A text to print that somebody else may have written: the name of a host, a file or a command.
 ///
-/// Nothing in it commands a terminal, begins a line of its own or hides what stands beside it. Control characters, the end of a
-/// line among them, and what Unicode calls format characters, such as those that turn the direction of writing around, are shown
-/// as in Rust's source (`\n`, `\u{202e}`), and bytes that are not UTF-8 as `\xff`. Everything else is left as it is, a backslash too:
-/// so what was shown can be shown again, but not read back.
+/// What it prints cannot control a terminal, start a new line, or hide the text beside it. It prints control characters
+/// and Unicode format characters (such as those that reverse the direction of writing) as in Rust's source (`\n`,
+/// `\u{202e}`), and bytes that are not UTF-8 as `\xff`. It leaves everything else as it is, a backslash too. To
+/// print the output again changes nothing. The original text cannot be restored from it.
 ///
-/// The errors of this crate, its events, and what [`Token`] and [`Holder`] print are shown so. The fields of [`Holder`], [`About`] and
-/// [`Leftover`] hold what is on disk.
+/// This crate's errors and events are printed this way, and so are [`Token`] and [`Holder`]. The fields of [`Holder`],
+/// [`About`] and [`Leftover`] contain what is on disk, so print them with this type.
 ///
-/// [`Token`]: crate::claim::Token
-/// [`Holder`]: crate::inspect::Holder
-/// [`About`]: crate::inspect::About
-/// [`Leftover`]: crate::protocol::leftovers::Leftover
+/// ```
+/// use linklock::Printable;
+///
+/// assert_eq!(Printable::new("evil\nhost").to_string(), r"evil\nhost");
+/// ```
+///
+/// [`Token`]: crate::Token
+/// [`Holder`]: crate::Holder
+/// [`About`]: crate::About
+/// [`Leftover`]: crate::Leftover
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(&'a [u8]);
 
 impl<'a> Printable<'a> {
-    /// Of a text, a name or a path.
+    /// From a text, a name or a path.
     pub fn new(text: &'a (impl AsRef<OsStr> + ?Sized)) -> Self {
         Self(text.as_ref().as_encoded_bytes())
     }
@@ -34,14 +40,14 @@ impl<'a> Printable<'a> {
         Ok(())
     }
 
-    /// Of a name that stands in a sentence: in quotation marks, as in Rust's source, if it could be taken for more than a name. A host
-    /// may call itself `a (file owner: root)`.
+    /// A name inside a sentence. A name that could be mistaken for a part of the sentence is quoted as in Rust's
+    /// source: a host may call itself `a (file owner: root)`.
     pub fn word(name: &str) -> impl fmt::Display {
         let is_plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.:@+/\\".contains(c));
         if is_plain { name.to_owned() } else { format!("{name:?}") }
     }
 
-    /// Whether this character is shown as an escape.
+    /// Whether this character is printed as an escape.
     pub fn escapes(c: char) -> bool {
         c.is_control() || (!c.is_ascii() && FORMAT.iter().any(|(first, last)| (*first..=*last).contains(&c)))
     }
@@ -52,14 +58,14 @@ impl fmt::Display for Printable<'_> {
         if f.width().is_none() && f.precision().is_none() {
             return self.write_to(f);
         }
-        // As wide as what is shown, not as what is there.
+        // Pads to the width of what is printed, not of the original.
         let mut shown = String::new();
         self.write_to(&mut shown)?;
         f.pad(&shown)
     }
 }
 
-/// Shows whatever is written to it: for a text that is put together of several.
+/// Escapes whatever is written to it. For a text that is assembled from several parts.
 pub(crate) struct Escaping<'a, W>(pub(crate) &'a mut W);
 
 impl<W: Write> Write for Escaping<'_, W> {
@@ -74,7 +80,7 @@ impl<W: Write> Write for Escaping<'_, W> {
     }
 }
 
-/// The categories Cf, Zl and Zp of Unicode 16.0 (extracted/DerivedGeneralCategory.txt), and what lies between them.
+/// Categories Cf, Zl and Zp of Unicode 16.0 (extracted/DerivedGeneralCategory.txt), and the code points between them.
 const FORMAT: [(char, char); 19] = [
     ('\u{ad}', '\u{ad}'),
     ('\u{600}', '\u{605}'),

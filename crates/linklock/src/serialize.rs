@@ -1,4 +1,4 @@
-//! Feature `serde`: what there is to see of a lock, as `linklock status --json` writes it.
+//! Feature `serde`: the JSON that `linklock status --json` prints.
 
 use std::time::{Duration, SystemTime};
 
@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for Protocol {
     }
 }
 
-/// As a text. A name that is no Unicode loses what is not.
+/// As a string. Bytes that are not Unicode are replaced.
 impl Serialize for Token {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         out.serialize_str(&self.as_os_str().to_string_lossy())
@@ -53,8 +53,8 @@ impl Serialize for State {
     }
 }
 
-/// `host`, `pid`, `token`; `command`, `user` and `since`, null where the holder does not say; and `expires_at`. Times are texts as
-/// in RFC 3339, in UTC and with milliseconds; null outside of the years that it can write.
+/// `host`, `pid`, `token`; `command`, `user` and `since` (null if the holder does not say); `expires_at`. Times are
+/// strings as in RFC 3339, in UTC with milliseconds; null outside the years that RFC 3339 can write.
 impl Serialize for Holder {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let mut out = out.serialize_struct("Holder", 7)?;
@@ -65,8 +65,9 @@ impl Serialize for Holder {
     }
 }
 
-/// One flat object: `protocol`, `state`; `host`, `pid`, `token`, `command` and `user` of the holder; `owner_uid` and `owner` of
-/// the file; `since` of the holder; `expires_at` and `expires_in_ms`, negative once the lifetime has ended. What does not apply or is not known is null.
+/// One flat object: `protocol`, `state`; `host`, `pid`, `token`, `command` and `user` of the holder; `owner_uid` and
+/// `owner` of the file; `since` of the holder; `expires_at`, and `expires_in_ms`, which is negative after the lifetime.
+/// Null: not applicable, or not known.
 impl Serialize for Status {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let mut out = out.serialize_struct("Status", 12)?;
@@ -97,7 +98,7 @@ impl Serialize for LeftoverKind {
     }
 }
 
-/// `path`, `kind`, `host`, `pid` and `expires_at`. The verdict is for people, see its `Display`.
+/// `path`, `kind`, `host`, `pid` and `expires_at`. The verdict is for people: see its `Display`.
 impl Serialize for Leftover {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let mut out = out.serialize_struct("Leftover", 5)?;
@@ -123,14 +124,14 @@ fn since(holder: Option<&Holder>) -> Option<String> {
     holder.and_then(|holder| holder.about.as_ref()?.since).and_then(rfc3339)
 }
 
-/// `None` outside of the years that RFC 3339 can write: an mtime may be anything.
+/// `None` outside the years that RFC 3339 can write: an mtime can be any number.
 fn rfc3339(time: SystemTime) -> Option<String> {
     const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     (since_epoch < YEAR_10000).then(|| humantime::format_rfc3339_millis(time).to_string())
 }
 
-/// Negative once the lifetime has ended. What was left when the state was judged comes first, so that both agree.
+/// Negative after the lifetime. Prefers `remaining`, from when the state was judged, so that both agree.
 fn expires_in_ms(at: SystemTime, remaining: Option<Duration>, now: SystemTime) -> i64 {
     let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     remaining.map_or_else(|| -ms(now.duration_since(at).unwrap_or_default()), ms)

@@ -1,10 +1,10 @@
-//! The clocks that meet in a lock. Each has a type of its own, so that they cannot be mixed up: [`LocalTime`], which a holder
-//! trusts; [`ServerTime`], in which expiries are written and compared. The wall clock of this machine decides nothing.
+//! Two clocks, each with a type of its own, so that they cannot be mixed up. A holder trusts its lock by [`LocalTime`].
+//! Expiries are written and compared in [`ServerTime`]. This machine's wall clock decides nothing.
 
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime};
 
-/// A moment on this machine's clock that is never set and keeps counting in suspend (CLOCK_BOOTTIME on Linux).
+/// A time on this machine's clock that is never set and counts in suspend (CLOCK_BOOTTIME on Linux).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LocalTime(u64);
 
@@ -43,21 +43,21 @@ fn saturating_nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A moment on the file server's clock, in nanoseconds since the Unix epoch. On a local file system the kernel is the
+/// A time on the file server's clock, in nanoseconds since the Unix epoch. On a local file system, the kernel is the
 /// server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ServerTime(i128);
 
 impl ServerTime {
-    /// Before all that a file can have, with room for sums.
+    /// Earlier than any time of a file, with room for sums.
     pub(crate) const MIN: Self = Self(i128::MIN / 2);
 
-    /// From what a file's attributes say.
+    /// From the parts in a file's attributes.
     pub(crate) fn from_parts(secs: i64, nanos: u32) -> Self {
         Self(i128::from(secs) * 1_000_000_000 + i128::from(nanos))
     }
 
-    /// Whole seconds, rounded down, and the nanoseconds beyond them; clamped to what 64 bits of seconds hold.
+    /// Whole seconds, rounded down, and the nanoseconds beyond them. Clamped to 64 bits of seconds.
     pub(crate) fn to_parts(self) -> (i64, u32) {
         let secs = self.0.div_euclid(1_000_000_000);
         let nanos = self.0.rem_euclid(1_000_000_000);
@@ -74,7 +74,7 @@ impl ServerTime {
         Duration::from_nanos(nanos as u64)
     }
 
-    /// As the standard library's time; the Unix epoch or the far end where it cannot be told.
+    /// At most 584 years from the Unix epoch. The Unix epoch itself if the system cannot represent the time.
     pub(crate) fn to_system_time(self) -> SystemTime {
         let distance = Duration::from_nanos(u64::try_from(self.0.unsigned_abs()).unwrap_or(u64::MAX));
         let time = if self.0 < 0 {
@@ -90,7 +90,7 @@ impl ServerTime {
         Self(nanos.into())
     }
 
-    /// Nanoseconds since the Unix epoch; the nearest that 64 bits hold, which is from 1677 to 2262.
+    /// Nanoseconds since the Unix epoch, clamped to 64 bits (from 1677 to 2262).
     pub(crate) fn as_nanos(self) -> i64 {
         self.0.clamp(i64::MIN.into(), i64::MAX.into()) as i64
     }
@@ -100,9 +100,9 @@ impl ServerTime {
         u64::try_from(self.0 / 1_000).unwrap_or(0)
     }
 
-    /// How much later it may have been, if this is a ctime. It is rounded down: to the kernel's tick (10 ms at most;
-    /// 15.6 ms on Windows), or to as much as two seconds by file systems that store whole ones. A virtual machine that gets
-    /// no processor misses ticks; so much the grace has to bear, as it has whatever else a server's clock does.
+    /// How much later the change may have been, if this is a ctime. Kernels round it down to their tick (at most 10 ms;
+    /// 15.6 ms on Windows), and file systems that store whole seconds by up to two seconds. A virtual machine that gets
+    /// no processor misses ticks. The grace must cover that, as it covers any other fault of a server's clock.
     pub(crate) fn rounding(self) -> Duration {
         if self.0 % 1_000_000_000 == 0 { Duration::from_secs(2) } else { Duration::from_millis(16) }
     }

@@ -8,25 +8,27 @@ use std::str::FromStr;
 
 use crate::printable::Printable;
 
-/// The name of a claim, as it stands in the lock's directory: `LOCK|HOST|PID|NONCE`. Whoever has it can refresh or
-/// release the lock that the claim holds; no name is ever used for a second claim.
+/// The name of a claim in the lock's directory: `LOCK|HOST|PID|NONCE`. Whoever has it can refresh or release the lock
+/// that the claim holds. No name is used for a second claim.
+///
+/// See [`Lock::adopt`](crate::Lock::adopt) and [`Guard::leave`](crate::Guard::leave).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(OsString);
 
 impl Token {
-    /// From a text that was a token before, or from a claim's path. Whether it names a claim of some lock, only that lock
-    /// can tell.
+    /// From a token's text, or from a claim's path. It is not checked here: only a lock can say whether it names one of
+    /// its claims.
     pub fn new(name: impl AsRef<OsStr>) -> Self {
         let name = name.as_ref();
         Self(Path::new(name).file_name().unwrap_or(name).to_owned())
     }
 
-    /// From the name of a file.
+    /// From a file name.
     pub(crate) fn of_name(name: OsString) -> Self {
         Self(name)
     }
 
-    /// The name itself, as it is on disk: what is printed for another process to use. For people there is `Display`.
+    /// The name as it is on disk, for another process to use. For people, use `Display`.
     pub fn as_os_str(&self) -> &OsStr {
         &self.0
     }
@@ -35,14 +37,14 @@ impl Token {
 impl FromStr for Token {
     type Err = Infallible;
 
-    /// As [`Token::new`].
+    /// Same as [`Token::new`].
     fn from_str(name: &str) -> Result<Self, Infallible> {
         Ok(Self::new(name))
     }
 }
 
 impl fmt::Display for Token {
-    /// For people, as [`Printable`] shows a name: use [`as_os_str`](Self::as_os_str) to keep what is escaped.
+    /// For people, as [`Printable`] prints a name. Use [`as_os_str`](Self::as_os_str) for the exact name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Printable::new(&self.0).fmt(f)
     }

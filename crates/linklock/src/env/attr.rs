@@ -1,8 +1,8 @@
-//! What the system says of a file.
+//! What the system says about a file.
 
 use crate::time::ServerTime;
 
-/// Which file it is, whatever its name. A number may be used again once the file is gone.
+/// Which file it is, whatever its name. The number can be reused after the file is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileId {
     pub(crate) device: u64,
@@ -18,7 +18,7 @@ pub(crate) enum FileKind {
     Other,
 }
 
-/// What a file's attributes say.
+/// A file's attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attr {
     pub(crate) id: FileId,
@@ -27,21 +27,21 @@ pub(crate) struct Attr {
     pub(crate) len: u64,
     pub(crate) mtime: ServerTime,
     pub(crate) ctime: ServerTime,
-    /// The permissions, with the sticky bit.
+    /// The permissions and the sticky bit.
     pub(crate) mode: u32,
-    /// The number of the user that it belongs to, as the file system has it: a server may have put another in place of ours,
-    /// such as root's. On Windows always 0.
+    /// The number of the file's owner, as the file system reports it: a server may map a user, such as root, to
+    /// another. Always 0 on Windows.
     pub(crate) owner: u32,
 }
 
-/// Which file is meant by a name that others may have given to another one.
+/// Which file is meant, by a name that others may have given to another file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meant {
-    /// `None` where the number may change while the file is there.
+    /// `None` where a file's number can change.
     pub(crate) id: Option<FileId>,
     pub(crate) owner: u32,
-    /// Whether it has no other name. Where others may change the names in its directory, one that has may be another file of its
-    /// owner's, linked to this name.
+    /// Whether it must have no other name. Where others may change names in its directory, a file with another name may
+    /// be a different file of the same owner, linked to this name.
     pub(crate) is_alone: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Where a file stands, so that nothing on the way to it is followed.
+//! Where a file is, so that nothing on the way to it is followed.
 
 use std::ffi::OsStr;
 use std::io;
@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::attr::Attr;
 
-/// A name in the lock's directory, or a name in a directory that has a name there.
+/// A name in the lock's directory, or a name in a directory there.
 ///
-/// Others may be able to put something else in the place of a name at any moment, such as a symbolic link to elsewhere. Who
-/// named the lock's directory is trusted, and it is reached as its path says. From there on nothing is followed: neither
-/// what has the last name nor the directory in between.
+/// At any time, others may be able to replace a name, for example by a symbolic link to elsewhere. Whoever named the
+/// lock's directory is trusted, and linklock follows that path. From there on it follows nothing: neither the last name
+/// nor the directory in between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
     path: PathBuf,
@@ -18,12 +18,12 @@ pub(crate) struct Location {
     between: Between,
 }
 
-/// What must be true of the directory in between, as it is when it is opened.
+/// What must be true of the directory in between when it is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Between {
-    /// Whose it is.
+    /// Its owner.
     pub(super) owner: Option<u32>,
-    /// Who may write it, by these bits of its mode.
+    /// The mode bits of those who must be allowed to write to it.
     pub(super) writers: u32,
 }
 
@@ -33,23 +33,24 @@ impl Location {
         Self { path: join(dir, name), is_inside: false, between: Between::default() }
     }
 
-    /// In the directory that stands here.
+    /// In the directory at this location.
     pub(crate) fn inside(&self, name: &OsStr) -> Self {
         Self { path: join(&self.path, name), is_inside: true, between: self.between }
     }
 
-    /// The same, as long as the directory in between belongs to this user. In another's nothing is found.
+    /// Requires that the directory in between belongs to this user. In another user's directory nothing is found:
+    /// `NotFound`.
     pub(crate) fn of(self, owner: u32) -> Self {
         Self { between: Between { owner: Some(owner), ..self.between }, ..self }
     }
 
-    /// The same, as long as those may write the directory that stands here, or in between, whom these bits of a mode tell. In
-    /// another nothing is done: `PermissionDenied`.
+    /// Requires that the users whom these mode bits name may write to the directory at this location, or in between.
+    /// Otherwise nothing is done there: `PermissionDenied`.
     pub(crate) fn written_by(self, writers: u32) -> Self {
         Self { between: Between { writers, ..self.between }, ..self }
     }
 
-    /// For people, and for those who know that nobody else can write there.
+    /// For people, and where nobody else can write.
     pub(crate) fn as_path(&self) -> &Path {
         &self.path
     }
@@ -78,7 +79,7 @@ impl AsRef<Path> for Location {
 }
 
 impl Between {
-    /// `attr` is asked only if it matters.
+    /// Calls `attr` only if it matters.
     pub(super) fn check(&self, attr: impl FnOnce() -> io::Result<Attr>) -> io::Result<()> {
         if *self == Self::default() {
             return Ok(());
@@ -88,14 +89,14 @@ impl Between {
             return Err(io::ErrorKind::NotFound.into());
         }
         if self.writers & !dir.mode != 0 {
-            let why = "fewer users may write it than the directory that it is in: it may be somebody's who does not know; remove it";
+            let why = "fewer users may write it than the directory that it is in, so it may belong to somebody who does not know about the lock; remove it";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
         Ok(())
     }
 }
 
-/// In one allocation: every cycle asks several times.
+/// One allocation: every cycle of acquire and release does this several times.
 fn join(dir: &Path, name: &OsStr) -> PathBuf {
     let mut path = PathBuf::with_capacity(dir.as_os_str().len() + 1 + name.len());
     path.push(dir);

@@ -3,16 +3,17 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// One value for each process, made when it is first asked for.
+/// One value for each process, created when it is first needed.
 ///
-/// The threads of a process do not live on in a forked child, and a mutex may be locked there for ever. So a child makes a value of
-/// its own, and leaves its parent's alone. This is itself no lock, which a fork could leave locked.
+/// A forked child has none of its parent's other threads, and a mutex may stay locked there for ever. So a child
+/// creates its own value and leaves its parent's alone. This type itself uses no mutex, which a fork could leave
+/// locked.
 #[derive(Debug)]
 pub(crate) struct PerProcess<T>(AtomicPtr<Of<T>>);
 
 #[derive(Debug)]
 struct Of<T> {
-    /// The generation of the process, see [`Env::generation`](super::Env::generation).
+    /// The process's generation, see [`Env::generation`](super::Env::generation).
     process: u64,
     value: T,
 }
@@ -22,12 +23,13 @@ impl<T> PerProcess<T> {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// The value of the process of this generation.
+    /// The value for the process of this generation.
     pub(crate) fn get(&'static self, process: u64, new: impl Fn() -> T) -> &'static T {
         let mut current = self.0.load(Ordering::Acquire);
         loop {
             #[expect(unsafe_code, reason = "what is replaced in a forked child may be no lock")]
-            // SAFETY: what is stored there came from a box, and is never freed: in a forked child the parent's is left alone.
+            // SAFETY: a stored pointer came from a box that is never freed: a forked child leaves its parent's value
+            // alone.
             if let Some(of) = unsafe { current.as_ref() }
                 && of.process == process
             {
@@ -38,7 +40,7 @@ impl<T> PerProcess<T> {
                 Ok(_) => current = made,
                 Err(first) => {
                     #[expect(unsafe_code, reason = "it was not published, and is to be freed")]
-                    // SAFETY: it came from a box just now, and nobody else has seen it.
+                    // SAFETY: it came from a box just now, and was not published.
                     drop(unsafe { Box::from_raw(made) });
                     current = first;
                 }

@@ -1,14 +1,14 @@
-//! Names on Windows: Unicode, in upper and lower case alike, and some of them are devices.
+//! Names on Windows: Unicode, case-insensitive, and some are devices.
 
 use std::ffi::OsString;
 use std::path::{Component, Path, Prefix};
 
-/// A file's name from the bytes that a claim's content has for it: UTF-8.
+/// A file name from the bytes in a claim's content, which are UTF-8.
 pub(crate) fn name_from_bytes(bytes: &[u8]) -> Option<OsString> {
     std::str::from_utf8(bytes).ok().map(OsString::from)
 }
 
-/// Whether these are one name to the file system, which does not tell upper from lower case.
+/// Whether these two names are the same to the file system, which is case-insensitive.
 pub(crate) fn is_same_name(one: &[u8], other: &[u8]) -> bool {
     let upper = |name| std::str::from_utf8(name).ok().map(|name| name.chars().flat_map(char::to_uppercase));
     match (upper(one), upper(other)) {
@@ -17,17 +17,17 @@ pub(crate) fn is_same_name(one: &[u8], other: &[u8]) -> bool {
     }
 }
 
-/// What a name of a file cannot hold.
+/// Characters that a file name cannot contain.
 pub(crate) const NOT_IN_NAMES: &[char] = &['/', '\\', ':', '*', '?', '"', '<', '>', '|', '\0'];
 
-/// What is wrong with a path, as it was given, that no file can have. Windows itself would take `C:\locks\NUL.lock` for a
-/// device, `job:lock` for a stream of the file `job`, and forget the dot in `job.`.
+/// Why this path, as it was given, is invalid. Windows itself would accept some of these: it takes `C:\locks\NUL.lock`
+/// as a device and `job:lock` as a stream of the file `job`, and drops the dot in `job.`.
 pub(crate) fn flaw_of(path: &Path) -> Option<String> {
     if path.to_str().is_none() {
-        return Some("is no Unicode text".into());
+        return Some("is not valid Unicode".into());
     }
     if path.file_name().is_none() {
-        return Some("does not end in a file's name".into());
+        return Some("does not end in a file name".into());
     }
     path.components().find_map(|component| match component {
         Component::Prefix(prefix) if matches!(prefix.kind(), Prefix::DeviceNS(_)) => Some("names a device".into()),
@@ -38,16 +38,16 @@ pub(crate) fn flaw_of(path: &Path) -> Option<String> {
 
 fn flaw_of_name(name: &str) -> Option<String> {
     if let Some(c) = name.chars().find(|c| NOT_IN_NAMES.contains(c) || c.is_control()) {
-        let why = if c == ':' { ", which would name a stream" } else { "" };
-        return Some(format!("{name:?} holds {c:?}{why}"));
+        let why = if c == ':' { ", so it would name a stream" } else { "" };
+        return Some(format!("{name:?} contains {c:?}{why}"));
     }
     if name.ends_with(['.', ' ']) {
-        return Some(format!("{name:?} ends in a dot or a space, which Windows would cut off"));
+        return Some(format!("{name:?} ends in a dot or a space, which Windows would drop"));
     }
-    is_device(name).then(|| format!("{name:?} is a device's name on Windows"))
+    is_device(name).then(|| format!("{name:?} is the name of a device on Windows"))
 }
 
-/// Whatever follows a dot, and spaces before it, do not count.
+/// Windows ignores what follows a dot, and spaces before the dot.
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ').to_ascii_uppercase();
     if ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].contains(&stem.as_str()) {
@@ -66,7 +66,7 @@ mod tests {
     fn names_that_no_file_can_have_are_known_with_what_is_wrong() {
         for (path, flaw) in [
             (r"C:\locks\NUL", "device"),
-            (r"C:\locks\..", "file's name"),
+            (r"C:\locks\..", "file name"),
             (r"C:\locks\com1.lock", "device"),
             (r"C:\con\job", "device"),
             (r"lpt² .x", "device"),

@@ -1,4 +1,4 @@
-//! Making a claim: its name, and the file that carries its expiry.
+//! Creates a claim: its name, and the file that carries its expiry.
 
 use std::io;
 
@@ -13,24 +13,24 @@ use crate::lease::{Anchor, Lease};
 use crate::options::{OnBehalfOf, Protocol};
 use crate::time::{LocalTime, ServerTime};
 
-/// So many names are tried for a new claim.
+/// The most names that are tried for a new claim.
 const NAMES_MOST: u32 = 17;
 
-/// The claim's name for whom the lock is taken.
+/// A new claim, by the lock's `on_behalf_of`.
 fn new(place: &Place) -> Result<Claim, Error> {
     match place.on_behalf_of {
         OnBehalfOf::ThisProcess => Ok(of_this_process(place)),
         OnBehalfOf::Nobody => Ok(named(place, place.env.process_id(), None)),
         OnBehalfOf::Process(pid) if !place.env.may_exist(pid) => {
-            Err(Error::invalid(format!("process {pid}: there is no such process to hold a lock for")))
+            Err(Error::invalid(format!("process {pid}: no such process, so it cannot hold a lock")))
         }
-        // Where nothing tells it from others, its end is not known, and the lock lasts up to its expiry.
+        // Where the process has no fingerprint, linklock cannot see it end, and the lock lasts until its expiry.
         OnBehalfOf::Process(pid) => Ok(named(place, pid, place.env.fingerprint(pid))),
     }
 }
 
-/// A new name for what this process makes use of by itself, whomever it takes the lock for: what a dead process has named
-/// may be swept away.
+/// A new name for what this process uses itself, on whosever behalf it acquires the lock: others may sweep what a dead
+/// process has named.
 pub(super) fn of_this_process(place: &Place) -> Claim {
     let own = place.env.process_id();
     named(place, own, place.env.fingerprint(own))
@@ -40,7 +40,7 @@ fn named(place: &Place, pid: u32, fingerprint: Option<Fingerprint>) -> Claim {
     place.path.new_claim(place.env.unique(), &place.host, pid, fingerprint, place.lifetime)
 }
 
-/// Puts a claim beside the lock path by `make`. A name that is taken, by whomever, is left alone.
+/// Puts a claim beside the lock path by `make`. Leaves a name that is taken alone, whoever took it.
 pub(super) fn stage(place: &Place, make: impl Fn(Claim) -> io::Result<Stake>) -> Result<Stake, Error> {
     let mut staged = make(new(place)?);
     for _ in 1..NAMES_MOST {
@@ -52,8 +52,8 @@ pub(super) fn stage(place: &Place, make: impl Fn(Claim) -> io::Result<Stake>) ->
     staged.map_err(|e| Error::cannot_create(place.lock_path(), e))
 }
 
-/// Makes the file that carries a claim's expiry by `make`, with a fresh one. What `make` is given decides on the expiry, as soon as
-/// the file is there.
+/// Creates, by `make`, the file that carries a claim's expiry. The expiry is fresh: it is computed as soon as the file
+/// exists.
 pub(super) fn create(
     place: &Place,
     claim: Claim,
@@ -61,7 +61,7 @@ pub(super) fn create(
     make: impl FnOnce(&mut Expiry<'_>) -> io::Result<Attr>,
 ) -> io::Result<Stake> {
     let mut file = NewFile::Asked { before: place.env.now() };
-    let attr = make(&mut |attr| file.came_to_be(place, &claim, at, attr))?;
+    let attr = make(&mut |attr| file.begin_lease(place, &claim, at, attr))?;
     let NewFile::There { attr: new, before, anchor, mut lease } = file else {
         return Err(io::Error::other("the new file has no attributes"));
     };
@@ -84,21 +84,21 @@ pub(super) fn create(
     })
 }
 
-/// The file that is to carry a claim's expiry, while it is made.
+/// The file that is to carry a claim's expiry, while it is created.
 enum NewFile {
-    /// The request is under way.
+    /// The request was sent.
     Asked { before: LocalTime },
-    /// It is there, its ctime has told what the server's clock says, and so its lease has begun.
+    /// The file exists. Its ctime showed the server's time, so its lease has begun.
     There { attr: Attr, before: LocalTime, anchor: Anchor, lease: Lease },
 }
 
 impl NewFile {
-    /// Begins the lease, once the file is there. Says which mtime to set, if any.
-    fn came_to_be(&mut self, place: &Place, claim: &Claim, at: &Location, attr: &Attr) -> Option<ServerTime> {
+    /// Begins the lease, as soon as the file exists. Returns the mtime to set, if any.
+    fn begin_lease(&mut self, place: &Place, claim: &Claim, at: &Location, attr: &Attr) -> Option<ServerTime> {
         let (Self::Asked { before } | Self::There { before, .. }) = *self;
         let mut now = place.env.now();
         let mut anchor = Anchor::new(attr.ctime, before, now);
-        // Made from a slow reply, the expiry would lie as much too far in the future.
+        // With a slow reply, the expiry would be too far in the future, by as much.
         if anchor.width() > SLOW {
             let meant = meant_waiting(place, attr.id, attr.owner);
             anchor = ask_clock(place, at, meant, attr.ctime).ok().flatten().unwrap_or(anchor);
@@ -106,13 +106,13 @@ impl NewFile {
         }
         let lease = Lease::starting(now, &anchor, place.lifetime, claim.mark());
         *self = Self::There { attr: *attr, before, anchor, lease };
-        // A dir lock lasts from its last change: to set the mtime too would be a request for nothing.
-        (place.protocol == Protocol::Link || !tells_change(attr)).then_some(lease.expiry)
+        // A dir lock lasts from its last change, so setting the mtime too would be a wasted request.
+        (place.protocol == Protocol::Link || !has_ctime(attr)).then_some(lease.expiry)
     }
 }
 
-/// Whether the ctime of a file that was just made is one at all: some file systems, or those who serve them, have none.
-fn tells_change(attr: &Attr) -> bool {
+/// Whether the ctime of a new file is real: some file systems, or their servers, have none.
+fn has_ctime(attr: &Attr) -> bool {
     attr.ctime.since(attr.mtime) <= ROUNDING && attr.mtime.since(attr.ctime) <= ROUNDING
 }
 
@@ -128,8 +128,8 @@ mod tests {
             Attr { id, kind: FileKind::Regular, nlink: 1, len: 1, mtime, ctime, mode: 0o644, owner: 0 }
         };
         let now = ServerTime::from_parts(1_000_000, 5);
-        assert!(tells_change(&entry(now, now)));
-        assert!(!tells_change(&entry(now, ServerTime::from_parts(0, 0))));
-        assert!(!tells_change(&entry(ServerTime::from_parts(0, 0), now)));
+        assert!(has_ctime(&entry(now, now)));
+        assert!(!has_ctime(&entry(now, ServerTime::from_parts(0, 0))));
+        assert!(!has_ctime(&entry(ServerTime::from_parts(0, 0), now)));
     }
 }

@@ -1,4 +1,4 @@
-//! Clearing the lock path of an empty directory: after a release, after a break, or what a crash left.
+//! Clears the lock path of an empty directory: after a release, after a break, or after a crash.
 
 use super::dir::{remove_empty, remove_leftovers};
 use super::look::look;
@@ -8,12 +8,12 @@ use super::turn::Turn;
 use crate::env::{FileKind, Step};
 use crate::options::Protocol;
 
-/// So often the lock path is cleared in turn, should it be taken and released meanwhile.
+/// How often the lock path is cleared in turn, if it is acquired and released meanwhile.
 const TURNS_MOST: u32 = 3;
 
-/// Makes room for an attempt where the lock path is an empty directory of ours.
+/// Makes room for an attempt where an empty directory of ours is at the lock path.
 pub(crate) fn make_room(place: &Place) {
-    // Where rename cannot be told not to replace it, it need only be empty.
+    // Where rename cannot be told to replace nothing, it replaces the directory, which only has to be empty.
     if place.protocol == Protocol::Dir && place.env.removes_by_name_alone(place.path.dir()) {
         remove_leftovers(place);
     } else {
@@ -21,32 +21,32 @@ pub(crate) fn make_room(place: &Place) {
     }
 }
 
-/// Clears the lock path. Whatever becomes of it, the lock is free.
+/// Clears the lock path. The lock is free, even if this fails.
 pub(super) fn clear(place: &Place) {
-    // At a break lock's path there is never a link lock.
+    // A break lock's path never has a link lock.
     let alone = place.path.is_break_lock || !place.env.removes_by_name_alone(place.path.dir());
     if alone || !place.keeps(Step::ClearInTurn) {
-        // A held dir lock is not empty, and a link lock is no directory: neither can be hit.
+        // A held dir lock is not empty, and a link lock is not a directory: neither can be removed by this.
         remove_empty(place);
     } else {
         clear_in_turn(place);
     }
 }
 
-/// For NFS 4, where rmdir may remove a link lock that came after the look. In turn nobody else makes room for one: while it
-/// is our turn, the lock path stays a directory until we remove it.
+/// For NFS 4, where rmdir may remove a link lock that came after the look. Only in turn does anybody make room for a
+/// link lock. So in our turn the lock path stays a directory until we remove it.
 fn clear_in_turn(place: &Place) {
     for _ in 0..TURNS_MOST {
-        // Another's turn: it looks once more when that is over.
+        // Another has its turn, and looks once more after it.
         let Ok(Some(turn)) = Turn::take(place) else { return };
-        // Whether ours is empty the removal tells.
+        // The removal itself shows whether the directory is empty.
         let seen = place.forget_names().and_then(|()| place.env.stat(place.location()));
         let is_ours = seen.is_ok_and(|attr| attr.kind == FileKind::Directory && attr.mode & STICKY != 0);
         if is_ours && turn.is_ours() {
             remove_empty(place);
         }
         turn.end();
-        // Who released the lock meanwhile has left this to us.
+        // A holder that released the lock meanwhile has left the directory to us.
         if !matches!(look(place), Ok(Seen::EmptyDirectory { ours: true })) {
             return;
         }

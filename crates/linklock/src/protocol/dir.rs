@@ -1,11 +1,11 @@
-//! The `dir` protocol: a claim directory with one entry, renamed to the lock path. Every name is used once.
+//! The `dir` protocol: a claim directory with one entry is renamed to the lock path. Every name is used once.
 //!
-//! At most one entry is under the lock path, since it arrives by one atomic rename onto nothing or onto an empty
-//! directory, and nobody ever adds a second. An unlink of an entry, however late, however often repeated, removes that
-//! claim or nothing.
+//! At most one entry is under the lock path: it arrives by one atomic rename, onto nothing or onto an empty directory,
+//! and nobody ever adds a second. An unlink of an entry removes that claim or nothing, however late and however often
+//! it is carried out.
 //!
-//! A lock that was released or broken leaves an empty directory at the lock path. How that is cleared depends on what else can
-//! come there, so the caller says it: a [`Clear`].
+//! A release or a break leaves an empty directory at the lock path. How to clear that depends on what else can come
+//! there, so the caller passes a [`Clear`].
 
 use std::io;
 
@@ -26,13 +26,13 @@ use crate::printable::Printable;
 /// Clears the lock path of an empty directory.
 pub(super) type Clear = fn(&Place);
 
-/// So often an entry may be seen and not be there to be removed.
+/// How many times an entry may be seen, but be gone when it is removed.
 const RELEASES_MOST: u32 = 3;
 
 /// Puts a claim beside the lock path, with a fresh expiry.
 pub(super) fn stage(place: &Place) -> Result<Stake, Error> {
-    // Whoever may read the claim may search the directory. The sticky bit tells it from a directory that somebody
-    // else made, should it be left empty at the lock path: that one is never removed.
+    // Whoever may read the claim may search the directory. If the directory is left empty at the lock path, the sticky
+    // bit distinguishes it from a directory that somebody else made: that one is never removed.
     let mode = place.mode | (place.mode & 0o444) >> 2 | STICKY;
     let break_lock_mode = if place.path.is_break_lock { break_lock_mode(place) } else { None };
     let mode = break_lock_mode.map_or(DirMode::Usual(mode), DirMode::Exactly);
@@ -41,33 +41,34 @@ pub(super) fn stage(place: &Place) -> Result<Stake, Error> {
         let token = claim.token.clone();
         let about = about(place, &claim).to_json();
         let made = place.env.make_dir(&dir, mode).and_then(|new| {
-            // What was made is what is filled: others may give its name to another directory.
+            // Fills the very directory that was created: others may give its name to another one.
             let entry = place.staged_file(&claim);
             claims::create(place, claim, &entry, |expiry| {
                 new.create(token.as_os_str(), about.as_bytes(), place.mode, expiry)
             })
         });
         made.inspect_err(|_| {
-            // Perhaps it was made although the call failed, since the reply was lost. If it is empty, it is nobody's claim.
+            // The call failed, but it may have been created, since a reply can be lost. If it is empty, it is nobody's
+            // claim.
             let _ = place.env.rmdir(&dir);
         })
     })
 }
 
-/// What the holder says of itself.
+/// What the holder says about itself.
 fn about(place: &Place, claim: &Claim) -> About {
     let env = place.env.as_ref();
     let command = place.command.clone().or_else(|| env.command(claim.pid));
     let since = Some(env.wall_clock().to_system_time());
-    // The lifetime counts, and must not be cut off by a long text.
+    // Cuts long texts, so that the lifetime is never cut off.
     let [command, user] = [command, env.user()].map(|text| text.as_deref().map(cut));
     About { lifetime: place.lifetime, command, user, since }
 }
 
-/// The break lock of a breaker that died is in the way of all others: where the directory lets any user remove its files,
-/// so must the break lock.
+/// The break lock of a dead breaker is in everybody's way. So where any user may remove files in the directory, any
+/// user must be able to remove the break lock.
 fn break_lock_mode(place: &Place) -> Option<u32> {
-    // To ask for the directory's attributes makes an NFS client forget the names in it, too.
+    // This also makes an NFS client forget the names in the directory.
     if !place.keeps(Step::FreshNames) {
         return None;
     }
@@ -75,7 +76,7 @@ fn break_lock_mode(place: &Place) -> Option<u32> {
     (parent & STICKY == 0 && parent & WRITE_OTHERS != 0).then_some(0o755 | parent & WRITE_OTHERS)
 }
 
-/// Tries once to bring the claim under the lock path, with a fresh expiry, and decides by what is on disk.
+/// Tries once to move the claim to the lock path, with a fresh expiry, and decides by what is on disk.
 pub(super) fn attempt(place: &Place, stake: &mut Stake, clear: Clear) -> Result<Attempt, Error> {
     if !freshen(place, stake)? {
         return Ok(Attempt::Void);
@@ -91,7 +92,7 @@ pub(super) fn attempt(place: &Place, stake: &mut Stake, clear: Clear) -> Result<
             stake.confirmed = before;
             Ok(Attempt::Won)
         }
-        // Too late to trust it: remove it, which is safe at any time.
+        // Too late to trust the lock. Removing it is safe at any time.
         Ok(true) => {
             let _ = release(place, stake, clear);
             Ok(Attempt::Void)
@@ -101,15 +102,15 @@ pub(super) fn attempt(place: &Place, stake: &mut Stake, clear: Clear) -> Result<
     }
 }
 
-/// How a claim came to the lock path, by what rename(2) answered.
+/// How a claim came to the lock path, by the answer of rename(2).
 enum Moved {
     /// With RENAME_NOREPLACE: nothing was there.
     OntoNothing,
-    /// Without that flag; and this machine then knew our directory there.
+    /// Without that flag. Afterwards this machine knew our directory at the lock path.
     KnownThere,
-    /// Without that flag, and it did not.
+    /// Without that flag. Afterwards this machine did not know our directory there.
     Unknown,
-    /// An error. It may have been moved all the same, since a reply can be lost.
+    /// An error. The claim may have been moved all the same, since a reply can be lost.
     Refused(io::Error),
 }
 
@@ -118,18 +119,19 @@ impl Moved {
         Self::rename(place, claim).unwrap_or_else(Self::Refused)
     }
 
-    /// rename(2), but never onto a directory that somebody else made and left empty.
+    /// rename(2), but never onto an empty directory that somebody else made.
     fn rename(place: &Place, claim: &Claim) -> io::Result<Self> {
         let (from, to) = (place.path.beside(&claim.token), place.location());
         match place.env.rename_noreplace(&from, to) {
             Ok(()) => return Ok(Self::OntoNothing),
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
-            // Said of an empty directory of ours too, which may stay there where it can only be removed in turn.
+            // An empty directory of ours causes this error too. On such a file system it may stay there, since it can only
+            // be removed in turn.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && place.env.removes_by_name_alone(place.path.dir()) => {
             }
             Err(e) => return Err(e),
         }
-        // A file system without renameat2's flags, such as NFS.
+        // A file system without the flags of renameat2, such as NFS.
         match place.env.stat(to) {
             Ok(attr) if attr.kind == FileKind::Directory && attr.mode & STICKY == 0 && !place.path.is_break_lock => {
                 return Err(io::ErrorKind::AlreadyExists.into());
@@ -142,26 +144,26 @@ impl Moved {
         Ok(if is_known { Self::KnownThere } else { Self::Unknown })
     }
 
-    /// Whether our entry is under the lock path. Never by rename's word alone: its reply may have been lost. The entry's name is
-    /// ours alone, so if it is there, the lock is ours.
+    /// Whether our entry is under the lock path. Never trusts the answer of rename alone, since a reply can be lost.
+    /// Only we use the entry's name, so if it is there, the lock is ours.
     fn has_arrived(&self, place: &Place, stake: &Stake) -> io::Result<bool> {
         let entry = own_entry(place, stake);
         match self {
-            // The server has confirmed the entry only now, and our directory is at the lock path: so is the entry. NFS clients
-            // forget what is in a directory that is moved, so a look would be two requests.
+            // The server confirmed the entry just now, and our directory is at the lock path. So the entry is there
+            // too. NFS clients forget what is in a directory that is moved, so another look would take two requests.
             Self::KnownThere if stake.is_just_confirmed(place) => Ok(true),
-            // A rename that went well makes a client look the name up anew.
+            // After a successful rename, a client looks the name up again.
             Self::OntoNothing | Self::KnownThere | Self::Unknown => is_there(stake, place.env.stat_as_known(&entry)),
             Self::Refused(_) => {
-                // Makes an NFS client forget that the lock path was absent: that would hide a lock which we have.
+                // Makes an NFS client forget that the lock path was absent: that memory would hide a lock that we hold.
                 let _ = place.env.stat_dir(place.path.dir());
-                // What we may not look into is not ours.
+                // A directory that we may not read is not ours.
                 is_there(stake, place.env.stat(&entry)).or_else(|e| if is_refused(&e) { Ok(false) } else { Err(e) })
             }
         }
     }
 
-    /// What to think of the attempt if our entry is not under the lock path.
+    /// The result of the attempt if our entry is not under the lock path.
     fn failed(self, place: &Place) -> Result<Attempt, Error> {
         let Self::Refused(e) = self else { return Ok(Attempt::Void) };
         match e.kind() {
@@ -171,7 +173,7 @@ impl Moved {
             | io::ErrorKind::StaleNetworkFileHandle
             | io::ErrorKind::Interrupted => Ok(Attempt::Failed),
             io::ErrorKind::NotFound => Ok(Attempt::Void),
-            // In a sticky directory another user's lock refuses even the attempt.
+            // In a sticky directory, the attempt fails with this error while another user's lock is there.
             io::ErrorKind::PermissionDenied
                 if matches!(look(place)?, Seen::Lock(_) | Seen::NotALock(_) | Seen::Stuck { .. }) =>
             {
@@ -182,12 +184,12 @@ impl Moved {
     }
 }
 
-/// In a directory of ours: in another's, that name tells nothing.
+/// Requires a directory of ours: in another user's, that name proves nothing.
 fn own_entry(place: &Place, stake: &Stake) -> Location {
     place.held_file(&stake.claim).of(stake.owner)
 }
 
-/// Whether our entry, which was asked for, is there.
+/// Whether our entry is there, by the answer to a request for it.
 fn is_there(stake: &Stake, entry: io::Result<Attr>) -> io::Result<bool> {
     match entry {
         Ok(attr) => Ok(attr.owner == stake.owner),
@@ -196,24 +198,24 @@ fn is_there(stake: &Stake, entry: io::Result<Attr>) -> io::Result<bool> {
     }
 }
 
-/// Whether the lock is this claim's, asked of the server.
+/// Whether this claim holds the lock, asked of the server.
 pub(super) fn holds(place: &Place, stake: &Stake) -> io::Result<bool> {
     is_there(stake, place.stat_afresh(&own_entry(place, stake)))
 }
 
-/// Gives the lock back.
+/// Releases the lock.
 pub(super) fn release(place: &Place, stake: &Stake, clear: Clear) -> Result<(), Error> {
-    // Where RENAME_NOREPLACE is known, rmdir removes no link lock that came meanwhile.
+    // Where RENAME_NOREPLACE works, rmdir cannot remove a link lock that came meanwhile.
     let clear = if stake.noreplace { remove_empty } else { clear };
-    // Safe at any time: the entry's name is ours alone, and used once. So where the server has confirmed it only now, the
-    // removal itself tells.
+    // Safe at any time: only we use the entry's name, and only once. So if the server confirmed the lock just now,
+    // there is no need to look before the removal.
     let confirmed = stake.is_just_confirmed(place);
     for attempt in 0..RELEASES_MOST {
         if attempt > 0 || !confirmed {
             match holds(place, stake) {
                 Ok(true) => {}
                 Ok(false) => {
-                    // Perhaps we have removed it after all.
+                    // We may have removed it after all, with the last try.
                     if attempt > 0 {
                         clear(place);
                     }
@@ -231,12 +233,13 @@ pub(super) fn release(place: &Place, stake: &Stake, clear: Clear) -> Result<(), 
     Err(Error::io(place.lock_path(), "release the lock", io::ErrorKind::NotFound.into()))
 }
 
-/// Removes the entry of a lock. Says whether it was there, as far as the answer tells.
+/// Removes a lock's entry. Returns whether it was there, as far as the answer shows.
 fn remove_entry(place: &Place, stake: &Stake) -> Result<bool, Error> {
     let before = place.env.now();
     match place.env.unlink(&own_entry(place, stake)) {
         Ok(()) => Ok(true),
-        // A request whose reply was lost is sent again after seconds, and then finds what the first has done.
+        // A request whose reply was lost is sent again after seconds, and then finds that the first one was carried
+        // out.
         Err(e) if is_gone(&e) => Ok(place.env.now().since(before) >= RECENT),
         Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(false),
         Err(e) => Err(Error::io(place.lock_path(), "release the lock", e)),
@@ -248,14 +251,14 @@ pub(super) fn withdraw(place: &Place, claim: &Claim) {
     let dir = place.path.beside(&claim.token);
     let gone = gone_is_ok(place.env.unlink(&place.staged_file(claim))).and_then(|()| gone_is_ok(place.env.rmdir(&dir)));
     if let Err(e) = gone {
-        tracing::warn!(lock = %Printable::new(place.lock_path()), claim = %claim.token, error = %e, "a claim is left over");
+        tracing::warn!(lock = %Printable::new(place.lock_path()), claim = %claim.token, error = %e, "could not remove a claim");
     }
 }
 
-/// Takes the lock from the holder that was seen, and from no other.
+/// Breaks the lock of the holder that was seen, and no other.
 pub(super) fn break_lock(place: &Place, seen: &SeenLock, clear: Clear) -> Result<Break, Error> {
     let Some(claim) = &seen.claim else { return Ok(Break::Changed) };
-    // It names the claim that was seen: it removes that one or nothing, whoever else is at work.
+    // The name is that of the claim that was seen. So the call removes that claim or nothing, whoever else is at work.
     match place.env.unlink(&place.location().inside(claim.token.as_os_str())) {
         Ok(()) => {}
         Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => return Ok(Break::Changed),
@@ -265,18 +268,19 @@ pub(super) fn break_lock(place: &Place, seen: &SeenLock, clear: Clear) -> Result
     Ok(Break::Done)
 }
 
-/// Clears the lock path where nothing else can come there: a held dir lock is not empty, and where a link lock can come, rmdir
-/// removes no file. Whatever becomes of it, the lock is free.
+/// Clears the lock path where no other lock can be removed by that: a held dir lock is not empty, and where a link lock
+/// can come, rmdir removes no file. The lock is free, even if this fails.
 pub(super) fn remove_empty(place: &Place) {
     let Err(e) = place.env.rmdir(place.location()) else { return };
     if e.kind() == io::ErrorKind::DirectoryNotEmpty && remove_leftovers(place) {
-        // Not there, or taken again: both are as well.
+        // Fails if it is gone, or held again. Both are fine.
         let _ = place.env.rmdir(place.location());
     }
 }
 
-/// Removes what a client that died leaves there for ever. To remove a file that is still open does no harm: its reader learns
-/// that the lock has changed. The client that has it open refuses, and then it is gone soon. Says whether there was any.
+/// Removes the `.nfs*` files that a dead client left there for ever. To remove one that is still open does no harm: its
+/// reader learns that the lock has changed. The client that has it open refuses, and its file is gone soon. Returns
+/// whether any was removed.
 pub(super) fn remove_leftovers(place: &Place) -> bool {
     let leftovers = place.names(place.location(), nfs_names::MOST, &nfs_names::has_prefix).unwrap_or_default();
     let leftovers = leftovers.iter().filter(|name| nfs_names::is_removable(place, name));

@@ -1,4 +1,4 @@
-//! The expiry of a claim of one's own: it is set, made fresh, and the server's clock is asked by it.
+//! The expiry of our own claim: set it, keep it fresh, and ask for the server's time by it.
 
 use std::io;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use crate::names::bytes_of;
 use crate::options::Protocol;
 use crate::time::{LocalTime, ServerTime};
 
-/// An owner makes another claim if it left this one alone for its lifetime and so long: others remove a claim that is far past
-/// its expiry, see [`leftovers`](super::leftovers).
+/// How long after its lifetime a contender may still use a claim that it left unchanged. After that it makes another
+/// claim, since others remove one that is far past its expiry. See [`leftovers`](super::leftovers).
 pub(super) const GIVEN_UP_AFTER: Duration = Duration::from_secs(12 * 3600);
 
-/// Asks the server's clock by a claim that waits.
+/// Asks for the server's time by a claim that does not hold the lock.
 pub(crate) fn ask_clock_by(place: &Place, stake: &Stake) -> io::Result<Option<Anchor>> {
     let at = place.staged_file(&stake.claim).of(stake.owner);
     ask_clock(place, &at, meant_waiting(place, stake.id, stake.owner), stake.ctime)
 }
 
-/// Learns what the server's clock says, by a change of a file of ours that changes nothing else; `None` where the file
-/// system cannot tell, or has left the ctime at the one that is known.
+/// Asks for the server's time, by changing only the ctime of our own file. `None` if the file system cannot tell, or if
+/// the ctime stayed at `known`.
 pub(super) fn ask_clock(place: &Place, at: &Location, meant: Meant, known: ServerTime) -> io::Result<Option<Anchor>> {
     let ask = || {
         let before = place.env.now();
@@ -44,9 +44,9 @@ pub(super) fn ask_clock(place: &Place, at: &Location, meant: Meant, known: Serve
     Ok(anchor)
 }
 
-/// Sets a new expiry on the claim's file, which is there, and says until when it may be trusted, counted from before the call. The
-/// stake's own deadline does not grow: until more is known, and if the call fails, the old expiry or the new one may be
-/// on disk, so it is the earlier of both.
+/// Sets a new expiry on the claim's file, which exists. Returns until when that expiry may be trusted, counted from
+/// before the call. Never moves the stake's own deadline on. Until more is known, and if the call fails, the old expiry
+/// or the new one may be on disk, so the deadline is the earlier of both.
 pub(super) fn set(
     place: &Place,
     stake: &mut Stake,
@@ -56,8 +56,8 @@ pub(super) fn set(
 ) -> io::Result<LocalTime> {
     let known = stake.anchor;
     let deadline = set_by_known_clock(place, stake, at, meant, lifetime)?;
-    // What was known of the server's clock may be old. If it has gone ahead since, by drifting or by a step, what was
-    // written ends too early for others; now more is known.
+    // What we knew about the server's clock may be old. If that clock has gained since, by drift or by a step, others
+    // see our expiry pass too early. Now we know more, so set it again.
     if stake.anchor.ahead_of(&known, place.env.now()) > SLOW {
         return set_by_known_clock(place, stake, at, meant, lifetime);
     }
@@ -75,8 +75,8 @@ fn set_by_known_clock(
     let lease = Lease::starting(before, &stake.anchor, lifetime, stake.claim.mark());
     stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
     let attr = place.env.set_expiry(at, meant, lease.expiry)?;
-    // A slow reply tells less than what is known from a fast one, for all that clocks drift. A change that left the ctime as it
-    // was may be none: FUSE file systems have answered so.
+    // Even with drift, a slow reply says less than an older, fast one. If the ctime did not change, perhaps nothing
+    // did: FUSE file systems have answered like that.
     if let Some(anchor) = Anchor::of_change(&attr, before, place.env.now())
         && anchor.width() <= SLOW.max(stake.anchor.width())
         && attr.ctime != stake.ctime
@@ -89,8 +89,9 @@ fn set_by_known_clock(
     Ok(deadline)
 }
 
-/// Until when a lease may be trusted whose expiry was set by a call that began at `before`: as far as the attributes show it
-/// that came back, for by these others judge. A file system may round the time that it is given, or not take it at all.
+/// Until when a lease may be trusted whose expiry was set by a call that began at `before`. It counts only as far as
+/// the attributes in the reply show it, since others judge by these. A file system may round the time that it is given,
+/// or not keep it at all.
 pub(super) fn shown_deadline(
     place: &Place,
     claim: &Claim,
@@ -107,26 +108,28 @@ pub(super) fn shown_deadline(
         Protocol::Dir => expiry_of_entry(attr, place.lifetime.min(named)),
     };
     let missing = lease.expiry.since(shown);
-    // Later than asked for, it keeps others out for nothing. A dir lock that was acquired for longer does so.
+    // If it is later than requested, it only keeps others out for longer. That happens to a dir lock that was acquired
+    // for longer.
     if missing > ROUNDING || (place.protocol == Protocol::Link && shown.since(lease.expiry) > ROUNDING) {
         return Err(io::Error::other(TimesNotKept));
     }
-    // Who knows no clock to compare it with counts the lifetime that the lock names, from this change on.
+    // A contender that cannot compare clocks counts the lifetime that the lock names, from this change on.
     let counted = named.max(attr.mtime.since(attr.ctime));
     Ok((lease.deadline - missing).min(before + counted))
 }
 
-/// Makes the expiry fresh for the next attempt, unless it still is. Says whether the claim is of use: there, and as we made it.
+/// Makes the expiry fresh for the next attempt, unless it still is. Returns whether the claim is usable: there, and as
+/// we made it.
 pub(super) fn freshen(place: &Place, stake: &mut Stake) -> Result<bool, Error> {
     if !stake.fresh && place.keeps(Step::FreshExpiry) {
         let at = place.staged_file(&stake.claim).of(stake.owner);
         let before = place.env.now();
         let meant = meant_waiting(place, stake.id, stake.owner);
         match set(place, stake, &at, meant, place.lifetime) {
-            // So old that others may be removing it.
+            // It is so old that others may be removing it.
             Ok(_) if is_given_up(place, stake) => return Ok(false),
-            // The expiry that was sent was old by then. If that request were carried out once more, after a fresh one, a
-            // live lock would look expired. Nothing late reaches another claim's file.
+            // The expiry that was sent was old when it arrived. If that request were carried out again after a fresh
+            // one, a live lock would look expired. A late request cannot reach another claim's file.
             Ok(_) if place.protocol == Protocol::Link && place.env.now().since(before) > SLOW => return Ok(false),
             Ok(_) if place.protocol == Protocol::Link && !is_as_made(place, stake, &at) => return Ok(false),
             Ok(deadline) => (stake.lease.deadline, stake.confirmed) = (deadline, before),
@@ -138,18 +141,19 @@ pub(super) fn freshen(place: &Place, stake: &mut Stake) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Whether an owner must not use this claim any more and makes another: others may be removing it. It has been left alone for
-/// its lifetime and half a day; others wait for its lifetime and a day at least, so clocks may run apart by the rest.
+/// Whether the contender must not use this claim any more, because others may be removing it: it left the claim
+/// unchanged for its lifetime and half a day. Others wait for its lifetime and at least a day. The difference covers
+/// clocks that drift apart.
 ///
-/// To be asked after the expiry was made fresh, so that no pause comes between.
+/// Ask this after the expiry was made fresh, so that no pause comes between.
 fn is_given_up(place: &Place, stake: &Stake) -> bool {
     place.env.now().since(stake.confirmed) > stake.lease.lifetime + GIVEN_UP_AFTER
 }
 
-/// Whether a link claim that waits is what was made, by the reply to the last change of it. With another link, the count of links
-/// would not tell whether the next link is made: it was linked before, without our knowing, and a breaker that moved it was
-/// stopped. And a request that comes late may have made its name again after somebody removed it: linked, that empty file would
-/// be in everybody's way.
+/// Whether a link claim is still as we made it, by the reply to our last change. A second link is a danger: it may have
+/// been linked without our knowledge, and moved aside by a breaker that was stopped. Then the number of links would not
+/// show whether our next link was made. An empty file is a danger too: a late request may have created the name again
+/// after somebody removed it. At the lock path, such a file would be in everybody's way.
 fn is_as_made(place: &Place, stake: &Stake, at: &Location) -> bool {
     let (meant, len) = (stake.meant(place), bytes_of(at.as_path()).len() as u64);
     place.env.stat_as_known(at).map_or(true, |attr| attr.nlink == 1 && meant.is(&attr) && attr.len == len)

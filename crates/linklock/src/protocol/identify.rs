@@ -1,7 +1,9 @@
-//! Whose a `link` lock is, where its content does not tell: by the names of its other links, for which no file is opened.
+//! Which claim a `link` lock belongs to, if its content does not say so. linklock looks at the names of its other
+//! links, and opens no file.
 //!
-//! The content may be another user's to read; or opening the file would leave a delegation behind (NFS 4.0), or would have to
-//! wait for somebody's lease; or a power failure has emptied the file, since names and inodes are journalled and content is not.
+//! The content may be unreadable for this user. Or to open the file would leave a delegation behind (NFS 4.0), or would
+//! have to wait for another process's lease. Or a power failure has emptied the file, since names and inodes are
+//! journalled and content is not.
 
 use std::ffi::OsStr;
 use std::io;
@@ -15,48 +17,49 @@ use crate::env::{Attr, Location};
 use crate::error::Error;
 use crate::names::bytes_of;
 
-/// Whether each of more claims than this is a link of a file is not asked. On file systems that tell it with their names, so many
-/// have to be links of one file.
+/// If there are more claims than this, linklock does not ask which of them are links of a file. On file systems whose
+/// listings tell inode numbers, so many claims would have to be links of one file.
 const CLAIMS_MOST: usize = 1000;
 
-/// Whose a file at the lock path is, by its other links.
+/// The claim that a file at the lock path belongs to, by the file's other links.
 #[derive(Debug)]
-pub(super) enum Owner {
-    /// The file that was seen was changed meanwhile, or is not at the lock path any more.
+pub(super) enum LinkedClaim {
+    /// The file changed meanwhile, or is not at the lock path any more.
     Changed,
-    /// None of its links is a claim of this lock.
-    Nobody,
+    /// None of its other links is a claim of this lock.
+    NoClaim,
     One(Claim),
-    /// Its claim's, and what a breaker has left that ended while it put the lock back: which is which does not show.
+    /// Its own claim, and what a breaker left that ended while it put the lock back. They cannot be told apart.
     Several,
 }
 
-/// Whose the file is that was seen at the lock path with these attributes.
+/// The claim that the file belongs to which was seen at the lock path with these attributes.
 ///
-/// A file that is gone and a new one can have the same inode number, and a listing can be old. So a name counts only if its own
-/// attributes, asked of the server, show the number while the file that was seen is at the lock path. It was there all the
-/// time, since afterwards the lock path still has the same number, and the same ctime, which whatever is done to a file makes new.
-pub(super) fn owner(place: &Place, seen: &Attr) -> io::Result<Owner> {
+/// A new file can have the inode number of one that is gone, and a listing can be old. So a name counts only if its own
+/// attributes, from the server, show the number while the seen file is at the lock path. The seen file was there all
+/// that time: afterwards the lock path still has the same number and the same ctime, and every change of a file renews
+/// its ctime.
+pub(super) fn linked_claim(place: &Place, seen: &Attr) -> io::Result<LinkedClaim> {
     let known = place.lock_path().file_name().unwrap_or_default();
     let mut links = links(place, known, seen)?;
     match place.env.stat(place.location()) {
         Ok(now) if now == *seen => {}
-        Ok(_) => return Ok(Owner::Changed),
-        Err(e) if is_gone(&e) => return Ok(Owner::Changed),
+        Ok(_) => return Ok(LinkedClaim::Changed),
+        Err(e) if is_gone(&e) => return Ok(LinkedClaim::Changed),
         Err(e) => return Err(e),
     }
     Ok(match (links.pop(), links.is_empty()) {
-        (None, _) => Owner::Nobody,
-        (Some(claim), true) => Owner::One(claim),
-        (Some(_), false) => Owner::Several,
+        (None, _) => LinkedClaim::NoClaim,
+        (Some(claim), true) => LinkedClaim::One(claim),
+        (Some(_), false) => LinkedClaim::Several,
     })
 }
 
-/// The claims of this lock whose names are links of this file, beside its name `known` in the same directory. None, where there
-/// are too many names to tell.
+/// The claims of this lock whose names are links of this file, besides its name `known` in the same directory. Empty if
+/// there are too many names to tell.
 pub(super) fn links(place: &Place, known: &OsStr, file: &Attr) -> io::Result<Vec<Claim>> {
     let mut numbers_tell = false;
-    // The claims with the file's number, and all others.
+    // The claims with the file's inode number, and all other claims.
     let (mut same, mut others) = (Vec::new(), Vec::new());
     let listed = place.env.list_dir(place.path.dir(), &mut |name, number| {
         let is_same = number == file.id.inode;
@@ -75,11 +78,11 @@ pub(super) fn links(place: &Place, known: &OsStr, file: &Attr) -> io::Result<Vec
         Err(e) if is_refused(&e) => return Ok(Vec::new()),
         listed => listed?,
     }
-    // Where the directory has other numbers than the attributes, each claim must be asked.
+    // If the listing's numbers differ from those in the attributes, each claim must be checked.
     if !numbers_tell {
         same.append(&mut others);
     }
-    // Whose the file is would not be known for sure.
+    // Too many: the answer would not be certain.
     if same.len() > CLAIMS_MOST {
         return Ok(Vec::new());
     }
@@ -95,7 +98,7 @@ pub(super) fn links(place: &Place, known: &OsStr, file: &Attr) -> io::Result<Vec
     Ok(links)
 }
 
-/// Whether a claim's own name is a link of this file, which is there.
+/// Whether a claim's own name is a link of this file, which exists.
 pub(super) fn is_link(place: &Place, claim: &Claim, file: &Attr) -> io::Result<bool> {
     match place.env.stat(&place.path.beside(&claim.token)) {
         Ok(own) => Ok(own.id == file.id),
@@ -104,25 +107,25 @@ pub(super) fn is_link(place: &Place, claim: &Claim, file: &Attr) -> io::Result<b
     }
 }
 
-/// Whether the lock that was seen is what a breaker has moved to `aside`, and has not changed.
+/// The attributes of `aside`, if it is the lock that was seen, moved there by a breaker, and unchanged.
 pub(super) fn is_aside(place: &Place, seen: &SeenLock, aside: &Location) -> Option<Attr> {
     let moved = match place.read(aside, seen.attr.id.device) {
         Ok((moved, content)) if !is_blank(&content) => {
-            let told = place.path.parse(&content)?;
-            return (seen.is_unchanged(&moved) && seen.claim.as_ref().is_none_or(|claim| *claim == told))
+            let named = place.path.parse(&content)?;
+            return (seen.is_unchanged(&moved) && seen.claim.as_ref().is_none_or(|claim| *claim == named))
                 .then_some(moved);
         }
-        // Whoever empties a file makes its mtime new.
+        // Whoever empties a file renews its mtime.
         Ok((moved, _)) => moved,
         Err(e) if is_unreadable(&e) => place.env.stat(aside).ok()?,
         Err(_) => return None,
     };
-    // Without content, the claim's own name tells; unless its holder has just removed that.
+    // Without content, the claim's own name tells, unless its holder has just removed it.
     let is_claims = |claim| moved.nlink < 2 || is_link(place, claim, &moved).unwrap_or(false);
     (seen.is_unchanged(&moved) && seen.claim.as_ref().is_none_or(is_claims)).then_some(moved)
 }
 
-/// Whether the lock that was seen may be broken, once it has expired. `false`: that is not known now.
+/// Whether an expired lock may be broken. `false`: that cannot be known now.
 pub(crate) fn may_break(place: &Place, seen: &SeenLock) -> Result<bool, Error> {
     if seen.is_certain {
         return Ok(true);
@@ -135,7 +138,7 @@ pub(crate) fn may_break(place: &Place, seen: &SeenLock) -> Result<bool, Error> {
     Err(place.break_failed(seen, io::Error::new(io::ErrorKind::PermissionDenied, what)))
 }
 
-/// What a power failure leaves of a content that had not reached the disk: nothing, or zeros.
+/// What a power failure leaves of content that had not reached the disk: nothing, or zeros.
 pub(super) fn is_blank(content: &[u8]) -> bool {
     content.iter().all(|byte| *byte == 0)
 }

@@ -1,8 +1,8 @@
-//! What an error of the file system says of a name.
+//! What an error of the file system says about a name.
 
 use std::io;
 
-/// The name is not there any more; ESTALE is how NFS says it of a file that this client knew.
+/// The name does not exist any more. NFS reports ESTALE for a file that this client knew.
 pub(crate) fn is_gone(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
 }
@@ -12,7 +12,7 @@ pub(super) fn is_refused(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-/// The content cannot be read: by this user, or for now, or without leaving a delegation.
+/// The content cannot be read by this user, or not now, or not without leaving a delegation.
 pub(super) fn is_unreadable(e: &io::Error) -> bool {
     is_refused(e) || matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported)
 }

@@ -1,4 +1,4 @@
-//! Whether a lock that was seen may be taken from its holder.
+//! Judges whether a lock that was seen may be broken.
 
 use std::time::Duration;
 
@@ -13,36 +13,36 @@ use crate::printable::Printable;
 use crate::time::{LocalTime, ServerTime};
 use crate::token::Token;
 
-/// What is to be thought of a lock.
+/// The result of judging a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Live,
     /// Its lifetime and the grace have passed.
     Expired,
-    /// Its holder has ended.
+    /// Its holder's process has ended.
     Dead,
 }
 
 impl Verdict {
-    /// Why a lock is broken that is not live.
+    /// Why a lock that is not live is broken.
     pub(crate) fn why(self) -> &'static str {
         if self == Self::Dead { "its holder has ended" } else { "its lifetime and the grace have passed" }
     }
 }
 
-/// Notes that a lock was broken.
+/// Logs that a lock was broken.
 pub(crate) fn log_broken(place: &Place, lock: &SeenLock, why: &str) {
     let holder = lock.holder().map(|holder| holder.to_string());
     let claim = lock.token().map(Token::to_string);
     tracing::warn!(lock = %Printable::new(place.lock_path()), holder, claim, why, "broke the lock");
 }
 
-/// Judges a lock by the earliest that the server's clock may have said when it was looked at.
+/// Judges a lock by the earliest that the server's clock can have said when the lock was looked at.
 pub(crate) fn judge(place: &Place, seen: &SeenLock, server_now: ServerTime) -> Verdict {
     if holder_is_dead(place, seen) { Verdict::Dead } else { judge_living(place, seen, server_now) }
 }
 
-/// As `judge`, of a lock whose holder is not dead.
+/// Same as `judge`, for a lock whose holder's process has not ended.
 fn judge_living(place: &Place, seen: &SeenLock, server_now: ServerTime) -> Verdict {
     let expiry = if place.keeps(Step::ExpiryFromChange) { seen.expiry(place.lifetime) } else { seen.attr.mtime };
     let has_expired = !seen.is_hidden() && server_now > expiry + grace(place);
@@ -57,26 +57,26 @@ pub(crate) fn holder_is_dead(place: &Place, seen: &SeenLock) -> bool {
     seen.claim.as_ref().is_some_and(|claim| place.liveness(claim) == Liveness::Dead)
 }
 
-/// The holder's pid, if it is of this machine and its end can be seen.
+/// The holder's pid, if it is on this machine and linklock can see it end.
 pub(crate) fn holder_pid(place: &Place, seen: &SeenLock) -> Option<u32> {
     seen.claim.as_ref().and_then(|claim| place.living_process(claim))
 }
 
-/// Judges by the rule that needs no clock but ours, see [`unchanged`](super::unchanged): for how much longer the lock, which a look
-/// that began at `looked` has just seen, must be seen unchanged.
+/// By the rule that needs no clock but ours (see [`unchanged`](super::unchanged)): for how much longer the lock must be
+/// seen unchanged. It was just seen, by a look that began at `looked`.
 fn left_to_watch(place: &Place, lock: &SeenLock, looked: LocalTime) -> Duration {
-    // Every break lock has the same lifetime, whatever times others give it.
+    // All break locks have the same lifetime, whatever times others give them.
     let is_own = place.keeps(Step::OwnLifetime) && !place.path.is_break_lock;
     let own = if is_own { lock.own_lifetime(place.lifetime) } else { place.lifetime };
     let needed = own + grace(place) + lock.attr.ctime.rounding();
     place.unchanged.time_left(lock, needed, looked, place.env.now())
 }
 
-/// What a contender thinks of a lock.
+/// A contender's judgement of a lock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
-    /// When the lock may have expired, grace and all, if nothing changes.
+    /// When the lock may have expired, with the grace, if nothing changes.
     pub(crate) expires: LocalTime,
 }
 
@@ -84,9 +84,9 @@ pub(crate) struct Judgement {
 #[derive(Debug)]
 pub(crate) struct Judge<'a> {
     place: &'a Place,
-    /// Not asked before a lock is in the way.
+    /// Not asked until a lock is in the way.
     clock_is_known: Option<bool>,
-    /// For how much longer the lock must be seen unchanged, where times cannot be compared.
+    /// For how much longer the lock must be seen unchanged, where clocks cannot be compared.
     pub(crate) must_watch: Option<Duration>,
 }
 
@@ -95,7 +95,7 @@ impl<'a> Judge<'a> {
         Self { place, clock_is_known: None, must_watch: None }
     }
 
-    /// Where no clock can be compared: what is to be thought of the lock that a look at `looked` has just seen.
+    /// Where clocks cannot be compared: judges the lock that was just seen, by a look that began at `looked`.
     pub(crate) fn watch(&mut self, lock: &SeenLock, looked: LocalTime) -> Option<Judgement> {
         let place = self.place;
         if lock.is_hidden() || *self.clock_is_known.get_or_insert_with(|| place.clock_is_known()) {
@@ -104,7 +104,7 @@ impl<'a> Judge<'a> {
         let left = left_to_watch(place, lock, looked);
         if self.must_watch.replace(left).is_none() {
             tracing::info!(lock = %Printable::new(place.lock_path()), left_ms = left.as_millis() as u64,
-                "clocks cannot be compared on this file system: the lock has expired once it was seen unchanged for its lifetime and the grace");
+                "clocks cannot be compared on this file system: the lock has expired when it was seen unchanged for its lifetime and the grace");
         }
         let verdict = match holder_is_dead(place, lock) {
             true => Verdict::Dead,
@@ -114,8 +114,8 @@ impl<'a> Judge<'a> {
         Some(Judgement { verdict, expires: place.env.now() + left })
     }
 
-    /// Judges the lock that a look at `looked` has just seen; `lives`: its holder was seen alive just now. `None` if our claim, by
-    /// which the server's clock is asked, was cleaned away.
+    /// Judges the lock that was just seen, by a look that began at `looked`. `lives`: its holder's process was just
+    /// seen alive. `None` if somebody removed our claim, by which we ask for the server's time.
     pub(crate) fn judge(
         &mut self,
         stake: &mut Stake,
@@ -127,14 +127,16 @@ impl<'a> Judge<'a> {
         if let Some(watched) = self.watch(lock, looked) {
             return Ok(Some(watched));
         }
-        // By what the clock said when we looked. A lock that had expired then cannot be refreshed any more, however long we are
-        // held up before we act on it; of one that has expired since, its holder may have moved the expiry on.
+        // By the server's time at the look. A lock that had expired by then cannot be refreshed any more, however long
+        // we are delayed before we act on it. The holder of a lock that expired only afterwards may have moved the
+        // expiry on.
         let judged_at = || if place.keeps(Step::JudgeByLook) { looked } else { env.now() };
         let expired_at = lock.expiry(place.lifetime) + place.grace;
         let server_then = stake.anchor.earliest(judged_at());
         let verdict = if lives { judge_living(place, lock, server_then) } else { judge(place, lock, server_then) };
         if verdict == Verdict::Live && place.path.is_break_lock && !lock.is_hidden() {
-            // Whatever its times say, it has expired once it was seen unchanged for as long as any break lock lasts.
+            // Whatever its times say, a break lock has expired when it was seen unchanged for as long as any break lock
+            // lasts.
             let left = left_to_watch(place, lock, looked);
             let verdict = if left.is_zero() { Verdict::Expired } else { Verdict::Live };
             let expires = stake.anchor.surely_past(expired_at).min(env.now() + left);
@@ -143,7 +145,7 @@ impl<'a> Judge<'a> {
         if verdict != Verdict::Expired || !place.keeps(Step::AskClock) {
             return Ok(Some(Judgement { verdict, expires: stake.anchor.surely_past(expired_at) }));
         }
-        // What we know of the server's clock may be old by now: ask it before we act on it.
+        // What we know about the server's clock may be old. Ask for its time before we act on it.
         match ask_clock_by(place, stake) {
             Ok(anchor) => stake.anchor = anchor.unwrap_or(stake.anchor),
             Err(e) if is_gone(&e) => return Ok(None),

@@ -1,4 +1,4 @@
-//! The `link` protocol: a claim file, hard-linked to the lock path. Compatible on disk with flufl.lock.
+//! The `link` protocol: a claim file is hard-linked to the lock path. Compatible on disk with flufl.lock.
 
 use std::io;
 
@@ -18,17 +18,18 @@ use crate::names::bytes_of;
 use crate::printable::Printable;
 use crate::time::ServerTime;
 
-/// So many claims are made if each takes too long; the last is used all the same.
+/// The most claims that are made if each takes too long. The last one is used anyway.
 const CLAIMS_MOST: u32 = 3;
 
-/// So often a turn is tried for: another's takes a few calls.
+/// The most attempts at a turn. Another breaker's turn takes only a few calls.
 const TURNS_MOST: u32 = 3;
 
 /// Puts a claim beside the lock path, with a fresh expiry.
 pub(super) fn stage(place: &Place) -> Result<Stake, Error> {
     let mut stake = make(place)?;
-    // Its expiry was decided on before its content was written. If that took long, an old expiry was sent, and if the request
-    // were carried out once more, after a fresh one, a live lock would look expired. Nothing late reaches another claim's file.
+    // The expiry was computed before the content was written. If that took long, an old expiry was sent. If that
+    // request were carried out again after a fresh one, a live lock would look expired. A late request cannot reach
+    // another claim's file.
     for _ in 1..CLAIMS_MOST {
         if place.env.now().since(stake.confirmed) <= SLOW {
             break;
@@ -49,7 +50,7 @@ fn make(place: &Place) -> Result<Stake, Error> {
 
 /// Tries once to link the claim to the lock path, with a fresh expiry, and decides by what is on disk.
 pub(super) fn attempt(place: &Place, stake: &mut Stake) -> Result<Attempt, Error> {
-    // A lock that appears with an expiry that has passed would be broken at once, under its new holder.
+    // A lock that appears with an expiry in the past would be broken immediately, under its new holder.
     if !freshen(place, stake)? {
         return Ok(Attempt::Void);
     }
@@ -58,8 +59,8 @@ pub(super) fn attempt(place: &Place, stake: &mut Stake) -> Result<Attempt, Error
     if !place.keeps(Step::DecideByDisk) {
         return Ok(if linked.is_ok() { Attempt::Won } else { Attempt::Failed });
     }
-    // Never by link's word alone: a reply that was lost makes a link that was made look failed, and old clients have
-    // told the opposite.
+    // Never trusts the answer of link alone. If the reply is lost, a successful link looks like a failure, and old
+    // clients have reported the opposite.
     match decide(place, stake, linked.is_ok()) {
         Ok(Decision::Won) => {
             stake.confirmed = before;
@@ -69,7 +70,8 @@ pub(super) fn attempt(place: &Place, stake: &mut Stake) -> Result<Attempt, Error
         Ok(Decision::Untrue) => Ok(Attempt::Failed),
         Ok(Decision::NotOurs) => not_linked(place, linked),
         Err(e) => {
-            // We may hold it without knowing. Before our deadline it can only be ours if it is our file.
+            // We may hold the lock without knowing. Before our deadline, our file at the lock path is certainly our
+            // lock.
             if holds(place, stake).unwrap_or(false) {
                 let _ = unlink_lock(place, stake);
             }
@@ -78,16 +80,16 @@ pub(super) fn attempt(place: &Place, stake: &mut Stake) -> Result<Attempt, Error
     }
 }
 
-/// What an attempt has come to, by what is on disk.
+/// The result of an attempt, by what is on disk.
 enum Decision {
     Won,
-    /// Our claim is linked. But others may already be breaking it: then it was never ours.
+    /// Our claim is linked, but too late: others may already be breaking it. So we never held the lock.
     TooLate,
     /// The claim is gone.
     Gone,
-    /// This client alone believes that our claim is at the lock path.
+    /// Only this client believes that our claim is at the lock path.
     Untrue,
-    /// Nothing is at the lock path, or something else.
+    /// Nothing, or something else, is at the lock path.
     NotOurs,
 }
 
@@ -95,7 +97,7 @@ enum Decision {
 enum Found {
     /// Our claim, linked.
     Ours(Attr),
-    /// Our file, with one link: the claim's own name is missing, or the server told an untruth.
+    /// Our file, with one link. Either the claim's own name is missing, or the server's answer was wrong.
     WithoutClaim,
     /// Nothing, or something else.
     NotOurs,
@@ -110,8 +112,7 @@ fn decide(place: &Place, stake: &mut Stake, was_linked: bool) -> io::Result<Deci
 }
 
 fn find(place: &Place, stake: &Stake, was_linked: bool) -> io::Result<Found> {
-    // The reply to a link that was made has brought the attributes; a link that was not made here is no news to them, and
-    // the server is asked.
+    // A link that was made brought the attributes with its reply. Otherwise they may be old, and the server is asked.
     let known = if was_linked { place.env.stat_as_known(place.location()).ok() } else { None };
     let known = known.filter(|attr| stake.meant(place).is(attr) && attr.nlink > 1);
     let attr = match known.map_or_else(|| place.env.stat(place.location()), Ok) {
@@ -129,18 +130,19 @@ fn find(place: &Place, stake: &Stake, was_linked: bool) -> io::Result<Found> {
 fn confirm(place: &Place, stake: &mut Stake, attr: &Attr) -> io::Result<Decision> {
     stake.ctime = attr.ctime;
     if attr.len != bytes_of(place.path.beside(&stake.claim.token).as_path()).len() as u64 {
-        // Out of space, and no error so far: nobody could tell whose lock it is.
+        // Out of space, without an error so far. Nobody could see whose lock it is.
         let _ = unlink_lock(place, stake);
         return Err(io::ErrorKind::StorageFull.into());
     }
-    // After a pause or a slow reply.
+    // Too late after a pause or a slow reply.
     let is_late = place.env.now() >= stake.lease.deadline && place.keeps(Step::DeadlineOnceWon);
     Ok(if is_late { Decision::TooLate } else { Decision::Won })
 }
 
-/// Either the claim's own name was removed meanwhile, without which the lock cannot be refreshed. Or the server told an
-/// untruth, as Lustre has done, and only this client believes that our file is under the lock path: then that may be
-/// another's lock, and is not to be removed. To link our file to its old name tells, and touches no other.
+/// Either somebody removed the claim's own name meanwhile, and without it the lock cannot be refreshed. Or the server's
+/// answer was wrong, as Lustre's has been, and only this client believes that our file is at the lock path. Then
+/// another holder's lock may be there, which we must not remove. Linking the lock path to our claim's name tells which,
+/// and touches no other file.
 fn restore_claim(place: &Place, stake: &mut Stake) -> io::Result<Decision> {
     match place.env.link(place.location(), &place.path.beside(&stake.claim.token)) {
         Ok(()) => match find(place, stake, false)? {
@@ -153,10 +155,10 @@ fn restore_claim(place: &Place, stake: &mut Stake) -> io::Result<Decision> {
     }
 }
 
-/// What to think of an attempt that has not brought our claim to the lock path, by what link(2) answered.
+/// The result of an attempt that did not bring our claim to the lock path, by the answer of link(2).
 fn not_linked(place: &Place, linked: io::Result<()>) -> Result<Attempt, Error> {
-    // It was linked, the answer was, and is not at the lock path: where that link is now, nobody knows. With a second link that is
-    // not the lock, the claim would look like a holder's at the next attempt. Another claim has none.
+    // The answer was success, but the claim is not at the lock path. So a link of it is somewhere else. With a second
+    // link that is not the lock, the claim would look like a holder's at the next attempt. Another claim has none.
     let Err(e) = linked else { return Ok(Attempt::Void) };
     match e.kind() {
         io::ErrorKind::AlreadyExists | io::ErrorKind::StaleNetworkFileHandle | io::ErrorKind::Interrupted => {
@@ -168,11 +170,12 @@ fn not_linked(place: &Place, linked: io::Result<()>) -> Result<Attempt, Error> {
     }
 }
 
-/// Whether these are the attributes of our claim, linked. The number of a file that is gone may be used again, so it
-/// is not enough. With the very mtime that we set, which has the claim's own mark, it is; where the file system rounds that,
-/// the content tells, for no name is used twice. What cannot be read is known by our own name, for the same reason.
+/// Whether these are the attributes of our claim, linked. The inode number is not enough: it is reused after a file is
+/// gone. The number together with the exact mtime that we set is enough, since the mtime has the claim's own mark. If
+/// the file system rounds the mtime, the content decides, since no name is used twice. If the content cannot be read,
+/// our claim's own name decides, for the same reason.
 fn is_ours(place: &Place, stake: &Stake, attr: &Attr) -> io::Result<bool> {
-    // Another user's file may have got the number of ours, and all times that its owner likes.
+    // Another user's file may have got our file's number, with any times that its owner likes.
     if !stake.meant(place).is(attr) || attr.nlink < 2 {
         return Ok(false);
     }
@@ -199,15 +202,15 @@ fn is_at_lock_path(place: &Place, stake: &Stake, attr: io::Result<Attr>) -> io::
     }
 }
 
-/// Whether the lock is this claim's, asked of the server.
+/// Whether this claim holds the lock, asked of the server.
 pub(super) fn holds(place: &Place, stake: &Stake) -> io::Result<bool> {
     is_at_lock_path(place, stake, place.stat_afresh(place.location()))
 }
 
-/// Gives the lock back.
+/// Releases the lock.
 pub(super) fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
-    // What was confirmed just now need not be asked again: then what this machine knows will do, and it knows what was done on it.
-    // A lock that is taken away by force from another machine is missed in that moment, as it is right after any look.
+    // If the claim was confirmed just now, the cache is enough: it knows what this machine did at the lock path. If an
+    // operator on another machine breaks the lock in that moment, we miss it, as we would right after any look.
     let ours = if stake.is_just_confirmed(place) {
         is_at_lock_path(place, stake, place.env.stat_as_known(place.location()))
     } else {
@@ -219,7 +222,7 @@ pub(super) fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
     } else {
         Err(Error::lost(place.lock_path(), Lost::Broken))
     };
-    // The claim goes last: as long as it stands, no other file can have its inode's number.
+    // The claim goes last: while it exists, no other file can get its inode number.
     if released.as_ref().map_or_else(Error::is_lost, |()| true) {
         withdraw(place, &stake.claim);
     }
@@ -228,7 +231,7 @@ pub(super) fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
 
 /// Removes the lock path, which was just seen to be ours.
 fn unlink_lock(place: &Place, stake: &Stake) -> Result<(), Error> {
-    // Held for another process, the lock may be broken before our deadline: once that process has ended.
+    // A lock that is held for another process may be broken before our deadline: after that process has ended.
     let is_anothers = stake.claim.fingerprint.is_some() && stake.claim.pid != place.env.process_id();
     if is_anothers && place.keeps(Step::ReleaseInTurn) {
         return unlink_in_turn(place, stake);
@@ -236,7 +239,7 @@ fn unlink_lock(place: &Place, stake: &Stake) -> Result<(), Error> {
     unlink_shared_name(place, stake)
 }
 
-/// While it is our turn nobody breaks the lock, so the name stays what it is seen to be.
+/// In our turn nobody breaks the lock, so the name stays what it was seen to be.
 fn unlink_in_turn(place: &Place, stake: &Stake) -> Result<(), Error> {
     let Some(turn) = (0..TURNS_MOST).find_map(|_| Turn::take(place).transpose()).transpose()? else {
         return expire(place, stake);
@@ -252,8 +255,9 @@ fn unlink_in_turn(place: &Place, stake: &Stake) -> Result<(), Error> {
     unlinked
 }
 
-/// Releases the lock without touching the shared name, for whoever breaks another's turn may take long: by its own name our
-/// claim, and no other file, is made to have expired long ago. Whoever wants the lock then breaks it at once.
+/// Releases the lock without touching the shared name, because another breaker's turn may last long. Sets our claim's
+/// expiry to long ago, by its own name, which reaches no other file. The next contender then breaks the lock
+/// immediately.
 fn expire(place: &Place, stake: &Stake) -> Result<(), Error> {
     let claim = place.path.beside(&stake.claim.token);
     match place.env.set_expiry(&claim, stake.meant(place), ServerTime::from_parts(1, 0)) {
@@ -264,16 +268,16 @@ fn expire(place: &Place, stake: &Stake) -> Result<(), Error> {
 }
 
 fn unlink_shared_name(place: &Place, stake: &Stake) -> Result<(), Error> {
-    // The name is shared and unlink is unconditional. Before our deadline nobody else may have put a lock there;
-    // after it, the name is not ours to touch.
+    // The name is shared, and unlink is unconditional. Before our deadline, nobody else may have put a lock there.
+    // After it, we must not touch the name.
     if place.env.now() >= stake.lease.deadline && place.keeps(Step::DeadlineBeforeRelease) {
         return Err(Error::lost(place.lock_path(), Lost::Overdue));
     }
     match place.env.unlink(place.location()) {
         Ok(()) => Ok(()),
-        // The request was carried out, its reply lost, and the request sent again.
+        // The request was carried out, its reply was lost, and it was sent again.
         Err(e) if is_gone(&e) => Ok(()),
-        // Something else may have come there since the look, such as a `dir` lock.
+        // Something else, such as a `dir` lock, may have come there since the look.
         Err(e) => match holds(place, stake) {
             Ok(false) => Err(Error::lost(place.lock_path(), Lost::Broken)),
             _ => Err(Error::io(place.lock_path(), "release the lock", e)),
@@ -284,14 +288,14 @@ fn unlink_shared_name(place: &Place, stake: &Stake) -> Result<(), Error> {
 /// Removes a claim that does not hold the lock.
 pub(super) fn withdraw(place: &Place, claim: &Claim) {
     if let Err(e) = gone_is_ok(place.env.unlink(&place.path.beside(&claim.token))) {
-        tracing::warn!(lock = %Printable::new(place.lock_path()), claim = %claim.token, error = %e, "a claim file is left over");
+        tracing::warn!(lock = %Printable::new(place.lock_path()), claim = %claim.token, error = %e, "could not remove a claim");
     }
 }
 
-/// Takes the lock from the holder that was seen, and from no other.
+/// Breaks the lock of the holder that was seen, and no other.
 pub(super) fn break_lock(place: &Place, seen: &SeenLock) -> Result<Break, Error> {
-    // Removing the shared name is unconditional, so breakers take turns: a second one that judged the same lock
-    // would remove the successor's. The break lock is a dir lock, which has no such trouble itself.
+    // Removing the shared name is unconditional, so breakers take turns. Without turns, a second breaker that judged
+    // the same lock would remove the next holder's. The break lock is a dir lock, which does not have this problem.
     if !place.keeps(Step::BreakersGuard) {
         return break_in_turn(place, seen, None);
     }
@@ -303,15 +307,15 @@ pub(super) fn break_lock(place: &Place, seen: &SeenLock) -> Result<Break, Error>
 
 fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<Break, Error> {
     let env = place.env.as_ref();
-    // Look again: whoever had the turn before us may have broken it. By fresh names: one that is still believed in would show
-    // the broken claim, under a name that is its successor's by now.
+    // Look again: the breaker before us may have broken the lock. Forget cached names first: an old one would show the
+    // broken claim, at a name where the next holder's lock is by now.
     place.forget_names().map_err(|e| Error::io(place.lock_path(), "look at the directory", e))?;
     match look(place)? {
         Seen::Lock(again) if again.is_same(seen) => {}
         _ if !place.keeps(Step::LookAgain) => {}
         _ => return Ok(Break::Changed),
     }
-    // A fresh name: rename onto another link of the same file would do nothing and say that all is well.
+    // A new name: a rename onto another link of the same file would do nothing and report success.
     let token = claims::of_this_process(place).token;
     let aside = place.path.beside(&token);
     if !turn.is_none_or(Turn::is_ours) {
@@ -322,13 +326,13 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<
         Err(e) if is_gone(&e) => return Ok(Break::Changed),
         Err(e) => return Err(place.break_failed(seen, e)),
     }
-    // A peer that knows no guard may have come between: what was moved decides, not what was seen.
+    // A peer that ignores the break lock may have come between. So what was moved decides, not what was seen.
     let Some(moved) = identify::is_aside(place, seen, &aside) else {
         put_back(place, &aside);
         return Ok(Break::Changed);
     };
-    // The claim's own name first: without it the holder's next refresh fails, and no late link can bring it back. A content
-    // may name another's claim: only what is a name of the very file that was moved is removed.
+    // The claim's own name first: without it the holder's next refresh fails, and no late link can bring the lock back.
+    // Content may name another's claim, so only a name of the very file that was moved is removed.
     let claims = match &seen.claim {
         Some(claim) => {
             identify::is_link(place, claim, &moved).map(|is| if is { vec![claim.clone()] } else { Vec::new() })
@@ -336,33 +340,33 @@ fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<
         None => identify::links(place, token.as_os_str(), &moved),
     };
     let claims = claims.unwrap_or_else(|e| {
-        tracing::warn!(lock = %Printable::new(place.lock_path()), error = %e, "a broken claim may be left over");
+        tracing::warn!(lock = %Printable::new(place.lock_path()), error = %e, "could not find the names of a broken claim");
         Vec::new()
     });
     for path in claims.iter().map(|claim| place.path.beside(&claim.token)).chain([aside]) {
         if let Err(e) = gone_is_ok(env.unlink(&path)) {
-            tracing::warn!(lock = %Printable::new(place.lock_path()), file = %Printable::new(path.as_path()), error = %e, "a broken claim is left over");
+            tracing::warn!(lock = %Printable::new(place.lock_path()), file = %Printable::new(path.as_path()), error = %e, "could not remove a broken claim");
         }
     }
     Ok(Break::Done)
 }
 
-/// Undoes the move of a lock that was not to be broken. It must never replace a lock that was taken meanwhile.
+/// Undoes the move of a lock that must not be broken. Must never replace a lock that was acquired meanwhile.
 fn put_back(place: &Place, aside: &Location) {
     let env = place.env.as_ref();
     let put = env.link(aside, place.location()).and_then(|()| gone_is_ok(env.unlink(aside)));
-    // Linux lets nobody link a file that he does not own (fs.protected_hardlinks), and no system a directory, such as a dir lock
-    // that has come meanwhile.
+    // On Linux, users cannot link a file that they do not own (fs.protected_hardlinks). No system links a directory,
+    // such as a dir lock that came meanwhile.
     let put = put.or_else(|e| {
         let is_unlinkable = is_refused(&e) || e.kind() == io::ErrorKind::Unsupported;
         if is_unlinkable { env.rename_noreplace(aside, place.location()) } else { Err(e) }
     });
     if let Err(e) = put {
         if e.kind() == io::ErrorKind::AlreadyExists {
-            // Another has the lock by now: the name aside is of no use to anybody.
+            // Another contender holds the lock by now, so nobody needs the name aside.
             let _ = env.unlink(aside);
         }
         tracing::error!(lock = %Printable::new(place.lock_path()), aside = %Printable::new(aside.as_path()), error = %e,
-            "a live lock was moved by a breaker and could not be put back: its holder has lost it");
+            "a breaker moved a live lock and could not put it back: its holder has lost it");
     }
 }

@@ -1,4 +1,4 @@
-//! The two protocols, from the ground up: a module names only those that stand above it in this list.
+//! The two protocols, in layers: a module uses only those above it in this list.
 
 mod io_error;
 pub(crate) mod seen;

@@ -1,5 +1,6 @@
-//! Names of an NFS client's own (`.nfs*`): a file that was removed while a process of that client had it open, as a contender
-//! has an entry that it reads. The client renames it instead, and removes it once it is closed.
+//! The names that an NFS client makes itself (`.nfs*`). If a process has a file open (as a contender that reads an
+//! entry has) and a process of the same client removes it, the client renames the file instead, and removes it when it
+//! is closed.
 
 use std::ffi::OsStr;
 
@@ -8,7 +9,7 @@ use super::place::Place;
 use crate::env::{Attr, FileKind};
 use crate::names::bytes_of;
 
-/// At a lock path there are no more of them than its contenders have read entries at once.
+/// The most that are expected at a lock path: at most one for each contender that reads an entry at the same time.
 pub(super) const MOST: usize = 1000;
 
 /// Whether a name looks like one.
@@ -16,7 +17,8 @@ pub(super) fn has_prefix(name: &OsStr) -> bool {
     bytes_of(name).starts_with(b".nfs")
 }
 
-/// Whether what has such a name below the lock path is such a file, or gone. What has it by chance, or by design, is somebody's.
+/// Whether the file with such a name, below the lock path, was made by an NFS client, or is gone. A file that has such
+/// a name by chance or by design belongs to somebody.
 pub(super) fn is_removable(place: &Place, name: &OsStr) -> bool {
     match place.env.stat(&place.location().inside(name)) {
         Ok(attr) => is_of_client(name, &attr),
@@ -24,8 +26,8 @@ pub(super) fn is_removable(place: &Place, name: &OsStr) -> bool {
     }
 }
 
-/// Whether it is a name that a client gives to such a file: Linux' begins with the number of its inode, which tells it from
-/// others; FreeBSD's is `.nfs.`, two numbers of the client's own and `4.4`.
+/// Whether an NFS client made this name. Linux's names begin with the number of the file's inode, which no other file
+/// has. FreeBSD's are `.nfs.`, two numbers of the client, and `4.4`.
 fn is_of_client(name: &OsStr, attr: &Attr) -> bool {
     const DIGITS: usize = 16;
     let name = std::str::from_utf8(bytes_of(name)).unwrap_or_default();

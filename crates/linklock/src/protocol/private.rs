@@ -1,5 +1,5 @@
-//! Who else may write to the lock's directory. Whoever may can deny the lock; and where that takes no right to the lock's own
-//! file, remove it while it is held.
+//! Who else may write to the lock's directory. Such users can deny the lock. Unless the directory is sticky and not
+//! their own, they can also remove the lock while it is held.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,7 +15,7 @@ use crate::printable::Printable;
 const GROUP_MAY_WRITE: u32 = 0o020;
 const OTHERS_MAY_WRITE: u32 = 0o002;
 
-/// Whether a lock's directory must be private, and whether it was looked at for a warning.
+/// Whether a lock's directory must be private, and whether it was checked for a warning.
 #[derive(Debug)]
 pub(crate) struct Privacy {
     is_required: bool,
@@ -27,8 +27,8 @@ impl Privacy {
         Self { is_required, has_looked: AtomicBool::new(false) }
     }
 
-    /// To be asked before the lock is taken. Where a private directory is required, it is looked at each time. Where it is not, root
-    /// alone looks, and once: the others share the directory knowingly, or it is their own.
+    /// Call this before the lock is acquired. If the directory must be private, it is checked each time. If not, only
+    /// root checks it, and once: other users share the directory knowingly, or it is their own.
     pub(crate) fn check(&self, place: &Place) -> Result<(), Error> {
         if self.is_required {
             return require(place);
@@ -44,7 +44,7 @@ impl Privacy {
 }
 
 fn require(place: &Place) -> Result<(), Error> {
-    // What keeps us from looking would keep us from making a claim, too.
+    // If we cannot look at the directory, we cannot create a claim there either.
     let attr = place.env.stat_dir(place.path.dir()).map_err(|e| Error::cannot_create(place.lock_path(), e))?;
     let user = place.env.user_id().unwrap_or(ROOT);
     match Flaw::of(place, &attr, user) {
@@ -53,17 +53,17 @@ fn require(place: &Place) -> Result<(), Error> {
     }
 }
 
-/// Warns root of a directory where others can remove a lock. Whatever keeps it from being looked at, the acquisition meets too.
+/// Warns root of a directory where others can remove a lock. Ignores errors: the acquisition meets them too.
 fn warn(place: &Place) {
-    // As this machine knows it: a warning is worth no request to a server.
+    // From the cache: a warning is not worth a request to a server.
     let Ok(attr) = place.dir_as_known() else { return };
     let Some(flaw) = Flaw::of(place, &attr, ROOT) else { return };
-    // In a sticky directory only the owner of a file may remove it, and the owner of the directory.
+    // In a sticky directory, only the owner of a file and the owner of the directory may remove the file.
     let only_denies = attr.mode & STICKY != 0 && !matches!(flaw, Flaw::BelongsTo(_));
     if !only_denies && is_first(place.path.dir()) {
         tracing::warn!(
             target: "linklock::private",
-            "{}: this directory {flaw}: whoever may write to it can remove a lock that is held, and then two can hold it; use a directory that root alone may write to (chown root, chmod go-w), or a sticky one of root's (chmod +t), where others can only deny the lock",
+            "{}: this directory {flaw}: whoever may write to it can remove a held lock, and then two contenders can hold it; use a directory that only root may write to (chown root, chmod go-w), or a sticky one of root's (chmod +t), where others can only deny the lock",
             Printable::new(place.path.dir())
         );
     }
@@ -85,7 +85,7 @@ impl Flaw {
         }
         match mode {
             _ if mode & OTHERS_MAY_WRITE != 0 => Some(Self::OpenToAll { mode }),
-            // An access list that lets others write shows so too: these bits are its mask.
+            // These bits also show an access list that lets others write: they are its mask.
             _ if mode & GROUP_MAY_WRITE != 0 => Some(Self::OpenToGroup { mode }),
             _ => None,
         }
@@ -102,9 +102,9 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// Whether this process has not warned of a directory yet. Of very many, it may warn of one twice.
+/// Whether this process has not warned of this directory yet. With very many directories, it may warn of one twice.
 fn is_first(dir: &Path) -> bool {
-    // Zero: none yet. No lock, which a fork could leave locked.
+    // 0: unused. Not a mutex, which a fork could leave locked.
     static WARNED_OF: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
     let mut hasher = DefaultHasher::new();
     dir.hash(&mut hasher);

@@ -1,13 +1,14 @@
-//! The queue: contenders that wait take the lock in the order in which they came.
+//! The queue: contenders that wait acquire the lock in the order in which they arrived.
 //!
-//! Each has a ticket, a file in `LOCKPATH|queue` whose name is the server's time at its arrival and its claim. Whoever has
-//! the first one waits for the lock; each other waits for the ticket before its own. So a release wakes one contender, and so
-//! does an acquisition. The queue gives order and nothing else: who has the lock is for the lock path alone to say, and
-//! whatever is wrong with a ticket costs somebody a place at most.
+//! Each has a ticket: a file in `LOCKPATH|queue`, named by the server's time at its arrival and by its claim. The
+//! contender with the first ticket waits for the lock. Each other contender waits for the ticket before its own. So a
+//! release wakes one contender, and so does an acquisition. The queue gives order and nothing else. Only the lock path
+//! decides who holds the lock, and whatever is wrong with a ticket costs a contender at most its place.
 //!
-//! So the order is given up where others could make it a reason to fail, or to wait for long: where this user cannot queue up,
-//! where the tickets of contenders that are gone cannot be removed, and where there are too many names to look at. A contender
-//! that changes its ticket again and again holds up those behind it for as long as it does so, as a holder does.
+//! The order is given up where others could use it to make an attempt fail or wait for long: where this user cannot
+//! queue up, where the tickets of contenders that are gone cannot be removed, and where there are too many names to
+//! read. A contender that changes its ticket again and again delays those behind it for as long as it does so, as a
+//! holder does.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -28,18 +29,18 @@ use crate::names::bytes_of;
 use crate::printable::Printable;
 use crate::time::{LocalTime, ServerTime};
 
-/// How long a ticket is good for after its last change. So long one contender that is stopped, or that died on another
-/// machine, holds up those behind it.
+/// How long a ticket is valid after its last change. A contender that is stopped, or that died on another machine,
+/// delays those behind it for that long.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
 const REFRESH_EVERY: Duration = Duration::from_secs(20);
 
-/// So many tickets before our own are remembered of a listing, which may have any number of them.
+/// The most tickets before our own that are kept from a listing, which may have any number of them.
 const NEAREST_MOST: usize = 64;
 
-/// So often the tickets of contenders that are gone are removed in a row, [`NEAREST_MOST`] at a time.
+/// The most removals in a row of tickets of contenders that are gone, [`NEAREST_MOST`] at a time.
 const REMOVALS_MOST: u32 = 16;
 
-/// No more names are looked at. To list so many takes some 30 ms on a local file system.
+/// The most names that are read. Listing so many takes about 30 ms on a local file system.
 const NAMES_MOST: usize = 1 << 16;
 
 /// A contender's place in the queue.
@@ -47,20 +48,20 @@ const NAMES_MOST: usize = 1 << 16;
 pub(crate) struct Ticket {
     at: Location,
     name: OsString,
-    /// Who we are there, as the file system has it.
+    /// Which user we are there, as the file system reports it.
     owner: u32,
     refreshed: LocalTime,
-    /// Of tickets before ours, the ctime, and since when that is known.
+    /// The ctimes of tickets before ours, and since when each is known.
     unchanged: BTreeMap<OsString, (ServerTime, LocalTime)>,
 }
 
-/// What is to be thought of a ticket before ours.
+/// What we know about a ticket before ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Waits,
-    /// Its contender is gone.
+    /// Its contender is gone, or does not wait any more.
     Ended,
-    /// It is gone, or only has the name of a ticket.
+    /// It is gone, or is something else with a ticket's name.
     None,
 }
 
@@ -69,11 +70,11 @@ enum Standing {
 pub(crate) struct Ahead {
     /// Its ticket.
     pub(crate) ticket: Location,
-    /// Its process, if it is of this machine and its end can be seen.
+    /// Its process, if it is on this machine and linklock can see it end.
     pub(crate) pid: Option<u32>,
 }
 
-/// Whether anybody waits in the queue, as far as this user may know.
+/// Whether nobody waits in the queue, as far as this user can see.
 pub(crate) fn is_empty(place: &Place) -> Result<bool, Error> {
     let is_ticket = |name: &OsStr| claim(place, name).is_some();
     match place.names(&place.path.queue(), 1, &is_ticket) {
@@ -83,7 +84,7 @@ pub(crate) fn is_empty(place: &Place) -> Result<bool, Error> {
 }
 
 impl Ticket {
-    /// Joins the queue at its end. `None` if there can be no queue, or not for this user.
+    /// Joins the queue at its end. `None` if no queue is possible, or not for this user.
     pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<Self>, Error> {
         let now = place.env.now();
         let arrived = stake.anchor.earliest(now).as_micros();
@@ -97,7 +98,7 @@ impl Ticket {
         match drawn {
             Err(e) if is_useless(&e) => {
                 tracing::warn!(queue = %Printable::new(place.path.queue().as_path()), error = %e,
-                    "cannot queue up, and waits for the lock out of order; remove what is there, or make it writable");
+                    "cannot queue up, so this contender waits out of order; remove what is there, or make it writable");
                 Ok(None)
             }
             drawn => drawn.map(Some).map_err(|e| failed(place, e)),
@@ -106,12 +107,12 @@ impl Ticket {
 
     fn put(&self, place: &Place) -> io::Result<()> {
         let queue = place.path.queue();
-        // Whoever leaves as the last takes the directory with him.
+        // Whoever leaves last removes the directory, so it may go at any time.
         for _ in 0..64 {
             match place.env.create(&self.at, b"", 0o644, &mut |_| None) {
-                // So made, and gone again by now.
+                // It was created, and is gone again by now.
                 Err(e) if is_gone(&e) => shared::make(place, &queue).or_else(|e| gone_is_ok(Err(e)))?,
-                // It was made, and the reply was lost, if it is a file of ours.
+                // If the file is ours, it was created and the reply was lost.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                     let attr = place.env.stat(&self.at)?;
                     return if attr.kind == FileKind::Regular && attr.owner == self.owner { Ok(()) } else { Err(e) };
@@ -122,7 +123,7 @@ impl Ticket {
         Err(ErrorKind::NotFound.into())
     }
 
-    /// Tells the others that we still wait, now and then.
+    /// Shows the others now and then that we still wait.
     pub(crate) fn refresh(&mut self, place: &Place) -> Result<(), Error> {
         let now = place.env.now();
         if now.since(self.refreshed) < REFRESH_EVERY {
@@ -130,16 +131,16 @@ impl Ticket {
         }
         self.refreshed = now;
         match place.env.touch(&self.at, Meant { id: None, owner: self.owner, is_alone: true }) {
-            // Taken for one of a contender that is no more.
+            // Others removed it, because they took us for gone.
             Err(e) if is_gone(&e) => self.put(place),
             touched => touched.map(drop),
         }
-        // Without a ticket, those behind us pass.
+        // Without a ticket, those behind us may pass.
         .or_else(|e| if is_useless(&e) { Ok(()) } else { Err(e) })
         .map_err(|e| failed(place, e))
     }
 
-    /// Who is the next before us; `None` if it is our turn. Removes the tickets of those who do not wait any more.
+    /// The next contender before us; `None` if it is our turn. Removes the tickets of those who do not wait any more.
     pub(crate) fn ahead(&mut self, place: &Place, anchor: &Anchor) -> Result<Option<Ahead>, Error> {
         for _ in 0..REMOVALS_MOST {
             let before = match nearest(place, &self.name) {
@@ -153,7 +154,7 @@ impl Ticket {
                 match self.standing(place, name, claim, anchor, &before) {
                     Standing::Waits => return Ok(Some(Ahead { ticket, pid: place.living_process(claim) })),
                     Standing::None => {}
-                    // In a sticky directory it is for its owner alone to remove.
+                    // In a sticky directory, only its owner can remove it.
                     Standing::Ended => removed += u32::from(gone_is_ok(place.env.unlink(&ticket)).is_ok()),
                 }
             }
@@ -166,8 +167,9 @@ impl Ticket {
         Ok(None)
     }
 
-    /// Whether a contender is known not to wait any more: it has ended, or its ticket has not changed for a ticket's lifetime, by
-    /// the clock that stamps it or by ours. So one whose time lies in the future holds up nobody for longer.
+    /// Whether a contender certainly does not wait any more: its process has ended, or its ticket has not changed for a
+    /// ticket's lifetime, by the clock that stamps it or by ours. Because of ours, a ticket with a time in the future
+    /// delays nobody for longer.
     fn standing(
         &mut self,
         place: &Place,
@@ -180,7 +182,7 @@ impl Ticket {
             return Standing::Ended;
         }
         let looked = place.env.now();
-        // Gone already: whoever looks at the next one before it does no harm.
+        // It is gone already. Looking at the ticket before it does no harm.
         let Some(attr) = Self::look(place, name) else { return Standing::None };
         let expires = attr.ctime + attr.ctime.rounding() + LIFETIME;
         if place.clock_is_known() && anchor.earliest(looked) > expires {
@@ -192,7 +194,8 @@ impl Ticket {
         }
         self.unchanged.insert(name.to_owned(), (attr.ctime, place.env.now()));
         if !place.clock_is_known() || attr.ctime > anchor.latest(place.env.now()) {
-            // Nothing but to watch it tells, so the others are watched from now on as well, and not one after the other.
+            // This ticket can only be watched. Watch those before it from now on as well, instead of one after the
+            // other.
             for other in before.keys().filter(|other| ***other < *name) {
                 if !self.unchanged.contains_key(other)
                     && let Some(attr) = Self::look(place, other)
@@ -204,7 +207,7 @@ impl Ticket {
         Standing::Waits
     }
 
-    /// The attributes of a ticket, if it is one.
+    /// A ticket's attributes. `None` if it is not a ticket.
     fn look(place: &Place, name: &OsStr) -> Option<Attr> {
         place.env.stat(&place.path.queue().inside(name)).ok().filter(|attr| attr.kind == FileKind::Regular)
     }
@@ -213,14 +216,14 @@ impl Ticket {
     pub(crate) fn leave(self, place: &Place) {
         let left = gone_is_ok(place.env.unlink(&self.at));
         if let Err(e) = left {
-            tracing::warn!(ticket = %Printable::new(self.at.as_path()), error = %e, "a ticket is left over");
+            tracing::warn!(ticket = %Printable::new(self.at.as_path()), error = %e, "could not remove a ticket");
         }
-        // Not empty: others wait.
+        // Fails if the directory is not empty: others wait.
         let _ = place.env.rmdir(&place.path.queue());
     }
 }
 
-/// The tickets that come last before this one, and whose they are. Other names are not ours.
+/// The last tickets before this one, and their claims. Ignores other names.
 fn nearest(place: &Place, own: &OsStr) -> io::Result<BTreeMap<OsString, Claim>> {
     let (mut nearest, mut names): (BTreeMap<OsString, Claim>, _) = (BTreeMap::new(), 0);
     let listed = place.env.list(&place.path.queue(), &mut |name, _| {
@@ -239,7 +242,7 @@ fn nearest(place: &Place, own: &OsStr) -> io::Result<BTreeMap<OsString, Claim>> 
     });
     if names >= NAMES_MOST {
         tracing::warn!(queue = %Printable::new(place.path.queue().as_path()), names,
-            "there are too many names in the queue, and it gives no order; remove it");
+            "the queue has too many names, so it gives no order; remove it");
         return Ok(BTreeMap::new());
     }
     match listed {
@@ -248,13 +251,13 @@ fn nearest(place: &Place, own: &OsStr) -> io::Result<BTreeMap<OsString, Claim>> 
     }
 }
 
-/// The claim of a contender that has a ticket of this name.
+/// The claim of the contender whose ticket has this name.
 pub(super) fn claim(place: &Place, name: &OsStr) -> Option<Claim> {
     let (time, token) = bytes_of(name).split_at_checked(TICKET_DIGITS)?;
     time.iter().all(u8::is_ascii_digit).then(|| place.path.parse(token))?
 }
 
-/// Nobody can queue up there, or not this user: it is no directory, or another's.
+/// Whether nobody can queue up there, or not this user: it is not a directory, or another user's.
 fn is_useless(e: &io::Error) -> bool {
     is_refused(e) || e.kind() == ErrorKind::NotADirectory
 }

@@ -1,4 +1,4 @@
-//! What is at a lock path, as a look has shown it.
+//! What a look at a lock path found.
 
 use std::time::Duration;
 
@@ -14,12 +14,13 @@ use crate::token::Token;
 pub(crate) enum Seen {
     Free,
     Lock(SeenLock),
-    /// A lock of the dir protocol between the two steps of its release, or left there by a crash; if it is not `ours`, a
-    /// directory that has nothing to do with us.
+    /// An empty directory. If it is `ours`: a dir lock between the two steps of its release, or after a crash there. If
+    /// not: a directory that has nothing to do with linklock.
     EmptyDirectory {
         ours: bool,
     },
-    /// Such a directory of ours that this user may not remove, nor replace: it is another's, and stands in a sticky directory.
+    /// An empty directory of ours that this user can neither remove nor replace: it is another user's, in a sticky
+    /// directory.
     Stuck {
         owner: u32,
         /// Its last change, such as the first step of the release.
@@ -31,21 +32,22 @@ pub(crate) enum Seen {
 #[derive(Clone, Debug)]
 pub(crate) struct SeenLock {
     pub(crate) protocol: Protocol,
-    /// `None`: neither the content nor a name tells.
+    /// `None`: neither the content nor a name says it.
     pub(crate) claim: Option<Claim>,
-    /// Whether it is sure to be a lock of this path. What is not is waited for as one, and left alone.
+    /// Whether it certainly is a lock of this path. If it is not certain, contenders wait for it but never break it.
     pub(crate) is_certain: bool,
-    /// Of the file that carries the expiry.
+    /// The attributes of the file that carries the expiry.
     pub(crate) attr: Attr,
-    /// Whose it is; `None` if the directory and the entry in it are different users'.
+    /// The owner of that file. `None` if the directory and the entry in it belong to different users.
     pub(crate) owner: Option<u32>,
-    /// What the holder says of itself, where the protocol has room for it.
+    /// What the holder says about itself, if the protocol has room for it.
     pub(crate) about: Option<Box<About>>,
 }
 
 impl SeenLock {
-    /// A dir lock that this user may not look into; `attr` are those of the directory. Whose it is does not show, nor when it
-    /// expires: a refresh changes its entry alone. So it lives until it is gone, and is for its owner or root to break.
+    /// A dir lock that this user may not read. `attr` belongs to the directory. Neither the holder nor the expiry can
+    /// be seen, since a refresh changes only the entry. So the lock counts as live until it is gone. Only its owner and
+    /// root can break it.
     pub(crate) fn hidden(attr: Attr) -> Self {
         Self { protocol: Protocol::Dir, claim: None, is_certain: false, attr, owner: Some(attr.owner), about: None }
     }
@@ -55,7 +57,7 @@ impl SeenLock {
     }
 
     pub(crate) fn holder(&self) -> Option<Holder> {
-        // Without a word of the lifetime, the mtime alone tells.
+        // If no lifetime is known, the mtime alone counts.
         let expiry = self.expiry(Duration::ZERO);
         self.claim.as_ref().map(|claim| claim.holder(expiry, self.about.as_deref().cloned()))
     }
@@ -64,42 +66,45 @@ impl SeenLock {
         self.claim.as_ref().map(|claim| &claim.token)
     }
 
-    /// When the lifetime ends. `usual` is the lifetime of a holder that says none.
+    /// The end of the lifetime. `usual` is the lifetime of a holder that does not say its own.
     ///
-    /// A request that set the mtime may be carried out once more, much later, over a newer one. But whatever is carried
-    /// out makes the ctime new, and `dir` says how long the lock lasts from there: so a late request can only lengthen it.
+    /// A request that set the mtime may be carried out again much later, and overwrite a newer mtime. But every change
+    /// renews the ctime, and a `dir` lock lasts for its lifetime after the ctime. So a late request can only make it
+    /// last longer.
     pub(crate) fn expiry(&self, usual: Duration) -> ServerTime {
         match self.protocol {
             Protocol::Link => self.attr.mtime,
-            Protocol::Dir => expiry_of_entry(&self.attr, self.told_lifetime().unwrap_or(usual)),
+            Protocol::Dir => expiry_of_entry(&self.attr, self.stated_lifetime().unwrap_or(usual)),
         }
     }
 
-    /// How long the lock lasts from its last change, as far as it tells. `usual` is the lifetime of a holder that says none.
+    /// How long the lock lasts after its last change, as far as it says so. `usual` is the lifetime of a holder that
+    /// does not say its own.
     ///
-    /// Its holder may have set a longer lifetime since: the mtime that it set then lies so far after the ctime of that very
-    /// change. Of a later change, by whomever, it lies as much less after it as the lifetime has less to go.
+    /// Its holder may have set a longer lifetime since: then the mtime that it set is that much later than the ctime of
+    /// that change. After a later change, by anybody, the distance is smaller by the time that has passed, and so is
+    /// the rest of the lifetime.
     pub(crate) fn own_lifetime(&self, usual: Duration) -> Duration {
-        self.told_lifetime().unwrap_or(usual).max(self.attr.mtime.since(self.attr.ctime))
+        self.stated_lifetime().unwrap_or(usual).max(self.attr.mtime.since(self.attr.ctime))
     }
 
-    /// Whatever it tells of its lifetime, it is no longer than this.
+    /// Limits the lifetime that it says.
     pub(crate) fn believe_at_most(&mut self, lifetime: Duration) {
         if let Some(about) = &mut self.about {
             about.lifetime = about.lifetime.min(lifetime);
         }
-        if let Some(told) = self.claim.as_mut().and_then(|claim| claim.lifetime.as_mut()) {
-            *told = lifetime.min(*told);
+        if let Some(stated) = self.claim.as_mut().and_then(|claim| claim.lifetime.as_mut()) {
+            *stated = lifetime.min(*stated);
         }
     }
 
-    /// A dir lock's entry says it to the millisecond, the name of a claim a little more.
-    fn told_lifetime(&self) -> Option<Duration> {
+    /// A dir lock's entry says it to the millisecond. A claim's name rounds it up.
+    fn stated_lifetime(&self) -> Option<Duration> {
         let about = self.about.as_ref().map(|about| about.lifetime);
         about.or_else(|| self.claim.as_ref().and_then(|claim| claim.lifetime))
     }
 
-    /// The same claim, and not refreshed since.
+    /// The same claim, without a refresh since.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.claim == other.claim && self.is_unchanged(&other.attr)
     }
@@ -109,17 +114,17 @@ impl SeenLock {
     }
 }
 
-/// When the lifetime ends of a dir lock whose entry has these attributes: the lifetime after its last change, or what the mtime
-/// says, whichever is later.
+/// When a dir lock whose entry has these attributes expires: the lifetime after its last change, or at its mtime,
+/// whichever is later.
 pub(super) fn expiry_of_entry(attr: &Attr, lifetime: Duration) -> ServerTime {
     attr.mtime.max(attr.ctime + attr.ctime.rounding() + lifetime)
 }
 
-/// Whoever releases a dir lock is done with its second step much sooner.
+/// The second step of a dir lock's release follows the first much sooner.
 const STUCK: Duration = Duration::from_secs(10);
 
-/// What is at the lock path if that never comes, changed last at `since`; for an error's text. By this machine's wall clock, since
-/// nothing but a word depends on it.
+/// For an error's text: what is at the lock path if that second step never comes. `since` is the last change. Uses this
+/// machine's wall clock, since only a message depends on it.
 pub(crate) fn stuck(env: &dyn Env, since: ServerTime) -> Option<&'static str> {
     let what =
         "an empty directory that another user left in a sticky directory, where only that user or root may remove it";

@@ -1,4 +1,4 @@
-//! What is done with a lock, by whichever protocol: the one place that chooses between them.
+//! The steps of both protocols. Only this module chooses between them.
 
 use std::io;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) fn stage(place: &Place) -> Result<Stake, Error> {
     }
 }
 
-/// Tries once to bring the claim under the lock path, with a fresh expiry, and decides by what is on disk.
+/// Tries once to bring the claim to the lock path, with a fresh expiry, and decides by what is on disk.
 pub(crate) fn attempt(place: &Place, stake: &mut Stake) -> Result<Attempt, Error> {
     match place.protocol {
         Protocol::Link => link::attempt(place, stake),
@@ -31,7 +31,7 @@ pub(crate) fn attempt(place: &Place, stake: &mut Stake) -> Result<Attempt, Error
     }
 }
 
-/// Whether the lock is this claim's, asked of the server.
+/// Whether this claim holds the lock, asked of the server.
 pub(crate) fn holds(place: &Place, stake: &Stake) -> io::Result<bool> {
     match place.protocol {
         Protocol::Link => link::holds(place, stake),
@@ -39,7 +39,7 @@ pub(crate) fn holds(place: &Place, stake: &Stake) -> io::Result<bool> {
     }
 }
 
-/// Gives the lock back.
+/// Releases the lock.
 pub(crate) fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
     match place.protocol {
         Protocol::Link => link::release(place, stake),
@@ -55,7 +55,7 @@ pub(crate) fn withdraw(place: &Place, claim: &Claim) {
     }
 }
 
-/// Takes the lock from the holder that was seen, and from no other, by the rules of the protocol that put it there.
+/// Breaks the lock of the holder that was seen, and no other, by the protocol of that lock.
 pub(crate) fn break_lock(place: &Place, seen: &SeenLock) -> Result<Break, Error> {
     match seen.protocol {
         Protocol::Link => link::break_lock(place, seen),
@@ -63,11 +63,11 @@ pub(crate) fn break_lock(place: &Place, seen: &SeenLock) -> Result<Break, Error>
     }
 }
 
-/// Moves a held lock's expiry on. To count, it must be back before `limit`; whatever fails for good makes the lock
-/// lost, and what may pass is an error that is no loss.
+/// Moves a held lock's expiry on. That counts only if it returns before `limit`. If the refresh can never succeed
+/// again, the error says that the lock is lost. After any other error the lock is not lost.
 pub(crate) fn refresh(place: &Place, stake: &mut Stake, lifetime: Duration, limit: LocalTime) -> Result<(), Error> {
     let lost = |why| Err(Error::lost(place.lock_path(), why));
-    // A lock that has expired may be broken at any moment: a refresh now could come between a breaker's look and its act.
+    // An expired lock may be broken at any moment: a refresh now could come between a breaker's look and its break.
     if place.env.now() >= limit && place.keeps(Step::DeadlineOfRefresh) {
         return lost(Lost::Overdue);
     }
@@ -78,7 +78,7 @@ pub(crate) fn refresh(place: &Place, stake: &mut Stake, lifetime: Duration, limi
         Err(e) if is_gone(&e) => return lost(Lost::Broken),
         Err(e) => return Err(Error::io(place.lock_path(), "refresh the lock", e)),
     };
-    // The expiry may have been set on a claim that was broken: ask whether the lock is still ours.
+    // The expiry may have been set on a claim that was broken. Ask whether it still holds the lock.
     let before = place.env.now();
     match holds(place, stake) {
         Ok(true) => stake.confirmed = before,
@@ -86,8 +86,8 @@ pub(crate) fn refresh(place: &Place, stake: &mut Stake, lifetime: Duration, limi
         Ok(false) => {}
         Err(e) => return Err(Error::io(place.lock_path(), "look at the lock", e)),
     }
-    // Set too late, it may have been set on what a breaker had already judged: then the old deadline stays, and the
-    // lock path is not ours to touch.
+    // Too late: a breaker may already have judged the lock as expired. So the old deadline stays, and we must not touch
+    // the lock path.
     if place.env.now() >= limit && place.keeps(Step::DeadlineOfRefresh) {
         return lost(Lost::Overdue);
     }

@@ -1,7 +1,8 @@
-//! Taking turns at the lock path: by the break lock, a short dir lock at `LOCKPATH|break`.
+//! Turns at the lock path. A breaker has its turn while it holds the break lock, a short dir lock at `LOCKPATH|break`.
 //!
-//! Whoever removes or moves the shared name without being its holder does it in turn. Of what has that name others then
-//! cannot make anything else: a second one that acted on the same look would hit a successor.
+//! Whoever removes or moves the shared name without being its holder does it in its turn. In that time no other
+//! contender can put another lock under that name. Without turns, a second breaker that acted on an older look would
+//! hit the next holder's lock.
 
 use super::dir;
 use super::identify::may_break;
@@ -13,17 +14,17 @@ use super::stake::{Attempt, Break, Stake};
 use crate::error::Error;
 use crate::printable::Printable;
 
-/// A turn is not tried for more often than this in a row, however often the break lock is seen free or changes hands.
+/// The most attempts in a row, however often the break lock is seen free or changes hands.
 const ROUNDS: u32 = 4;
 
-/// It is ours, as long as [`is_ours`](Self::is_ours) says so. To be ended by [`end`](Self::end).
+/// A held break lock, as long as [`is_ours`](Self::is_ours) says so. Finish with [`end`](Self::end).
 pub(super) struct Turn {
     break_lock: Place,
     stake: Stake,
 }
 
 impl Turn {
-    /// `None` if it is another's.
+    /// `None` if another breaker has its turn.
     pub(super) fn take(place: &Place) -> Result<Option<Self>, Error> {
         let break_lock = place.of_break_lock();
         let stake = dir::stage(&break_lock)?;
@@ -35,12 +36,12 @@ impl Turn {
         Ok(taken?.then_some(turn))
     }
 
-    /// One full try, which also breaks a break lock that has expired. It waits for nobody.
+    /// One full try, which also breaks an expired break lock. Does not wait.
     fn contend(&mut self) -> Result<bool, Error> {
         for _ in 0..ROUNDS {
             match dir::attempt(&self.break_lock, &mut self.stake, dir::remove_empty)? {
                 Attempt::Won => return Ok(true),
-                // Somebody cleans up, or we were paused for longer than the lifetime: begin anew, with a new name.
+                // Somebody cleaned up, or we were paused for longer than the lifetime: start again, with a new name.
                 Attempt::Void => {
                     dir::withdraw(&self.break_lock, &self.stake.claim);
                     self.stake = dir::stage(&self.break_lock)?;
@@ -52,7 +53,7 @@ impl Turn {
         Ok(false)
     }
 
-    /// Whether another attempt may succeed: the break lock is free, or was one to be broken.
+    /// Whether another attempt may succeed: the break lock is free, or was broken.
     fn makes_room(&mut self) -> Result<bool, Error> {
         let place = &self.break_lock;
         let looked = place.env.now();
@@ -79,19 +80,19 @@ impl Turn {
         if dir::break_lock(place, &lock, dir::remove_empty)? == Break::Done {
             log_broken(place, &lock, judged.verdict.why());
         }
-        // Changed meanwhile: another has its turn, or has just ended it.
+        // If it changed meanwhile, another breaker has its turn, or has just ended it.
         Ok(true)
     }
 
     pub(super) fn is_ours(&self) -> bool {
         let holds = dir::holds(&self.break_lock, &self.stake).unwrap_or(false);
-        // The clock last: what it says holds for the very next call.
+        // The clock last: its answer must hold for the very next call.
         holds && self.break_lock.env.now() < self.stake.lease.deadline
     }
 
     pub(super) fn end(self) {
         if let Err(e) = dir::release(&self.break_lock, &self.stake, dir::remove_empty) {
-            tracing::warn!(break_lock = %Printable::new(self.break_lock.lock_path()), error = %e, "the break lock could not be released");
+            tracing::warn!(break_lock = %Printable::new(self.break_lock.lock_path()), error = %e, "could not release the break lock");
         }
     }
 }

@@ -1,10 +1,12 @@
-//! The rule that needs no clock but our own: a lock has expired once it was seen unchanged for its own lifetime and the grace.
+//! The rule that needs no clock but our own: a lock has expired when it was seen unchanged for its own lifetime and the
+//! grace.
 //!
-//! Why it is safe: whatever set the lock's times was carried out before the first look that saw them ended, and its holder
-//! counts its deadline from before it sent that. So at the first look, the holder has no more than the lock's own lifetime to
-//! go; and a look that begins when that time has passed, and still sees no change, sees a lock that cannot be refreshed any more.
-//! It is for file systems where every client stamps files by a clock of its own, and where it is not known; and for the break lock
-//! everywhere, whose times others may have set so that no clock ever shows it to have expired.
+//! Why it is safe: the request that set the lock's times was carried out before the end of the first look that saw
+//! them, and its holder counts its deadline from before it sent that request. So at the end of the first look, the
+//! holder has at most the lock's own lifetime left. A later look that begins after that time, and still sees no change,
+//! sees a lock that cannot be refreshed any more. The rule is for file systems where each client stamps files by its
+//! own clock, or where linklock does not know. It is also for the break lock everywhere: other users may have set its
+//! times so that no clock ever shows that it has expired.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -17,12 +19,12 @@ use crate::time::LocalTime;
 pub(crate) struct Unchanged(Mutex<Option<(SeenLock, LocalTime)>>);
 
 impl Unchanged {
-    /// For how much longer the lock must be seen unchanged, which `needed` is in all. A look that began at `looked` has just seen
-    /// it; now it is `now`.
+    /// For how much longer the lock must be seen unchanged, of `needed` in all. It was just seen, by a look that began
+    /// at `looked`. The look ended at `now`.
     pub(super) fn time_left(&self, lock: &SeenLock, needed: Duration, looked: LocalTime, now: LocalTime) -> Duration {
-        // In a forked child it may be locked for ever. Not to remember is to wait for longer.
+        // In a forked child the mutex may stay locked for ever. To forget what was seen only means to wait longer.
         let Ok(mut seen) = self.0.try_lock() else { return needed };
-        // A refresh changes at least the ctime, by more than it is rounded.
+        // A refresh changes at least the ctime, by more than its rounding.
         let same = seen.as_ref().filter(|(seen, _)| seen.is_same(lock) && seen.attr.ctime == lock.attr.ctime);
         if let Some((_, since)) = same {
             return needed.saturating_sub(looked.since(*since));

@@ -20,7 +20,8 @@ mod tests {
     use super::OsEnv;
     use crate::env::Env;
 
-    /// Two holders are at stake: pids mean nothing to a peer in another world, of which Wine beside Linux is one.
+    /// A wrong answer would let two hold the lock: a pid means nothing to a peer in another world, such as Wine beside
+    /// Linux.
     #[cfg(any(target_os = "linux", windows))] // Elsewhere no process is known.
     #[test]
     fn a_fingerprint_from_another_world_tells_nothing_of_a_process() {

@@ -1,4 +1,4 @@
-//! Whether what was found beside a lock path may be removed: looked at and judged, and nothing is changed.
+//! Judges whether something beside a lock path may be removed. Changes nothing.
 
 use std::io;
 use std::time::Duration;
@@ -16,32 +16,32 @@ use crate::protocol::queue;
 use crate::protocol::seen::{Seen, SeenLock, expiry_of_entry};
 use crate::time::ServerTime;
 
-/// What is left of a claim is kept so long after its expiry, or for [`LIFETIMES`] of it if that is longer.
+/// How long a claim is kept after its expiry. If [`LIFETIMES`] lifetimes are longer, it is kept for these.
 ///
-/// Twice as long as its owner counts on, so clocks may run apart by the rest.
+/// Twice as long as its contender counts on. The rest covers clocks that drift apart.
 const DAY: Duration = GIVEN_UP_AFTER.saturating_mul(2);
 const LIFETIMES: u32 = 10;
 
-/// How long after its expiry a claim is kept.
+/// How long a claim is kept after its expiry.
 fn kept_for(lifetime: Duration) -> Duration {
     DAY.max(lifetime.saturating_mul(LIFETIMES))
 }
 
-/// Whether what had this expiry is not used any more. `now` is the earliest that the server's clock can have said before the
-/// file was looked at. Where it is not known whose clock stamps the files, the claim must be far past by this machine's wall
-/// clock too.
+/// Whether nobody uses a file with this expiry any more. `now` is the earliest that the server's clock can have said
+/// before the file was looked at. Where it is not known whose clock stamps files, the file must also be far past by
+/// this machine's wall clock.
 fn is_far_past(place: &Place, expiry: ServerTime, lifetime: Duration, now: ServerTime) -> bool {
     let until = expiry + kept_for(lifetime);
     now > until && (place.clock_is_known() || place.env.wall_clock() > until)
 }
 
-/// Whether the empty directory at the lock path was left there by a crash: a release is done with it sooner.
+/// Whether a crash left the empty directory at the lock path there: a release removes it sooner.
 pub(crate) fn is_left_at_lock_path(place: &Place, anchor: &Anchor) -> bool {
     let now = anchor.earliest(place.env.now());
     place.env.stat(place.location()).is_ok_and(|attr| now.since(attr.ctime) > SLOW)
 }
 
-/// What was found, looked at.
+/// A leftover, looked at and judged.
 pub(super) struct Judged {
     pub(super) kind: LeftoverKind,
     pub(super) body: Body,
@@ -49,16 +49,16 @@ pub(super) struct Judged {
     pub(super) verdict: LeftoverVerdict,
 }
 
-/// What stands under the name.
+/// What the name refers to.
 pub(super) enum Body {
     File,
     Directory,
-    /// With the one entry that its name tells.
+    /// With one entry, which has the claim's name.
     DirectoryWithEntry,
     Lock(SeenLock),
 }
 
-/// Looks at what was found, and whether it may be removed; `None` if it is gone.
+/// Looks at what was found, and judges whether it may be removed. `None` if it is gone.
 pub(super) fn judge(place: &Place, found: &Found, now: ServerTime) -> Option<Judged> {
     let judged = match (found.kind, &found.claim) {
         (LeftoverKind::BreakClaim, Some(claim)) => judge_claim(&place.of_break_lock(), claim, now),
@@ -69,7 +69,7 @@ pub(super) fn judge(place: &Place, found: &Found, now: ServerTime) -> Option<Jud
     };
     match judged {
         Ok(Some(judged)) => {
-            // A claim of the break lock stays one, whatever it is made of.
+            // A claim of the break lock keeps that kind, whatever it contains.
             let kind = if found.kind == LeftoverKind::Claim { judged.kind } else { found.kind };
             Some(Judged { kind, ..judged })
         }
@@ -92,7 +92,7 @@ impl Judged {
     }
 }
 
-/// What the name of a claim says of its process, and the clock of its expiry.
+/// The verdict by the process in the claim's name, and by its expiry.
 fn verdict(place: &Place, claim: &Claim, expiry: ServerTime, lifetime: Duration, now: ServerTime) -> LeftoverVerdict {
     match place.liveness(claim) {
         Liveness::Dead => LeftoverVerdict::Dead,
@@ -112,8 +112,8 @@ fn judge_claim(place: &Place, claim: &Claim, now: ServerTime) -> io::Result<Opti
         FileKind::Symlink => Judged::not_a_claim("a symbolic link"),
         FileKind::Other => Judged::not_a_claim("a device, socket or pipe"),
     };
-    // Last, so that nothing comes between this look and the removal. A claim that is not at the lock path now does not come
-    // there any more: its owner has ended, or has given it up.
+    // Last, so that nothing comes between this look and the removal. A claim that is not at the lock path now cannot
+    // come there any more: its contender has ended, or does not use this claim any more.
     let may_hold = judged.verdict.is_removable() || attr.nlink > 1 && attr.kind == FileKind::Regular;
     if may_hold && is_at_lock_path(place, claim, &attr) {
         judged.verdict = LeftoverVerdict::Held;
@@ -121,17 +121,17 @@ fn judge_claim(place: &Place, claim: &Claim, now: ServerTime) -> io::Result<Opti
     Ok(Some(judged))
 }
 
-/// A claim of `link`. Its content is only read if it may be removed: an NFS 4 server gives a reader a delegation, which can
-/// hold up the owner.
+/// A claim of `link`. Reads the content only if the claim may be removed: an NFS 4 server gives a reader a delegation,
+/// which can delay the claim's contender.
 fn judge_file(place: &Place, claim: &Claim, at: &Location, attr: &Attr, now: ServerTime) -> io::Result<Judged> {
-    // The mtime was set to be the lifetime after a change, if nothing has changed since.
+    // If nothing has changed since, the mtime is the lifetime after a change.
     let lifetime = claim.lifetime.unwrap_or(place.lifetime).max(attr.mtime.since(attr.ctime));
     let mut verdict = verdict(place, claim, attr.mtime, lifetime, now);
     let mut kind = LeftoverKind::Claim;
     if verdict.is_removable() {
         let read = place.read(at, attr.id.device);
         let (read, content) = match read {
-            // Where nothing is opened, our own names tell enough: nobody else makes such a one.
+            // Where nothing is opened, a name of ours is enough: nobody else makes such names.
             Err(e) if e.kind() == io::ErrorKind::Unsupported && claim.lifetime.is_some() => {
                 return Ok(Judged { kind, body: Body::File, expiry: Some(attr.mtime), verdict });
             }
@@ -140,12 +140,12 @@ fn judge_file(place: &Place, claim: &Claim, at: &Location, attr: &Attr, now: Ser
         match place.path.parse(&content) {
             _ if read.id != attr.id => return Ok(Judged::not_a_claim("another file by now")),
             Some(named) if named.token == claim.token => {}
-            // It has the broken lock's expiry, and a breaker may be at it just now: it counts from the move.
+            // It has the broken lock's expiry, and a breaker may be handling it just now. So it counts from the move.
             Some(_) => {
                 kind = LeftoverKind::BrokenClaim;
                 verdict = self::verdict(place, claim, attr.mtime.max(attr.ctime), lifetime, now);
             }
-            // What a crash or a full disk leaves.
+            // A crash or a full disk leaves such content.
             None if content.len() < CONTENT_LIMIT && content.iter().all(|byte| *byte == 0) => {}
             None => return Ok(Judged::not_a_claim("an ordinary file")),
         }
@@ -170,7 +170,7 @@ fn judge_directory(place: &Place, claim: &Claim, at: &Location, attr: &Attr, now
     Ok(Judged { kind: LeftoverKind::Claim, body, expiry: Some(expiry), verdict })
 }
 
-/// Whether this claim is at the lock path, looked at afresh. In doubt it is.
+/// Whether this claim is at the lock path, by a fresh look. True if in doubt.
 fn is_at_lock_path(place: &Place, claim: &Claim, attr: &Attr) -> bool {
     let there = place.forget_names().and_then(|()| place.env.stat(place.location()));
     match there {
@@ -179,12 +179,12 @@ fn is_at_lock_path(place: &Place, claim: &Claim, attr: &Attr) -> bool {
         Ok(there) if there.id == attr.id => return true,
         Ok(_) => {}
     }
-    // Where a file has another number under each of its names, what is in it tells.
+    // Where a file's number depends on the name, the content decides.
     look(place).map_or(true, |seen| matches!(seen, Seen::Lock(lock) if lock.token() == Some(&claim.token)))
 }
 
-/// A ticket. If its owner waits on after all, it draws another for the same place: whatever is wrong with a ticket costs
-/// somebody a place at most.
+/// A ticket. If its contender still waits, it draws another for the same place. Whatever is wrong with a ticket costs a
+/// contender at most its place.
 fn judge_ticket(place: &Place, at: &Location, claim: &Claim, now: ServerTime) -> io::Result<Option<Judged>> {
     let attr = place.env.stat(at)?;
     if attr.kind != FileKind::Regular || attr.len > 0 {
@@ -195,7 +195,7 @@ fn judge_ticket(place: &Place, at: &Location, claim: &Claim, now: ServerTime) ->
     Ok(Some(Judged { kind: LeftoverKind::Ticket, body: Body::File, expiry: Some(expiry), verdict }))
 }
 
-/// The queue, if nobody is in it. To remove it is safe: who comes to queue up makes it again.
+/// The queue, if it is empty. Removing it is safe: a contender that queues up creates it again.
 fn judge_queue(place: &Place, at: &Location) -> io::Result<Option<Judged>> {
     if place.env.stat(at)?.kind != FileKind::Directory {
         return Ok(Some(Judged::not_a_claim("something else")));
@@ -206,14 +206,14 @@ fn judge_queue(place: &Place, at: &Location) -> io::Result<Option<Judged>> {
     Ok(is_empty.then(empty))
 }
 
-/// The break lock. It goes as every breaker would take it from its holder: see `dir`.
+/// The break lock. It may be removed when any breaker may break it: see `dir`.
 fn judge_break_lock(place: &Place, now: ServerTime) -> io::Result<Option<Judged>> {
     let break_lock = place.of_break_lock();
     let kind = LeftoverKind::BreakLock;
     let lock = match look(&break_lock).map_err(io::Error::other)? {
         Seen::Free => return Ok(None),
         Seen::NotALock(what) => return Ok(Some(Judged::not_a_claim(&what))),
-        // Nobody's: a held one is not empty, and to remove it fails then.
+        // It belongs to nobody: a held one is not empty, and then the removal fails.
         Seen::EmptyDirectory { .. } | Seen::Stuck { .. } => {
             let verdict = LeftoverVerdict::Empty;
             return Ok(Some(Judged { kind, body: Body::Directory, expiry: None, verdict }));
@@ -227,7 +227,7 @@ fn judge_break_lock(place: &Place, now: ServerTime) -> io::Result<Option<Judged>
     let Some(claim) = lock.claim.as_ref().filter(|_| lock.protocol == Protocol::Dir) else {
         return Ok(Some(Judged::not_a_claim("an ordinary file")));
     };
-    // No break lock has an mtime that lies further ahead: somebody has set it.
+    // No break lock has an mtime so far ahead: somebody else has set it.
     let is_set = lock.attr.mtime > now.max(lock.attr.ctime) + BREAK_LIFETIME + DAY;
     let attr = if is_set { Attr { mtime: lock.attr.ctime, ..lock.attr } } else { lock.attr };
     let lifetime = lock.about.as_ref().map_or(BREAK_LIFETIME, |about| about.lifetime);

@@ -1,4 +1,4 @@
-//! What may be left beside a lock path, as an operator sees it.
+//! The leftovers beside a lock path, as an operator sees them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,29 +9,46 @@ use crate::env::Location;
 use crate::error::Error;
 use crate::printable::Printable;
 
-/// Something beside a lock path that has the name of a claim, or of another thing that contenders make there.
+/// Something beside a lock path with the name of a claim, or of anything else that contenders create there.
+///
+/// ```
+/// use linklock::{Lock, Printable};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("job.lock");
+/// let lock = Lock::new(path)?;
+/// let (removable, kept): (Vec<_>, Vec<_>) =
+///     lock.leftovers()?.into_iter().partition(|leftover| leftover.verdict.is_removable());
+/// for leftover in kept {
+///     println!("{}: kept, because {}", Printable::new(&leftover.path), leftover.verdict);
+/// }
+/// for leftover in lock.clean(removable)? {
+///     println!("{}: {}", Printable::new(&leftover.path), leftover.verdict);
+/// }
+/// # Ok::<_, linklock::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Leftover {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// What it is.
     pub kind: LeftoverKind,
-    /// The name of the machine that made it.
+    /// The name of the machine that created it.
     pub host: Option<String>,
-    /// The process that it was made for, on that machine.
+    /// The process on that machine on whose behalf it was created.
     pub pid: Option<u32>,
-    /// When its lifetime ends or ended, by the file server's clock.
+    /// When its lifetime ends or ended, on the file server's clock.
     pub expires_at: Option<SystemTime>,
-    /// Whether it may be removed, and why.
+    /// Whether it may be removed, and why; or what became of it.
     pub verdict: LeftoverVerdict,
 }
 
-/// What a [`Leftover`] is.
+/// The kinds of [`Leftover`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LeftoverKind {
-    /// A claim: of a contender that waits, or of the holder.
+    /// A claim of a waiter or of the holder.
     Claim,
     /// A lock that a breaker moved aside.
     BrokenClaim,
@@ -39,7 +56,7 @@ pub enum LeftoverKind {
     BreakClaim,
     /// The break lock itself.
     BreakLock,
-    /// A place in the queue.
+    /// A ticket: a waiter's place in the queue.
     Ticket,
     /// The directory of the queue.
     Queue,
@@ -58,7 +75,7 @@ impl fmt::Display for LeftoverKind {
     }
 }
 
-/// What is to be done with a [`Leftover`], or was.
+/// Whether a [`Leftover`] may be removed, or what became of it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LeftoverVerdict {
@@ -66,7 +83,7 @@ pub enum LeftoverVerdict {
     Dead,
     /// May be removed: it expired so long ago that nobody uses it any more.
     FarPast,
-    /// May be removed: nothing is in it.
+    /// May be removed: it is an empty directory.
     Empty,
     /// Is kept: it holds the lock.
     Held,
@@ -74,12 +91,12 @@ pub enum LeftoverVerdict {
     Alive,
     /// Is kept: its process may be alive, on another machine.
     Recent {
-        /// From then on it is taken for abandoned, by the file server's clock.
+        /// After this time, on the file server's clock, it may be removed.
         until: SystemTime,
     },
-    /// Is kept: it only has the name of a claim.
+    /// Is kept: it only has the name of a claim. The text says what it is.
     NotAClaim(String),
-    /// Is kept: this user cannot look at it.
+    /// Is kept: this user cannot look at it. The text says why.
     Unreadable(String),
     /// Was removed.
     Removed,
@@ -88,7 +105,7 @@ pub enum LeftoverVerdict {
 }
 
 impl LeftoverVerdict {
-    /// Whether it may be removed.
+    /// Whether it may be removed: `Dead`, `FarPast` or `Empty`.
     pub fn is_removable(&self) -> bool {
         matches!(self, Self::Dead | Self::FarPast | Self::Empty)
     }
@@ -111,10 +128,10 @@ impl fmt::Display for LeftoverVerdict {
     }
 }
 
-/// What has the name of something that contenders make.
+/// Something with a name that contenders use.
 pub(super) struct Found {
     pub(super) at: Location,
     pub(super) kind: LeftoverKind,
-    /// Whose it is, if the name tells.
+    /// Its claim, if the name tells.
     pub(super) claim: Option<Claim>,
 }

@@ -1,15 +1,20 @@
-//! What contenders that were killed leave beside the lock path: which of it may be removed, and how.
+//! What killed contenders leave beside the lock path: which of it may be removed, and how.
 //!
-//! The name of a claim is used once, so a removal reaches this claim or nothing, however late it is carried out. A claim may be
-//! removed if nobody uses it any more:
+//! A claim's name is used once. So a removal removes this claim or nothing, however late it is carried out. A claim may
+//! be removed if nobody uses it any more:
 //!
 //! - Its process has ended.
-//! - Or it is far past its expiry: by a day, or by ten lifetimes if that is longer. Its owner may be alive, on another machine.
-//!   But an owner makes another claim if it left this one alone for half a day after the expiry, see [`GIVEN_UP_AFTER`](super::expiry::GIVEN_UP_AFTER), and also
-//!   if it finds it gone ([`Attempt::Void`](super::stake::Attempt::Void)). The clock is asked before the file is looked at, so a claim
-//!   that its owner refreshed meanwhile is seen to be fresh.
+//! - Or it is far past its expiry: by a day, or by ten lifetimes if that is longer. Its contender may be alive, on
+//!   another machine. But a contender makes another claim if it left this one alone for half a day after the expiry
+//!   (see [`GIVEN_UP_AFTER`](super::expiry::GIVEN_UP_AFTER)), and also if it finds this one gone
+//!   ([`Attempt::Void`](super::stake::Attempt::Void)). linklock asks for the server's time before it looks at the file,
+//!   so a claim that its contender refreshed meanwhile is seen to be fresh.
+//!   machine. But an owner makes another claim if it left this one alone for half a day after the expiry (see
+//!   [`GIVEN_UP_AFTER`](super::expiry::GIVEN_UP_AFTER)), and also if it finds this one gone
+//!   ([`Attempt::Void`](super::stake::Attempt::Void)). linklock asks for the server's time before it looks at the file,
+//!   so a claim that its owner refreshed meanwhile is seen to be fresh.
 //!
-//! The claim at the lock path is never removed here: to break a lock is for those who judge it.
+//! The claim at the lock path is never removed here. Only a contender that judges the lock, or an operator, breaks it.
 
 mod judge;
 mod kinds;
@@ -37,22 +42,22 @@ use crate::names::bytes_of;
 use crate::printable::Printable;
 use crate::time::ServerTime;
 
-/// A sweep looks at no more claims than this of which it is not known whether their process is alive: each takes a request.
+/// The most claims that a sweep looks at without knowing whether their process is alive: each takes a request.
 const LOOKS_MOST: usize = 64;
 
-/// Nor does it find more than this of any kind: of each it is asked whether its process is alive.
+/// The most leftovers of any kind that a sweep finds: for each, it asks whether the process is alive.
 const SWEPT_MOST: usize = 4096;
 
-/// No more are listed, each of which takes about a kilobyte.
+/// The most leftovers that are listed. Each takes about a kilobyte.
 const LISTED_MOST: usize = 100_000;
 
-/// By this clock nothing is past its expiry.
+/// At this time, nothing is past its expiry.
 const NEVER: ServerTime = ServerTime::MIN;
 
-/// Removes from beside the lock path what nobody uses any more. Whatever cannot be removed stays. `clock` is asked for only
-/// if there is something to judge by it; without an answer, only what dead processes left is removed.
+/// Removes from beside the lock path what nobody uses any more, as far as possible. Calls `clock` only if something
+/// must be judged by it. Without the server's time, removes only what dead processes left.
 pub(crate) fn sweep(place: &Place, clock: impl FnOnce() -> Option<Anchor>) {
-    // Whoever breaks a break lock is about to break the lock, and sweeps then.
+    // Whoever breaks a break lock then breaks the lock, and sweeps after that.
     if place.path.is_break_lock {
         return;
     }
@@ -61,7 +66,7 @@ pub(crate) fn sweep(place: &Place, clock: impl FnOnce() -> Option<Anchor>) {
         match found.claim.as_ref().map_or(Liveness::Unknown, |claim| place.liveness(claim)) {
             Liveness::Alive => {}
             Liveness::Dead => dead.push(found),
-            // A peer does not give up an old claim, and fails if it finds it gone: that is for an operator to decide.
+            // A peer does not give up an old claim, and fails if it finds it gone. So that is left to an operator.
             Liveness::Unknown if found.claim.as_ref().is_some_and(is_a_peers) => {}
             Liveness::Unknown => doubtful.push(found),
         }
@@ -69,7 +74,7 @@ pub(crate) fn sweep(place: &Place, clock: impl FnOnce() -> Option<Anchor>) {
     let mut now = NEVER;
     if !doubtful.is_empty() {
         now = clock().map_or(NEVER, |anchor| anchor.earliest(place.env.now()));
-        // From anywhere on, so that each has its turn one day.
+        // Starts at a random one, so that each is looked at some day.
         let start = place.env.random() % doubtful.len() as u64;
         doubtful.rotate_left(start as usize);
         doubtful.truncate(LOOKS_MOST);
@@ -84,16 +89,17 @@ pub(crate) fn sweep(place: &Place, clock: impl FnOnce() -> Option<Anchor>) {
     }
 }
 
-/// What is beside the lock path, judged by this machine's wall clock: to learn the server's would need a change on disk.
+/// The leftovers beside the lock path, judged by this machine's wall clock: to ask for the server's time would need a
+/// change on disk.
 pub(crate) fn list(place: &Place) -> Result<Vec<Leftover>, Error> {
     let now = place.env.wall_clock();
     let found = find(place, LISTED_MOST).map_err(|e| cannot_list(place.path.dir(), e))?;
-    let judged = found.into_iter().filter_map(|found| judge(place, &found, now).map(|judged| tell(found, judged)));
+    let judged = found.into_iter().filter_map(|found| judge(place, &found, now).map(|judged| report(found, judged)));
     Ok(judged.collect())
 }
 
-/// Removes what was told to be removable and is so by the server's clock. Tells what became of each; what is gone by now is
-/// left out.
+/// Removes those of these leftovers that may be removed, and still may by the server's clock. Returns what became of
+/// each; leaves out what is gone by now.
 pub(crate) fn clean(
     place: &Place,
     which: Vec<Leftover>,
@@ -102,19 +108,19 @@ pub(crate) fn clean(
     let found = find(place, LISTED_MOST).map_err(|e| cannot_list(place.path.dir(), e))?;
     let mut found: HashMap<_, _> = found.into_iter().map(|found| (found.at.as_path().to_owned(), found)).collect();
     let (mut now, mut unknown) = (NEVER, None);
-    if which.iter().any(|told| matches!(told.verdict, LeftoverVerdict::FarPast)) {
+    if which.iter().any(|leftover| matches!(leftover.verdict, LeftoverVerdict::FarPast)) {
         match ask() {
             Ok(anchor) => now = anchor.earliest(place.env.now()),
             Err(e) => unknown = Some(e),
         }
     }
     let mut done = Vec::new();
-    for told in which {
-        if !told.verdict.is_removable() {
-            done.push(told);
+    for leftover in which {
+        if !leftover.verdict.is_removable() {
+            done.push(leftover);
             continue;
         }
-        let Some(found) = found.remove(&told.path) else { continue };
+        let Some(found) = found.remove(&leftover.path) else { continue };
         let Some(mut judged) = judge(place, &found, now) else { continue };
         if judged.verdict.is_removable() {
             judged.verdict = match remove(place, &found, &judged) {
@@ -123,13 +129,13 @@ pub(crate) fn clean(
             };
         } else if let (LeftoverVerdict::Recent { .. }, Some(why)) = (&judged.verdict, &unknown) {
             let why = match why.kind() {
-                // Who may make no claim there may remove none.
+                // Whoever may not create a claim there may not remove one.
                 ErrorKind::Permission => io::ErrorKind::PermissionDenied.into(),
                 _ => io::Error::other(format!("the file server's clock cannot be asked: {why}")),
             };
             judged.verdict = LeftoverVerdict::Failed(Error::io(found.at.as_path(), "remove the leftover", why));
         }
-        done.push(tell(found, judged));
+        done.push(report(found, judged));
     }
     Ok(done)
 }
@@ -140,7 +146,7 @@ pub(crate) fn names_lock(place: &Place, name: &OsStr) -> bool {
     if claim_named(&place.path, name).or_else(|| claim_named(&break_lock, name)).is_some() {
         return true;
     }
-    // The names alone are not enough: they may be a user's.
+    // These names alone are not enough: they may be a user's.
     let holds = |dir: &Location, is_ours: &dyn Fn(&OsStr) -> bool| {
         dir.as_path().file_name() == Some(name) && place.names(dir, 1, is_ours).is_ok_and(|names| !names.is_empty())
     };
@@ -149,13 +155,13 @@ pub(crate) fn names_lock(place: &Place, name: &OsStr) -> bool {
 }
 
 pub(crate) fn cannot_list(dir: &Path, e: io::Error) -> Error {
-    // Nothing would be gained by making it, as other errors advise.
+    // Other errors advise to make the directory. Here, nothing would be gained by that.
     let e = if is_gone(&e) { io::Error::other("there is no such directory") } else { e };
     Error::io(dir, "list the directory", e)
 }
 
-/// Lists the directory once, and that of the queue if there is one. Finds no more than `limit`, for others may have put any number
-/// of such names there.
+/// Lists the directory once, and that of the queue if there is one. Finds at most `limit`, since others may have put
+/// any number of such names there.
 fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
     let (queue, break_lock) = (place.path.queue(), place.path.of_break_lock());
     let (dir, mut all) = (place.path.dir(), Vec::new());
@@ -183,13 +189,13 @@ fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
     }
     if all.len() >= limit {
         tracing::warn!(directory = %Printable::new(dir), found = all.len(),
-            "there are more names of claims than linklock looks at; remove those that are not of your contenders");
+            "too many names of claims, so linklock does not look at all of them; remove those that are not of your contenders");
     }
     all.sort_by(|one, other| one.at.as_path().cmp(other.at.as_path()));
     Ok(all)
 }
 
-/// The claim that has exactly this name.
+/// The claim whose name is exactly this one.
 fn claim_named(path: &LockPath, name: &OsStr) -> Option<Claim> {
     path.parse(bytes_of(name)).filter(|claim| claim.token.as_os_str() == name)
 }
@@ -199,33 +205,34 @@ fn ticket_named(place: &Place, name: &OsStr) -> Option<Claim> {
     bytes_of(name).ends_with(bytes_of(claim.token.as_os_str())).then_some(claim)
 }
 
-/// Whether flufl.lock made it, whose names do not tell a lifetime.
+/// Whether flufl.lock made this claim: its names have no lifetime.
 fn is_a_peers(claim: &Claim) -> bool {
     claim.lifetime.is_none()
 }
 
-/// Removes what was judged just now. Nothing is removed but by a name that was used once, or if it is an empty directory.
+/// Removes what was just judged. Only removes by names that are used once, or empty directories.
 fn remove(place: &Place, found: &Found, judged: &Judged) -> io::Result<()> {
     let env = place.env.as_ref();
     match (&judged.body, &found.claim) {
         (Body::File, _) => gone_is_ok(env.unlink(&found.at))?,
-        // The entry by its own name: whatever else came there meanwhile stays, and then so does the directory.
+        // Removes the entry by its own name. Anything else that came there meanwhile stays, and then so does the
+        // directory.
         (Body::DirectoryWithEntry, Some(claim)) => {
             gone_is_ok(env.unlink(&found.at.inside(claim.token.as_os_str())))?;
             gone_is_ok(env.rmdir(&found.at))?;
         }
         (Body::Directory | Body::DirectoryWithEntry, _) => gone_is_ok(env.rmdir(&found.at))?,
-        // It removes the entry that was seen, or nothing. If that has changed, it is not for us.
+        // Removes the entry that was seen, or nothing. An entry that has changed is not ours to remove.
         (Body::Lock(lock), _) => steps::break_lock(&place.of_break_lock(), lock).map(drop).map_err(io::Error::other)?,
     }
     if found.kind == LeftoverKind::Ticket {
-        // As the last one who leaves does. Not empty: others wait.
+        // As the last contender that leaves does. Fails if it is not empty: others wait.
         let _ = env.rmdir(&place.path.queue());
     }
     Ok(())
 }
 
-fn tell(found: Found, judged: Judged) -> Leftover {
+fn report(found: Found, judged: Judged) -> Leftover {
     let lock = if let Body::Lock(lock) = judged.body { lock.claim } else { None };
     let claim = found.claim.or(lock);
     Leftover {

@@ -12,16 +12,16 @@ use crate::protocol::nfs_names;
 use crate::protocol::place::{BREAK_LIFETIME, Place, ROOT, STICKY};
 use crate::protocol::seen::{Seen, SeenLock};
 
-/// What the directory at the lock path is; `None` if it changed under the look.
+/// What the directory at the lock path is. `None` if it changed during the look.
 pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let ours = place.path.is_break_lock || attr.mode & STICKY != 0;
-    // No more of the names than tell: others may have put any number there.
+    // Reads no more names than needed: others may have put any number there.
     let (mut names, mut left) = (Vec::new(), Vec::new());
     let listed = place.env.list(place.location(), &mut |name, _| {
         if ours && nfs_names::has_prefix(name) { &mut left } else { &mut names }.push(name.to_owned());
         if names.len() > 1 || left.len() > nfs_names::MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    // As an umask of 077 makes it.
+    // An umask of 077 makes such a directory.
     let hidden = || Ok(Some(Seen::Lock(SeenLock::hidden(attr))));
     match listed {
         Err(e) if ours && is_refused(&e) => return hidden(),
@@ -39,7 +39,7 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let Some(claim) = place.path.parse(bytes_of(name)) else {
         return Ok(Some(Seen::NotALock("a directory".into())));
     };
-    // Gone by now: an error that makes the caller look again. What cannot be read is not needed to judge the lock.
+    // If the entry is gone by now, the error makes the caller look again. The content is not needed to judge the lock.
     let entry = place.location().inside(name);
     let of_dir = attr.owner;
     let (attr, content) = match place.read(&entry, attr.id.device) {
@@ -63,8 +63,9 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     Ok(Some(Seen::Lock(lock)))
 }
 
-/// Whether this user may not remove an empty directory at the lock path. A server that has another user in place of ours may say
-/// so of our own: the owner of our claim shows that.
+/// Whether another user owns an empty directory at the lock path, and this user cannot remove it. A server may map our
+/// user to another one, and then our own directory looks like another user's: callers compare with the owner of our
+/// claim.
 fn is_anothers(place: &Place, attr: &Attr) -> io::Result<bool> {
     let Some(user) = place.env.user_id().filter(|user| *user != ROOT && *user != attr.owner) else { return Ok(false) };
     let parent = place.env.stat_dir(place.path.dir())?;

@@ -1,4 +1,4 @@
-//! Looking at a lock path: what is there, whichever protocol put it there. Touches nothing.
+//! Looks at a lock path: what is there, by whichever protocol. Changes nothing.
 
 mod dir;
 mod link;
@@ -12,10 +12,10 @@ use crate::env::FileKind;
 use crate::error::Error;
 use crate::options::Protocol;
 
-/// What is there may be another thing from one call to the next; then it is looked at again, so often at most.
+/// The most looks in a row, while the lock path changes between two calls.
 const LOOKS_MOST: u32 = 64;
 
-/// Looks, and touches nothing.
+/// Looks at the lock path, and changes nothing.
 pub(crate) fn look(place: &Place) -> Result<Seen, Error> {
     for _ in 0..LOOKS_MOST {
         let attr = match place.stat_afresh(place.location()) {
@@ -24,7 +24,7 @@ pub(crate) fn look(place: &Place) -> Result<Seen, Error> {
             Err(e) => return Err(Error::io(place.lock_path(), "look at the lock", e)),
         };
         let seen = match attr.kind {
-            // There is no break lock of `link`.
+            // A break lock is never a `link` lock.
             FileKind::Regular if place.path.is_break_lock => Ok(Some(Seen::NotALock("an ordinary file".into()))),
             FileKind::Regular => link::look(place, attr),
             FileKind::Directory => dir::look(place, attr),
@@ -38,13 +38,13 @@ pub(crate) fn look(place: &Place) -> Result<Seen, Error> {
             Err(e) => return Err(Error::io(place.lock_path(), "read the lock", e)),
         }
     }
-    // Never the same twice: an attempt asks the server.
+    // It was different each time. The caller's next attempt asks the server.
     Ok(Seen::Free)
 }
 
-/// Whether the lock that was seen is there and has not changed, for one question instead of a look. Whatever is done to a
-/// file makes its ctime new; only a file of the same number that came within one tick of the server's clock may be taken
-/// for it. So it is for going on waiting: nobody acts on it.
+/// Whether the lock that was seen is still there and unchanged, with one request instead of a look. Every change of a
+/// file renews its ctime. Only another file that got the same inode number within one tick of the server's clock could
+/// be taken for it. So this is good enough to continue waiting, and nobody acts on it.
 pub(crate) fn is_still_there(place: &Place, seen: &SeenLock) -> bool {
     let file = match (seen.protocol, &seen.claim) {
         (Protocol::Link, _) => place.location().clone(),

@@ -1,4 +1,4 @@
-//! Reading files of the system whole.
+//! Reads the system's files whole.
 
 use std::fs;
 use std::io::Read;
@@ -9,7 +9,7 @@ pub(crate) fn fs_read(path: &str) -> Option<Vec<u8>> {
 }
 
 pub(crate) fn read_all(file: fs::File) -> Option<Vec<u8>> {
-    // Room for all that /proc has to say at once, and no question for a size, which its files do not have.
+    // Room for most files of /proc in one read. Does not ask for the size, which they do not have.
     let mut content = Vec::with_capacity(4096);
     file.take(u64::MAX).read_to_end(&mut content).ok()?;
     Some(content)

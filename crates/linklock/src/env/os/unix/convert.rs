@@ -1,4 +1,4 @@
-//! Numbers of ours as the system has them, and back.
+//! Converts our numbers to the system's, and back.
 
 use rustix::fs::{FileType, Mode, Timespec};
 use rustix::process::Pid;
@@ -6,7 +6,7 @@ use rustix::process::Pid;
 use crate::env::FileKind;
 use crate::time::ServerTime;
 
-/// How wide a mode is differs between systems.
+/// The width of a mode differs between systems.
 pub(crate) fn to_mode(bits: u32) -> Mode {
     Mode::from_raw_mode(bits as _)
 }

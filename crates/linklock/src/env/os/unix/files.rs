@@ -1,4 +1,4 @@
-//! Making, reading and listing files by descriptor.
+//! Creates, reads and lists files by descriptor.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::env::{Attr, Each, Expiry, FileKind, Location};
 
 /// Up to `limit` bytes of a regular file, and its attributes.
 pub(crate) fn read(at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-    // NONBLOCK: a FIFO of that name shall not keep us.
+    // NONBLOCK: opening a FIFO of that name must not block.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = open_at(at, flags)?;
     let attr = stat_open(&file)?;
@@ -41,8 +41,8 @@ pub(crate) fn show_names(dir: OwnedFd, each: &mut Each<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// `owner`: whose the directory is. A file of ours in another's directory is removed again: that one has taken the place of the
-/// directory that was meant.
+/// `owner`: the owner of the directory. If the new file has another owner, it is removed again: another directory has
+/// taken the place of the one that was meant.
 pub(crate) fn create(
     dir: BorrowedFd<'_>,
     name: &Path,
@@ -54,7 +54,7 @@ pub(crate) fn create(
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = retry_on_intr(|| openat(dir, name, flags, to_mode(mode)))?;
     fill(file, content, expiry, owner).inspect_err(|_| {
-        // The error that is told is the one that stopped us; this one would only follow from it.
+        // Returns the first error. An error here would only follow from it.
         let _ = unlinkat(dir, name, AtFlags::empty());
     })
 }
@@ -71,7 +71,7 @@ fn fill(file: OwnedFd, content: &[u8], expiry: &mut Expiry<'_>, owner: Option<u3
         rest = &rest[written..];
     }
     if let Some(expiry) = expiry {
-        // After the write, which would set the mtime to now.
+        // After the write, which sets the mtime to now.
         let times = Timestamps { last_access: to_timespec(expiry), last_modification: to_timespec(expiry) };
         retry_on_intr(|| rustix::fs::futimens(&file, &times))?;
         attr = stat_open_as_known(&file)?;
@@ -80,10 +80,10 @@ fn fill(file: OwnedFd, content: &[u8], expiry: &mut Expiry<'_>, owner: Option<u3
     Ok(attr)
 }
 
-/// NFS writes when a file is closed, and tells then that there was no room.
+/// NFS writes when a file is closed, and only then reports that there was no room.
 fn close(file: OwnedFd) -> io::Result<()> {
     #[expect(unsafe_code, reason = "to close a file and learn how that went has no safe function")]
-    // SAFETY: the descriptor was ours alone, and nobody has it any more.
+    // SAFETY: only we owned the descriptor, and nobody uses it any more.
     unsafe {
         Ok(rustix::io::try_close(file.into_raw_fd())?)
     }

@@ -1,5 +1,5 @@
-//! A descriptor that is kept for longer than a call. An application that becomes a daemon closes all descriptors, also those
-//! that it has not opened, and the number may then be another file's.
+//! A descriptor that stays open for longer than a call. An application that becomes a daemon closes all descriptors,
+//! even those that it did not open. Then the number may become another file's.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
@@ -10,33 +10,34 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use super::own;
 use crate::env::FileId;
 
-/// A descriptor that is checked before each use, and before it is closed. One that is not ours any more is forgotten.
+/// A descriptor that is checked before each use, and before it is closed. One that is not ours any more is forgotten,
+/// and not closed.
 ///
-/// Another thread can still close it between the check and the use. No system call checks and uses at once.
+/// Another thread can still close it between the check and the use. No system call does both at once.
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// `None` only while it is dropped.
+    /// `None` only during drop.
     fd: Option<OwnedFd>,
-    /// The generation of the process that made it.
+    /// The generation of the process that opened it.
     process: u64,
     flags: OFlags,
     file: FileId,
-    /// Once it was not ours, the number may become that of another of ours.
+    /// Stays true, since the number may later become that of another file of ours.
     is_lost: AtomicBool,
 }
 
 impl Kept {
-    /// `mark` are status flags that nobody else gives to a file of this kind: on Linux, eventfds, inotify instances and most
-    /// other files without a name have one inode number.
+    /// `mark` are status flags that nobody else sets on a file of this kind. On Linux, eventfds, inotify instances and
+    /// most other files without a name share one inode number.
     pub(super) fn new(fd: OwnedFd, mark: OFlags) -> io::Result<Self> {
-        // Where the system refuses the mark, the file's number has to do.
+        // If the system refuses the mark, the inode number must be enough.
         let _ = fcntl_setfl(&fd, mark);
         let (flags, file) = (fcntl_getfl(&fd)?, file_of(fd.as_fd())?);
         Ok(Self { fd: Some(fd), process: own::generation(), flags, file, is_lost: AtomicBool::new(false) })
     }
 
-    /// `None` in a forked child, which shares it with its parent, and once the number is another file's. Makes system calls and
-    /// uses atomics, nothing else: a signal handler may call it.
+    /// `None` in a forked child, which shares it with its parent, and once the number is another file's. Only makes
+    /// system calls and uses atomics, so a signal handler may call it.
     pub(super) fn get(&self) -> Option<BorrowedFd<'_>> {
         let fd = self.unchecked().filter(|_| !self.is_lost.load(Ordering::Relaxed))?;
         let is_ours = self.process == own::generation()
@@ -48,7 +49,7 @@ impl Kept {
         is_ours.then_some(fd)
     }
 
-    /// To poll it, which does no harm to another file; or right after `get`.
+    /// Only to poll it, which does no harm to another file, or right after `get`.
     pub(super) fn unchecked(&self) -> Option<BorrowedFd<'_>> {
         self.fd.as_ref().map(AsFd::as_fd)
     }

@@ -1,4 +1,4 @@
-//! What all Unix systems share, from the ground up; `system` is what they do not.
+//! Code for all Unix systems, in layers: a module uses only those above it. `system` is what differs.
 
 mod content;
 mod convert;

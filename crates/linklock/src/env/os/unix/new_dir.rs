@@ -1,4 +1,4 @@
-//! Making a directory where others may put another one in its place before it is opened.
+//! Creates a directory where others may replace it before it is opened.
 
 use std::ffi::OsStr;
 use std::io;
@@ -16,10 +16,10 @@ use super::system::basics::TO_REACH;
 use super::system::stat::stat_open_as_known;
 use crate::env::{Attr, DirMode, Expiry, FileKind, NewDir};
 
-/// A new directory that only its maker may open: these bits no umask takes away.
+/// A new directory that only its owner may open. No umask removes these bits.
 const CLOSED: u32 = 0o700;
 
-/// A directory gets its mtime and its ctime at once; a file system may round them. To move it makes the ctime alone new.
+/// A new directory has one time as mtime and ctime; a file system may round them. A rename renews only the ctime.
 const ROUNDING: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -35,12 +35,12 @@ pub(super) fn make(parent: BorrowedFd<'_>, name: &Path, mode: DirMode) -> io::Re
     };
     mkdirat(parent, name, to_mode(bits))?;
     let dir = retry_on_intr(|| openat(parent, name, flags, Mode::empty())).map_err(|e| match e {
-        // Not what was made.
+        // It is not what was created.
         Errno::NOTDIR | Errno::LOOP | Errno::MLINK | Errno::NOENT => taken(),
         e => e.into(),
     })?;
     let attr = stat_open_as_known(&dir)?;
-    // A directory of long ago, moved here: nothing is to be made in it.
+    // An older directory that was moved here. Nothing must be created in it.
     if attr.kind != FileKind::Directory || attr.ctime.since(attr.mtime) > ROUNDING {
         return Err(taken());
     }
@@ -50,18 +50,18 @@ pub(super) fn make(parent: BorrowedFd<'_>, name: &Path, mode: DirMode) -> io::Re
     Ok(OpenDir { dir, owner: attr.owner })
 }
 
-/// By the descriptor, so that it reaches the directory that was looked at: one that is empty and closed, as ours is.
+/// By the descriptor, so that it changes the directory that was checked: one that is empty and closed, as ours is.
 fn open_to_others(dir: &OwnedFd, attr: &Attr, bits: u32) -> io::Result<()> {
     let mut is_empty = true;
     show_names(dir.try_clone()?, &mut |_, _| {
         is_empty = false;
         ControlFlow::Break(())
     })?;
-    // The file system shows its own permissions, whatever is asked for; or it is not what was made.
+    // Either the file system shows its own permissions, whatever was requested; or it is not what was created.
     if attr.mode & 0o777 != CLOSED || !is_empty {
         return Ok(());
     }
-    // With the group's bit that it has inherited.
+    // Keeps the set-group-ID bit that it inherited.
     Ok(fchmod(dir, to_mode(bits | attr.mode & 0o2000))?)
 }
 

@@ -1,8 +1,8 @@
-//! The numbers that a process keeps of its own identity.
+//! The numbers that a process stores about its own identity.
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-/// Zero in each field: not known yet. No lock, which a fork could leave locked.
+/// 0 in a field: not known yet. Not a mutex, which a fork could leave locked.
 #[derive(Debug)]
 pub(crate) struct Own {
     pub(crate) pid: AtomicU32,
@@ -12,7 +12,7 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    pub(crate) const fn nothing() -> Self {
+    pub(crate) const fn zeroed() -> Self {
         Self {
             pid: AtomicU32::new(0),
             generation: AtomicU64::new(0),

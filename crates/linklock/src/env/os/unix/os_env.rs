@@ -62,7 +62,7 @@ impl Env for OsEnv {
             let proc = Proc::open().filter(Proc::is_ours)?;
             Some(Fingerprint::new(&proc.boot_and_namespaces()?, proc.stat(pid)?.start))
         };
-        // One's own is asked for with every claim.
+        // Every claim needs this process's own fingerprint.
         if pid == self.process_id() { own::fingerprint(read) } else { read() }
     }
 
@@ -73,7 +73,7 @@ impl Env for OsEnv {
         if !here.comparable(fingerprint) {
             return Liveness::Unknown;
         }
-        // The kernel itself is asked first: /proc may be mounted to hide other users' processes.
+        // Asks the kernel first: /proc may be mounted so that it hides other users' processes.
         match rustix::process::test_kill_process(id) {
             Err(Errno::SRCH) => return Liveness::Dead,
             Ok(()) | Err(Errno::PERM) => {}
@@ -82,7 +82,8 @@ impl Env for OsEnv {
         let Some(proc) = Proc::open() else { return Liveness::Unknown };
         match proc.stat(pid) {
             Some(stat) if stat.ended || here.with_start(stat.start) != fingerprint => {
-                // Another may have been mounted since our own fingerprint was taken, where the pid is another process.
+                // Another /proc may have been mounted since our own fingerprint was read. There the pid is another
+                // process.
                 if proc.is_ours() { Liveness::Dead } else { Liveness::Unknown }
             }
             Some(_) => Liveness::Alive,
@@ -164,7 +165,7 @@ impl Env for OsEnv {
     fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
         let link = |(dir, name): (BorrowedFd<'_>, &Path), (to_dir, new): (BorrowedFd<'_>, &Path)| {
             rustix::fs::linkat(dir, name, to_dir, new, AtFlags::empty()).map_err(|e| match e {
-                // So link(2) says that the file system has no hard links.
+                // This is how link(2) fails on a file system without hard links.
                 Errno::PERM => io::Error::new(io::ErrorKind::Unsupported, e),
                 e => e.into(),
             })

@@ -1,4 +1,4 @@
-//! Reaching a name so that nothing on the way to it is followed.
+//! Reaches a name so that nothing on the way to it is followed.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,19 +13,20 @@ use super::system::stat::{stat_afresh, stat_open_as_known};
 use crate::env::Location;
 use crate::env::location::Between;
 
-/// Acts on a name in a directory. The one in between is opened for this call alone, and nothing is followed to it: a
-/// descriptor that were kept would be one to lose, and would hide that the directory has been replaced.
+/// Acts on a name in a directory. The directory in between is opened for this call only, and nothing on the way to it
+/// is followed. A descriptor that stayed open could be closed by others, and would hide that the directory was
+/// replaced.
 pub(crate) fn reach<T>(at: &Location, mut act: impl FnMut(BorrowedFd<'_>, &Path) -> io::Result<T>) -> io::Result<T> {
     let Some((between, must_be)) = at.between() else { return act(CWD, at.as_path()) };
     match act_inside(between, must_be, at.name(), &mut act) {
-        // An NFS client knew another directory by its name, which is gone. Asked for that name's attributes it looks it up again,
-        // as it does by itself on the way along a path.
+        // The NFS client knew another directory by that name, which is gone. When it is asked for the name's
+        // attributes, it looks the name up again, as it does itself when it follows a path.
         Err(e) if e.kind() == io::ErrorKind::StaleNetworkFileHandle => {
             stat_afresh(CWD, between)?;
             act_inside(between, must_be, at.name(), act)
         }
-        // A holder must be able to go on. What is said to be its own has a name that it has used once, here: what stands elsewhere
-        // under that name is put there for it.
+        // A holder must be able to continue, so this follows the path. Only this process has used the name, and only here:
+        // elsewhere it exists only if somebody put it there on purpose.
         Err(e) if must_be.owner.is_some() && is_for_want_of_descriptors(&e) => act(CWD, at.as_path()),
         done => done,
     }
@@ -38,11 +39,11 @@ fn act_inside<T>(
     mut act: impl FnMut(BorrowedFd<'_>, &Path) -> io::Result<T>,
 ) -> io::Result<T> {
     let dir = retry_on_intr(|| open(between, TO_REACH, Mode::empty())).map_err(|e| match e {
-        // So systems say that it is a symbolic link.
+        // Some systems report a symbolic link with these errors.
         Errno::LOOP | Errno::MLINK => Errno::NOTDIR,
         e => e,
     })?;
-    // Of the very directory that is acted in.
+    // Checks the very directory in which it then acts.
     must_be.check(|| stat_open_as_known(&dir))?;
     act(dir.as_fd(), Path::new(name))
 }

@@ -1,16 +1,16 @@
-//! Names of users and commands, which a thread reads once.
+//! Names of users and commands, read once in each thread.
 
 use std::cell::RefCell;
 use std::thread::LocalKey;
 
 use super::content::fs_read;
 
-/// What a thread has read of a number, so that it is not read for every claim. Of a thread, since a lock could be left locked
-/// by a fork.
+/// What a thread has read for a number, so that it is not read again for every claim. Each thread has its own, since a
+/// fork could leave a mutex locked.
 pub(crate) type Known = RefCell<Option<(u64, String)>>;
 
 pub(crate) fn known(slot: &'static LocalKey<Known>, of: u64, read: impl FnOnce() -> Option<String>) -> Option<String> {
-    // A thread that is ending has none any more.
+    // A thread that is ending has no slot any more.
     let kept = slot.try_with(|slot| slot.borrow().clone()).ok().flatten();
     if let Some((_, text)) = kept.filter(|(number, _)| *number == of) {
         return Some(text);

@@ -1,8 +1,8 @@
-//! Files and directories. All are opened so that nobody is kept from deleting or renaming them, and none by following a
-//! symbolic link or a junction: neither one that has the name itself, nor one in the place of a directory in between.
+//! Files and directories. Each is opened so that others can still delete and rename it, and without following a
+//! symbolic link or a junction: neither at the name itself nor at a directory in between.
 //!
-//! What another process has open is in the way for a moment: a name that is being deleted is there until its last handle
-//! is closed, and a scanner or a peer may not share what it reads. So every call is tried for a while.
+//! A file that another process has open is in the way for a moment. A name that is being deleted exists until its last
+//! handle is closed, and a scanner or a peer may not share what it reads. So every call is retried for a while.
 #![expect(clippy::disallowed_methods, reason = "this is the place for it")]
 
 use std::ffi::OsStr;
@@ -35,18 +35,18 @@ use crate::time::ServerTime;
 
 const SHARE_ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 
-/// Together a tenth of a second, which any grace must cover: a removal that is tried again is one that comes late.
+/// Together a tenth of a second. Any grace must cover that: a removal that is retried comes late.
 const TRIES: u32 = 50;
 const BETWEEN_TRIES: Duration = Duration::from_millis(2);
 
-/// A time that a file is given.
+/// A time to set on a file.
 pub(super) enum Times {
     Modified(ServerTime),
-    /// Of no meaning to us; but any change makes the change time new.
+    /// We do not use this time, but any change renews the change time.
     Accessed(ServerTime),
 }
 
-/// Does it again for a while, as long as somebody else is in the way.
+/// Retries for a while, as long as another process is in the way.
 fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 1..TRIES {
         match act() {
@@ -57,7 +57,7 @@ fn patiently<T>(mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     act()
 }
 
-/// To be asked right after the call.
+/// Call this right after the failed call.
 fn is_being_deleted(e: &io::Error) -> bool {
     let said = || matches!(last_status(), STATUS_DELETE_PENDING | STATUS_FILE_DELETED);
     e.kind() == io::ErrorKind::PermissionDenied && said()
@@ -68,7 +68,7 @@ fn is_in_use(e: &io::Error) -> bool {
     matches!(code, ERROR_SHARING_VIOLATION | ERROR_LOCK_VIOLATION)
 }
 
-/// A name that stays "being deleted" is for who looks as good as gone; for who wants to have it, it is taken.
+/// If a name stays "being deleted", a reader treats it as gone. To create it, treat it as taken.
 fn open(at: &Location, access: u32, flags: u32) -> io::Result<File> {
     patiently(|| match at.between() {
         None => open_path(at.as_path(), access, flags | FILE_FLAG_OPEN_REPARSE_POINT),
@@ -87,7 +87,7 @@ fn open_path(path: &Path, access: u32, flags: u32) -> io::Result<File> {
     OpenOptions::new().access_mode(access).share_mode(SHARE_ALL).custom_flags(flags).open(path)
 }
 
-/// The directory in between: for a call relative to its handle it stays this one, whatever has its name meanwhile.
+/// The directory in between. A call relative to its handle acts in it, whatever has its name meanwhile.
 fn open_between(path: &Path, must_be: Between) -> io::Result<File> {
     let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
     let dir = open_path(path, relative::TO_REACH, flags)?;
@@ -97,17 +97,17 @@ fn open_between(path: &Path, must_be: Between) -> io::Result<File> {
     Ok(dir)
 }
 
-/// Whatever it is: without backup semantics no directory can be opened.
+/// Opens anything. Without backup semantics, directories cannot be opened.
 fn open_any(at: &Location, access: u32) -> io::Result<File> {
     open(at, access, FILE_FLAG_BACKUP_SEMANTICS)
 }
 
-/// The lock's directory, as its path says.
+/// The lock's directory, reached as its path says.
 fn open_dir(dir: &Path, access: u32) -> io::Result<File> {
     patiently(|| open_path(dir, access, FILE_FLAG_BACKUP_SEMANTICS)).map_err(gone_if_being_deleted)
 }
 
-/// The directory that a name is in, to be told of its changes in the background.
+/// The directory that a name is in, to watch its changes in the background.
 pub(super) fn open_to_watch(at: &Location) -> io::Result<File> {
     let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OVERLAPPED;
     match at.between() {
@@ -132,7 +132,7 @@ pub(super) fn create(at: &Location, content: &[u8], expiry: &mut Expiry<'_>) -> 
     fill(taken_if_being_deleted(made)?, content, expiry)
 }
 
-/// If it cannot be filled, it is removed: it, and not what may have its name by then.
+/// If it cannot be filled, this very file is removed, not whatever has its name by then.
 fn fill(mut file: File, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<Attr> {
     let mut fill = || {
         let attr = attr_of(&file)?;
@@ -145,16 +145,16 @@ fn fill(mut file: File, content: &[u8], expiry: &mut Expiry<'_>) -> io::Result<A
     };
     let filled = fill();
     filled.inspect_err(|_| {
-        // The error that is told is the one that stopped us; this one would only follow from it.
+        // Returns the first error. An error here would only follow from it.
         let _ = delete(&file);
     })
 }
 
-/// A directory that was made just now.
+/// A directory that was just created.
 #[derive(Debug)]
 pub(super) struct OpenDir(File);
 
-/// In one call, which gives the handle of what it made: nothing can take its place before it is opened.
+/// One call creates it and returns its handle, so that nothing can take its place before it is opened.
 pub(super) fn make_dir(at: &Location) -> io::Result<OpenDir> {
     let made = patiently(|| {
         let dir = match at.between() {
@@ -167,7 +167,7 @@ pub(super) fn make_dir(at: &Location) -> io::Result<OpenDir> {
 }
 
 impl NewDir for OpenDir {
-    /// What the mode is for, the directory's access list says.
+    /// The directory's access list does what the mode is for.
     fn create(&self, name: &OsStr, content: &[u8], _mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
         fill(taken_if_being_deleted(patiently(|| relative::create(&self.0, name)))?, content, expiry)
     }
@@ -182,7 +182,7 @@ pub(super) fn set_times(at: &Location, meant: Meant, times: Times) -> io::Result
     attr_of(&file)
 }
 
-/// By opening it, which asks the server where there is one.
+/// Opens it, which asks the server, if there is one.
 pub(super) fn stat(at: &Location) -> io::Result<Attr> {
     attr_of(&open_any(at, FILE_READ_ATTRIBUTES)?)
 }
@@ -202,7 +202,8 @@ pub(super) fn read(at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
 }
 
 pub(super) fn list(at: &Location, each: &mut Each<'_>) -> io::Result<()> {
-    // By a handle that shares all: std's own does not share deletion everywhere, and would be in a release's way.
+    // By a handle that shares everything. The standard library's does not share deletion everywhere, and would delay a
+    // release.
     show_names(&open_any(at, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?, each)
 }
 
@@ -210,7 +211,7 @@ pub(super) fn list_dir(dir: &Path, each: &mut Each<'_>) -> io::Result<()> {
     show_names(&open_dir(dir, FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES)?, each)
 }
 
-/// The numbers are not asked for, and are 0.
+/// Does not ask for the inode numbers: they are 0.
 fn show_names(dir: &File, each: &mut Each<'_>) -> io::Result<()> {
     expect_directory(attr_of(dir)?.kind)?;
     let mut buffer = Box::new(records::EMPTY);
@@ -228,18 +229,19 @@ fn show_names(dir: &File, each: &mut Each<'_>) -> io::Result<()> {
     }
 }
 
-/// A path to a name in the lock's directory, for calls that take nothing else: those would follow what is in between.
+/// The path of a name in the lock's directory, for calls that take only paths: they would follow a directory in
+/// between.
 fn beside(at: &Location) -> io::Result<&Path> {
     if at.between().is_some() { Err(io::ErrorKind::Unsupported.into()) } else { Ok(at.as_path()) }
 }
 
-/// Claims are linked to the lock path, and both are in the lock's directory. Of a symbolic link the documentation of
-/// CreateHardLinkW says that it is linked itself.
+/// Claims are linked to the lock path, and both are in the lock's directory. By the documentation of CreateHardLinkW, a
+/// symbolic link is linked itself.
 pub(super) fn link(from: &Location, to: &Location) -> io::Result<()> {
     let (from, to) = (beside(from)?, beside(to)?);
     taken_if_being_deleted(patiently(|| fs::hard_link(from, to))).map_err(|e| {
         match e.raw_os_error().map(|e| e as u32) {
-            // So file systems without hard links say it.
+            // This is how file systems without hard links fail.
             Some(ERROR_NOT_SUPPORTED | ERROR_INVALID_FUNCTION | ERROR_CALL_NOT_IMPLEMENTED) => {
                 io::Error::new(io::ErrorKind::Unsupported, e)
             }
@@ -248,12 +250,12 @@ pub(super) fn link(from: &Location, to: &Location) -> io::Result<()> {
     })
 }
 
-/// Fails if `to` exists. By a handle, which is of what has the name itself: of MoveFileExW no documentation says whether it
-/// moves a symbolic link or what that leads to. Both are in the lock's directory.
+/// Fails if `to` exists. By a handle of whatever has the name itself: the documentation of MoveFileExW does not say
+/// whether it moves a symbolic link or its target. Both names are in the lock's directory.
 pub(super) fn rename(from: &Location, to: &Location) -> io::Result<()> {
     let (from, to) = (beside(from)?, to_wide(beside(to)?));
     let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
-    // Opened again each time: what has the name by then may be another file.
+    // Opened again each time, since another file may have the name by then.
     taken_if_being_deleted(patiently(|| handles::rename(&open_path(from, DELETE, flags)?, &to)))
 }
 
@@ -261,13 +263,13 @@ fn taken_if_being_deleted<T>(done: io::Result<T>) -> io::Result<T> {
     done.map_err(|e| if is_being_deleted(&e) { io::Error::new(io::ErrorKind::AlreadyExists, e) } else { e })
 }
 
-/// No directory: without backup semantics none can be opened.
+/// Cannot remove a directory: without backup semantics, directories cannot be opened.
 pub(super) fn unlink(at: &Location) -> io::Result<()> {
     delete(&open(at, DELETE, 0)?)
 }
 
 pub(super) fn rmdir(at: &Location) -> io::Result<()> {
-    // The entry that was just removed may still be there, since somebody reads it.
+    // The entry that was just removed may still exist, because somebody reads it.
     for _ in 1..TRIES {
         match rmdir_once(at) {
             Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => thread::sleep(BETWEEN_TRIES),
@@ -277,16 +279,16 @@ pub(super) fn rmdir(at: &Location) -> io::Result<()> {
     rmdir_once(at)
 }
 
-/// With a handle of its own: asked by the same one once more, Wine 8 takes every directory for empty.
+/// With a handle of its own: when one is asked a second time, Wine 8 takes every directory for empty.
 fn rmdir_once(at: &Location) -> io::Result<()> {
     let dir = open_any(at, DELETE | FILE_READ_ATTRIBUTES)?;
-    // What it is was asked of the very thing that is removed then.
+    // Checked on the very directory that is then removed.
     expect_directory(attr_of(&dir)?.kind)?;
     delete(&dir)
 }
 
-/// Removes the name by which it was opened: at once where the file system can, or else when its last handle is closed. A
-/// directory that is not empty is not removed.
+/// Removes the name by which it was opened: immediately if the file system can, otherwise when its last handle is
+/// closed. Does not remove a directory that is not empty.
 fn delete(file: &File) -> io::Result<()> {
     let flags = FILE_DISPOSITION_FLAG_DELETE
         | FILE_DISPOSITION_FLAG_POSIX_SEMANTICS
@@ -297,7 +299,7 @@ fn delete(file: &File) -> io::Result<()> {
     }
 }
 
-/// So file systems say, and systems, that they do not know what they are asked for.
+/// Whether the file system, or the system, does not know the request.
 fn is_unknown(e: &io::Error) -> bool {
     let code = e.raw_os_error().unwrap_or(0) as u32;
     matches!(code, ERROR_INVALID_PARAMETER | ERROR_NOT_SUPPORTED | ERROR_INVALID_FUNCTION | ERROR_CALL_NOT_IMPLEMENTED)
@@ -319,11 +321,11 @@ fn attr_of(file: &File) -> io::Result<Attr> {
         nlink: standard.NumberOfLinks.into(),
         len: standard.EndOfFile as u64,
         mtime,
-        // FAT keeps no change time.
+        // FAT has no change time.
         ctime: if basic.ChangeTime == 0 { mtime } else { from_ticks(basic.ChangeTime) },
-        // There is no sticky bit to tell our directories by, so every one is taken for ours once it is empty.
+        // There is no sticky bit to mark our directories with, so every empty one counts as ours.
         mode: if kind == FileKind::Directory { 0o1755 } else { 0o644 },
-        // Who may do what the access lists say.
+        // Access lists decide who may do what, not owners.
         owner: 0,
     })
 }
@@ -331,8 +333,8 @@ fn attr_of(file: &File) -> io::Result<Attr> {
 fn kind_of(attributes: u32) -> FileKind {
     let is = |attribute: u32| attributes & attribute != 0;
     match (is(FILE_ATTRIBUTE_REPARSE_POINT), is(FILE_ATTRIBUTE_DIRECTORY)) {
-        // Links of all kinds, also junctions, which any user can make; and what a cloud or an archive has in place of a file is
-        // none of ours either.
+        // All kinds of links, also junctions, which any user can make. And a cloud's or an archive's placeholder for a
+        // file is not ours either.
         (true, _) => FileKind::Symlink,
         (false, true) => FileKind::Directory,
         (false, false) => FileKind::Regular,
@@ -350,7 +352,7 @@ fn to_id(id: &FILE_ID_INFO) -> FileId {
     FileId { device: id.VolumeSerialNumber, inode: number as u64 ^ high }
 }
 
-/// What is zero stays as it is.
+/// Fields that are zero are left unchanged.
 fn basic_info(times: Times) -> FILE_BASIC_INFO {
     let mut info = FILE_BASIC_INFO::default();
     match times {
@@ -370,7 +372,7 @@ fn from_ticks(ticks: i64) -> ServerTime {
     ServerTime::from_parts(ticks.div_euclid(TICKS_PER_SEC) - EPOCH_SECS, nanos)
 }
 
-/// Never earlier than asked for: a lock must not be over before its holder's deadline.
+/// Rounded up: a lock must not expire before its holder's deadline.
 fn to_ticks(time: ServerTime) -> i64 {
     let (secs, nanos) = time.to_parts();
     let whole = secs.saturating_add(EPOCH_SECS).saturating_mul(TICKS_PER_SEC);

@@ -1,4 +1,4 @@
-//! This machine, this boot, this user; and the clock that deadlines are kept on.
+//! This machine, this boot, this user, and the clock for deadlines.
 
 use std::ffi::c_void;
 use std::sync::OnceLock;
@@ -19,20 +19,20 @@ use crate::time::LocalTime;
 pub(super) fn random() -> u32 {
     let mut bytes = [0; 4];
     #[expect(unsafe_code, reason = "no safe form of this call exists")]
-    // SAFETY: the buffer is as long as is said. By its documentation it never fails.
+    // SAFETY: the length is that of the buffer. By its documentation, the call never fails.
     unsafe {
         ProcessPrng(bytes.as_mut_ptr(), bytes.len());
     }
     u32::from_ne_bytes(bytes)
 }
 
-/// A name's longest, in UTF-16: user names have 256 at most, host names less.
+/// The longest name, in UTF-16 units: user names have at most 256, host names fewer.
 const NAME_MOST: usize = 1024;
 
-/// The name that Python's socket.gethostname() gives, which flufl.lock's begins with.
+/// The name that Python's socket.gethostname() returns. flufl.lock's host names begin with it.
 pub(super) fn host_name() -> Option<String> {
     text(|buffer, len| {
-        // SAFETY: the buffer is as long as is said.
+        // SAFETY: the length is that of the buffer.
         #[expect(unsafe_code, reason = "no safe form of this call exists")]
         let done = unsafe { GetComputerNameExW(ComputerNamePhysicalDnsHostname, buffer, len) };
         succeeded(done).is_ok()
@@ -41,14 +41,14 @@ pub(super) fn host_name() -> Option<String> {
 
 pub(super) fn user() -> Option<String> {
     text(|buffer, len| {
-        // SAFETY: the buffer is as long as is said.
+        // SAFETY: the length is that of the buffer.
         #[expect(unsafe_code, reason = "no safe form of this call exists")]
         let done = unsafe { GetUserNameW(buffer, len) };
         succeeded(done).is_ok()
     })
 }
 
-/// What a call has written into a buffer whose length it is told, up to the zero.
+/// The text, up to the zero, that `write` puts into a buffer of the given length.
 fn text(write: impl FnOnce(*mut u16, *mut u32) -> bool) -> Option<String> {
     let mut buffer = [0; NAME_MOST];
     let mut len = buffer.len() as u32;
@@ -59,10 +59,11 @@ fn text(write: impl FnOnce(*mut u16, *mut u32) -> bool) -> Option<String> {
     (!text.is_empty()).then(|| String::from_utf16_lossy(text))
 }
 
-/// What tells this boot of this machine from all others; `None` where the system does not say.
+/// Identifies this boot of this machine. `None` if the system does not say.
 ///
-/// The system notes when it was booted, and by how much it has moved that note whenever the clock was set: the difference
-/// stays the same for a boot. Two machines may be booted within one tick of it, so the machine's own number is added.
+/// The system notes when it was booted, and by how much it has moved that note when the clock was set. The difference
+/// is constant during a boot. Two machines may boot within one tick of each other, so the machine's own number is
+/// added.
 pub(super) fn boot() -> Option<&'static [u8]> {
     static BOOT: OnceLock<Option<Vec<u8>>> = OnceLock::new();
     let ask = || {
@@ -74,7 +75,7 @@ pub(super) fn boot() -> Option<&'static [u8]> {
     BOOT.get_or_init(ask).as_deref()
 }
 
-/// What the system says of its time, up to the last field of use to us.
+/// What the system says about its time, up to the last field that we need.
 #[derive(Default)]
 #[repr(C)]
 struct TimeOfDay {
@@ -88,27 +89,27 @@ struct TimeOfDay {
 }
 
 fn boot_time() -> Option<i64> {
-    let mut told = TimeOfDay::default();
+    let mut time = TimeOfDay::default();
     let len = size_of::<TimeOfDay>() as u32;
-    // SAFETY: the buffer is as long as is said, and any bits that are written to it are integers.
+    // SAFETY: the length is that of the buffer, and any bits are valid integers.
     #[expect(unsafe_code, reason = "no safe form of this call exists")]
     let status = unsafe {
         NtQuerySystemInformation(
             SystemTimeOfDayInformation,
-            (&raw mut told).cast::<c_void>(),
+            (&raw mut time).cast::<c_void>(),
             len,
             std::ptr::null_mut(),
         )
     };
-    (status >= 0 && told.boot != 0).then(|| told.boot.wrapping_sub(told.boot_bias))
+    (status >= 0 && time.boot != 0).then(|| time.boot.wrapping_sub(time.boot_bias))
 }
 
-/// The number that a machine is given when Windows is installed.
+/// The number that a machine gets when Windows is installed.
 fn machine() -> Option<String> {
     text(|buffer, units| {
         let mut len = (NAME_MOST * size_of::<u16>()) as u32;
         let flags = RRF_RT_REG_SZ | RRF_SUBKEY_WOW6464KEY;
-        // SAFETY: both names end in a zero, no type is asked for, and the buffer has as many bytes as are said.
+        // SAFETY: both names end in a zero, no type is requested, and the length is that of the buffer in bytes.
         #[expect(unsafe_code, reason = "no safe form of this call exists")]
         let status = unsafe {
             RegGetValueW(
@@ -128,18 +129,18 @@ fn machine() -> Option<String> {
 
 type QueryInterruptTime = unsafe extern "system" fn(*mut u64);
 
-/// The clock that deadlines are kept on.
+/// The clock for deadlines.
 pub(super) fn now() -> LocalTime {
     LocalTime::from_nanos(uptime_nanos())
 }
 
-/// The interrupt time: it counts in sleep, and is never set. GetTickCount64 counts the same in steps of 16 ms, by which a
-/// holder would trust its lock for too long. Wine 8 lacks the call: there it is the performance counter.
+/// The interrupt time: it counts in sleep, and is never set. GetTickCount64 counts the same in steps of 16 ms, so a
+/// holder would trust its lock for too long. Wine 8 lacks the call: there the performance counter is used.
 fn uptime_nanos() -> u64 {
     static QUERY: OnceLock<Option<QueryInterruptTime>> = OnceLock::new();
     let Some(query) = *QUERY.get_or_init(query_interrupt_time) else { return performance_nanos() };
     let mut ticks = 0;
-    // SAFETY: it was found under the name of the function that has this signature; it writes one number.
+    // SAFETY: it was found under the name of the function with this signature. It writes one number.
     #[expect(unsafe_code, reason = "no safe form of this call exists")]
     unsafe {
         query(&raw mut ticks);
@@ -148,8 +149,8 @@ fn uptime_nanos() -> u64 {
 }
 
 fn query_interrupt_time() -> Option<QueryInterruptTime> {
-    // SAFETY: both names end in a zero. The library is in every process and is never unloaded, so the function stays; what
-    // is found has the signature that is documented for QueryInterruptTimePrecise.
+    // SAFETY: both names end in a zero. The library is in every process and is never unloaded, so the function stays.
+    // Its signature is the documented one of QueryInterruptTimePrecise.
     #[expect(unsafe_code, reason = "to link to it would keep the program from starting under Wine 8")]
     unsafe {
         let library = GetModuleHandleA(s!("kernelbase.dll"));
@@ -161,7 +162,7 @@ fn query_interrupt_time() -> Option<QueryInterruptTime> {
 #[expect(clippy::disallowed_methods, reason = "this is the place for it")]
 fn performance_nanos() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
-    // Not zero at first: what is subtracted from it shall not stop at zero.
+    // Not zero at first, since durations are subtracted from it and must not stop at zero.
     const AT_START: u64 = 1 << 60;
     AT_START + START.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }

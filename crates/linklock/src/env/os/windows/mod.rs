@@ -1,4 +1,4 @@
-//! Windows 10 and later, from the ground up.
+//! Windows 10 and later, in layers: a module uses only those above it.
 
 mod handles;
 mod paths;

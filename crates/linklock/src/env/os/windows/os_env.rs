@@ -36,7 +36,7 @@ impl Env for OsEnv {
     fn unique(&self) -> u64 {
         static CLAIMS: AtomicU64 = AtomicU64::new(0);
         let count = self.generation().wrapping_add(CLAIMS.fetch_add(1, Ordering::Relaxed));
-        // Who knew the next name could have something else stand there in time.
+        // The random bits: an attacker who knew the next name could create something there first.
         u64::from(identity::random()) << 32 | count & u64::from(u32::MAX)
     }
 
@@ -49,13 +49,13 @@ impl Env for OsEnv {
     }
 
     fn generation(&self) -> u64 {
-        // Nothing forks here. The standard library's hash has a random key from the system.
+        // Windows has no fork. The standard library's hasher has a random key from the system.
         static OWN: OnceLock<u64> = OnceLock::new();
         *OWN.get_or_init(|| RandomState::new().build_hasher().finish())
     }
 
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {
-        // One's own is asked for with every claim.
+        // Every claim needs this process's own fingerprint.
         static OWN: OnceLock<Option<Fingerprint>> = OnceLock::new();
         let ask = || Some(Fingerprint::new(identity::boot()?, processes::start_of(pid)?));
         if pid == self.process_id() { *OWN.get_or_init(ask) } else { ask() }
@@ -86,7 +86,7 @@ impl Env for OsEnv {
         identity::user()
     }
 
-    /// What the mode is for, the directory's access list says.
+    /// The directory's access list does what the mode is for.
     fn create(&self, at: &Location, content: &[u8], _mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
         files::create(at, content, expiry)
     }
@@ -119,7 +119,7 @@ impl Env for OsEnv {
         files::read(at, limit)
     }
 
-    /// Windows' own client of NFS knows no delegations.
+    /// Windows' own NFS client knows no delegations.
     fn read_without_delegation(&self, at: &Location, _device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
         files::read(at, limit)
     }
@@ -136,7 +136,8 @@ impl Env for OsEnv {
         files::link(from, to)
     }
 
-    /// Never onto anything: to replace an empty directory, as other systems' rename does, is not to be had everywhere.
+    /// Never replaces anything: not every Windows file system can replace an empty directory, as other systems' rename
+    /// does.
     fn rename(&self, from: &Location, to: &Location) -> io::Result<()> {
         files::rename(from, to)
     }
@@ -161,14 +162,15 @@ impl Env for OsEnv {
         files::rmdir(at)
     }
 
-    /// What is removed is what was opened and seen to be an empty directory, not what has its name by then.
+    /// It removes what was opened and seen to be an empty directory, not whatever has its name by then.
     fn removes_by_name_alone(&self, _dir: &Path) -> bool {
         false
     }
 
-    /// What only this machine changes has its clock alone. A share's server may keep the times that its clients send.
+    /// If only this machine changes the file system, only its clock stamps files. A share's server may keep the times
+    /// that its clients send.
     fn stamps(&self, dir: &Path) -> Stamps {
-        // Resolved by the system, so that a link to a share is none of this machine's drives.
+        // Resolved by the system, so that a link to a share does not count as a drive of this machine.
         let is_own = std::fs::canonicalize(dir).is_ok_and(|dir| paths::is_on_own_drive(&dir));
         if is_own { Stamps::Server } else { Stamps::NotKnown }
     }

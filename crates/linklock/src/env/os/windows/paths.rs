@@ -1,4 +1,4 @@
-//! Paths as the system's calls take them, and which drive they are on.
+//! Paths as the system's calls take them, and the drives that they are on.
 
 use std::ffi::OsString;
 use std::os::windows::ffi::OsStrExt;
@@ -6,12 +6,12 @@ use std::path::{Component, Path, Prefix};
 
 use windows_sys::Win32::Storage::FileSystem::GetDriveTypeW;
 
-/// For calls that take a wide string: an absolute path in the form that may be longer than 260 characters.
+/// For calls that take a wide string: an absolute path, in the form that may be longer than 260 characters.
 pub(super) fn to_wide(path: &Path) -> Vec<u16> {
     let (prefix, rest) = match path.components().next() {
         Some(Component::Prefix(prefix)) => match prefix.kind() {
             Prefix::Disk(_) => (r"\\?\", path.as_os_str().to_owned()),
-            // Instead of the first of its two backslashes.
+            // Replaces the first of its two backslashes.
             Prefix::UNC(..) => (r"\\?\UNC", OsString::from(&path.to_string_lossy()[1..])),
             _ => ("", path.as_os_str().to_owned()),
         },
@@ -20,7 +20,7 @@ pub(super) fn to_wide(path: &Path) -> Vec<u16> {
     prefix.encode_utf16().chain(rest.encode_wide()).chain([0]).collect()
 }
 
-/// Whether a path, in which no link is left, is on a drive of this machine alone.
+/// Whether a path without links is on a drive of this machine.
 pub(super) fn is_on_own_drive(path: &Path) -> bool {
     const DRIVE_REMOVABLE: u32 = 2;
     const DRIVE_FIXED: u32 = 3;

@@ -1,4 +1,4 @@
-//! Names in what the system writes down: rows of records, each of which says where the next one begins.
+//! Names in the system's lists of records. Each record says where the next one begins.
 
 use std::ffi::OsString;
 use std::os::windows::ffi::OsStringExt;
@@ -7,7 +7,7 @@ use std::os::windows::ffi::OsStringExt;
 pub(super) type Buffer = [u64; 1024];
 pub(super) const EMPTY: Buffer = [0; 1024];
 
-/// Where a record says how many bytes its name has, and where that begins; both in units of 16 bits.
+/// Where a record has the length of its name in bytes, and where the name begins; both in units of 16 bits.
 #[derive(Clone, Copy)]
 pub(super) struct Layout {
     len: usize,
@@ -32,7 +32,7 @@ pub(super) fn names(buffer: &[u64], layout: Layout) -> Vec<OsString> {
     names
 }
 
-/// Units as such records have them in memory, with zeros behind the last.
+/// Units as such records have them in memory, padded with zeros.
 pub(super) fn packed(units: &[u16]) -> Vec<u64> {
     let word = |units: &[u16]| units.iter().rev().fold(0, |word, unit| word << 16 | u64::from(*unit));
     units.chunks(4).map(word).collect()

@@ -1,4 +1,4 @@
-//! Calls on a name in an open directory, which Windows has below its usual interface.
+//! Calls on a name in an open directory. Windows has them only below its usual interface.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -25,16 +25,16 @@ use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 
 use crate::names::NOT_IN_NAMES;
 
-/// A directory, in order to work in it by its handle.
+/// The access that is needed to work in a directory by its handle.
 pub(super) const TO_REACH: u32 = FILE_READ_ATTRIBUTES | FILE_TRAVERSE;
 
-/// Whatever it is, if `any`; else no directory. It is not followed.
+/// Opens anything if `any`, otherwise no directory. Does not follow a link.
 pub(super) fn open(dir: &File, name: &OsStr, access: u32, any: bool) -> io::Result<File> {
     let options = if any { FILE_OPEN_FOR_BACKUP_INTENT } else { FILE_NON_DIRECTORY_FILE };
     call(dir, name, access, FILE_OPEN, options | FILE_OPEN_REPARSE_POINT)
 }
 
-/// A new file.
+/// Creates a file.
 pub(super) fn create(dir: &File, name: &OsStr) -> io::Result<File> {
     call(
         dir,
@@ -45,12 +45,12 @@ pub(super) fn create(dir: &File, name: &OsStr) -> io::Result<File> {
     )
 }
 
-/// A new directory.
+/// Creates a directory.
 pub(super) fn make_dir(dir: &File, name: &OsStr) -> io::Result<File> {
     call(dir, name, TO_REACH, FILE_CREATE, FILE_DIRECTORY_FILE | FILE_OPEN_REPARSE_POINT)
 }
 
-/// With what CreateFileW adds for its callers: each call waits, and names are taken in upper or lower case.
+/// Adds what CreateFileW does for its callers: each call waits, and names are case-insensitive.
 fn call(
     dir: &File,
     name: &OsStr,
@@ -71,8 +71,8 @@ fn call(
     };
     let (mut handle, mut done) = (ptr::null_mut(), IO_STATUS_BLOCK::default());
     #[expect(unsafe_code, reason = "no safe form of this call exists")]
-    // SAFETY: all that is pointed to lives until the call returns, which waits for its end; the lengths are those of what they
-    // are said of. A handle that it gives is ours alone.
+    // SAFETY: everything that is pointed to lives until the call returns, and the call waits for its end. The lengths
+    // are those of the buffers. Only we own the handle that it returns.
     unsafe {
         let status = NtCreateFile(
             &raw mut handle,
@@ -94,19 +94,19 @@ fn call(
     }
 }
 
-/// As the usual interface says it.
+/// The error that the usual interface would return.
 pub(super) fn error_of(status: NTSTATUS) -> io::Error {
     // The directory has become a junction since it was opened.
     if status == STATUS_DIRECTORY_IS_A_REPARSE_POINT {
         return io::ErrorKind::NotADirectory.into();
     }
     #[expect(unsafe_code, reason = "no safe form of this call exists")]
-    // SAFETY: it takes a number and gives one. It notes the status too, for `last_status`.
+    // SAFETY: it takes a number and returns one. It also stores the status, for `last_status`.
     let code = unsafe { RtlNtStatusToDosError(status) };
     io::Error::from_raw_os_error(code as i32)
 }
 
-/// Of one name alone: a backslash would lead elsewhere, through whatever is there, and a colon to a stream.
+/// Only a single name: a backslash would lead elsewhere, through whatever is there, and a colon to a stream.
 fn units_of(name: &OsStr) -> io::Result<Vec<u16>> {
     let units: Vec<u16> = name.encode_wide().collect();
     let is_not_in_names = |unit: &u16| NOT_IN_NAMES.iter().any(|c| u32::from(*c) == u32::from(*unit));

@@ -1,4 +1,4 @@
-//! Calls and numbers that Linux has its own of.
+//! System calls and constants of Linux.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -8,14 +8,15 @@ use rustix::io::retry_on_intr;
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::time::ClockId;
 
-/// It counts in suspend.
+/// Counts in suspend.
 pub(crate) const CLOCK: ClockId = ClockId::Boottime;
 
-/// To reach what is in a directory that may not be read. An NFS client asks for no more than on the way along a path.
+/// To reach names in a directory, even if it may not be read. An NFS client then sends no more requests than for a
+/// path.
 pub(crate) const TO_REACH: OFlags =
     OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// From the system's random source. Not held up by a machine that has only started and gathered little for it yet.
+/// From the system's random source. Does not wait, even if the machine has just started and has little entropy.
 pub(crate) fn random() -> Option<u64> {
     let mut bytes = [0; size_of::<u64>()];
     // Older kernels refuse the first flag, and have the second.
@@ -34,7 +35,7 @@ pub(crate) fn rename_noreplace(
     renameat_with(dir, name, to_dir, new, RenameFlags::NOREPLACE)
 }
 
-/// A name of what is open, see proc_pid_fd(5).
+/// A path to an open file, see proc_pid_fd(5).
 pub(crate) fn as_path(fd: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }

@@ -1,4 +1,4 @@
-//! Linux, from the ground up.
+//! Linux, in layers: a module uses only those above it.
 
 pub(super) mod basics;
 pub(super) mod mounts;

@@ -1,4 +1,4 @@
-//! What can be known of the file system that a path is on.
+//! What linklock can know about the file system of a path.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ const NFS: u64 = 0x6969;
 const BEEGFS: u64 = 0x1983_0326;
 const FUSE: u64 = 0x6573_5546;
 
-/// Whether other machines change it too; `None` if that cannot be known.
+/// Whether other machines change it too. `None` if that is not known.
 pub(crate) fn is_shared(dir: &Path) -> Option<bool> {
     Some(!is_local_magic(magic(dir)?))
 }
@@ -23,14 +23,15 @@ pub(crate) enum Reading {
     AsUsual,
     /// With O_DIRECT.
     Direct,
-    /// Every open could leave one.
+    /// Every open could leave a delegation.
     NotAtAll,
 }
 
-/// For files in `dir`, which is on this device. A server of NFS 4 gives delegations; from 4.1 on a client can say that it
-/// wants none.
+/// How to read files in `dir`, which is on this device. NFS 4 servers give delegations. From NFS 4.1 on, a client can
+/// say that it wants none.
 ///
-/// Each look at a lock asks. On a disk it makes no call, elsewhere one, and on NFS no request to the server but the first time.
+/// Called for each look at a lock, so it must be cheap: no system call on a disk, otherwise one, and on NFS a request
+/// to the server only the first time.
 pub(crate) fn reading(dir: &Path, device: u64) -> Reading {
     match nfs(dir, device) {
         Nfs::No | Nfs::V3 => Reading::AsUsual,
@@ -39,29 +40,29 @@ pub(crate) fn reading(dir: &Path, device: u64) -> Reading {
     }
 }
 
-/// NFS 4 has one request for the removal of files and of directories, NFS 3 has two.
+/// NFS 4 has one request for removing files and directories; NFS 3 has two.
 ///
-/// Each release of a dir lock asks, so it must cost little: one call on a disk, and on NFS no request to the server but the
-/// first time.
+/// Called for each release of a dir lock, so it must be cheap: one system call on a disk, and on NFS a request to the
+/// server only the first time.
 pub(crate) fn removes_by_name_alone(dir: &Path) -> bool {
     device(dir).is_none_or(|device| !matches!(nfs(dir, device), Nfs::No | Nfs::V3))
 }
 
-/// Whether a file system is NFS, and of what version.
+/// Whether a file system is NFS, and of which version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Nfs {
     No,
     V3,
     V40,
     V41OrLater,
-    /// Perhaps it is none.
+    /// It may not be NFS at all.
     NotKnown,
 }
 
 fn nfs(dir: &Path, device: u64) -> Nfs {
-    // Its number was NFS's when it was last seen; the list of mounts then says what it is now.
+    // The device that was NFS when it was last asked. The list of mounts then says what it is now.
     static LAST_NFS: AtomicU64 = AtomicU64::new(u64::MAX);
-    // A block device's.
+    // A block device.
     if major(device) != 0 {
         return Nfs::No;
     }
@@ -75,22 +76,22 @@ fn nfs(dir: &Path, device: u64) -> Nfs {
     fs_read("/proc/self/mountinfo").map_or(Nfs::NotKnown, |mounts| version(&mounts, device))
 }
 
-/// The number of its file system, from what this machine knows: it does not change.
+/// The device of its file system, from the cache: it does not change.
 fn device(dir: &Path) -> Option<u64> {
     let stat = rustix::fs::statx(CWD, dir, AtFlags::STATX_DONT_SYNC, StatxFlags::empty()).ok()?;
     Some(makedev(stat.stx_dev_major, stat.stx_dev_minor))
 }
 
-/// Where one clock stamps all files. It is a list of what is known, each with its evidence; GlusterFS, CephFS, Lustre, JuiceFS
-/// and SMB have been shown, or say in their sources, that a client's own clock stamps what it changes.
+/// Whether one clock stamps all files. The list has only file systems with evidence. For GlusterFS, CephFS, Lustre,
+/// JuiceFS and SMB, tests or their sources show that each client's own clock stamps what it changes.
 pub(crate) fn stamps(dir: &Path) -> Stamps {
     let of_one_clock = match magic(dir) {
-        // The server's kernel: shown with its clock an hour off, on versions 3 to 4.2. BeeGFS: one metadata server for each
-        // directory, by its documents.
+        // NFS: the server's kernel. Tested with its clock an hour off, on versions 3 to 4.2. BeeGFS: one metadata
+        // server for each directory, by its documentation.
         Some(NFS | BEEGFS) => true,
-        // Its master's: measured.
+        // MooseFS: its master's clock. Measured.
         Some(FUSE) => kind_of_mount(dir).is_some_and(|kind| kind == "fuse.mfs"),
-        // The kernel of this machine stamps what nobody else changes.
+        // A file system that only this machine changes: its own kernel.
         Some(magic) => is_local_magic(magic),
         None => false,
     };
@@ -103,11 +104,11 @@ fn kind_of_mount(dir: &Path) -> Option<String> {
     words_of_mount(&mounts, device(dir)?).next().map(str::to_owned)
 }
 
-/// What the list of mounts says of a device's file system: its type, source and options. See proc_pid_mountinfo(5).
+/// What the list of mounts says about a device's file system: its type, source and options. See proc_pid_mountinfo(5).
 fn words_of_mount(mounts: &str, device: u64) -> impl Iterator<Item = &str> {
     let device = format!("{}:{}", major(device), minor(device));
     let mount = mounts.lines().find(move |mount| mount.split(' ').nth(2) == Some(&device));
-    // They stand behind the lone hyphen.
+    // They follow the lone hyphen.
     mount.and_then(|mount| mount.split_once(" - ")).map(|(_, rest)| rest.split(' ')).into_iter().flatten()
 }
 
@@ -115,7 +116,7 @@ fn magic(dir: &Path) -> Option<u64> {
     rustix::fs::statfs(dir).ok().map(|stat| stat.f_type as u64 & 0xffff_ffff)
 }
 
-/// Finds a device in the list of mounts, see nfs(5) for the options.
+/// The version in the list of mounts. For the options, see nfs(5).
 fn version(mounts: &[u8], device: u64) -> Nfs {
     let mounts = String::from_utf8_lossy(mounts);
     let mut words = words_of_mount(&mounts, device);
@@ -125,7 +126,7 @@ fn version(mounts: &[u8], device: u64) -> Nfs {
     }
     let options = words.nth(1).unwrap_or_default();
     let value = |key: &str| options.split(',').find_map(|option| option.strip_prefix(key)?.strip_prefix('='));
-    // "4.2", or apart in kernels of long ago.
+    // "4.2", or in two options in old kernels.
     let (major, minor) = value("vers").map_or((None, None), |vers| match vers.split_once('.') {
         Some((major, minor)) => (Some(major), Some(minor)),
         None => (Some(vers), value("minorversion")),
@@ -138,8 +139,8 @@ fn version(mounts: &[u8], device: u64) -> Nfs {
     }
 }
 
-/// File systems that only this machine changes, by the magic numbers of statfs(2) and of their own sources. One that is not
-/// named here counts as shared: its waiters poll more often.
+/// File systems that only this machine changes, by their magic numbers in statfs(2) and in their own sources. Any other
+/// counts as shared: its waiters poll more often.
 fn is_local_magic(magic: u64) -> bool {
     const EXT: u64 = 0xef53;
     const XFS: u64 = 0x5846_5342;

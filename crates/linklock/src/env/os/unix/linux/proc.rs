@@ -1,4 +1,4 @@
-//! What /proc says of processes.
+//! What /proc says about processes.
 
 use std::os::fd::OwnedFd;
 
@@ -21,7 +21,7 @@ pub(crate) fn command(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
-/// What is mounted at /proc, opened once: all that is asked of it comes from one and the same file system.
+/// The file system at /proc, opened once, so that all answers come from the same one.
 pub(crate) struct Proc(OwnedFd);
 
 impl Proc {
@@ -30,26 +30,26 @@ impl Proc {
         retry_on_intr(|| rustix::fs::open("/proc", flags, Mode::empty())).ok().map(Self)
     }
 
-    /// Whether it shows the pids of our own namespace. It may be another's: nsenter(1) and unshare(1) change the namespace and
-    /// leave /proc as it is unless told otherwise. There our pids are other processes.
+    /// Whether it shows the pids of our own namespace. nsenter(1) and unshare(1) change the namespace and leave /proc
+    /// as it is unless told otherwise. In another namespace's /proc, our pids are other processes.
     pub(crate) fn is_ours(&self) -> bool {
         let is_proc = rustix::fs::fstatfs(&self.0).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC);
         let own = rustix::process::getpid().as_raw_nonzero().to_string();
         let named = readlinkat(&self.0, "self", Vec::new()).is_ok_and(|link| link.as_bytes() == own.as_bytes());
-        // In the namespace of an ancestor, our pid there may be the same by chance.
+        // In an ancestor's namespace, our pid may be the same number by chance.
         is_proc && named && self.read("self/status").is_some_and(|status| has_one_pid(&status, &own))
     }
 
-    /// The boot, and the namespaces in which a pid and a start time mean what they mean here: a process in another time
-    /// namespace reads other start times, see time_namespaces(7).
+    /// The boot, and the namespaces in which pids and start times are valid. A process in another time namespace reads
+    /// other start times, see time_namespaces(7).
     pub(crate) fn boot_and_namespaces(&self) -> Option<Vec<u8>> {
         let mut identity = self.read("sys/kernel/random/boot_id")?;
         for namespace in ["self/ns/pid", "self/ns/time"] {
             let inode = match rustix::fs::statat(&self.0, namespace, AtFlags::empty()) {
                 Ok(stat) => stat.st_ino,
-                // A kernel without such namespaces has no such file, and then every process is in the same one.
+                // A kernel without such namespaces has no such file, and then all processes are in the same one.
                 Err(Errno::NOENT) => 0,
-                // One that may not be known could be any: it must not look the same as another.
+                // If the namespace cannot be known, it must not look the same as another one.
                 Err(_) => return None,
             };
             identity.extend(inode.to_le_bytes());
@@ -67,14 +67,14 @@ impl Proc {
     }
 }
 
-/// Whether /proc/PID/status, see proc_pid_status(5), names no pid of the process but `own`. Seen from the namespace of an
-/// ancestor, it has one in each namespace from there to its own.
+/// Whether /proc/PID/status (see proc_pid_status(5)) lists no pid of the process but `own`. Seen from an ancestor's
+/// namespace, a process has one pid in each namespace from there to its own.
 fn has_one_pid(status: &[u8], own: &str) -> bool {
     let field = |name: &str| {
         let mut lines = status.split(|b| *b == b'\n');
         lines.find_map(|line| line.strip_prefix(name.as_bytes())).and_then(|pids| std::str::from_utf8(pids).ok())
     };
-    // Kernels before 4.1 tell nothing.
+    // Kernels before 4.1 have neither field.
     let pids = field("NStgid:").or_else(|| field("NSpid:"));
     pids.is_some_and(|pids| pids.split_ascii_whitespace().eq([own]))
 }
@@ -82,17 +82,17 @@ fn has_one_pid(status: &[u8], own: &str) -> bool {
 /// What /proc/PID/stat says, see proc_pid_stat(5).
 pub(crate) struct ProcessStat {
     pub(crate) start: u64,
-    /// It has ended and only waits to be reaped. A leader that ended before its other threads is a zombie too, but counts
+    /// It has ended and waits to be reaped. A leader that ended before its other threads is a zombie too, but it counts
     /// them, and they may still work under the lock.
     pub(crate) ended: bool,
 }
 
 impl ProcessStat {
     fn parse(text: &[u8]) -> Option<Self> {
-        // The command's name, in parentheses, may hold anything: start behind the last one.
+        // The command's name, in parentheses, may contain anything, so parse after the last one.
         let end = text.iter().rposition(|b| *b == b')')?;
         let fields: Vec<&str> = std::str::from_utf8(&text[end + 1..]).ok()?.split_ascii_whitespace().collect();
-        // Counted from field 3, the state.
+        // The first one is field 3, the state.
         let state = *fields.first()?;
         let threads: u64 = fields.get(17)?.parse().ok()?;
         Some(Self { start: fields.get(19)?.parse().ok()?, ended: matches!(state, "Z" | "X") && threads <= 1 })

@@ -1,4 +1,4 @@
-//! Reading a file so that no read delegation stays with this machine.
+//! Reads a file so that no read delegation stays with this machine.
 
 use std::io;
 
@@ -23,13 +23,13 @@ pub(crate) fn read_without_delegation(at: &Location, device: u64, limit: usize) 
 fn read_direct(at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::DIRECT;
     let file = open_at(at, flags).map_err(|e| match Errno::from_io_error(&e) {
-        // So a file system says that it cannot.
+        // This is how a file system without O_DIRECT fails.
         Some(Errno::INVAL) => io::ErrorKind::Unsupported.into(),
         _ => e,
     })?;
     let attr = stat_open(&file)?;
     let len = if attr.kind == FileKind::Regular { attr.len.min(limit as u64) } else { 0 };
-    // Up to its length and not to its end, which would be one request more.
+    // Up to its length, and not to its end: that would take one more request.
     let mut content = vec![0; len as usize];
     let mut filled = 0;
     while filled < content.len() {

@@ -26,7 +26,7 @@ pub(crate) fn stat_dir(dir: &Path) -> io::Result<Attr> {
 }
 
 pub(crate) fn id_as_known(dir: BorrowedFd<'_>, name: &Path) -> io::Result<FileId> {
-    // Without DONT_SYNC an NFS client asks for the attributes of what was just renamed.
+    // Without DONT_SYNC, an NFS client asks for the attributes of a file that was just renamed.
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
     Ok(id(&retry_on_intr(|| statx(dir, name, flags, StatxFlags::INO))?))
 }
@@ -35,7 +35,7 @@ pub(crate) fn stat_open(file: &OwnedFd) -> io::Result<Attr> {
     Ok(to_attr(&statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
 }
 
-/// What came with the reply to the last change, where there is one: asks nobody.
+/// From the cache, which has what came with the reply to the last change. Sends no request.
 pub(crate) fn stat_open_as_known(file: &OwnedFd) -> io::Result<Attr> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     Ok(to_attr(&statx(file, "", flags, StatxFlags::BASIC_STATS)?))
@@ -43,7 +43,7 @@ pub(crate) fn stat_open_as_known(file: &OwnedFd) -> io::Result<Attr> {
 
 fn stat_with(dir: BorrowedFd<'_>, name: &Path, flags: AtFlags) -> io::Result<Attr> {
     let stat = retry_on_intr(|| statx(dir, name, flags, StatxFlags::BASIC_STATS));
-    // A symbolic link to itself among the directories is no directory.
+    // A symbolic link to itself on the way is reported as "not a directory".
     Ok(to_attr(&stat.map_err(|e| if e == Errno::LOOP { Errno::NOTDIR } else { e })?))
 }
 
@@ -64,12 +64,12 @@ fn to_attr(stat: &Statx) -> Attr {
     }
 }
 
-/// By a descriptor that opens nothing, so that the times are set of the file that was looked at.
+/// By a descriptor that opens nothing, so that the times of the very file that was checked are set.
 pub(crate) fn set_times(dir: BorrowedFd<'_>, name: &Path, meant: Meant, times: &Timestamps) -> io::Result<Attr> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let by_name = || utimensat(dir, name, times, AtFlags::SYMLINK_NOFOLLOW);
     let file = match retry_on_intr(|| openat(dir, name, flags, Mode::empty())) {
-        // A holder must be able to go on.
+        // A holder must be able to continue.
         Err(Errno::MFILE | Errno::NFILE) if meant.is(&stat_at(dir, name)?) => {
             retry_on_intr(by_name)?;
             return stat_at(dir, name);
@@ -80,14 +80,14 @@ pub(crate) fn set_times(dir: BorrowedFd<'_>, name: &Path, meant: Meant, times: &
         return Err(io::ErrorKind::NotFound.into());
     }
     retry_on_intr(|| match utimensat(&file, "", times, AtFlags::EMPTY_PATH) {
-        // Kernels before 5.8 take no such flag, but know it by this name.
+        // Kernels before 5.8 do not take this flag, but accept this name.
         Err(Errno::INVAL) => match utimensat(CWD, as_path(file.as_fd()), times, AtFlags::empty()) {
-            // There is no /proc: nothing but the name is left.
+            // Without /proc, only the name is left.
             Err(Errno::NOENT) => by_name(),
             set => set,
         },
         set => set,
     })?;
-    // The reply brought the attributes: the cache has the ctime that the server gave, so it need not be asked again.
+    // The reply brought the attributes. So the cache has the server's ctime, and no request is needed.
     stat_open_as_known(&file)
 }

@@ -1,4 +1,4 @@
-//! Calls and numbers that these systems have their own of.
+//! System calls and constants of these systems.
 
 use std::fs;
 use std::io::Read;
@@ -10,10 +10,10 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::time::ClockId;
 
-/// Of macOS and FreeBSD, the one that is never set and nearest to one that counts in suspend.
+/// On macOS and FreeBSD, the clock that is never set and is nearest to one that counts in suspend.
 pub(crate) const CLOCK: ClockId = ClockId::Monotonic;
 
-/// To reach what is in a directory.
+/// To reach names in a directory.
 pub(crate) const TO_REACH: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 

@@ -1,5 +1,5 @@
-//! Unix systems other than Linux: what is compiled and not run here, so it keeps to what all of them have. Processes are
-//! not known, so a lock is broken once it has expired; and a waiter polls.
+//! Unix systems other than Linux. This code is compiled but not run here, so it uses only what all of them have.
+//! Nothing is known about processes, so a lock is broken only after it has expired. Waiters poll.
 
 pub(super) mod basics;
 pub(super) mod mounts;

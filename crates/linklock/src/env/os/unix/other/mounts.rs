@@ -1,4 +1,4 @@
-//! What can be known of the file system that a path is on.
+//! What linklock can know about the file system of a path.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ pub(crate) fn removes_by_name_alone(_: &Path) -> bool {
     true
 }
 
-/// What only this machine changes has its clock alone. Of what others change too, it is not known.
+/// If only this machine changes the file system, only its clock stamps files. For shared ones it is not known.
 pub(crate) fn stamps(dir: &Path) -> Stamps {
     if is_shared(dir) == Some(false) { Stamps::Server } else { Stamps::NotKnown }
 }
 
-/// Whether other machines change it too; `None` if that cannot be known.
+/// Whether other machines change it too. `None` if that is not known.
 pub(crate) fn is_shared(dir: &Path) -> Option<bool> {
     #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
     {

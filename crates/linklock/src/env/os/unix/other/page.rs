@@ -2,7 +2,7 @@
 
 use super::super::numbers::Own;
 
-/// Not all of them have such memory.
+/// Not all of these systems have such memory.
 pub(crate) fn wiped_at_fork() -> Option<&'static Own> {
     None
 }

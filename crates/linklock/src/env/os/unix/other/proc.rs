@@ -1,6 +1,6 @@
-//! What is known of processes: nothing.
+//! Nothing is known about processes.
 
-/// Without a word from the system, no process is known.
+/// Has no values, so its methods cannot be called.
 pub(crate) enum Proc {}
 
 impl Proc {

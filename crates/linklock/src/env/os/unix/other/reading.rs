@@ -1,4 +1,4 @@
-//! Reading a file that others may hold.
+//! Reads a file, for systems where delegations are not known.
 
 use std::io;
 

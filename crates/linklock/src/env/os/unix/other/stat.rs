@@ -17,7 +17,7 @@ pub(crate) fn stat_at(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Attr> {
 }
 
 pub(crate) fn stat_dir(dir: &Path) -> io::Result<Attr> {
-    // To open it makes an NFS client ask the server for its attributes.
+    // Opening it makes an NFS client ask the server for its attributes.
     match retry_on_intr(|| rustix::fs::open(dir, TO_REACH - OFlags::NOFOLLOW, Mode::empty())) {
         Ok(dir) => stat_open(&dir),
         Err(_) => stat_with(CWD, dir, AtFlags::empty()),
@@ -26,7 +26,7 @@ pub(crate) fn stat_dir(dir: &Path) -> io::Result<Attr> {
 
 fn stat_with(dir: BorrowedFd<'_>, name: &Path, flags: AtFlags) -> io::Result<Attr> {
     let stat = retry_on_intr(|| rustix::fs::statat(dir, name, flags));
-    // A symbolic link to itself among the directories is no directory.
+    // A symbolic link to itself on the way is reported as "not a directory".
     Ok(to_attr(&stat.map_err(|e| if e == Errno::LOOP { Errno::NOTDIR } else { e })?))
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn id_as_known(dir: BorrowedFd<'_>, name: &Path) -> io::Result<FileId
 }
 
 pub(crate) fn stat_afresh(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Attr> {
-    // To open a file makes an NFS client ask the server for its attributes. What may not be opened is taken as known.
+    // Opening a file makes an NFS client ask the server for its attributes. If it cannot be opened, the cache must do.
     match retry_on_intr(|| openat(dir, name, TO_LOOK, Mode::empty())) {
         Ok(file) => stat_open(&file),
         Err(_) => stat_at(dir, name),
@@ -44,7 +44,7 @@ pub(crate) fn stat_afresh(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Attr> 
 
 const TO_LOOK: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-/// By a descriptor, so that the times are set of the file that was looked at.
+/// By a descriptor, so that the times of the very file that was checked are set.
 pub(crate) fn set_times(dir: BorrowedFd<'_>, name: &Path, meant: Meant, times: &Timestamps) -> io::Result<Attr> {
     let file = retry_on_intr(|| openat(dir, name, TO_LOOK, Mode::empty()))?;
     if !meant.is(&stat_open(&file)?) {
