@@ -99,6 +99,8 @@ mod protocol;
 mod acquire;
 mod inspect;
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod guard;
 mod keepalive;
 mod lock;

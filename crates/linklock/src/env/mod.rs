@@ -20,6 +20,8 @@ use crate::time::{LocalTime, ServerTime};
 pub(crate) use attr::{Attr, FileId, FileKind, Meant};
 pub(crate) use location::Location;
 pub(crate) use os::Event;
+#[cfg(feature = "tokio")]
+pub(crate) use os::TaskWatcher;
 pub(crate) use per_process::PerProcess;
 
 /// What is known of a process.
@@ -146,6 +148,11 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn stamps(&self, dir: &Path) -> Stamps;
 
     fn watcher(&self) -> Box<dyn Watcher>;
+    /// The same for a task, see [`Watcher::for_task`].
+    #[cfg(feature = "tokio")]
+    fn watcher_for_task(&self) -> Box<dyn Watcher> {
+        self.watcher()
+    }
 
     /// Whether an error says that this process or the system has too many open files.
     fn is_for_want_of_descriptors(&self, _: &io::Error) -> bool {
@@ -224,7 +231,7 @@ pub(crate) enum Reach {
 }
 
 /// What a contender waits with, for changes at one path.
-pub(crate) trait Watcher: Debug {
+pub(crate) trait Watcher: Debug + Send {
     /// Wakes on a change of what is there now, and on the end of process `pid`. To be called before looking: a change
     /// between the look and the wait is then not missed.
     fn arm(&mut self, at: &Location, pid: Option<u32>);
@@ -235,4 +242,7 @@ pub(crate) trait Watcher: Debug {
     }
     /// Waits for a change, for `cancel` to be set, or until `until`, whatever comes first; may wake for nothing.
     fn wait(&mut self, until: LocalTime, cancel: Option<&Event>);
+    /// What a task can [sleep](os::sleepers::sleep) with, or itself, if it can only be waited with.
+    #[cfg(feature = "tokio")]
+    fn for_task(self: Box<Self>) -> Result<TaskWatcher, Box<dyn Watcher>>;
 }

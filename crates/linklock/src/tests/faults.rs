@@ -545,6 +545,11 @@ impl Watcher for FaultyWatcher {
             self.env.sleep(until.since(self.env.now()));
         }
     }
+
+    #[cfg(feature = "tokio")]
+    fn for_task(self: Box<Self>) -> Result<crate::env::TaskWatcher, Box<dyn Watcher>> {
+        Err(self)
+    }
 }
 
 /// What comes of a request whose reply was lost: the client sends it again, seconds later, and is told of what the first has done.

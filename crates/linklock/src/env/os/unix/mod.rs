@@ -5,8 +5,11 @@ mod own;
 #[cfg_attr(not(target_os = "linux"), path = "other.rs")]
 mod system;
 
+#[cfg(feature = "tokio")]
+mod bell;
 mod kept;
 mod new_dir;
+mod wakes;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -31,9 +34,15 @@ use crate::env::{
 use crate::fingerprint::Fingerprint;
 use crate::time::{LocalTime, ServerTime};
 
+#[cfg(feature = "tokio")]
+pub(super) use bell::{Bell, wait_for_any};
 use kept::Kept;
 pub(crate) use system::Event;
+#[cfg(feature = "tokio")]
+pub(crate) use system::OsWatcher as TaskWatcher;
 use system::{OsWatcher, TO_REACH, stat_at, stat_open};
+#[cfg(feature = "tokio")]
+pub(super) use wakes::{Wakes, Woken};
 
 /// This machine.
 #[derive(Debug)]

@@ -8,12 +8,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, Timestamps, openat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::time::ClockId;
 
 use super::own::Own;
+#[cfg(feature = "tokio")]
+use super::wakes::Woken;
+use super::wakes::{Wakes, wait_for_one};
 use super::{Kept, OsEnv, kind};
 use crate::env::{Attr, Env, FileId, Location, Meant, Reach, Stamps, Watcher};
 use crate::time::{LocalTime, ServerTime};
@@ -183,7 +185,7 @@ const CANCEL_EVERY: Duration = Duration::from_secs(1);
 
 /// Nothing but a poll and a cancellation wakes it.
 #[derive(Debug)]
-pub(super) struct OsWatcher {
+pub(crate) struct OsWatcher {
     /// Whether other machines can change the file system; `None` until a path is known.
     shared: Option<bool>,
 }
@@ -191,6 +193,23 @@ pub(super) struct OsWatcher {
 impl OsWatcher {
     pub(super) fn new() -> Self {
         Self { shared: None }
+    }
+
+    /// What to sleep with, and for how long; `None` if there is a reason to look.
+    pub(crate) fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<Wakes> {
+        let event = cancel.map(Event::to_wait_on);
+        if cancel.is_some_and(Event::is_set) {
+            return None;
+        }
+        let hears_cancel = event.is_some_and(|fd| fd.is_some());
+        let until = if event.is_some() && !hears_cancel { until.min(OsEnv.now() + CANCEL_EVERY) } else { until };
+        Some(Wakes { process: None, changes: None, hears_cancel, until })
+    }
+
+    /// After the sleep, which nothing interrupts that is no reason to look.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn wake_up(&mut self, _: Woken, _: Option<&Event>) -> bool {
+        true
     }
 }
 
@@ -206,15 +225,14 @@ impl Watcher for OsWatcher {
     }
 
     fn wait(&mut self, until: LocalTime, cancel: Option<&Event>) {
-        let event = cancel.map(Event::to_wait_on);
-        let now = OsEnv.now();
-        let until = if event.is_some_and(|fd| fd.is_none()) { until.min(now + CANCEL_EVERY) } else { until };
-        let mut fds: Vec<PollFd<'_>> =
-            event.flatten().into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        let left = until.since(now);
-        let timeout = Timeout { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
-        // Interrupted or failed: a wake-up for nothing.
-        let _ = poll(&mut fds, Some(&timeout));
+        if let Some(wakes) = self.fall_asleep(until, cancel) {
+            wait_for_one(&wakes, cancel);
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    fn for_task(self: Box<Self>) -> Result<Self, Box<dyn Watcher>> {
+        Ok(*self)
     }
 }
 
@@ -246,6 +264,11 @@ impl Event {
 
     pub(crate) fn is_set(&self) -> bool {
         self.is_set.load(Ordering::SeqCst)
+    }
+
+    /// To poll it again, once it was given to wait on.
+    pub(super) fn unchecked(&self) -> Option<BorrowedFd<'_>> {
+        self.read.unchecked()
     }
 
     /// `None` in a forked child, and where the application has closed it.

@@ -7,6 +7,8 @@ mod paths;
 mod processes;
 mod records;
 mod relative;
+#[cfg(feature = "tokio")]
+mod task;
 mod watcher;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -22,6 +24,10 @@ use crate::env::{Attr, DirMode, Each, Env, Expiry, FileId, Liveness, Location, M
 use crate::fingerprint::Fingerprint;
 use crate::time::{LocalTime, ServerTime};
 
+#[cfg(feature = "tokio")]
+pub(crate) use task::TaskWatcher;
+#[cfg(feature = "tokio")]
+pub(super) use task::{Bell, Wakes, Woken, wait_for_any};
 pub(crate) use watcher::Event;
 
 /// This machine.
@@ -188,5 +194,10 @@ impl Env for OsEnv {
 
     fn watcher(&self) -> Box<dyn Watcher> {
         Box::new(watcher::OsWatcher::new())
+    }
+
+    #[cfg(feature = "tokio")]
+    fn watcher_for_task(&self) -> Box<dyn Watcher> {
+        Box::new(TaskWatcher::new())
     }
 }

@@ -18,6 +18,8 @@ use windows_sys::Win32::System::Threading::{CreateEventW, SetEvent, WaitForMulti
 
 use super::handles::{get, owned, succeeded};
 use super::{OsEnv, files, processes, records};
+#[cfg(feature = "tokio")]
+use crate::env::TaskWatcher;
 use crate::env::{Env, Location, Reach, Watcher};
 use crate::names::{bytes_of, is_same_name};
 use crate::time::LocalTime;
@@ -93,6 +95,11 @@ impl Watcher for OsWatcher {
             }
         }
     }
+
+    #[cfg(feature = "tokio")]
+    fn for_task(self: Box<Self>) -> Result<TaskWatcher, Box<dyn Watcher>> {
+        Err(self)
+    }
 }
 
 enum Woken {
@@ -132,7 +139,7 @@ fn sleep(ms: u32) {
 }
 
 /// A file system of this machine's own knows no protocol by which to reach it; what cannot be told counts as shared.
-fn is_shared(dir: &File) -> bool {
+pub(super) fn is_shared(dir: &File) -> bool {
     let own = get::<FILE_REMOTE_PROTOCOL_INFO>(dir).err().and_then(|e| e.raw_os_error());
     own != Some(ERROR_INVALID_PARAMETER as i32)
 }
@@ -151,6 +158,12 @@ struct Request {
     overlapped: UnsafeCell<OVERLAPPED>,
     notes: UnsafeCell<records::Buffer>,
 }
+
+// SAFETY: a `Changes` has its request alone, as the `Rc` is never cloned, so both move together. The system writes to the request
+// from wherever it likes, and any thread may wait for its end; if the thread that made it ends first, it ends with an error, and
+// `finished` tells.
+#[expect(unsafe_code, reason = "the cells and the `Rc` are for the system's sake, and no other thread's")]
+unsafe impl Send for Changes {}
 
 impl Changes {
     fn watch(dir: File, name: OsString) -> io::Result<Self> {

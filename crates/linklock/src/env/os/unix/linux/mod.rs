@@ -28,7 +28,7 @@ use mounts::Reading;
 pub(crate) use event::Event;
 pub(super) use mounts::{removes_by_name_alone, stamps};
 pub(super) use page::wiped_at_fork;
-pub(super) use watcher::OsWatcher;
+pub(crate) use watcher::OsWatcher;
 
 /// It counts in suspend.
 pub(super) const CLOCK: ClockId = ClockId::Boottime;

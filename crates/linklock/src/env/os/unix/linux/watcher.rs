@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
-
+use super::super::wakes::{Wakes, Woken, wait_for_one};
 use super::waiters::{Sleep, Waiters, Watched};
 use super::{Kept, OsEnv, mounts};
 use crate::env::{Env, Event, Location, Reach, Watcher};
@@ -12,7 +11,7 @@ use crate::time::LocalTime;
 
 /// inotify for the lock, a pidfd for its holder: both are shared with the other waiters of this process.
 #[derive(Debug)]
-pub(in super::super) struct OsWatcher {
+pub(crate) struct OsWatcher {
     waiters: &'static Waiters,
     number: u64,
     /// Set while another waiter leads; made when it is first needed.
@@ -35,50 +34,43 @@ impl OsWatcher {
         Self { waiters, number, own: None, watched: Watched::Yes, is_deaf: false, process: None, shared: None }
     }
 
-    /// True if there is a reason to look.
-    fn sleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> bool {
+    /// What to sleep with, and for how long; `None` if there is a reason to look.
+    pub(crate) fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<Wakes> {
         let event = cancel.map(Event::to_wait_on);
         // Asked after `to_wait_on`: whoever set it before may have set another event.
         if cancel.is_some_and(Event::is_set) {
-            return true;
+            return None;
         }
-        let now = OsEnv.now();
-        let until = if event.is_some_and(|fd| fd.is_none()) { until.min(now + CANCEL_EVERY) } else { until };
-        let sleep = self.waiters.fall_asleep(self.number, &mut self.own);
-        let changes = match &sleep {
-            Sleep::Woken => return true,
-            Sleep::Leading(kept) | Sleep::Following(kept) => kept.unchecked(),
+        let hears_cancel = event.is_some_and(|fd| fd.is_some());
+        let until = if event.is_some() && !hears_cancel { until.min(OsEnv.now() + CANCEL_EVERY) } else { until };
+        let changes = match self.waiters.fall_asleep(self.number, &mut self.own) {
+            Sleep::Woken => return None,
+            Sleep::Leading(kept) | Sleep::Following(kept) => Some(kept),
             Sleep::Deaf => None,
         };
         let was_deaf = std::mem::replace(&mut self.is_deaf, changes.is_none());
         if self.is_deaf && !was_deaf && self.watched == Watched::Yes {
             // The next poll comes sooner then.
-            return true;
+            return None;
         }
         if self.process.as_ref().is_some_and(|(_, fd)| fd.as_ref().is_some_and(|fd| fd.get().is_none())) {
             self.process = None;
         }
-        let process = self.process.as_ref().and_then(|(_, fd)| fd.as_ref()).and_then(|fd| fd.unchecked());
-        // In this order they are found again.
-        let wanted = [process, changes, event.flatten()];
-        let mut fds: Vec<PollFd<'_>> =
-            wanted.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        let left = until.since(now);
-        let timeout = Timeout { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
-        // Interrupted or failed: a wake-up for nothing.
-        let is_any_set = poll(&mut fds, Some(&timeout)).is_ok_and(|set| set > 0);
-        let mut set = fds.iter().map(|fd| !fd.revents().is_empty());
-        let [has_ended, has_changed, is_cancelled] = wanted.map(|fd| fd.is_some() && set.next() == Some(true));
-        drop(fds);
-        if let (true, Some((_, fd))) = (has_ended, &mut self.process) {
+        let process = self.process.as_ref().and_then(|(_, fd)| fd.clone());
+        Some(Wakes { process, changes, hears_cancel, until })
+    }
+
+    /// After the sleep. True if there is a reason to look.
+    pub(crate) fn wake_up(&mut self, woken: Woken, cancel: Option<&Event>) -> bool {
+        if let (true, Some((_, fd))) = (woken.process, &mut self.process) {
             // Told once; a process that has ended would wake us again and again.
             *fd = None;
         }
-        if let (true, Some(cancel)) = (is_cancelled, cancel) {
+        if let (true, Some(cancel)) = (woken.cancel, cancel) {
             self.heed(cancel);
         }
-        let is_over = !is_any_set || has_ended || is_cancelled;
-        self.waiters.wake_up(self.number, has_changed, is_over) || is_over
+        let is_over = !woken.is_any() || woken.process || woken.cancel;
+        self.waiters.wake_up(self.number, woken.changes, is_over) || is_over
     }
 
     /// One whose own event was closed by the application may have set this one, which got its number.
@@ -126,7 +118,18 @@ impl Watcher for OsWatcher {
     }
 
     fn wait(&mut self, until: LocalTime, cancel: Option<&Event>) {
-        // Woken in order to lead, or as the leader for others.
-        while !self.sleep(until, cancel) {}
+        loop {
+            let Some(wakes) = self.fall_asleep(until, cancel) else { return };
+            let woken = wait_for_one(&wakes, cancel);
+            // Else it was woken in order to lead, or as the leader for others.
+            if self.wake_up(woken, cancel) {
+                return;
+            }
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    fn for_task(self: Box<Self>) -> Result<Self, Box<dyn Watcher>> {
+        Ok(*self)
     }
 }
