@@ -107,7 +107,7 @@ pub(crate) fn wait_for<T>(
     console: Console,
     act: impl FnOnce(&Wait) -> Result<T, Error>,
 ) -> Result<T, Failure> {
-    let limit = if patience.nonblock { Some(Wait::not_at_all()) } else { patience.timeout.map(Wait::up_to) };
+    let limit = if patience.nonblock { Some(Wait::never()) } else { patience.timeout.map(Wait::up_to) };
     let mut wait = limit.unwrap_or_default().cancelled_by(signals.cancel());
     let line = Line::new(console);
     if let Some(line) = &line {

@@ -59,7 +59,7 @@ pub(crate) fn describe(status: &Status, painted: bool) -> String {
                 ago(status.refreshed_at)
             )
         }
-        State::Dead => {
+        State::Abandoned => {
             format!(
                 "{}: {holder} has ended, refreshed {}; the next contender has it",
                 state(RED),
@@ -123,7 +123,7 @@ fn to_json(lock: &Lock, status: &Status) -> io::Result<String> {
             State::Free => "free",
             State::Held => "held",
             State::Expired => "expired",
-            State::Dead => "dead",
+            State::Abandoned => "abandoned",
             _ => "not-a-lock",
         },
         host: holder.map(|holder| holder.host.clone()),

@@ -64,7 +64,7 @@ impl Contender {
 
     /// One full try, which also breaks a lock that is over.
     fn try_acquire(&self, py: Python<'_>) -> PyResult<Held> {
-        let acquired = py.detach(|| self.lock.try_acquire());
+        let acquired = py.detach(|| self.lock.acquire_with(&Wait::never()));
         log::hand_over(py);
         Ok(Held::new(&self.lock, acquired.map_err(|e| to_python(&e))?))
     }

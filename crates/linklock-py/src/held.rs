@@ -100,10 +100,11 @@ impl Held {
                 return self.release_late(guard);
             }
             unless_lost(guard.release().map_err(|e| {
-                if !e.error.is_lost() {
-                    *held = Some(e.guard);
+                let (error, guard) = e.into_parts();
+                if !error.is_lost() {
+                    *held = Some(guard);
                 }
-                e.error
+                error
             }))
         })
     }

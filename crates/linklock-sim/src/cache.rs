@@ -1,16 +1,13 @@
-//! What a client remembers of names, and how it finds files by them.
+//! What a client caches: names, attributes, and lists of names.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, ErrorKind};
-use std::path::Path;
 use std::time::Duration;
 
-use crate::client::SimEnv;
 use crate::env::{Attr, FileKind};
-use crate::server::{Answer, Handle, ROOT, Request};
-use crate::world::{error, random};
+use crate::server::Handle;
 
-/// A file as a client knows it.
+/// A file as the client knows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known {
     pub(crate) handle: Handle,
@@ -23,123 +20,70 @@ impl Known {
     }
 }
 
-/// A cached name, in a directory that is known by its handle: whatever becomes of the directory's own name, the client
-/// still knows what was in it.
+/// A cached name.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Dentry {
+struct Dentry {
     /// `None`: there is no such name.
-    pub(crate) file: Option<Known>,
-    /// Believed without asking up to this moment of the world's time.
+    file: Option<Known>,
+    /// The client believes it, without asking, up to this world time.
     until: Duration,
 }
 
-/// The cached names in a directory, believed up to this moment of the world's time.
+/// The cached names in a directory, with the inode numbers of their files; believed up to this world time.
 #[derive(Clone, Debug)]
-pub(crate) struct Listing {
+struct Listing {
     names: Vec<(OsString, u64)>,
     until: Duration,
 }
 
-impl SimEnv {
-    pub(crate) fn cache(&self, dir: Handle, name: OsString, file: Option<Known>) {
-        let random_age = self.sim.with(|world| world.config.random);
-        let age = if random_age && random(2) == 0 { 43 } else { 5 };
-        let host = self.host();
-        self.sim.with(|world| {
-            let until = world.now + Duration::from_secs(age);
-            world.hosts[host].dentries.insert((dir, name), Dentry { file, until });
-        });
+/// The cache of one machine.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    /// By the directory's handle: if the directory itself is renamed, the client still knows the names in it.
+    dentries: BTreeMap<(Handle, OsString), Dentry>,
+    /// The attributes of a file in the last reply.
+    attrs: BTreeMap<Handle, Attr>,
+    listings: BTreeMap<Handle, Listing>,
+}
+
+impl Cache {
+    /// `None`: there is no such name.
+    pub(crate) fn keep_name(&mut self, dir: Handle, name: OsString, file: Option<Known>, until: Duration) {
+        self.dentries.insert((dir, name), Dentry { file, until });
     }
 
-    /// Gives what was known.
-    pub(crate) fn forget(&self, dir: Handle, name: &OsStr) -> Option<Dentry> {
-        let host = self.host();
-        self.sim.with(|world| world.hosts[host].dentries.remove(&(dir, name.to_owned())))
+    /// `None` if the client does not know; `Some(None)` if it knows that there is no such name.
+    pub(crate) fn name(&self, dir: Handle, name: &OsStr, now: Duration) -> Option<Option<Known>> {
+        let dentry = self.dentries.get(&(dir, name.to_owned())).filter(|dentry| now < dentry.until);
+        dentry.map(|dentry| dentry.file)
     }
 
-    pub(crate) fn cached(&self, dir: Handle, name: &OsStr) -> Option<Dentry> {
-        let host = self.host();
-        self.sim.with(|world| {
-            world.hosts[host].dentries.get(&(dir, name.to_owned())).copied().filter(|d| world.now < d.until)
-        })
+    /// Returns the file that the client knew, even if the entry was too old to believe.
+    pub(crate) fn forget_name(&mut self, dir: Handle, name: &OsStr) -> Option<Known> {
+        self.dentries.remove(&(dir, name.to_owned())).and_then(|dentry| dentry.file)
     }
 
-    /// The file of a path, by the cache where it knows the name.
-    pub(crate) fn resolve(&self, path: &Path) -> io::Result<Known> {
-        if path == Path::new(crate::DIR) {
-            return Ok(Known { handle: ROOT, is_dir: true });
-        }
-        let (dir, name) = self.split(path)?;
-        if let Some(known) = self.cached(dir, &name) {
-            return known.file.ok_or(error(ErrorKind::NotFound));
-        }
-        match self.call(&Request::Lookup { dir, name: name.clone() }) {
-            Ok(Answer { file: Some(found), .. }) => {
-                let known = Known::new(found);
-                self.cache(dir, name, Some(known));
-                Ok(known)
-            }
-            Ok(_) => Err(error(ErrorKind::NotFound)),
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                self.cache(dir, name, None);
-                Err(e)
-            }
-            Err(e) => Err(e),
-        }
+    pub(crate) fn forget_names_in(&mut self, parent: Handle) {
+        self.dentries.retain(|(dir, _), _| *dir != parent);
     }
 
-    pub(crate) fn split(&self, path: &Path) -> io::Result<(Handle, OsString)> {
-        let invalid = || error(ErrorKind::InvalidInput);
-        let dir = self.resolve(path.parent().ok_or_else(invalid)?)?;
-        Ok((dir.handle, path.file_name().ok_or_else(invalid)?.to_owned()))
+    pub(crate) fn keep_attr(&mut self, file: Handle, attr: Attr) {
+        self.attrs.insert(file, attr);
     }
 
-    /// Does it once more with fresh names if what they led to is gone, as the kernel does.
-    pub(crate) fn afresh<T>(&self, paths: &[&Path], act: impl Fn() -> io::Result<T>) -> io::Result<T> {
-        let result = act();
-        if !result.as_ref().is_err_and(|e| e.kind() == ErrorKind::StaleNetworkFileHandle) {
-            return result;
-        }
-        for path in paths {
-            self.forget_all(path);
-        }
-        act()
+    pub(crate) fn attr(&self, file: Handle) -> Option<Attr> {
+        self.attrs.get(&file).copied()
     }
 
-    /// Forgets every name in a path.
-    pub(crate) fn forget_all(&self, path: &Path) {
-        let mut dir = ROOT;
-        for name in path.strip_prefix(crate::DIR).unwrap_or(path) {
-            match self.forget(dir, name).and_then(|known| known.file) {
-                Some(known) => dir = known.handle,
-                None => break,
-            }
-        }
+    pub(crate) fn keep_listing(&mut self, dir: Handle, names: Vec<(OsString, u64)>, until: Duration) {
+        self.listings.insert(dir, Listing { names, until });
     }
 
-    /// The names in a directory, with the numbers of their files: as they are now, since opening it asks the server; from memory on a mount that does not
-    /// ask. The client's own changes there are known.
-    pub(crate) fn names_in(&self, dir: Handle) -> io::Result<Vec<(OsString, u64)>> {
-        let host = self.host();
-        let known = self.sim.with(|world| {
-            let known = world.hosts[host].listings.get(&dir).filter(|known| world.now < known.until);
-            known.filter(|_| world.config.stale_lists).map(|known| known.names.clone())
-        });
-        if let Some(names) = known {
-            return Ok(names);
-        }
-        let answer = self.call(&Request::ReadDir { dir })?;
-        let names: Vec<_> = answer.names.into_iter().zip(answer.inodes).collect();
-        self.sim.with(|world| {
-            let listing = Listing { names: names.clone(), until: world.now + Duration::from_secs(43) };
-            world.hosts[host].listings.insert(dir, listing);
-        });
-        Ok(names)
+    pub(crate) fn listing(&self, dir: Handle, now: Duration) -> Option<Vec<(OsString, u64)>> {
+        self.listings.get(&dir).filter(|listing| now < listing.until).map(|listing| listing.names.clone())
     }
 
-    /// To be called when the client has changed the directory, or has fresh attributes of it.
-    pub(crate) fn forget_listing(&self, dir: Handle) {
-        let host = self.host();
-        self.sim.with(|world| world.hosts[host].listings.remove(&dir));
+    pub(crate) fn forget_listing(&mut self, dir: Handle) {
+        self.listings.remove(&dir);
     }
 }

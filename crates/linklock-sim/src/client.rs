@@ -1,8 +1,7 @@
-//! A client of the simulated server: the environment of one process.
+//! A client of the simulated server, as one process uses it: it sends requests, and finds files by cached names.
 //!
-//! Names and attributes are cached as the Linux NFS client does. A name, present or absent, may be believed for up to 43 s
-//! without asking; attributes are asked for each time, as the real environment does with AT_STATX_FORCE_SYNC; link, rename,
-//! unlink, mkdir and exclusive creation reach the server.
+//! It caches names and attributes as the Linux NFS client does. It may believe for up to 43 s, without asking, that a name is
+//! there or is missing.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
@@ -11,20 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::Known;
-use crate::env::{
-    Attr, DirMode, Each, Env, Event, Expiry, FileId, Liveness, Location, Meant, NewDir, Reach, Stamps, Step, Watcher,
-};
-use crate::fingerprint::Fingerprint;
-use crate::server::{Answer, Handle, Request};
+use crate::chance::random;
+use crate::config::DIR;
+use crate::env::Attr;
+use crate::server::{Answer, Handle, ROOT, Request};
 use crate::settings::Settings;
-use crate::time::{LocalTime, ServerTime};
-
-use crate::world::{Sim, error};
+use crate::sim::Sim;
+use crate::world::{Host, World};
 
 /// The pid of the process on whose behalf others of its machine take locks.
 pub(crate) const SHELL: u32 = 50;
-/// The pid of process 0.
-const FIRST_PID: u32 = 100;
 
 /// Process `number`, on its machine.
 #[derive(Clone, Debug)]
@@ -42,401 +37,168 @@ impl SimEnv {
         self.sim.with(|world| world.processes[self.number].settings.clone())
     }
 
+    /// Calls `f` with this process's machine and the world time.
+    pub(crate) fn with_machine<R>(&self, f: impl FnOnce(&mut Host, Duration) -> R) -> R {
+        self.sim.with(|world| {
+            let (host, now) = (world.processes[self.number].host, world.now);
+            f(&mut world.hosts[host], now)
+        })
+    }
+
     pub(crate) fn call(&self, request: &Request) -> io::Result<Answer> {
         let answer = self.sim.call(self.number, request).map_err(error)?;
         if let Some((file, attr)) = answer.file {
-            let host = self.host();
-            self.sim.with(|world| world.hosts[host].attrs.insert(file, attr));
+            self.with_machine(|machine, _| machine.cache.keep_attr(file, attr));
         }
         Ok(answer)
     }
 
-    fn tell<T>(&self, what: &str, result: io::Result<T>) -> io::Result<T> {
-        let outcome = result.as_ref().map_or_else(|e| format!("{:?}", e.kind()), |_| "ok".into());
-        self.sim.with(|world| world.tell(&format!("c{}", self.number), || format!("{what}: {outcome}")));
-        result
+    pub(crate) fn cache(&self, dir: Handle, name: OsString, file: Option<Known>) {
+        let random_age = self.sim.with(|world| world.config.random);
+        let age = Duration::from_secs(if random_age && random(2) == 0 { 43 } else { 5 });
+        self.with_machine(|machine, now| machine.cache.keep_name(dir, name, file, now + age));
     }
 
-    /// Asks about the file that `path` is believed to be.
+    /// Returns the file that was known by that name.
+    pub(crate) fn forget(&self, dir: Handle, name: &OsStr) -> Option<Known> {
+        self.with_machine(|machine, _| machine.cache.forget_name(dir, name))
+    }
+
+    /// `None` if the client does not know; `Some(None)` if it knows that there is no such name.
+    pub(crate) fn cached(&self, dir: Handle, name: &OsStr) -> Option<Option<Known>> {
+        self.with_machine(|machine, now| machine.cache.name(dir, name, now))
+    }
+
+    /// The attributes of a file in the last reply.
+    pub(crate) fn attr(&self, file: Handle) -> Option<Attr> {
+        self.with_machine(|machine, _| machine.cache.attr(file))
+    }
+
+    /// The file of a path: by the cache if it knows the name, else by asking the server.
+    pub(crate) fn resolve(&self, path: &Path) -> io::Result<Known> {
+        if path == Path::new(DIR) {
+            return Ok(Known { handle: ROOT, is_dir: true });
+        }
+        let (dir, name) = self.split(path)?;
+        if let Some(known) = self.cached(dir, &name) {
+            return known.ok_or(error(ErrorKind::NotFound));
+        }
+        match self.call(&Request::Lookup { dir, name: name.clone() }) {
+            Ok(Answer { file: Some(found), .. }) => {
+                let known = Known::new(found);
+                self.cache(dir, name, Some(known));
+                Ok(known)
+            }
+            Ok(_) => Err(error(ErrorKind::NotFound)),
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                self.cache(dir, name, None);
+                Err(e)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    pub(crate) fn split(&self, path: &Path) -> io::Result<(Handle, OsString)> {
+        let invalid = || error(ErrorKind::InvalidInput);
+        let dir = self.resolve(path.parent().ok_or_else(invalid)?)?;
+        Ok((dir.handle, path.file_name().ok_or_else(invalid)?.to_owned()))
+    }
+
+    /// Runs `act`, and once more with fresh names if its file is gone, as the kernel does.
+    pub(crate) fn afresh<T>(&self, paths: &[&Path], act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        let result = act();
+        if !result.as_ref().is_err_and(|e| e.kind() == ErrorKind::StaleNetworkFileHandle) {
+            return result;
+        }
+        for path in paths {
+            self.forget_all(path);
+        }
+        act()
+    }
+
+    /// Forgets every name in a path.
+    fn forget_all(&self, path: &Path) {
+        let mut dir = ROOT;
+        for name in path.strip_prefix(DIR).unwrap_or(path) {
+            match self.forget(dir, name) {
+                Some(known) => dir = known.handle,
+                None => break,
+            }
+        }
+    }
+
+    /// Sends a request about the file that the client believes to be at `path`.
     pub(crate) fn ask(&self, path: &Path, request: impl Fn(Handle) -> Request) -> io::Result<(Attr, Answer)> {
         let answer = self.afresh(&[path], || self.resolve(path).and_then(|file| self.call(&request(file.handle))))?;
         let (_, attr) = answer.file.ok_or(error(ErrorKind::NotFound))?;
         Ok((attr, answer))
     }
 
-    /// Makes a name, whatever is known of it.
-    fn make(&self, path: &Path, request: impl Fn(Handle, OsString) -> Request) -> io::Result<Answer> {
-        let made = self.afresh(&[path], || {
-            let (dir, name) = self.split(path)?;
-            self.forget(dir, &name);
-            self.forget_listing(dir);
-            let answer = self.call(&request(dir, name.clone()))?;
-            self.cache(dir, name, answer.file.map(Known::new));
-            Ok(answer)
-        });
-        self.changed(path, &made);
-        made
-    }
-
-    /// Wakes the waiters of this machine, if it is the lock path that was changed. What has failed wakes nobody: who tries
-    /// in vain would wake himself for ever.
-    fn changed<T>(&self, path: &Path, result: &io::Result<T>) {
-        if result.is_err() || !path.starts_with(Path::new(crate::DIR).join(crate::LOCK)) {
-            return;
+    /// The names in a directory, with the inode numbers of their files. Opening a directory asks the server, except on a mount
+    /// with `nocto`, where the client may answer from its cache. It always knows its own changes.
+    pub(crate) fn names_in(&self, dir: Handle) -> io::Result<Vec<(OsString, u64)>> {
+        if self.sim.with(|world| world.config.stale_lists)
+            && let Some(names) = self.with_machine(|machine, now| machine.cache.listing(dir, now))
+        {
+            return Ok(names);
         }
-        let host = self.host();
-        self.sim.with(|world| world.hosts[host].changes += 1);
-        self.sim.ring();
+        let answer = self.call(&Request::ReadDir { dir })?;
+        let names: Vec<_> = answer.names.into_iter().zip(answer.inodes).collect();
+        let age = Duration::from_secs(43);
+        self.with_machine(|machine, now| machine.cache.keep_listing(dir, names.clone(), now + age));
+        Ok(names)
     }
 
-    /// What is known of the name decides whether a removal is sent: none of a name that is known to be absent, or of a file
-    /// where a directory is known. NFS 4 then has one request for both.
-    fn remove(&self, path: &Path, is_dir: bool) -> io::Result<()> {
-        let removed = self.afresh(&[path], || {
+    /// Call it when the client has changed the directory, or has fresh attributes of it.
+    pub(crate) fn forget_listing(&self, dir: Handle) {
+        self.with_machine(|machine, _| machine.cache.forget_listing(dir));
+    }
+
+    /// Opens a file, reads it and closes it. Where open files do not matter, that is one request.
+    pub(crate) fn open_and_read(&self, path: &Path, delegation: bool) -> io::Result<(Attr, Vec<u8>)> {
+        let read = |file| Request::Read { file, delegation };
+        if !self.sim.with(|world| world.config.silly_renames) {
+            return self.ask(path, read).map(|(attr, answer)| (attr, answer.content));
+        }
+        let (file, is_dir, (dir, name)) = self.afresh(&[path], || {
             let known = self.resolve(path)?;
-            match (known.is_dir, is_dir) {
-                (true, false) => return Err(error(ErrorKind::IsADirectory)),
-                (false, true) => return Err(error(ErrorKind::NotADirectory)),
-                _ => {}
-            }
-            let (dir, name) = self.split(path)?;
-            let sent = name.clone();
+            self.call(&Request::GetAttr { file: known.handle })?;
+            Ok((known.handle, known.is_dir, self.split(path)?))
+        })?;
+        if !is_dir {
+            self.with_machine(|machine, _| machine.open.open(self.number, dir, name));
+        }
+        let answer = self.call(&read(file));
+        for (dir, name) in self.with_machine(|machine, _| machine.open.close(self.number)) {
             self.forget(dir, &name);
             self.forget_listing(dir);
-            if is_dir {
-                self.call(&Request::RmDir { dir, name: sent })?;
-            } else if self.is_open(dir, &name) {
-                self.remove_open(dir, &name, known.handle)?;
-            } else {
-                self.call(&Request::Remove { dir, name: sent })?;
-            }
-            self.cache(dir, name, None);
-            Ok(())
-        });
-        self.changed(path, &removed);
-        removed
-    }
-
-    fn show(path: &Path) -> String {
-        path.strip_prefix(crate::DIR).unwrap_or(path).to_string_lossy().into_owned()
-    }
-
-    /// Tells the world while the lock path itself is being removed.
-    fn removing<T>(&self, path: &Path, remove: impl FnOnce() -> T) -> T {
-        let shared = path == Path::new(crate::DIR).join(crate::LOCK);
-        self.sim.with(|world| world.processes[self.number].removes_shared = shared);
-        let removed = remove();
-        self.sim.with(|world| world.processes[self.number].removes_shared = false);
-        removed
-    }
-
-    fn move_name(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let renamed = self.afresh(&[from, to], || {
-            let moved = self.resolve(from)?;
-            let ((dir, old), (to_dir, new)) = (self.split(from)?, self.split(to)?);
-            // What is known of the new name may refuse it, unasked.
-            match self.cached(to_dir, &new).and_then(|known| known.file) {
-                Some(replaced) if replaced.handle == moved.handle => return Ok(()),
-                Some(replaced) if moved.is_dir && !replaced.is_dir => return Err(error(ErrorKind::NotADirectory)),
-                Some(replaced) if !moved.is_dir && replaced.is_dir => return Err(error(ErrorKind::IsADirectory)),
-                _ => {}
-            }
-            match self.call(&Request::Rename { dir, from: old.clone(), to_dir, to: new.clone() }) {
-                Ok(_) => {
-                    self.forget_listing(dir);
-                    self.forget(dir, &old);
-                    self.renamed((dir, &old), (to_dir, &new));
-                    self.cache(to_dir, new, Some(moved));
-                    Ok(())
-                }
-                Err(e) => {
-                    if e.kind() == ErrorKind::NotFound {
-                        self.cache(dir, old, None);
-                    }
-                    Err(e)
-                }
-            }
-        });
-        self.changed(from, &renamed);
-        self.tell(&format!("rename {} to {}", Self::show(from), Self::show(to)), renamed)
-    }
-
-    fn stat_path(&self, path: &Path) -> io::Result<Attr> {
-        if let Ok(Known { handle, is_dir: true }) = self.resolve(path) {
-            // New attributes of a directory make the client ask again for the names in it.
+            let removed = self.call(&Request::Remove { dir, name: name.clone() });
             let host = self.host();
-            self.sim.with(|world| world.hosts[host].dentries.retain(|(dir, _), _| *dir != handle));
-            self.forget_listing(handle);
+            self.sim.with(|world| world.tell(&format!("h{host}"), || format!("removes {name:?}: {removed:?}")));
         }
-        let stat = self.ask(path, |file| Request::GetAttr { file }).map(|(attr, _)| attr);
-        let links = stat.as_ref().map_or(0, |attr| attr.nlink);
-        self.tell(&format!("stat {} ({links} links)", Self::show(path)), stat)
+        let answer = answer?;
+        let (_, attr) = answer.file.ok_or(error(ErrorKind::NotFound))?;
+        Ok((attr, answer.content))
     }
 
-    /// Whether the file that is believed to be there is the one that is meant, as this client knows it.
-    fn check(&self, path: &Path, meant: Meant) -> io::Result<()> {
-        let (known, host) = (self.afresh(&[path], || self.resolve(path))?, self.host());
-        let attr = self.sim.with(|world| world.hosts[host].attrs.get(&known.handle).copied());
-        if attr.is_none_or(|attr| meant.is(&attr)) { Ok(()) } else { Err(error(ErrorKind::NotFound)) }
-    }
-
-    fn read_file(&self, path: &Path, limit: usize, delegation: bool) -> io::Result<(Attr, Vec<u8>)> {
-        let read = self.open_and_read(path, delegation).map(|(attr, mut content)| {
-            content.truncate(limit);
-            (attr, content)
-        });
-        self.tell(&format!("read {}", Self::show(path)), read)
-    }
-
-    /// Waits on the process's own clock, as a holder at work does.
-    pub(crate) fn sleep(&self, time: Duration) {
-        let until = self.now() + time;
-        SimWatcher { env: self.clone(), changes: None }.wait(until, None);
-    }
-}
-
-impl Env for SimEnv {
-    fn now(&self) -> LocalTime {
-        let host = self.host();
-        self.sim.with(|world| world.local_now(host))
-    }
-
-    fn wall_clock(&self) -> ServerTime {
-        let host = self.host();
-        self.sim.with(|world| world.wall_clock(host))
-    }
-
-    fn random(&self) -> u64 {
-        self.sim.with(crate::world::World::next_random)
-    }
-
-    fn unique(&self) -> u64 {
-        self.sim.with(|world| world.next_serial()).into()
-    }
-
-    fn host_name(&self) -> String {
-        format!("h{}", self.host())
-    }
-
-    fn process_id(&self) -> u32 {
-        FIRST_PID + self.number as u32
-    }
-
-    fn generation(&self) -> u64 {
-        self.process_id().into()
-    }
-
-    fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {
-        Some(Fingerprint::new(self.host_name().as_bytes(), pid.into()))
-    }
-
-    fn liveness(&self, pid: u32, _: Fingerprint) -> Liveness {
-        let host = self.host();
-        self.sim.with(|world| {
-            let is_dead = if pid == SHELL {
-                world.hosts[host].shell_killed
-            } else {
-                let process = &world.processes[(pid - FIRST_PID) as usize];
-                process.killed || process.ended
-            };
-            if is_dead { Liveness::Dead } else { Liveness::Alive }
-        })
-    }
-
-    fn may_exist(&self, _: u32) -> bool {
-        true
-    }
-
-    fn command(&self, _: u32) -> Option<String> {
-        None
-    }
-
-    fn user(&self) -> Option<String> {
-        None
-    }
-
-    fn create(&self, at: &Location, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
-        let path = at.as_path();
-        let verifier = self.sim.with(|world| world.next_serial()).into();
-        let made = self.make(path, |dir, name| Request::Create { dir, name, mode, verifier });
-        let made = self.tell(&format!("create {}", Self::show(path)), made)?;
-        let (file, attr) = made.file.ok_or(error(ErrorKind::NotFound))?;
-        let mtime = expiry(&attr);
-        self.call(&Request::Write { file, content: content.to_vec() })?;
-        if mtime.is_none() {
-            return Ok(attr);
+    /// Removes the name of a file that a process of this machine has open.
+    pub(crate) fn remove_open(&self, dir: Handle, name: &OsStr, file: Handle) -> io::Result<()> {
+        if self.with_machine(|machine, _| machine.open.is_removed(dir, name)) {
+            return Err(error(ErrorKind::ResourceBusy));
         }
-        let set = self.call(&Request::SetMtime { file, mtime })?;
-        set.file.map(|(_, attr)| attr).ok_or(error(ErrorKind::NotFound))
-    }
-
-    fn set_expiry(&self, at: &Location, meant: Meant, expiry: ServerTime) -> io::Result<Attr> {
-        let path = at.as_path();
-        self.check(path, meant)?;
-        let set = self.ask(path, |file| Request::SetMtime { file, mtime: Some(expiry) }).map(|(attr, _)| attr);
-        self.changed(path, &set);
-        self.tell(&format!("set the expiry of {}", Self::show(path)), set)
-    }
-
-    fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {
-        let path = at.as_path();
-        self.check(path, meant)?;
-        self.ask(path, |file| Request::SetMtime { file, mtime: None }).map(|(attr, _)| attr)
-    }
-
-    fn stat(&self, at: &Location) -> io::Result<Attr> {
-        self.stat_path(at.as_path())
-    }
-
-    fn stat_dir(&self, dir: &Path) -> io::Result<Attr> {
-        self.stat_path(dir)
-    }
-
-    fn stat_as_known(&self, at: &Location) -> io::Result<Attr> {
-        let path = at.as_path();
-        let (known, host) = (self.resolve(path)?, self.host());
-        let attr = self.sim.with(|world| world.hosts[host].attrs.get(&known.handle).copied());
-        attr.map_or_else(
-            || self.stat_path(path),
-            |attr| self.tell(&format!("stat {} as known", Self::show(path)), Ok(attr)),
-        )
-    }
-
-    fn id_as_known(&self, at: &Location) -> io::Result<FileId> {
-        Ok(self.stat_as_known(at)?.id)
-    }
-
-    fn read(&self, at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        self.read_file(at.as_path(), limit, self.takes_delegation())
-    }
-
-    fn read_without_delegation(&self, at: &Location, _: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
-        if self.sim.with(|world| world.config.opens_nothing) {
-            return Err(error(ErrorKind::Unsupported));
+        let inode = self.attr(file).map_or(0, |attr| attr.id.inode);
+        let serial = self.sim.with(World::next_serial);
+        let aside = OsString::from(format!(".nfs{inode:016x}{serial:08x}"));
+        self.call(&Request::Rename { dir, from: name.to_owned(), to_dir: dir, to: aside.clone() })?;
+        let is_open = self.with_machine(|machine, _| machine.open.remove(dir, name, &aside));
+        // It was closed during the rename.
+        if !is_open {
+            self.call(&Request::Remove { dir, name: aside })?;
         }
-        self.read_file(at.as_path(), limit, false)
-    }
-
-    fn list(&self, at: &Location, each: &mut Each<'_>) -> io::Result<()> {
-        self.list_dir(at.as_path(), each)
-    }
-
-    fn list_dir(&self, path: &Path, each: &mut Each<'_>) -> io::Result<()> {
-        let listed = self.afresh(&[path], || self.resolve(path).and_then(|dir| self.names_in(dir.handle)));
-        let listed = self.tell(&format!("list {}", Self::show(path)), listed)?;
-        let _ = listed.iter().try_for_each(|(name, number)| each(name, *number));
         Ok(())
     }
-
-    fn link(&self, from: &Location, to: &Location) -> io::Result<()> {
-        let (from, to) = (from.as_path(), to.as_path());
-        let linked = self.afresh(&[from, to], || {
-            let file = self.resolve(from)?.handle;
-            self.make(to, |dir, name| Request::Link { file, dir, name })
-        });
-        self.tell(&format!("link {} to {}", Self::show(from), Self::show(to)), linked.map(drop))
-    }
-
-    fn rename(&self, from: &Location, to: &Location) -> io::Result<()> {
-        let (from, to) = (from.as_path(), to.as_path());
-        self.removing(from, || self.move_name(from, to))
-    }
-
-    /// The flag does not go over the wire, but the kernel looks at what it knows first.
-    fn rename_noreplace(&self, _: &Location, to: &Location) -> io::Result<()> {
-        let (dir, name) = self.split(to.as_path())?;
-        let known = self.cached(dir, &name).is_some_and(|known| known.file.is_some());
-        Err(error(if known { ErrorKind::AlreadyExists } else { ErrorKind::InvalidInput }))
-    }
-
-    fn unlink(&self, at: &Location) -> io::Result<()> {
-        let path = at.as_path();
-        let removed = self.removing(path, || self.remove(path, false));
-        self.tell(&format!("unlink {}", Self::show(path)), removed)
-    }
-
-    fn mkdir(&self, at: &Location, mode: u32) -> io::Result<()> {
-        let path = at.as_path();
-        let made = self.make(path, |dir, name| Request::MkDir { dir, name, mode });
-        self.tell(&format!("mkdir {}", Self::show(path)), made.map(drop))
-    }
-
-    fn make_dir(&self, at: &Location, mode: DirMode) -> io::Result<Box<dyn NewDir>> {
-        match mode {
-            DirMode::Usual(mode) => self.mkdir(at, mode)?,
-            DirMode::Exactly(mode) => {
-                self.mkdir(at, 0o1700)?;
-                self.ask(at.as_path(), |file| Request::SetMode { file, mode })?;
-            }
-        }
-        Ok(Box::new(SimDir { env: self.clone(), at: at.clone() }))
-    }
-
-    fn rmdir(&self, at: &Location) -> io::Result<()> {
-        let path = at.as_path();
-        let remove = || self.remove(path, true);
-        let one_remove = self.sim.with(|world| world.config.one_remove && world.bounds.longest_pause.is_some());
-        let removed = if one_remove { self.removing(path, remove) } else { remove() };
-        self.tell(&format!("rmdir {}", Self::show(path)), removed)
-    }
-
-    fn removes_by_name_alone(&self, _: &Path) -> bool {
-        self.sim.with(|world| world.config.one_remove)
-    }
-
-    fn stamps(&self, _: &Path) -> Stamps {
-        // What ignores times is FUSE, of which nothing is known.
-        let is_known = self.sim.with(|world| !world.config.client_stamps && !world.config.times.ignores_times);
-        if is_known { Stamps::Server } else { Stamps::NotKnown }
-    }
-
-    fn watcher(&self) -> Box<dyn Watcher> {
-        Box::new(SimWatcher { env: self.clone(), changes: None })
-    }
-
-    fn leaves_out(&self, step: Step) -> bool {
-        self.sim.with(|world| world.config.without.contains(&step))
-    }
 }
 
-/// No other directory takes its place here: there are no hostile neighbours.
-struct SimDir {
-    env: SimEnv,
-    at: Location,
-}
-
-impl NewDir for SimDir {
-    fn create(&self, name: &OsStr, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
-        self.env.create(&self.at.inside(name), content, mode, expiry)
-    }
-}
-
-/// Wakes on every change of the lock path that the own machine makes.
-#[derive(Debug)]
-struct SimWatcher {
-    env: SimEnv,
-    changes: Option<u64>,
-}
-
-impl Watcher for SimWatcher {
-    fn arm(&mut self, _: &Location, _: Option<u32>) {
-        let host = self.env.host();
-        self.changes = Some(self.env.sim.with(|world| world.hosts[host].changes));
-    }
-
-    fn reach(&self) -> Reach {
-        Reach::ThisMachine
-    }
-
-    fn wait(&mut self, until: LocalTime, _: Option<&Event>) {
-        let (number, host) = (self.env.number, self.env.host());
-        self.env.sim.with(|world| world.processes[number].waiting_until = Some(until));
-        self.env.sim.ring();
-        let known = self.changes;
-        self.env.sim.block(number, |world| {
-            let changed = known.is_some_and(|known| world.hosts[host].changes != known);
-            changed || world.local_now(host) >= until
-        });
-        self.env.sim.with(|world| world.processes[number].waiting_until = None);
-    }
+pub(crate) fn error(kind: ErrorKind) -> io::Error {
+    kind.into()
 }

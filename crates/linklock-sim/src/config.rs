@@ -1,32 +1,37 @@
-//! What a run is made of.
+//! The parameters of a run.
 
 use std::time::Duration;
 
+use crate::chance::random;
 use crate::env::Step;
 use crate::options::Protocol;
 use crate::stamps::Times;
-use crate::world::random;
+
+/// The directory that the lock is in.
+pub(crate) const DIR: &str = "/shared";
+/// The lock's name there.
+pub(crate) const LOCK: &str = "L";
 
 /// The fault budget: how often each fault may happen in one run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    /// Time passes while processes are in the middle of something: up to many lifetimes at once.
+    /// Time passes while processes are in the middle of a step: up to many lifetimes at once.
     pub(crate) pauses: u32,
-    /// A reply is lost, and the request is sent and carried out again, any time later.
+    /// A reply is lost. The client sends the request again any time later, and the server carries it out again.
     pub(crate) lost_replies: u32,
-    /// A copy of such a request arrives once more, at any later moment, beyond its sender's death.
+    /// A copy of such a request arrives once more at any later time, even after its sender has ended.
     pub(crate) late_requests: u32,
     /// A machine is cut off from the server, or comes back.
     pub(crate) cuts: u32,
     /// A process is killed, at any step.
     pub(crate) kills: u32,
-    /// The server's clock is stepped by a quarter of the smallest grace; if clocks fail, far beyond it.
+    /// The server's clock steps by a quarter of the smallest grace; if clocks fail, by far more.
     pub(crate) clock_steps: u32,
-    /// A machine is suspended, or resumed; its clock goes on.
+    /// A machine is suspended or resumed. Its clock keeps running.
     pub(crate) suspends: u32,
-    /// A link to the lock path is answered as made and is not.
+    /// The server reports that it made a link to the lock path, but did not make it.
     pub(crate) lies: u32,
-    /// The server is restarted: everybody is cut off, and what was not answered is sent and carried out again.
+    /// The server restarts: all machines are cut off, and clients send unanswered requests again.
     pub(crate) restarts: u32,
 }
 
@@ -43,7 +48,7 @@ impl Faults {
         lies: 1,
         restarts: 1,
     };
-    /// None: only the order of steps differs.
+    /// No fault: only the order of steps differs.
     pub(crate) const NONE: Self = Self {
         pauses: 0,
         lost_replies: 0,
@@ -62,57 +67,57 @@ impl Faults {
 pub(crate) struct Config {
     /// The machine that each process runs on.
     pub(crate) hosts: Vec<usize>,
-    /// The protocol that each process uses; the last one's for all that follow. Without any, each run draws them.
+    /// The protocol of each process. The last one is for all further processes. If empty, each run draws the protocols.
     pub(crate) protocols: Vec<Protocol>,
-    /// Whether the processes are flufl.lock's instead.
+    /// Whether the processes run flufl.lock's algorithm instead.
     pub(crate) flufl: bool,
     /// How often each process takes the lock.
     pub(crate) cycles: u32,
-    /// The lifetimes that there are: each process has one of them.
+    /// Each process has one of these lifetimes.
     pub(crate) lifetimes: &'static [Duration],
-    /// The graces that there are: each process has one of them.
+    /// Each process has one of these graces.
     pub(crate) graces: &'static [Duration],
     /// Whether a holder may refresh its lock with another of these lifetimes.
     pub(crate) new_lifetimes: bool,
-    /// Whether a holder that refreshes its lock with a shorter lifetime trusts the old one until the call is back.
+    /// Whether a holder that refreshes its lock with a shorter lifetime trusts the old one until the call returns.
     pub(crate) trusts_old_lifetimes: bool,
-    /// Who queues up.
+    /// Which processes queue up.
     pub(crate) queue: Who,
-    /// What may go wrong, and how often.
+    /// Which faults may happen, and how often.
     pub(crate) faults: Faults,
-    /// Whether pauses of any length, and late removals of the name that `link` shares, may happen to `link` too.
+    /// Whether `link` too must bear pauses of any length, and late removals of the lock path.
     pub(crate) beyond_limit: bool,
-    /// Whether every acquisition draws a fencing token. Tokens grow only if all contenders have it so.
+    /// Whether every acquisition draws a fencing token. Tokens grow only if all contenders draw them.
     pub(crate) fence: bool,
     /// Whether each run draws `fence`, `one_remove` and, with that, `opens_nothing`.
     pub(crate) draws: bool,
     /// Whether a client may remember the names in a directory when it opens it, as with the mount option `nocto`.
     pub(crate) stale_lists: bool,
-    /// Whether the clients open no file that they can do without, as on NFS 4.0.
+    /// Whether the clients avoid opening files, as on NFS 4.0.
     pub(crate) opens_nothing: bool,
-    /// Whether the server's clock is stepped back and not ahead.
+    /// Whether the server's clock steps back and not ahead.
     pub(crate) clock_goes_back: bool,
-    /// Whether the server's clock is stepped far beyond the grace. Then there may be two holders: only fencing is left.
+    /// Whether the server's clock steps by far more than the grace. Then there may be two holders, and only fencing protects.
     pub(crate) clocks_fail: bool,
-    /// Whether the server removes files and empty directories by one request, as NFS 4 does, and not by two.
+    /// Whether one kind of request removes files and empty directories, as on NFS 4. NFS 3 has two.
     pub(crate) one_remove: bool,
-    /// Whether files are stamped by the wall clocks of the machines that change them, and not by the server's.
+    /// Whether each machine stamps the files that it changes by its own wall clock, instead of the server.
     pub(crate) client_stamps: bool,
-    /// What becomes of times that are set.
+    /// How the server treats times that clients set.
     pub(crate) times: Times,
     /// Whether a client that opens a file to read it has a read delegation, as on NFS 4.
     pub(crate) delegations: bool,
     /// Whether clients rename a file that they have open, `.nfs*`, when it is removed.
     pub(crate) silly_renames: bool,
-    /// The safety steps that are left out.
+    /// The safety steps that the protocols leave out.
     pub(crate) without: &'static [Step],
-    /// Whether numbers are drawn; without, only the scheduler decides, which an exhaustive search needs.
+    /// Whether to draw random numbers. Without them only the scheduler decides, as an exhaustive search needs.
     pub(crate) random: bool,
-    /// Whether to write down what happens.
+    /// Whether to record the story of the run.
     pub(crate) story: bool,
 }
 
-/// Which of the processes.
+/// A choice among the processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     Nobody,
@@ -135,9 +140,9 @@ const LIFETIMES: [Duration; 3] = secs([10, 3, 40]);
 const GRACES: [Duration; 3] = secs([4, 2, 15]);
 
 impl Config {
-    /// Three processes on two machines, with settings of their own, and every fault there is. Where one of them uses `link`,
-    /// all is kept within its documented limit: no pause between two steps is longer than the smallest grace, and no removal of
-    /// the shared name comes late.
+    /// Three processes on two machines, with settings of their own, and every fault. Where one of them uses `link`, the run
+    /// stays within that protocol's documented limit: no pause between two steps is longer than the smallest grace, and no
+    /// removal of the lock path comes late.
     pub(crate) fn new(protocol: Protocol) -> Self {
         Self {
             hosts: vec![0, 0, 1],
@@ -168,23 +173,23 @@ impl Config {
         }
     }
 
-    /// With all that `link` cannot bear: pauses of any length at any step, and late removals of the shared name.
+    /// With faults that `link` cannot bear: pauses of any length at any step, and late removals of the lock path.
     pub(crate) fn beyond_the_limit(self) -> Self {
         Self { beyond_limit: true, ..self }
     }
 
-    /// With a clock that breaks live locks.
+    /// With clock steps that let contenders break live locks.
     pub(crate) fn with_failing_clocks(self) -> Self {
         Self { faults: Faults { clock_steps: 3, ..self.faults }, clocks_fail: true, stale_lists: true, ..self }
     }
 
-    /// With a clock that is set back again and again, in all by three times the smallest grace.
+    /// With a clock that steps back again and again, in total by three times the smallest grace.
     pub(crate) fn with_clock_set_back(self) -> Self {
         Self { faults: Faults { clock_steps: 12, ..self.faults }, clock_goes_back: true, ..self }
     }
 
-    /// Two processes that try for the lock once and release it, while nothing goes wrong, on NFS 3: every order of their
-    /// steps can be gone through.
+    /// Two processes that each try for the lock once and release it, without faults, on NFS 3. An exhaustive search can
+    /// cover every order of their steps.
     pub(crate) fn smallest(protocol: Protocol) -> Self {
         Self {
             hosts: vec![0, 1],
@@ -197,7 +202,7 @@ impl Config {
         }
     }
 
-    /// What one run is made of. Decided by shuttle.
+    /// The parameters of one run, with those drawn that each run draws.
     pub(crate) fn of_one_run(&self) -> Self {
         let mut config = self.clone();
         if config.draws {

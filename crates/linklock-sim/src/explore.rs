@@ -1,4 +1,4 @@
-//! Many runs: at random, by PCT, or every one there is.
+//! Many runs: at random, by PCT, or exhaustively.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use shuttle::{FailurePersistence, Runner};
 use crate::config::Config;
 use crate::run::{Outcome, run};
 
-/// What many runs came to.
+/// The results of many runs.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) runs: u64,
@@ -23,7 +23,7 @@ pub(crate) fn random(config: &Config, first: u64, runs: u64) -> Summary {
     each_seed(first, runs, |seed| one(config, seed))
 }
 
-/// As [`random()`], with runs scheduled by PCT: few changes of priority, which finds what needs few steps in a rare order.
+/// As [`random()`], scheduled by PCT: few changes of priority, which finds bugs that need few steps in a rare order.
 pub(crate) fn pct(config: &Config, first: u64, runs: u64) -> Summary {
     let mut summary = Summary::default();
     for seed in (first..).take(runs.div_ceil(RUNS_A_SEED) as usize) {
@@ -42,14 +42,14 @@ pub(crate) fn one_pct(config: &Config, seed: u64) -> Option<Outcome> {
     outcomes.drain(..).nth(found.unwrap_or(RUNS_A_SEED as usize - 1))
 }
 
-/// PCT learns from one run how long the next may be: a seed is for that many.
+/// PCT learns from one run how long the next may be, so a seed stands for this many runs.
 pub(crate) const RUNS_A_SEED: u64 = 50;
 
 fn pct_runs(config: &Config, seed: u64) -> Vec<Outcome> {
     runs_of(config, PctScheduler::new_from_seed(seed, 4, RUNS_A_SEED as usize))
 }
 
-/// Every schedule of a world without random numbers, or the first `most` of them. Says whether it was all.
+/// Runs every schedule of a world without random numbers, but at most `most`. Returns whether these were all.
 pub(crate) fn exhaustive(config: &Config, most: usize) -> (Summary, bool) {
     let config = Config { random: false, ..config.clone() };
     let mut summary = Summary::default();
@@ -74,7 +74,7 @@ fn each_seed(first: u64, runs: u64, run: impl Fn(u64) -> Outcome) -> Summary {
     summary
 }
 
-/// Says whether it is enough.
+/// Adds outcomes up to the first violation. Returns whether there was one.
 fn add(summary: &mut Summary, seed: u64, outcomes: Vec<Outcome>) -> bool {
     for outcome in outcomes {
         summary.runs += 1;
@@ -93,7 +93,7 @@ fn runs_of(config: &Config, scheduler: impl Scheduler + 'static) -> Vec<Outcome>
     schedule(scheduler, move || run(&config))
 }
 
-/// Plays under a scheduler, for as long as that goes on.
+/// Calls `play` for each schedule of a scheduler.
 pub(crate) fn schedule<T: Send + 'static>(
     scheduler: impl Scheduler + 'static,
     play: impl Fn() -> T + Send + Sync + 'static,

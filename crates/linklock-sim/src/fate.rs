@@ -1,11 +1,14 @@
-//! Time, and everything that goes wrong by itself.
+//! Time and faults.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::chance::random;
 use crate::config::Config;
 use crate::settings::{Bounds, Owner, Settings};
-use crate::world::{Process, Sim, World, random};
+use crate::sim::Sim;
+use crate::stamps;
+use crate::world::{Process, World};
 
 #[derive(Clone, Copy)]
 enum Victim {
@@ -15,10 +18,10 @@ enum Victim {
 }
 
 impl Sim {
-    /// Time, and everything that goes wrong by itself. Ends with the last process.
+    /// Lets time pass and faults happen, until the last process has ended.
     pub(crate) fn fate(&self) {
         loop {
-            // A yield, not a lock: PCT would let it go on for ever.
+            // A yield and not a lock: otherwise PCT would let this thread run for ever.
             shuttle::thread::yield_now();
             if self.with(|world| world.over) {
                 return;
@@ -66,7 +69,7 @@ impl Sim {
     }
 
     fn let_time_pass(&self) {
-        // As long as it takes to do harm to one of them.
+        // Long enough to harm one of the processes.
         let whose = random(self.with(|world| world.processes.len() - 1) as u32) as usize;
         let Settings { lifetime, grace, .. } = self.with(|world| world.processes[whose].settings.clone());
         let choices =
@@ -74,14 +77,14 @@ impl Sim {
         let time = choices[random(choices.len() as u32) as usize];
         self.with(|world| {
             let now = world.now;
-            // A process in the middle of a call or between two may be held up that long and no longer.
+            // The longest pause of a process that is in a call, or between two calls.
             let most = world.bounds.longest_pause.and_then(|longest| {
                 let busy = world
                     .processes
                     .iter()
                     .filter(|p| !p.ended && !p.killed && p.put_off_until.is_none() && p.waiting_until.is_none());
                 let hosts = &world.hosts;
-                // The network holds up the others.
+                // The network, and no pause, stops the others.
                 let held_up = busy.filter(|p| !hosts[p.host].cut_off || hosts[p.host].suspended);
                 held_up.map(|p| (p.last_step + longest).saturating_sub(now)).min()
             });
@@ -123,6 +126,17 @@ impl Sim {
         });
     }
 
+    fn step_a_wall_clock(&self) {
+        let host = random(self.with(|world| world.hosts.len() - 1) as u32) as usize;
+        let (step, back) = (stamps::wall_step(), random(2) == 0);
+        self.with(|world| {
+            let ahead = &mut world.hosts[host].wall_ahead;
+            *ahead = if back { ahead.saturating_sub(step) } else { *ahead + step };
+            let way = if back { "back" } else { "ahead" };
+            world.tell("kernel", || format!("h{host}'s wall clock is set {way} by {:.3} s", step.as_secs_f64()));
+        });
+    }
+
     fn kill(&self) {
         let mut victims = self.with(|world| (0..world.processes.len() - 1).map(Victim::Process).collect::<Vec<_>>());
         victims.extend(self.with(|world| {
@@ -155,7 +169,7 @@ impl Sim {
         });
     }
 
-    /// If everybody waits, time goes on to the first who need not; else wait for them.
+    /// If all processes wait, lets time pass until the first wait ends. Otherwise waits for the processes.
     fn jump_or_sleep(&self) {
         let Ok(gate) = self.gate.lock() else { return };
         let moved = self.with(|world| {
@@ -171,7 +185,7 @@ impl Sim {
             if world.over || !world.processes.iter().all(idle) {
                 return world.over;
             }
-            // Nobody can do anything: the machines and the network come back, or time passes.
+            // No process can run: the machines and the network come back, or time passes.
             let no_more = world.calm || world.left.pauses == 0;
             let suspended = world.hosts.iter().any(|host| host.suspended);
             if suspended && (no_more || world.bounds.longest_pause.is_some()) {
@@ -202,7 +216,7 @@ impl Sim {
             self.bell.notify_all();
             drop(gate);
         } else {
-            // Rung when somebody begins to wait or ends.
+            // The bell rings when a process begins to wait or ends.
             drop(self.bell.wait(gate));
         }
     }

@@ -1,11 +1,12 @@
-//! flufl.lock's algorithm, as its documentation and its measured behaviour have it: to show that the simulation finds
-//! what is known to be wrong with it. It is given a wall clock that agrees with the server's, which it needs.
+//! flufl.lock's algorithm, by its documentation and its measured behaviour: it shows that the simulation finds the known races.
+//! It needs a wall clock that agrees with the server's, and gets one.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::SimEnv;
+use crate::config::{DIR, LOCK};
 use crate::env::{Attr, Env, Location, Meant};
 use crate::settings::Settings;
 use crate::time::{LocalTime, ServerTime};
@@ -21,8 +22,8 @@ pub(crate) struct Flufl<'a> {
 impl<'a> Flufl<'a> {
     pub(crate) fn new(env: &'a SimEnv) -> Self {
         let Settings { lifetime, grace, .. } = env.settings();
-        let claim = format!("{}|{}|{}|{}", crate::LOCK, env.host_name(), env.process_id(), env.unique());
-        let [lock, claim] = [crate::LOCK, &claim].map(|name| Location::beside(crate::DIR.as_ref(), name.as_ref()));
+        let claim = format!("{}|{}|{}|{}", LOCK, env.host_name(), env.process_id(), env.unique());
+        let [lock, claim] = [LOCK, &claim].map(|name| Location::beside(DIR.as_ref(), name.as_ref()));
         Self { env, lock, claim, lifetime, slop: grace }
     }
 
@@ -31,7 +32,7 @@ impl<'a> Flufl<'a> {
         self.claim.as_path().file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Gives the time up to which it trusts the lock; `None` once `patience` is over.
+    /// Returns the time up to which it trusts the lock; `None` if `patience` was not enough.
     pub(crate) fn lock(&self, patience: Duration) -> io::Result<Option<LocalTime>> {
         let started = self.env.now();
         let content = self.claim.as_path().to_string_lossy().into_owned();
@@ -39,7 +40,7 @@ impl<'a> Flufl<'a> {
         self.env.create(&self.claim, content.as_bytes(), 0o644, &mut expiry)?;
         loop {
             if self.env.link(&self.claim, &self.lock).is_ok() {
-                // Touched only now: the expiry from before the wait was on the lock for a moment.
+                // It updates the expiry only now: for a moment the lock had the one from before the wait.
                 let deadline = self.env.now() + self.lifetime;
                 let _ = self.touch(&self.claim);
                 return Ok(Some(deadline));
@@ -58,12 +59,12 @@ impl<'a> Flufl<'a> {
     }
 
     fn break_lock(&self) {
-        // No second look, no condition: whatever has that name by now is removed.
+        // It does not look again: it removes whichever file has that name by now.
         let _ = self.touch(&self.lock);
         let winner = self.env.read(&self.lock, usize::MAX).map(|(_, content)| content).unwrap_or_default();
         let _ = self.env.unlink(&self.lock);
         let winner = PathBuf::from(String::from_utf8_lossy(&winner).into_owned());
-        let _ = self.env.unlink(&Location::beside(crate::DIR.as_ref(), winner.file_name().unwrap_or_default()));
+        let _ = self.env.unlink(&Location::beside(DIR.as_ref(), winner.file_name().unwrap_or_default()));
     }
 
     pub(crate) fn unlock(&self) {
@@ -79,7 +80,7 @@ impl<'a> Flufl<'a> {
         let _ = self.env.unlink(&self.claim);
     }
 
-    /// Whatever is there: it looks at nothing before it changes it.
+    /// Sets the expiry without checking which file it is.
     fn touch(&self, at: &Location) -> io::Result<Attr> {
         let attr = self.env.stat_as_known(at)?;
         self.env.set_expiry(

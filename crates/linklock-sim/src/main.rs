@@ -1,7 +1,9 @@
 //! linklock's protocols on a simulated file server.
 //!
-//! The very source of the library's protocols, and of the loop that waits, runs here against a simulated NFS server and its
-//! clients, under schedules and faults drawn by shuttle. `--seed N` runs one again and tells its story.
+//! The source files of the library's protocols, and of the loop that waits, run here against a simulated NFS server and its
+//! clients. Shuttle draws the schedules and the faults. `--seed N` repeats one run and prints its story.
+//!
+//! To read the modules bottom up, see ARCHITECTURE.md.
 
 #[cfg(test)]
 mod regressions;
@@ -39,6 +41,8 @@ library! {
 }
 
 mod cache;
+mod calls;
+mod chance;
 mod checks;
 mod client;
 mod config;
@@ -52,6 +56,7 @@ mod open_files;
 mod run;
 mod server;
 mod settings;
+mod sim;
 mod soak;
 mod stamps;
 mod world;
@@ -67,33 +72,28 @@ use options::Protocol;
 use soak::Soak;
 use worlds::{Protocols, WORLDS, World};
 
-/// Where the lock is.
-const DIR: &str = "/shared";
-/// The lock's name there.
-const LOCK: &str = "L";
-
 const USAGE: &str = "\
-usage: linklock-sim [--protocol link|dir|mixed] [--world WORLD] --seed N     run one seed and tell its story
-       linklock-sim [--protocol link|dir|mixed] [--world WORLD] --runs N     run seeds 0 to N-1 until one shows a violation
+usage: linklock-sim [--protocol link|dir|mixed] [--world WORLD] --seed N     run one seed and print its story
+       linklock-sim [--protocol link|dir|mixed] [--world WORLD] --runs N     run seeds 0 to N-1, up to the first violation
        linklock-sim [--protocol link|dir|mixed] [--world WORLD] --pct N      the same, scheduled by PCT
-       linklock-sim [--protocol link|dir|mixed] [--world WORLD] --pct-seed N tell the story of a PCT seed
-       linklock-sim [--protocol link|dir] --every N    every schedule of the smallest world, at most N
-       linklock-sim soak --hours N [--file F]          new seeds of every main world in turn, for N hours; F keeps how far it came
-       linklock-sim conformance [DIR_A [DIR_B]]        what the simulation and a real file system must agree on: in the
-                                                       simulation, or in a directory, which DIR_B is through another mount
-WORLD is one of these; the first if it is not said:
+       linklock-sim [--protocol link|dir|mixed] [--world WORLD] --pct-seed N print the story of a PCT seed
+       linklock-sim [--protocol link|dir] --every N    run every schedule of the smallest world, at most N
+       linklock-sim soak --hours N [--file F]          run new seeds of all main worlds in turn, for N hours; F keeps the progress
+       linklock-sim conformance [DIR_A [DIR_B]]        run the scenarios for file servers on the simulation, or on a real file
+                                                       system: in DIR_A, with DIR_B as the same directory on another mount
+WORLD is one of these (default: the first):
 ";
 
 fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
-    let told = match Job::parse(std::env::args().skip(1)) {
+    let result = match Job::parse(std::env::args().skip(1)) {
         Some(job) => job.run(&mut out),
-        None => tell_usage(&mut out).map(|()| ExitCode::from(64)),
+        None => print_usage(&mut out).map(|()| ExitCode::from(64)),
     };
-    told.unwrap_or(ExitCode::from(74))
+    result.unwrap_or(ExitCode::from(74))
 }
 
-fn tell_usage(out: &mut impl Write) -> std::io::Result<()> {
+fn print_usage(out: &mut impl Write) -> std::io::Result<()> {
     write!(out, "{USAGE}")?;
     WORLDS.iter().try_for_each(|world| {
         let main = if world.is_main { " (main)" } else { "" };
@@ -107,7 +107,7 @@ enum Job {
         search: Search,
     },
     Soak(Soak),
-    /// In these directories; without any, on the simulation.
+    /// In these directories; if there are none, on the simulation.
     Conformance(Vec<PathBuf>),
 }
 
@@ -174,7 +174,7 @@ impl Job {
         };
         writeln!(out, "{} runs, {} holds", summary.runs, summary.holds)?;
         if summary.lost_by_delay > 0 {
-            writeln!(out, "{} locks lost, as a delegation held their refreshes up", summary.lost_by_delay)?;
+            writeln!(out, "{} locks lost because a delegation delayed their refresh", summary.lost_by_delay)?;
         }
         match summary.violation {
             Some((seed, what)) => writeln!(out, "seed {seed}: {what}").map(|()| ExitCode::FAILURE),

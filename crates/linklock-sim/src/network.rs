@@ -1,29 +1,19 @@
-//! What is between a client and the server: requests that are lost, sent again, put off, or come late.
+//! The network between clients and the server: it loses replies, repeats requests, and delivers copies late.
 
 use std::ffi::OsStr;
-use std::time::Duration;
 
 use crate::checks;
-use crate::server::{Answer, ROOT, Reply, Request};
-use crate::time::ServerTime;
-use crate::world::{Sim, Stop, World};
-
-/// A request under way.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    pub(crate) request: Request,
-    /// The process that sent it.
-    pub(crate) by: usize,
-    /// In the world's time.
-    pub(crate) at: Duration,
-    /// The time that it gives to what it changes; `None`: the server's, when it is carried out.
-    pub(crate) stamp: Option<ServerTime>,
-}
+use crate::config::LOCK;
+use crate::delegations;
+use crate::server::{Answer, Handle, ROOT, Reply, Request};
+use crate::sim::Sim;
+use crate::world::{Sent, Stop, World};
 
 impl World {
-    /// A machine that is cut off goes on sending: this is when it was sent.
+    /// A machine that is cut off still sends: this is the time of sending.
     pub(crate) fn send(&self, by: usize, request: &Request) -> Sent {
-        Sent { request: request.clone(), by, at: self.now, stamp: self.stamp_of(by) }
+        let stamp = self.config.client_stamps.then(|| self.wall_clock(self.processes[by].host));
+        Sent { request: request.clone(), by, at: self.now, stamp }
     }
 
     /// The server carries a request out.
@@ -35,7 +25,7 @@ impl World {
             if let Read { file, delegation: true } = request
                 && reply.is_ok()
             {
-                self.delegate(*file, sent.by);
+                self.delegations.give(*file, self.processes[sent.by].host);
             }
             return reply;
         }
@@ -51,7 +41,7 @@ impl World {
         reply
     }
 
-    /// Answers a link as if it had been made.
+    /// Answers a request for a link as if the link had been made.
     fn lie(&mut self, request: &Request) -> Reply {
         let now = self.server_now();
         match request {
@@ -60,35 +50,50 @@ impl World {
         }
     }
 
-    /// Whether `request` removes the name that all contenders of `link` share. What becomes of it late is the protocol's
-    /// documented limit.
+    /// Whether `request` removes the lock path of `link`. Such a request must not come late: that is the protocol's documented
+    /// limit.
     fn is_at_the_limit(&self, request: &Request) -> bool {
-        let shared = OsStr::new(crate::LOCK);
+        let shared = OsStr::new(LOCK);
         !self.config.beyond_limit
             && match request {
                 Request::Remove { dir, name } => *dir == ROOT && name == shared,
                 Request::Rename { dir, from, .. } => *dir == ROOT && from == shared,
-                // On NFS 4 it may remove a link lock, if there are any.
+                // On NFS 4 it may remove a link lock.
                 Request::RmDir { dir, name } => {
                     *dir == ROOT && name == shared && self.config.one_remove && self.bounds.longest_pause.is_some()
                 }
-                // Repeated late, it sets the mtime to the server's now, over the expiry.
+                // If it comes late, it overwrites the expiry: it sets the mtime to the server's time.
                 Request::Write { .. } => self.bounds.longest_pause.is_some(),
                 _ => false,
             }
     }
+
+    /// Whether the server delays a request: it changes a file that is delegated to a machine that the server cannot reach.
+    fn is_put_off(&self, sent: &Sent) -> bool {
+        let in_doubt = |host: usize| delegations::is_in_doubt(self.hosts[host].unheard_since, self.now);
+        self.delegations_at_odds_with(sent).iter().any(|(_, host)| in_doubt(*host))
+    }
+
+    /// The delegations of other machines that conflict with a request.
+    fn delegations_at_odds_with(&self, sent: &Sent) -> Vec<(Handle, usize)> {
+        if self.delegations.is_empty() {
+            return Vec::new();
+        }
+        let files = self.server.files_changed_by(&sent.request);
+        self.delegations.at_odds(&files, self.processes[sent.by].host).collect()
+    }
 }
 
 fn is_link_to_lock(request: &Request) -> bool {
-    matches!(request, Request::Link { dir, name, .. } if *dir == ROOT && name == crate::LOCK)
+    matches!(request, Request::Link { dir, name, .. } if *dir == ROOT && name == LOCK)
 }
 
 impl Sim {
-    /// Sends a request, however often it takes, and waits for a reply.
+    /// Sends a request, again if needed, and waits for the reply.
     pub(crate) fn call(&self, process: usize, request: &Request) -> Reply {
         if !self.with(|world| world.config.random) {
-            // What only makes a claim, beside the lock path and under a name of its own, is in nobody's way: its order
-            // makes no difference. A name is looked up together with what it is looked up for.
+            // The order of requests that only make a claim, under a name of its own, makes no difference. A look-up is one
+            // step with the request that needs it.
             use Request::{Create, Lookup, MkDir, Write};
             if !matches!(request, Create { .. } | Lookup { .. } | MkDir { .. } | Write { .. }) {
                 self.step(process);
@@ -98,7 +103,7 @@ impl Sim {
         self.step(process);
         let (host, sent) = self.with(|world| (world.processes[process].host, world.send(process, request)));
         let at_the_limit = self.with(|world| {
-            // To be cut off with such a removal under way is beyond the limit, be it at its first look-up.
+            // A cut during such a removal, from its first look-up on, is beyond the limit.
             world.is_at_the_limit(request) || (!world.config.beyond_limit && world.processes[process].removes_shared)
         });
         if !at_the_limit && self.with(|world| world.hosts[host].cut_off) {
@@ -138,7 +143,39 @@ impl Sim {
         reply
     }
 
-    /// Waits where a story wants a process to stop.
+    /// Waits until the server has recalled the other machines' delegations.
+    fn wait_for_delegations(&self, sent: &Sent) {
+        if !self.with(|world| world.config.delegations) {
+            return;
+        }
+        while self.with(|world| world.is_put_off(sent)) {
+            let again_after = delegations::retry_after();
+            let until = self.with(|world| {
+                let until = world.now + again_after;
+                let process = &mut world.processes[sent.by];
+                (process.put_off_until, process.was_put_off) = (Some(until), true);
+                world.tell("server", || {
+                    format!(
+                        "puts c{} off for {:.1} s: a machine that is away has a delegation",
+                        sent.by,
+                        again_after.as_secs_f64()
+                    )
+                });
+                until
+            });
+            self.ring();
+            self.block(sent.by, |world| world.now >= until);
+            self.with(|world| world.processes[sent.by].put_off_until = None);
+            self.step(sent.by);
+        }
+        // A machine that the server reaches returns its delegation at once. One that it cannot reach has lost it.
+        self.with(|world| {
+            let recalled = world.delegations_at_odds_with(sent);
+            world.delegations.take_back(&recalled);
+        });
+    }
+
+    /// Waits if a story stops the process here.
     fn stop(&self, process: usize, request: &Request, after: bool) {
         let stops = self.with(|world| {
             let here = |stop: &&mut Stop| {

@@ -1,4 +1,4 @@
-//! What the simulation found so rarely that its story is told again here, step by step: the bug, its consequence, its mend.
+//! Rare findings of the simulation, each repeated here step by step: the bug, its consequence, its mend.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use shuttle::scheduler::RandomScheduler;
 
 use crate::acquire;
 use crate::client::{SHELL, SimEnv};
-use crate::config::{Config, Faults};
+use crate::config::{Config, DIR, Faults, LOCK};
 use crate::env::{Env, Location, Step};
 use crate::explore::schedule;
 use crate::options::{OnBehalfOf, Protocol};
@@ -20,10 +20,11 @@ use crate::protocol::stake::{Break, Stake};
 use crate::protocol::steps;
 use crate::run;
 use crate::server::{ROOT, Request};
+use crate::sim::{Killed, Sim};
 use crate::wait::Wait;
-use crate::world::{Killed, Sim, Stop, World};
+use crate::world::{Stop, World};
 
-/// A process of a story, which does what it is told and nothing else.
+/// A process of a story, which does only what the story says.
 struct Actor {
     env: SimEnv,
     place: Place,
@@ -32,7 +33,7 @@ struct Actor {
 impl Actor {
     /// Takes the lock and trusts it.
     fn acquire(&self) -> Stake {
-        let stake = acquire::acquire(&self.place, &Wait::not_at_all()).unwrap();
+        let stake = acquire::acquire(&self.place, &Wait::never()).unwrap();
         run::believe(&self.env, &stake);
         stake
     }
@@ -45,7 +46,7 @@ impl Actor {
     }
 }
 
-/// Plays a story of three processes, of which the first has a machine of its own. Gives the violation, which ends it.
+/// Plays a story of three processes, of which the first has a machine of its own. Returns the violation that ended it.
 fn play(without: &'static [Step], story: fn(&Sim, &[Actor; 3])) -> Option<String> {
     let violations = schedule(RandomScheduler::new_from_seed(0, 1), move || {
         let config =
@@ -71,10 +72,10 @@ fn pass(sim: &Sim, time: Duration) {
 }
 
 fn beside(name: &str) -> Location {
-    Location::beside(crate::DIR.as_ref(), name.as_ref())
+    Location::beside(DIR.as_ref(), name.as_ref())
 }
 
-/// As a power failure of the server does, after which the names and the times are there, and the content is not.
+/// Loses a file's content, but not its name and times, as a power failure of the server does.
 fn lose_content(actor: &Actor, at: &Location) {
     let expiry = actor.env.stat(at).unwrap().mtime;
     let file = actor.env.resolve(at.as_path()).unwrap().handle;
@@ -82,8 +83,8 @@ fn lose_content(actor: &Actor, at: &Location) {
     actor.env.call(&Request::SetMtime { file, mtime: Some(expiry) }).unwrap();
 }
 
-/// The bug: a breaker that looked again believed a cached name, under which the broken lock still was, and moved what the
-/// name had become. The consequence: a live lock was taken. The mend: fresh names.
+/// The bug: a breaker that looked again believed a cached name, which still led to the broken lock, and moved the file that had
+/// the name by then. The consequence: it moved a live lock. The mend: fresh names.
 #[test]
 fn a_breaker_asks_for_names_again_before_it_looks_again() {
     let story = |sim: &Sim, [breaker, holder, other]: &[Actor; 3]| {
@@ -101,14 +102,14 @@ fn a_breaker_asks_for_names_again_before_it_looks_again() {
     assert!(violation.contains("a live claim is removed"), "{violation}");
 }
 
-/// The bug: a holder whose file a late rename had moved away asked for the lock by a cached name, under which that file still was.
-/// The consequence: it was given a fencing token greater than its successor's. The mend: fresh names.
+/// The bug: a late rename had moved a holder's lock away, but the holder's cached name still led to it. The consequence: the
+/// holder drew a fencing token greater than its successor's. The mend: fresh names.
 #[test]
-fn a_fencing_token_is_given_by_fresh_names() {
+fn a_holder_draws_a_fencing_token_by_fresh_names() {
     let story = |_: &Sim, [holder, _, other]: &[Actor; 3]| {
-        let take = |actor: &Actor| acquire::acquire(&actor.place, &Wait::not_at_all()).unwrap();
+        let take = |actor: &Actor| acquire::acquire(&actor.place, &Wait::never()).unwrap();
         let stake = take(holder);
-        // To make the counter brings fresh names too.
+        // Making the counter refreshes the names too.
         assert!(fence::draw(&holder.place, &stake).unwrap().is_some());
         other.env.rename(other.place.location(), &beside("L|h1|102|99")).unwrap();
         take(other);
@@ -119,14 +120,15 @@ fn a_fencing_token_is_given_by_fresh_names() {
     assert_eq!(play(&[Step::FreshNames], story), None);
 }
 
-/// The bug: a power failure left a lock without content, of which nothing told whose it was. The consequence: nobody broke it, and
-/// everybody waited for ever. The mend: the claim's own name tells; the lock is live up to its expiry, and is broken then.
+/// The bug: a power failure left a lock without content, and nothing else identified its holder. The consequence: no contender
+/// broke it, and all waited for ever. The mend: the claim's own name identifies it. The lock is held up to its expiry, and
+/// contenders break it after that.
 #[test]
 fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken() {
     let story = |sim: &Sim, [holder, other, _]: &[Actor; 3]| {
-        let stake = acquire::acquire(&holder.place, &Wait::not_at_all()).unwrap();
+        let stake = acquire::acquire(&holder.place, &Wait::never()).unwrap();
         lose_content(holder, holder.place.location());
-        let refused = acquire::acquire(&other.place, &Wait::not_at_all()).unwrap_err();
+        let refused = acquire::acquire(&other.place, &Wait::never()).unwrap_err();
         assert_eq!(refused.holder().map(|holder| &holder.token), Some(&stake.claim.token), "{refused}");
         pass(sim, holder.place.lifetime + 2 * other.place.grace);
         other.acquire();
@@ -137,14 +139,14 @@ fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken(
     assert_eq!(play(&[], story), None);
 }
 
-/// Goes on once the world is as is waited for.
+/// Waits until the world is like that.
 fn until(sim: &Sim, holds: impl Fn(&World) -> bool) {
     while !sim.with(|world| world.violation.is_some() || holds(world)) {
         shuttle::thread::yield_now();
     }
 }
 
-/// Has a process do something until it stops there; then `meanwhile` happens, and it goes on to its end.
+/// Lets a process act until it stops there. Then `meanwhile` happens, and the process goes on to its end.
 fn stopped(sim: &Sim, stop: Stop, act: impl FnOnce() + Send + 'static, meanwhile: impl FnOnce()) {
     sim.with(|world| world.stop = Some(stop));
     let acts = shuttle::thread::spawn(|| drop(catch_unwind(AssertUnwindSafe(act))));
@@ -155,15 +157,16 @@ fn stopped(sim: &Sim, stop: Stop, act: impl FnOnce() + Send + 'static, meanwhile
     drop(acts.join());
 }
 
-/// The bug: a lock was judged by what the clock said after the look, and not by when it was looked at. The consequence: a contender
-/// that was stopped between the two removed a dir lock that its holder had refreshed meanwhile. The mend: as of the look.
+/// The bug: a contender judged a lock by the time after its look, and not by the time of the look. The consequence: a contender
+/// that stopped between the two removed a dir lock that its holder had refreshed meanwhile. The mend: the time of the look
+/// counts.
 #[test]
-fn a_contender_that_is_stopped_after_its_look_breaks_no_lock_that_was_refreshed_since() {
+fn a_contender_that_stops_after_its_look_breaks_no_lock_that_was_refreshed_since() {
     let story = |sim: &Sim, [_, holder, waiter]: &[Actor; 3]| {
         let (lifetime, grace) = (Duration::from_secs(10), Duration::from_secs(2));
         let place = |actor: &Actor| Place { protocol: Protocol::Dir, lifetime, grace, ..actor.place.clone() };
         let (held, waited_for, waits) = (place(holder), place(waiter), waiter.env.number);
-        let mut stake = acquire::acquire(&held, &Wait::not_at_all()).unwrap();
+        let mut stake = acquire::acquire(&held, &Wait::never()).unwrap();
         let mut refresh = || {
             let limit = stake.lease.deadline;
             steps::refresh(&held, &mut stake, lifetime, limit).unwrap();
@@ -172,7 +175,7 @@ fn a_contender_that_is_stopped_after_its_look_breaks_no_lock_that_was_refreshed_
         let stop =
             Stop { process: waits, at: |request| matches!(request, Request::Read { .. }), after: true, is_there: true };
         let wait = move || drop(acquire::acquire(&waited_for, &Wait::up_to(lifetime)));
-        // A look that finds a refreshed lock is a whole one, and no other follows it.
+        // A look that finds a refreshed lock is complete: no other look follows it.
         stopped(sim, stop, wait, || {
             until(sim, |world| world.processes[waits].waiting_until.is_some());
             sim.with(|world| world.stop.as_mut().map(|stop| stop.is_there = false));
@@ -188,22 +191,23 @@ fn a_contender_that_is_stopped_after_its_look_breaks_no_lock_that_was_refreshed_
     assert!(violation.contains("a live claim is removed"), "{violation}");
 }
 
-/// The bug: a link lock was released just when the process had ended that it was held for. The consequence: another had broken it
-/// and taken the lock path, which the release removed. The mend: such a lock is released in turn with those who break it.
+/// The bug: a link lock was released just after the process had ended on whose behalf it was held. The consequence: another
+/// contender had broken it and taken the lock path, and the release removed that lock. The mend: the release of such a lock takes
+/// turns with breakers.
 #[test]
 fn a_release_for_a_process_that_ends_just_then_removes_no_other_lock() {
     let story = |sim: &Sim, [_, holder, other]: &[Actor; 3]| {
         let place = Place { on_behalf_of: OnBehalfOf::Process(SHELL), ..holder.place.clone() };
         let other = Place { recover_dead: true, on_behalf_of: OnBehalfOf::ThisProcess, ..other.place.clone() };
-        let stake = acquire::acquire(&place, &Wait::not_at_all()).unwrap();
+        let stake = acquire::acquire(&place, &Wait::never()).unwrap();
         let (process, env) = (holder.env.number, sim.with(|world| world.processes[2].host));
         let is_removal =
-            |request: &Request| matches!(request, Request::Remove { dir, name } if *dir == ROOT && name == crate::LOCK);
+            |request: &Request| matches!(request, Request::Remove { dir, name } if *dir == ROOT && name == LOCK);
         let stop = Stop { process, at: is_removal, after: false, is_there: false };
         let release = move || drop(steps::release(&place, &stake));
         stopped(sim, stop, release, || {
             sim.with(|world| world.hosts[env].shell_killed = true);
-            if let Ok(stake) = acquire::acquire(&other, &Wait::not_at_all()) {
+            if let Ok(stake) = acquire::acquire(&other, &Wait::never()) {
                 run::believe(&SimEnv { sim: Arc::clone(&holder.env.sim), number: 2 }, &stake);
             }
         });

@@ -1,4 +1,4 @@
-//! One run: processes that take the lock in turn, fate, and a last process that must get it.
+//! One run: contending processes, time and faults, and a last process that must acquire the lock.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
@@ -7,9 +7,10 @@ use std::sync::Arc;
 use shuttle::thread;
 
 use crate::acquire;
+use crate::chance::random;
 use crate::checks;
 use crate::client::{SHELL, SimEnv};
-use crate::config::Config;
+use crate::config::{Config, DIR, LOCK};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::flufl::Flufl;
@@ -18,23 +19,25 @@ use crate::options::OnBehalfOf;
 use crate::protocol::place::Place;
 use crate::protocol::stake::Stake;
 use crate::protocol::steps;
+use crate::server::Request;
 use crate::settings::{Owner, Settings};
+use crate::sim::{Killed, Sim};
 use crate::time::LocalTime;
 use crate::wait::Wait;
-use crate::world::{Hold, Killed, Sim, random};
+use crate::world::{Hold, World};
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) violation: Option<String>,
     pub(crate) story: Vec<String>,
-    /// How often a lock was held, to see that the run was about something.
+    /// How often a process held the lock. A run without holds tests nothing.
     pub(crate) holds: u32,
-    /// How many locks were lost since a delegation of a third machine held their refreshes up.
+    /// How many locks were lost because a delegation delayed their refresh.
     pub(crate) lost_by_delay: u32,
 }
 
-/// Runs within shuttle.
+/// Call it within shuttle.
 pub(crate) fn run(config: &Config) -> Outcome {
     let sim = Sim::new(config);
     let last = config.hosts.len();
@@ -44,7 +47,7 @@ pub(crate) fn run(config: &Config) -> Outcome {
         let sim = Arc::clone(&sim);
         threads.push(thread::spawn(move || live(&sim, number, contend)));
     }
-    // Without numbers to draw there is no fate: only the order of steps.
+    // Without random numbers there are no faults: only the order of steps differs.
     let fate = config.random.then(|| {
         let sim = Arc::clone(&sim);
         thread::spawn(move || sim.fate())
@@ -52,7 +55,7 @@ pub(crate) fn run(config: &Config) -> Outcome {
     let holds = threads.into_iter().map(|thread| thread.join().ok().flatten().unwrap_or_default()).sum();
     sim.with(|world| {
         world.calm = true;
-        world.tell("world", || "the faults are over".into());
+        world.tell("world", || "no more faults".into());
     });
     sim.ring();
     live(&sim, last, come_last);
@@ -72,12 +75,12 @@ pub(crate) fn run(config: &Config) -> Outcome {
     })
 }
 
-/// Lives until the end, or until it is killed.
+/// Runs a process until its end, or until it is killed.
 fn live<R>(sim: &Arc<Sim>, number: usize, life: impl FnOnce(&SimEnv) -> R) -> Option<R> {
     let env = SimEnv { sim: Arc::clone(sim), number };
     sim.with(|world| world.processes[number].ended = false);
     let lived = catch_unwind(AssertUnwindSafe(|| life(&env)));
-    sim.with(|world| world.end(number));
+    sim.with(|world| end(world, number));
     sim.ring();
     match lived {
         Ok(result) => Some(result),
@@ -86,8 +89,33 @@ fn live<R>(sim: &Arc<Sim>, number: usize, life: impl FnOnce(&SimEnv) -> R) -> Op
     }
 }
 
+/// Cleans up after a process that has ended or was killed.
+fn end(world: &mut World, number: usize) {
+    let process = &mut world.processes[number];
+    (process.ended, process.waiting_until, process.put_off_until) = (true, None, None);
+    close_all(world, number);
+    // A lock on behalf of another process stays held.
+    if world.processes[number].settings.owner == Owner::Itself {
+        world.holds.remove(&number);
+    }
+}
+
+/// Closes the files of an ended process, as the kernel does.
+fn close_all(world: &mut World, process: usize) {
+    let host = world.processes[process].host;
+    for (dir, name) in world.hosts[host].open.close(process) {
+        let sent = world.send(process, &Request::Remove { dir, name });
+        // If the machine is cut off, the request may come late, or never.
+        if world.hosts[host].cut_off {
+            world.late.push(sent);
+        } else {
+            drop(world.carry_out(&sent));
+        }
+    }
+}
+
 pub(crate) fn place(env: &SimEnv) -> Option<Place> {
-    let path = Path::new(crate::DIR).join(crate::LOCK);
+    let path = Path::new(DIR).join(LOCK);
     let Settings { protocol, lifetime, grace, recover_dead, owner, queue, fence } = env.settings();
     Some(Place {
         env: Arc::new(env.clone()),
@@ -126,7 +154,7 @@ fn contend(env: &SimEnv) -> u32 {
             Err(e) if matches!(e.kind(), ErrorKind::Timeout) => {}
             Err(e) if is_refused(env, &e) => {}
             Err(e) => env.sim.with(|world| {
-                // What a dead owner's claims meet matters to nobody.
+                // An error after the owner has ended does no harm.
                 if !world.owner_is_dead(env.number) {
                     world.violate(format!("c{} met an error that nobody made: {e}", env.number));
                 }
@@ -136,7 +164,7 @@ fn contend(env: &SimEnv) -> u32 {
     holds
 }
 
-/// Whether it is said of a file system on which it cannot work.
+/// Whether the protocol rightly refused a file system on which it cannot work.
 fn is_refused(env: &SimEnv, e: &Error) -> bool {
     e.kind() == ErrorKind::Unsupported && env.sim.with(|world| world.config.times.ignores_times)
 }
@@ -157,7 +185,7 @@ fn contend_as_flufl(env: &SimEnv) -> u32 {
 }
 
 fn hold(env: &SimEnv, place: &Place, mut stake: Stake) {
-    env.sim.with(|world| checks::told::on_acquisition(world, env.number, stake.lease.deadline));
+    env.sim.with(|world| checks::expired::on_acquisition(world, env.number, stake.lease.deadline));
     believe(env, &stake);
     let (random_steps, lifetimes) =
         env.sim.with(|world| (world.config.random, world.config.new_lifetimes.then_some(world.config.lifetimes)));
@@ -180,7 +208,7 @@ fn hold(env: &SimEnv, place: &Place, mut stake: Stake) {
             }
         }
     }
-    // From here on it does nothing more under the lock.
+    // From here on it does no work under the lock.
     env.sim.with(|world| {
         world.tell(&format!("c{}", env.number), || "releases".into());
         world.holds.remove(&env.number)
@@ -192,7 +220,7 @@ fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
     steps::release(place, stake)
 }
 
-/// Trusts the lock, up to the stake's deadline.
+/// Makes the process trust the lock up to the stake's deadline.
 pub(crate) fn believe(env: &SimEnv, stake: &Stake) {
     trust(env, stake.claim.token.to_string(), stake.fence, stake.lease.deadline);
 }
@@ -211,7 +239,7 @@ fn trust(env: &SimEnv, token: String, fence: Option<u64>, deadline: LocalTime) {
     });
 }
 
-/// From the moment on at which a refresh with a shorter lifetime begins, that may be on disk.
+/// Once a refresh with a shorter lifetime has begun, the shorter lifetime may be on disk.
 fn trust_no_longer(env: &SimEnv, than: LocalTime) {
     env.sim.with(|world| {
         if let Some(hold) = world.holds.get_mut(&env.number).filter(|_| !world.config.trusts_old_lifetimes) {
@@ -222,7 +250,7 @@ fn trust_no_longer(env: &SimEnv, than: LocalTime) {
 
 fn come_last(env: &SimEnv) {
     let Some(place) = place(env) else { return };
-    // An expiry that was written through a slow network lies as far in the future as the network took, not farther.
+    // A slow network can write an expiry late, so it can lie far in the future, but only by the network's delay.
     let patience = env.sim.with(|world| world.config.lifetimes.iter().copied().max()).unwrap_or_default() * 300;
     let acquired = acquire::acquire(&place, &Wait::up_to(patience)).and_then(|stake| release(&place, &stake));
     if !acquired.as_ref().is_err_and(|e| is_refused(env, e)) {

@@ -1,7 +1,7 @@
 //! The simulated file server: inodes, names, link counts, directories, and times by its own clock.
 //!
-//! The rules are those of link(2), rename(2), unlink(2), rmdir(2) and utimensat(2) in POSIX, as real NFS servers were
-//! measured to keep them. Inode numbers are used again as soon as they are free, to be as unkind as a server may be.
+//! The rules are those of link(2), rename(2), unlink(2), rmdir(2) and utimensat(2) in POSIX, as measured on real NFS
+//! servers. It reuses inode numbers as soon as they are free, to be as unkind as a server may be.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,11 +11,11 @@ use crate::env::{Attr, FileId, FileKind};
 use crate::stamps::Times;
 use crate::time::ServerTime;
 
-/// What names a file for good, as an NFS file handle does: no handle comes twice, other than inode numbers.
+/// Identifies a file for good, as an NFS file handle does. Unlike an inode number, the server never reuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Handle(u64);
 
-/// One request as it goes over the wire. It may be carried out twice, or late.
+/// One request as it goes over the wire. The server may carry it out twice, or late.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
     Lookup {
@@ -27,13 +27,13 @@ pub(crate) enum Request {
     },
     Read {
         file: Handle,
-        /// Whether the client is given a read delegation.
+        /// Whether the client gets a read delegation.
         delegation: bool,
     },
     ReadDir {
         dir: Handle,
     },
-    /// Exclusive: the verifier tells a request that is sent again from another's.
+    /// Exclusive. The verifier distinguishes a repeated request from another client's.
     Create {
         dir: Handle,
         name: OsString,
@@ -83,7 +83,7 @@ pub(crate) struct Answer {
     pub(crate) file: Option<(Handle, Attr)>,
     pub(crate) content: Vec<u8>,
     pub(crate) names: Vec<OsString>,
-    /// Of the files that have these names.
+    /// The inode numbers of the files with these names.
     pub(crate) inodes: Vec<u64>,
 }
 
@@ -116,7 +116,7 @@ pub(crate) struct Server {
     times: Times,
 }
 
-/// Of the directory that the lock is in.
+/// The mode of the lock's directory.
 const ROOT_MODE: u32 = 0o1755;
 
 pub(crate) const ROOT: Handle = Handle(1);
@@ -258,7 +258,7 @@ impl Server {
         Ok(Answer::default())
     }
 
-    /// Makes the ctime of a file new.
+    /// Updates the ctime of a file.
     fn change(&mut self, file: Handle, now: ServerTime) -> Result<(), ErrorKind> {
         let times = self.times;
         let node = self.node_mut(file)?;
@@ -266,7 +266,7 @@ impl Server {
         Ok(())
     }
 
-    /// The files that a request changes, or names of which.
+    /// The files that a request changes, or whose names it changes.
     pub(crate) fn files_changed_by(&self, request: &Request) -> Vec<Handle> {
         let files = match request {
             Request::SetMtime { file, .. } | Request::SetMode { file, .. } | Request::Write { file, .. } => {

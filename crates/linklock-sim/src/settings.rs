@@ -1,19 +1,19 @@
-//! How each process takes the lock: no two need agree on more than the lock path.
+//! How each process takes the lock. Processes need to agree on the lock path only.
 
 use std::time::Duration;
 
+use crate::chance::random;
 use crate::config::{Config, Who};
 use crate::options::Protocol;
-use crate::world::{Process, random};
 
-/// Whose death makes a lock dead, and ends the trust in it.
+/// The process whose end makes a lock abandoned, and ends the trust in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// The process that acquires it.
     Itself,
-    /// A process of the same machine that does nothing but live, as the shell of a script.
+    /// Another process of the same machine, such as the shell of a script.
     Shell,
-    /// None: the work goes on whatever dies.
+    /// None: the work goes on whichever process ends.
     Nobody,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Those of a process: drawn, or by its number where only the scheduler decides.
+    /// Draws the settings of a process. Where only the scheduler decides, its number decides them.
     pub(crate) fn of(config: &Config, process: usize) -> Self {
         let draw = |bound: usize| if config.random { random(bound as u32) as usize } else { process % bound };
         let one_of = |times: &[Duration]| times[draw(times.len())];
@@ -53,28 +53,27 @@ impl Settings {
     }
 }
 
-/// What the settings of all the processes of a run come to.
+/// Bounds over the settings of all processes of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) longest_lifetime: Duration,
     pub(crate) longest_grace: Duration,
     pub(crate) smallest_grace: Duration,
-    /// How long a process may be held up between two steps; `None`: for any time.
+    /// The longest pause of a process between two steps; `None`: any length.
     pub(crate) longest_pause: Option<Duration>,
 }
 
 impl Bounds {
-    pub(crate) fn of(config: &Config, processes: &[Process]) -> Self {
-        let settings = || processes.iter().map(|process| &process.settings);
-        let lifetimes = settings().map(|settings| settings.lifetime);
-        let graces = || settings().map(|settings| settings.grace);
+    pub(crate) fn of<'a>(config: &Config, settings: impl Iterator<Item = &'a Settings> + Clone) -> Self {
+        let lifetimes = settings.clone().map(|settings| settings.lifetime);
+        let graces = || settings.clone().map(|settings| settings.grace);
         let smallest_grace = graces().min().unwrap_or_default();
-        let with_link = config.flufl || settings().any(|settings| settings.protocol == Protocol::Link);
+        let with_link = config.flufl || settings.clone().any(|settings| settings.protocol == Protocol::Link);
         Self {
             longest_lifetime: lifetimes.max().unwrap_or_default(),
             longest_grace: graces().max().unwrap_or_default(),
             smallest_grace,
-            // The limit of `link`, with something to spare.
+            // The limit of `link`, with a margin.
             longest_pause: (with_link && !config.beyond_limit).then_some(smallest_grace * 3 / 4),
         }
     }

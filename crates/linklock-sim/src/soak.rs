@@ -1,6 +1,6 @@
 //! New seeds of every main world, for hours.
 //!
-//! A file keeps how far each world came, so that the next soak goes on from there, and what was found.
+//! A file keeps the progress of each world, so that the next soak continues there, and the violations.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -17,9 +17,9 @@ use crate::explore::{self, RUNS_A_SEED, Summary};
 use crate::time::LocalTime;
 use crate::worlds::{Protocols, WORLDS, World};
 
-/// Beyond what the tests run.
+/// The tests use smaller seeds.
 const FIRST_SEED: u64 = 1_000_000;
-/// So many runs of one world are made before it is the next one's turn.
+/// The number of runs of one world before the next world's turn.
 const RUNS_AT_ONCE: u64 = 500;
 const THREADS: usize = 2;
 const FILE_MOST: usize = 1 << 20;
@@ -37,7 +37,7 @@ struct Row {
     protocols: Protocols,
     pct: bool,
     next_seed: u64,
-    /// Made by this soak and by those before it.
+    /// By this soak and by earlier ones.
     runs: u64,
     runs_before: u64,
 }
@@ -61,12 +61,12 @@ impl Row {
     }
 }
 
-/// What the threads share.
+/// The state that the threads share.
 #[derive(Debug)]
 struct Progress {
-    /// Those that nobody runs at this moment.
+    /// The rows that no thread runs now.
     waiting: VecDeque<Row>,
-    /// How far each came, by its name.
+    /// The progress of each row, by name.
     done: Map<String, Value>,
     found: Vec<Value>,
     over: bool,
@@ -85,7 +85,7 @@ impl Soak {
         Some(Self { time: time?, file })
     }
 
-    /// Runs until the time is up or a violation is found.
+    /// Runs until the time is up, or until the first violation.
     pub(crate) fn run(&self, out: &mut impl Write) -> io::Result<ExitCode> {
         let until = OsEnv.now() + self.time;
         let progress = Mutex::new(self.load()?);
@@ -150,13 +150,13 @@ impl Soak {
                 waiting.push(row);
             }
         }
-        // Short soaks too come to all of them.
+        // Short soaks too reach all of them.
         waiting.sort_by_key(|row| row.runs);
         let found = known["found"].as_array().cloned().unwrap_or_default();
         Ok(Progress { waiting: waiting.into(), done, found, over: false })
     }
 
-    /// Puts a whole new file in the place of the old one.
+    /// Replaces the file in one step.
     fn save(&self, progress: &Progress) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let content = json!({ "worlds": progress.done, "found": progress.found }).to_string();

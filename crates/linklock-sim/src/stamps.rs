@@ -1,24 +1,23 @@
-//! Whose clock stamps a file that is changed, and what becomes of the times that it is given.
+//! Which clock stamps a changed file, and what a file system makes of the times that a client sets.
 
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::chance::random;
 use crate::time::{LocalTime, ServerTime};
-use crate::world::{Sim, World, random};
 
-/// What a file system does with the times of a file.
+/// How a file system treats the times of a file.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Times {
-    /// It takes no time that it is given and says that all is well, as FUSE file systems on libfuse 2 do.
+    /// It ignores times that a client sets, and reports success, as FUSE file systems on libfuse 2 do.
     pub(crate) ignores_times: bool,
-    /// It cuts the mtime that it is given to whole seconds, as 9p does.
+    /// It cuts an mtime that a client sets to whole seconds, as 9p does.
     pub(crate) whole_second_mtimes: bool,
     /// The ctime of a change is the mtime if that is later, as in CephFS.
     pub(crate) ctime_not_below_mtime: bool,
 }
 
 impl Times {
-    /// The mtime that a file has after it was given one.
+    /// The mtime that a file has after a client set this one.
     pub(crate) fn kept(self, mtime: ServerTime) -> ServerTime {
         if self.whole_second_mtimes { ServerTime::from_parts(mtime.to_parts().0, 0) } else { mtime }
     }
@@ -31,43 +30,23 @@ impl Times {
 
 /// Wall clocks begin here or hereabouts.
 const EPOCH_SECS: i64 = 1_600_000_000;
-/// So far a wall clock may be set back in all.
+/// How far a wall clock may be set back in total.
 const MIDDLE: Duration = Duration::from_secs(100_000);
-/// How far two wall clocks may be apart at the beginning, and how far one is stepped.
+/// How far two wall clocks may be apart at the beginning, and how far one steps.
 const APART: [Duration; 4] =
     [Duration::from_millis(700), Duration::from_secs(9), Duration::from_secs(70), Duration::from_secs(5000)];
 
-/// How far a machine's wall clock is ahead at the beginning.
-pub(crate) fn wall_ahead(config: &Config) -> Duration {
-    MIDDLE + if config.client_stamps { any() } else { Duration::ZERO }
+/// How far a machine's wall clock is ahead at the beginning, where they differ.
+pub(crate) fn wall_ahead(they_differ: bool) -> Duration {
+    MIDDLE + if they_differ { wall_step() } else { Duration::ZERO }
 }
 
-fn any() -> Duration {
+/// How far a wall clock steps.
+pub(crate) fn wall_step() -> Duration {
     APART[random(APART.len() as u32) as usize]
 }
 
-impl World {
-    pub(crate) fn wall_clock(&self, host: usize) -> ServerTime {
-        let counted = self.local_now(host).since(LocalTime::from_nanos(0));
-        ServerTime::from_parts(EPOCH_SECS, 0) + self.hosts[host].wall_ahead + counted
-    }
-
-    /// The time that a request gives to what it changes, where not the server's clock decides that.
-    pub(crate) fn stamp_of(&self, process: usize) -> Option<ServerTime> {
-        self.config.client_stamps.then(|| self.wall_clock(self.processes[process].host))
-    }
-}
-
-impl Sim {
-    /// Steps the wall clock of a machine.
-    pub(crate) fn step_a_wall_clock(&self) {
-        let host = random(self.with(|world| world.hosts.len() - 1) as u32) as usize;
-        let (step, back) = (any(), random(2) == 0);
-        self.with(|world| {
-            let ahead = &mut world.hosts[host].wall_ahead;
-            *ahead = if back { ahead.saturating_sub(step) } else { *ahead + step };
-            let way = if back { "back" } else { "ahead" };
-            world.tell("kernel", || format!("h{host}'s wall clock is set {way} by {:.3} s", step.as_secs_f64()));
-        });
-    }
+/// The time of a wall clock on a machine whose own clock shows `now`.
+pub(crate) fn wall_clock(ahead: Duration, now: LocalTime) -> ServerTime {
+    ServerTime::from_parts(EPOCH_SECS, 0) + ahead + now.since(LocalTime::from_nanos(0))
 }

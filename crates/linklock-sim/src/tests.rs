@@ -1,6 +1,6 @@
-//! What is proved, and that the simulation can fail: for every safety step a world without it, which must be caught.
+//! The protocols hold in every world, and the simulation can fail: for every safety step, it catches the harm without that step.
 //!
-//! LINKLOCK_SIM_RUNS sets how many runs the proofs make; the default suits a quick look. `./test sim` makes many.
+//! LINKLOCK_SIM_RUNS sets the number of runs; the default suits a quick check. `./test sim` makes many.
 
 use crate::config::{Config, Faults};
 use crate::env::Step;
@@ -22,19 +22,19 @@ fn assert_holds(what: &str, summary: &Summary) {
     if let Some((seed, violation)) = &summary.violation {
         panic!("{what}, after {} runs, seed {seed}: {violation}", summary.runs);
     }
-    assert!(summary.holds > summary.runs, "{what}: {} holds in {} runs are about nothing", summary.holds, summary.runs);
+    assert!(summary.holds > summary.runs, "{what}: {} holds in {} runs test too little", summary.holds, summary.runs);
     println!("{what}: {} runs, {} holds, no violation", summary.runs, summary.holds);
 }
 
 fn assert_caught(what: &str, runs: u64, summary: &Summary) {
     let Some((seed, violation)) = &summary.violation else { panic!("{what}: not caught in {runs} runs") };
-    // Not by anything else, such as an error or a lock that is stuck.
-    let harm = ["two holders", "a live claim is removed", "told wrongly", "fencing tokens do not grow"];
+    // Other violations, such as an error or a stuck lock, do not count.
+    let harm = ["two holders", "a live claim is removed", "expired at once", "fencing tokens do not grow"];
     assert!(harm.iter().any(|harm| violation.contains(harm)), "{what}: another violation, seed {seed}: {violation}");
     println!("{what}: caught after {} runs, seed {seed}: {violation}", summary.runs);
 }
 
-/// The main worlds, for each protocol and for both on one path: 1 for all the runs there are, 10 for a tenth.
+/// The main worlds, for each protocol and for both on one path. A part of 10 makes a tenth of the runs.
 macro_rules! main_worlds {
     ($($name:ident: $world:literal, $protocols:expr, $part:literal;)*) => {
         $(
@@ -85,7 +85,7 @@ fn the_smaller_worlds_hold() {
 }
 
 #[test]
-fn each_fault_alone_is_borne() {
+fn the_protocols_hold_under_each_fault_alone() {
     let none = Faults::NONE;
     let alone = [
         Faults { pauses: 12, ..none },
@@ -107,7 +107,7 @@ fn each_fault_alone_is_borne() {
 }
 
 #[test]
-fn the_smallest_world_holds_in_every_schedule_there_is() {
+fn the_smallest_world_holds_in_every_schedule() {
     for protocol in BOTH {
         let (summary, all) = exhaustive(&Config::smallest(protocol), 2_000_000);
         assert!(all, "{protocol}: there are more than {} schedules", summary.runs);
@@ -125,22 +125,22 @@ fn fencing_tokens_grow_even_if_clocks_fail_and_beyond_the_limit_of_link() {
 }
 
 #[test]
-fn the_documented_limit_of_link_is_found() {
+fn the_simulation_finds_the_documented_limit_of_link() {
     let config = Config::new(Protocol::Link).beyond_the_limit();
     assert_caught("link beyond its limit", 5_000, &random(&config, 0, 5_000));
 }
 
 #[test]
-fn the_races_of_flufl_lock_are_found() {
-    // No fault at all but time that passes between two steps.
+fn the_simulation_finds_the_races_of_flufl_lock() {
+    // The only fault is time that passes between two steps.
     let faults = Faults { pauses: 12, ..Faults::NONE };
     let config = Config { flufl: true, faults, ..Config::new(Protocol::Link) };
     assert_caught("flufl.lock", 2_000, &random(&config, 0, 2_000));
 }
 
-/// A world, what is left out, and within how many runs the harm must be seen. A step that has a second line of defence
-/// behind it is left out together with that. For CheckAfterRefresh, which no world of these needs, there is a test in the
-/// library: it is for locks that are removed by force, or beyond the limit of `link`.
+/// A world, the steps to leave out, and the most runs until the harm must show. Where a second step also prevents the harm,
+/// both are left out. The library has the test for CheckAfterRefresh, which no world here needs: it is for locks that are
+/// removed by force, or beyond the limit of `link`.
 type Without = (Config, &'static [Step], u64);
 
 fn assert_each_is_caught(worlds: impl IntoIterator<Item = Without>) {
@@ -150,7 +150,7 @@ fn assert_each_is_caught(worlds: impl IntoIterator<Item = Without>) {
     }
 }
 
-// Without fencing, which looks at the lock and the deadline once more.
+// Without fencing, which checks the lock and the deadline once more.
 fn link() -> Config {
     Config { fence: false, ..Config::new(Protocol::Link) }
 }
@@ -159,19 +159,19 @@ fn dir() -> Config {
     Config { fence: false, ..Config::new(Protocol::Dir) }
 }
 
-// What takes one moment among processes that wait for each other is rarer where they differ.
+// Processes with the same settings meet more often in the one moment that does harm.
 fn alike(config: Config) -> Config {
     Config { lifetimes: &config.lifetimes[..1], graces: &config.graces[..1], ..config }
 }
 
-// It takes many steps of the clock within one wait to do harm, so all that ends waits early is left out.
+// Only many clock steps within one wait do harm, so this leaves out all faults that end waits early.
 fn clock_alone(config: Config) -> Config {
     let faults = Faults { pauses: 24, cuts: 4, clock_steps: 24, ..Faults::NONE };
     Config { faults, ..config.with_clock_set_back() }
 }
 
 #[test]
-fn an_acquisition_without_one_of_its_steps_is_caught() {
+fn the_simulation_catches_an_acquisition_without_one_of_its_steps() {
     assert_each_is_caught([
         (Config { faults: Faults { lies: 4, ..Faults::NONE }, ..link() }, &[Step::DecideByDisk] as &[Step], 2_000),
         (link(), &[Step::DeadlineOnceWon], 2_000),
@@ -181,10 +181,10 @@ fn an_acquisition_without_one_of_its_steps_is_caught() {
 }
 
 #[test]
-fn a_hold_without_one_of_its_steps_is_caught() {
+fn the_simulation_catches_a_hold_without_one_of_its_steps() {
     assert_each_is_caught([
-        // The bug: a request that was carried out once more, much later, set a dir lock's expiry back. The consequence: it
-        // was broken under a live holder. The mend: it lasts from its last change.
+        // The bug: a request that the server carried out again, much later, set a dir lock's expiry back. The consequence: a
+        // contender broke the lock of a live holder. The mend: the lifetime counts from the last change.
         (dir(), &[Step::ExpiryFromChange] as &[Step], 10_000),
         // In the refresh, which is the same for both protocols.
         (
@@ -197,7 +197,7 @@ fn a_hold_without_one_of_its_steps_is_caught() {
 }
 
 #[test]
-fn a_break_without_one_of_its_steps_is_caught() {
+fn the_simulation_catches_a_break_without_one_of_its_steps() {
     assert_each_is_caught([
         (link(), &[Step::LookAgain] as &[Step], 2_000),
         (link(), &[Step::BreakersGuard], 40_000),
@@ -211,20 +211,20 @@ fn a_break_without_one_of_its_steps_is_caught() {
 const MIXES: [[Protocol; 3]; 2] =
     [[Protocol::Link, Protocol::Dir, Protocol::Dir], [Protocol::Dir, Protocol::Link, Protocol::Link]];
 
-/// The bug: a dir lock's empty directory was removed by the shared name. NFS 4 has one request for files and directories.
-/// The consequence: where the name was a link lock's by the time that it was carried out, that was removed. The mend: those
-/// who clear the lock path take turns.
+/// The bug: a contender removed a dir lock's empty directory at the lock path. NFS 4 has one request for files and directories.
+/// The consequence: if a link lock had that path by then, the request removed it. The mend: contenders that clear the lock path
+/// take turns.
 #[test]
-fn clearing_the_lock_path_without_taking_turns_is_caught_on_nfs_4() {
+fn the_simulation_catches_clearing_the_lock_path_without_taking_turns_on_nfs_4() {
     assert_each_is_caught(MIXES.map(|protocols| {
-        // No fault at all: the clients are no slower than each other's steps make them.
+        // No fault: only the order of the clients' steps differs.
         let config = Config { protocols: protocols.into(), faults: Faults::NONE, ..link() };
         (config, &[Step::ClearInTurn] as &[Step], 20_000)
     }));
 }
 
 #[test]
-fn fencing_without_one_of_its_steps_is_caught() {
+fn the_simulation_catches_fencing_without_one_of_its_steps() {
     let fenced = Config::new(Protocol::Dir).with_failing_clocks();
     assert_each_is_caught([
         (fenced.clone(), &[Step::FenceSeesLock] as &[Step], 60_000),

@@ -1,24 +1,13 @@
-//! The world of one run: the server, the clients with their clocks and caches, what is believed, and how threads go on.
-//!
-//! Everything that could differ between two runs of one seed is decided by shuttle: which thread goes next, and every
-//! random number.
+//! The world of one run: the server, the clients with their clocks and caches, and what the processes believe.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::io::ErrorKind;
-use std::panic::resume_unwind;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use shuttle::rand::Rng;
-
-use crate::cache::{Dentry, Listing};
-use crate::config::{Config, Faults};
+use crate::cache::Cache;
+use crate::config::{Config, Faults, LOCK};
 use crate::delegations::Delegations;
-use crate::env::Attr;
-use crate::network::Sent;
-use crate::open_files::OpenFile;
-use crate::server::{Answer, Handle, ROOT, Request, Server};
+use crate::open_files::OpenFiles;
+use crate::server::{Answer, ROOT, Request, Server};
 use crate::settings::{Bounds, Owner, Settings};
 use crate::stamps;
 use crate::time::{LocalTime, ServerTime};
@@ -29,17 +18,17 @@ pub(crate) struct Process {
     pub(crate) host: usize,
     pub(crate) settings: Settings,
     pub(crate) killed: bool,
-    /// Not begun yet, or come to its end.
+    /// It has not started, or has ended.
     pub(crate) ended: bool,
-    /// Waits for time or a change, and not for the network.
+    /// It waits for time or a change, and not for the network.
     pub(crate) waiting_until: Option<LocalTime>,
-    /// Removes the name that `link` shares, or looks names up for that.
+    /// It is removing the lock path, or looking up names for that.
     pub(crate) removes_shared: bool,
-    /// The server puts off what it has asked for: when it asks again, in the world's time.
+    /// The server delays its request: when it will retry, in world time.
     pub(crate) put_off_until: Option<Duration>,
-    /// So it was since this was last set back.
+    /// The server has delayed a request of it since this was last reset.
     pub(crate) was_put_off: bool,
-    /// When it last made a step, in the world's time.
+    /// When it last made a step, in world time.
     pub(crate) last_step: Duration,
 }
 
@@ -47,27 +36,24 @@ pub(crate) struct Process {
 #[derive(Debug)]
 pub(crate) struct Host {
     clock_start: Duration,
-    /// How much faster or slower its clock runs than the world's, in parts per million.
+    /// How much faster its clock runs than the world's, in parts per million.
     drift_ppm: i64,
-    /// How far its wall clock, which is stepped, is ahead of the time that it would tell.
+    /// How far its wall clock is ahead: from the beginning, and by steps.
     pub(crate) wall_ahead: Duration,
     pub(crate) cut_off: bool,
-    /// Since when the server does not hear of it.
+    /// Since when the server cannot reach it, in world time.
     pub(crate) unheard_since: Option<Duration>,
-    /// Nothing runs on it, but its clock.
+    /// Only its clock runs.
     pub(crate) suspended: bool,
     /// The process on whose behalf others of this machine take locks has ended.
     pub(crate) shell_killed: bool,
-    /// Counts the changes that it made, which wake its own waiters.
+    /// The number of its changes of the lock path; each wakes its own waiters.
     pub(crate) changes: u64,
-    pub(crate) dentries: BTreeMap<(Handle, OsString), Dentry>,
-    /// What the last reply said of a file.
-    pub(crate) attrs: BTreeMap<Handle, Attr>,
-    pub(crate) listings: BTreeMap<Handle, Listing>,
-    pub(crate) open: Vec<OpenFile>,
+    pub(crate) cache: Cache,
+    pub(crate) open: OpenFiles,
 }
 
-/// What a process believes: that it holds the lock until this moment on its own clock.
+/// The belief of a process that it holds the lock until this time on its own clock.
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     pub(crate) process: usize,
@@ -76,14 +62,26 @@ pub(crate) struct Hold {
     pub(crate) deadline: LocalTime,
 }
 
-/// A process is to stop at its first request of a kind.
+/// A request under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) request: Request,
+    /// The process that sent it.
+    pub(crate) by: usize,
+    /// When it was sent, in world time.
+    pub(crate) at: Duration,
+    /// The client's stamp for the files that it changes; `None`: the server's clock stamps them.
+    pub(crate) stamp: Option<ServerTime>,
+}
+
+/// Where a story stops a process: at its first request of a kind.
 #[derive(Debug)]
 pub(crate) struct Stop {
     pub(crate) process: usize,
     pub(crate) at: fn(&Request) -> bool,
-    /// Once that was carried out, and not before.
+    /// Whether it stops after the request was carried out, and not before.
     pub(crate) after: bool,
-    /// It has stopped, and goes on once this is taken away.
+    /// It has stopped there. It goes on once the story clears this.
     pub(crate) is_there: bool,
 }
 
@@ -91,42 +89,38 @@ pub(crate) struct Stop {
 pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) bounds: Bounds,
-    /// Time itself, which nobody can read.
+    /// World time, which no process can read.
     pub(crate) now: Duration,
     pub(crate) server: Server,
     pub(crate) server_ahead: Duration,
     pub(crate) server_behind: Duration,
-    /// How often the server was restarted.
+    /// How often the server restarted.
     pub(crate) restarts: u32,
     pub(crate) hosts: Vec<Host>,
     pub(crate) processes: Vec<Process>,
     /// Copies of requests that are still under way.
     pub(crate) late: Vec<Sent>,
     pub(crate) delegations: Delegations,
-    /// How many locks were lost since a delegation of a third machine held their refreshes up.
+    /// How many locks were lost because a delegation delayed their refresh.
     pub(crate) lost_by_delay: u32,
     pub(crate) left: Faults,
-    /// What is believed at this moment, by process.
+    /// The beliefs of the processes, by process.
     pub(crate) holds: BTreeMap<usize, Hold>,
-    /// The tokens that came under the lock path, in order.
+    /// The tokens that appeared at the lock path, in order.
     pub(crate) wins: Vec<String>,
-    /// The fencing tokens that were given, and the places of their locks in `wins`.
+    /// By token: its place in `wins`, and its fencing token.
     pub(crate) fences: BTreeMap<String, (usize, u64)>,
     pub(crate) violation: Option<String>,
     pub(crate) story: Vec<String>,
-    /// Where a story stops a process.
     pub(crate) stop: Option<Stop>,
-    /// The faults are over.
+    /// No more faults happen.
     pub(crate) calm: bool,
     /// The last process has ended.
     pub(crate) over: bool,
     serial: u32,
     random: u64,
-    steps: u32,
+    pub(crate) steps: u32,
 }
-
-/// A run that takes more of them runs in circles.
-const MOST_STEPS: u32 = 200_000;
 
 /// The server's clock at the beginning: not at zero, and not a whole second.
 const SERVER_START: Duration = Duration::from_millis(1_700_000_000_123);
@@ -137,21 +131,19 @@ impl World {
         let config = config.of_one_run();
         let hosts = config.hosts.iter().max().map_or(0, |host| host + 1) + 1;
         let host = |number: usize| Host {
-            // An hour and more between the machines' clocks: none of them may matter.
+            // The machines' clocks differ by more than an hour, since no protocol may compare them.
             clock_start: HOST_START + Duration::from_secs(4000 * number as u64),
             drift_ppm: [0, 150, -150][number % 3],
-            wall_ahead: stamps::wall_ahead(&config),
+            wall_ahead: stamps::wall_ahead(config.client_stamps),
             cut_off: false,
             unheard_since: None,
             suspended: false,
             shell_killed: false,
             changes: 0,
-            dentries: BTreeMap::new(),
-            attrs: BTreeMap::new(),
-            listings: BTreeMap::new(),
-            open: Vec::new(),
+            cache: Cache::default(),
+            open: OpenFiles::default(),
         };
-        // The last one comes when all is over, to see whether the lock can still be had.
+        // The last process starts when all others have ended. It checks that the lock can still be acquired.
         let of_hosts = config.hosts.iter().copied().chain([hosts - 1]);
         let process = |(number, host)| Process {
             host,
@@ -176,7 +168,7 @@ impl World {
             server_behind: Duration::ZERO,
             restarts: 0,
             hosts: (0..hosts).map(host).collect(),
-            bounds: Bounds::of(&config, &processes),
+            bounds: Bounds::of(&config, processes.iter().map(|process| &process.settings)),
             processes,
             late: Vec::new(),
             delegations: Delegations::default(),
@@ -214,6 +206,10 @@ impl World {
         LocalTime::from_nanos(nanos as u64)
     }
 
+    pub(crate) fn wall_clock(&self, host: usize) -> ServerTime {
+        stamps::wall_clock(self.hosts[host].wall_ahead, self.local_now(host))
+    }
+
     /// The processes that believe now that they hold the lock.
     pub(crate) fn believers(&self) -> impl Iterator<Item = &Hold> {
         self.holds.values().filter(|hold| self.believes(hold))
@@ -223,7 +219,7 @@ impl World {
         !self.owner_is_dead(hold.process) && self.local_now(self.processes[hold.process].host) < hold.deadline
     }
 
-    /// Whether the process is dead for whom this one takes locks.
+    /// Whether the owner of this process's locks has ended.
     pub(crate) fn owner_is_dead(&self, process: usize) -> bool {
         let process = &self.processes[process];
         match process.settings.owner {
@@ -233,19 +229,16 @@ impl World {
         }
     }
 
-    /// Ends the life of a process, or of what is left of it.
-    pub(crate) fn end(&mut self, number: usize) {
-        let process = &mut self.processes[number];
-        (process.ended, process.waiting_until, process.put_off_until) = (true, None, None);
-        self.close_for_good(number);
-        // What it was asked to take the lock for goes on without it.
-        if self.processes[number].settings.owner == Owner::Itself {
-            self.holds.remove(&number);
-        }
+    pub(crate) fn is_suspended(&self, process: usize) -> bool {
+        self.hosts[self.processes[process].host].suspended
     }
 
-    fn is_suspended(&self, process: usize) -> bool {
-        self.hosts[self.processes[process].host].suspended
+    /// Call it after a machine was cut off or suspended, or came back.
+    pub(crate) fn hear_of_hosts(&mut self) {
+        for host in &mut self.hosts {
+            let unheard = host.cut_off || host.suspended;
+            host.unheard_since = unheard.then(|| host.unheard_since.unwrap_or(self.now));
+        }
     }
 
     pub(crate) fn tell(&mut self, who: &str, what: impl FnOnce() -> String) {
@@ -258,14 +251,14 @@ impl World {
         self.tell("checker", || what.clone());
         if self.violation.is_none() {
             self.violation = Some(what);
-            // Nobody goes on after that.
+            // No process goes on after that.
             for process in &mut self.processes {
                 process.killed = true;
             }
         }
     }
 
-    /// For the processes' own use; the same in every run.
+    /// For the processes' own use: the same sequence in every run.
     pub(crate) fn next_random(&mut self) -> u64 {
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.random >> 33
@@ -276,11 +269,11 @@ impl World {
         self.serial
     }
 
-    /// The token that is under the lock path.
+    /// The token at the lock path.
     pub(crate) fn owner(&mut self) -> Option<String> {
         let now = self.server_now();
         let mut ask = |request| self.server.carry_out(&request, now);
-        let (lock, _) = ask(Request::Lookup { dir: ROOT, name: crate::LOCK.into() }).ok()?.file?;
+        let (lock, _) = ask(Request::Lookup { dir: ROOT, name: LOCK.into() }).ok()?.file?;
         if let Ok(Answer { names, .. }) = ask(Request::ReadDir { dir: lock }) {
             return names.first().map(|name| name.to_string_lossy().into_owned());
         }
@@ -288,107 +281,10 @@ impl World {
         Some(String::from_utf8_lossy(&content).rsplit('/').next()?.to_owned())
     }
 
-    /// The names beside the lock path, and the lock path itself.
+    /// All names in the lock's directory.
     pub(crate) fn names(&mut self) -> Vec<String> {
         let now = self.server_now();
         let names = self.server.carry_out(&Request::ReadDir { dir: ROOT }, now).map(|answer| answer.names);
         names.unwrap_or_default().into_iter().map(|name| name.to_string_lossy().into_owned()).collect()
     }
-}
-
-/// The world, and what its threads wait with.
-#[derive(Debug)]
-pub(crate) struct Sim {
-    world: Mutex<World>,
-    pub(crate) gate: shuttle::sync::Mutex<()>,
-    pub(crate) bell: shuttle::sync::Condvar,
-}
-
-/// Unwinds the thread of a process that was killed.
-pub(crate) struct Killed;
-
-impl Sim {
-    pub(crate) fn new(config: &Config) -> Arc<Self> {
-        Arc::new(Self {
-            world: Mutex::new(World::new(config)),
-            gate: shuttle::sync::Mutex::new(()),
-            bell: shuttle::sync::Condvar::new(),
-        })
-    }
-
-    /// Never across a scheduling point.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut World) -> R) -> R {
-        f(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Makes everybody who waits look again.
-    pub(crate) fn ring(&self) {
-        if !self.with(|world| world.config.random) {
-            return;
-        }
-        // With the gate: nobody is between a look and his wait.
-        let gate = self.gate.lock();
-        self.bell.notify_all();
-        drop(gate);
-    }
-
-    /// A point at which another thread may go on, time may pass, or the process may be killed.
-    pub(crate) fn step(&self, process: usize) {
-        if self.with(|world| world.config.random) {
-            drop(self.gate.lock());
-        } else {
-            shuttle::thread::yield_now();
-        }
-        if self.with(|world| world.is_suspended(process)) {
-            self.block(process, |_| true);
-        }
-        self.with(|world| {
-            world.processes[process].last_step = world.now;
-            world.steps += 1;
-            if world.steps == MOST_STEPS {
-                world.violate(format!("no end in sight after {MOST_STEPS} steps"));
-            }
-        });
-        self.die_if_killed(process);
-    }
-
-    fn die_if_killed(&self, process: usize) {
-        if self.with(|world| world.processes[process].killed) {
-            resume_unwind(Box::new(Killed));
-        }
-    }
-
-    pub(crate) fn block(&self, process: usize, until: impl Fn(&World) -> bool) {
-        let Ok(mut gate) = self.gate.lock() else { return };
-        let goes_on =
-            |world: &mut World| world.processes[process].killed || (until(world) && !world.is_suspended(process));
-        while !self.with(goes_on) {
-            match self.bell.wait(gate) {
-                Ok(again) => gate = again,
-                Err(_) => return,
-            }
-        }
-        drop(gate);
-        self.with(|world| world.processes[process].last_step = world.now);
-        self.die_if_killed(process);
-    }
-
-    /// Whether a fault with this budget happens now, one time in `odds`.
-    pub(crate) fn happens(&self, budget: impl Fn(&mut Faults) -> &mut u32, odds: u32) -> bool {
-        let calm = self.with(|world| world.calm || *budget(&mut world.left) == 0);
-        if calm || !random(odds).is_multiple_of(odds) {
-            return false;
-        }
-        self.with(|world| *budget(&mut world.left) -= 1);
-        true
-    }
-}
-
-/// A number below `bound`, decided by shuttle.
-pub(crate) fn random(bound: u32) -> u32 {
-    shuttle::rand::thread_rng().gen_range(0..bound.max(1))
-}
-
-pub(crate) fn error(kind: ErrorKind) -> std::io::Error {
-    kind.into()
 }

@@ -19,14 +19,11 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
-}
+/// It has no source: what the file system said is a part of the text, and [`io_error`](Error::io_error) gives it.
+impl std::error::Error for Error {}
 
 /// The kinds of [`Error`], for deciding what to do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The lock was not had in time.
@@ -79,9 +76,9 @@ enum Repr {
     #[error(
         "{path}: this file system refuses hard links, which the link protocol is made of; use the dir protocol, which needs none"
     )]
-    NoHardLinks { path: Shown, source: io::Error },
-    #[error("{path}: the lock of {} is over, but this user may not remove it: {source}; its owner or root must", name(holder.as_ref()))]
-    CannotBreak { path: Shown, holder: Option<Holder>, source: io::Error },
+    NoHardLinks { path: Shown, cause: io::Error },
+    #[error("{path}: the lock of {} is over, but this user may not remove it: {cause}; its owner or root must", name(holder.as_ref()))]
+    CannotBreak { path: Shown, holder: Option<Holder>, cause: io::Error },
     #[error(
         "{path}: on this file system the clocks of two machines cannot be compared, so it is not known whether the lock of {} has expired; adopt it on its own machine, wait for it (acquire, run), or break it by its token",
         name(holder.as_ref())
@@ -93,8 +90,8 @@ enum Repr {
     NotPrivate { path: Shown, why: String },
     #[error("{0}")]
     Invalid(String),
-    #[error("{path}: cannot {action}: {source}{}", hint(source))]
-    Io { path: Shown, action: &'static str, source: io::Error },
+    #[error("{path}: cannot {action}: {cause}{}", hint(cause))]
+    Io { path: Shown, action: &'static str, cause: io::Error },
 }
 
 /// Why a lock was lost.
@@ -163,12 +160,12 @@ fn name(holder: Option<&Holder>) -> String {
     holder.map_or_else(|| "an unknown holder".into(), Holder::to_string)
 }
 
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
+fn hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
         io::ErrorKind::NotFound => "; make the directory first",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room for a file of a few hundred bytes",
         // Otherwise it says itself what is to be done.
-        io::ErrorKind::PermissionDenied if source.raw_os_error().is_some() => {
+        io::ErrorKind::PermissionDenied if cause.raw_os_error().is_some() => {
             "; the user needs write permission in that directory"
         }
         io::ErrorKind::InvalidFilename => "; the lock's name must leave room for host, pid and nonce",
@@ -189,9 +186,9 @@ impl Error {
             Repr::CannotBreak { .. } => ErrorKind::CannotBreak,
             Repr::NotPrivate { .. } => ErrorKind::Permission,
             Repr::Invalid(_) => ErrorKind::Invalid,
-            Repr::Io { source, action, .. } => match source.kind() {
+            Repr::Io { cause, action, .. } => match cause.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Permission,
-                _ if source.get_ref().is_some_and(|e| e.is::<TimesNotKept>()) => ErrorKind::Unsupported,
+                _ if cause.get_ref().is_some_and(|e| e.is::<TimesNotKept>()) => ErrorKind::Unsupported,
                 _ if *action == CREATE => ErrorKind::CannotCreate,
                 _ => ErrorKind::Io,
             },
@@ -201,6 +198,11 @@ impl Error {
     /// Whether the lock was not had in time.
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout
+    }
+
+    /// Whether the wait was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.kind() == ErrorKind::Cancelled
     }
 
     /// Whether the lock was held and is not any more.
@@ -238,10 +240,10 @@ impl Error {
         }
     }
 
-    /// The error of the file system that it tells of.
-    pub(crate) fn io_error(&self) -> Option<&io::Error> {
+    /// What the file system said, where that is why.
+    pub fn io_error(&self) -> Option<&io::Error> {
         match &*self.0 {
-            Repr::Io { source, .. } => Some(source),
+            Repr::Io { cause, .. } | Repr::NoHardLinks { cause, .. } | Repr::CannotBreak { cause, .. } => Some(cause),
             _ => None,
         }
     }
@@ -284,16 +286,16 @@ impl Error {
         Self::new(Repr::NotALock { path: Shown(path.into()), what: what.into() })
     }
 
-    pub(crate) fn no_hard_links(path: &Path, source: io::Error) -> Self {
-        Self::new(Repr::NoHardLinks { path: Shown(path.into()), source })
+    pub(crate) fn no_hard_links(path: &Path, cause: io::Error) -> Self {
+        Self::new(Repr::NoHardLinks { path: Shown(path.into()), cause })
     }
 
     pub(crate) fn clock_not_known(path: &Path, holder: Option<Holder>) -> Self {
         Self::new(Repr::ClockNotKnown { path: Shown(path.into()), holder })
     }
 
-    pub(crate) fn cannot_break(path: &Path, holder: Option<Holder>, source: io::Error) -> Self {
-        Self::new(Repr::CannotBreak { path: Shown(path.into()), holder, source })
+    pub(crate) fn cannot_break(path: &Path, holder: Option<Holder>, cause: io::Error) -> Self {
+        Self::new(Repr::CannotBreak { path: Shown(path.into()), holder, cause })
     }
 
     pub(crate) fn not_private(path: &Path, why: String) -> Self {
@@ -304,12 +306,12 @@ impl Error {
         Self::new(Repr::Invalid(message.into()))
     }
 
-    pub(crate) fn cannot_create(path: &Path, source: io::Error) -> Self {
-        Self::io(path, CREATE, source)
+    pub(crate) fn cannot_create(path: &Path, cause: io::Error) -> Self {
+        Self::io(path, CREATE, cause)
     }
 
-    pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
-        Self::new(Repr::Io { path: Shown(path.into()), action, source })
+    pub(crate) fn io(path: &Path, action: &'static str, cause: io::Error) -> Self {
+        Self::new(Repr::Io { path: Shown(path.into()), action, cause })
     }
 
     fn new(repr: Repr) -> Self {

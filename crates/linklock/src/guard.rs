@@ -180,18 +180,55 @@ impl Drop for Guard {
     }
 }
 
-/// A release that did not go well, with the guard.
+/// A release that failed, with the guard. It prints as its [`error`](Self::error) does.
 ///
 /// To drop it drops the guard, which tries the release once more. To convert it into an [`Error`] does not.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
+///
+/// ```
+/// # use linklock::Lock;
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let lock = Lock::new(dir.path().join("job.lock")).unwrap();
+/// let mut guard = lock.acquire()?;
+/// for _ in 0..3 {
+///     match guard.release() {
+///         Ok(()) => break,
+///         Err(e) if e.error().is_lost() => return Err(e.into()),
+///         Err(e) => guard = e.into_parts().1, // And again.
+///     }
+/// #   guard = lock.acquire()?;
+/// }
+/// # Ok::<_, linklock::Error>(())
+/// ```
+#[derive(Debug)]
 pub struct ReleaseError {
-    /// Why.
-    #[source]
-    pub error: Error,
-    /// The guard, to try again.
-    pub guard: Guard,
+    error: Error,
+    guard: Guard,
 }
+
+impl ReleaseError {
+    /// Why it failed.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The guard, which was not released.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Why it failed, and the guard, to try again.
+    pub fn into_parts(self) -> (Error, Guard) {
+        (self.error, self.guard)
+    }
+}
+
+impl fmt::Display for ReleaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for ReleaseError {}
 
 /// Gives the guard up: nothing more is sent to the file system for it, but for a refresh that is under way. The lock, if it is
 /// still there, is not kept alive any more and is left to its expiry. Keep the [`ReleaseError`] to try the release again.

@@ -13,17 +13,17 @@ use crate::protocol::seen::{Seen, SeenLock, stuck};
 use crate::time::ServerTime;
 
 /// What is at a lock path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
     /// Nothing: whoever comes first has it.
     Free,
     /// A lock within its lifetime.
     Held,
-    /// A lock whose lifetime is over. It is broken by the next contender once the grace is over too.
+    /// A lock whose lifetime has ended. The next contender breaks it once the grace has passed too.
     Expired,
-    /// A lock whose holder, on this machine, has ended without releasing it. It is broken by the next contender.
-    Dead,
+    /// A lock whose holder, on this machine, has ended without releasing it. The next contender breaks it.
+    Abandoned,
     /// Something else, which linklock never removes.
     NotALock,
 }
@@ -34,7 +34,7 @@ impl fmt::Display for State {
             Self::Free => "free",
             Self::Held => "held",
             Self::Expired => "expired",
-            Self::Dead => "dead",
+            Self::Abandoned => "abandoned",
             Self::NotALock => "not a lock",
         })
     }
@@ -112,7 +112,7 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
     let available = verdict == Verdict::Dead || (verdict == Verdict::Expired && place.clock_is_known());
     Status {
         state: match verdict {
-            Verdict::Dead => State::Dead,
+            Verdict::Dead => State::Abandoned,
             _ if remaining.is_zero() => State::Expired,
             _ => State::Held,
         },

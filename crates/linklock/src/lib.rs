@@ -79,13 +79,13 @@
 mod fingerprint;
 mod lifetime;
 mod names;
-mod options;
 mod printable;
 mod time;
 mod token;
 
 mod error;
 mod holder;
+mod options;
 
 mod env;
 
@@ -98,6 +98,8 @@ mod protocol;
 
 mod acquire;
 mod inspect;
+#[cfg(feature = "serde")]
+mod serialize;
 
 #[cfg(feature = "tokio")]
 mod asynchronous;

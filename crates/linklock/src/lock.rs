@@ -38,7 +38,6 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Lock {
     place: Arc<Place>,
-    wait: Option<Duration>,
     keep_alive: bool,
     privacy: Arc<Privacy>,
 }
@@ -58,7 +57,6 @@ impl Lock {
             path: path.as_ref().into(),
             lifetime: DEFAULT_LIFETIME,
             grace: DEFAULT_GRACE,
-            timeout: None,
             separator: SEPARATOR,
             host: None,
             mode: 0o644,
@@ -78,30 +76,69 @@ impl Lock {
         self.place.lock_path()
     }
 
-    /// Takes the lock, and waits for it as long as the builder's time-out says: for ever by default.
+    /// Takes the lock, and waits for it for ever.
     ///
     /// # Errors
-    /// Timeout, with the holder; or what stands in the way, such as a directory that is missing, not writable or not private.
+    /// What stands in the way: the lock path is something else, or its directory is missing, not writable or not private.
     pub fn acquire(&self) -> Result<Guard, Error> {
-        self.acquire_with(&Wait { limit: self.wait, ..Wait::default() })
+        self.acquire_with(&Wait::forever())
     }
 
-    /// Takes the lock if it can be had now. This is one full try: a lock that is over is broken.
+    /// Takes the lock if it can be acquired now, and gives `None` if it is held. This is one full try: a lock that has expired is
+    /// broken. To learn who holds it, use [`acquire_with`](Self::acquire_with) and [`Wait::never`], or [`inspect`](Self::inspect).
+    ///
+    /// ```
+    /// # use linklock::Lock;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let lock = Lock::new(dir.path().join("job.lock"))?;
+    /// let held = lock.try_acquire()?.expect("nobody else wants it");
+    /// assert!(lock.try_acquire()?.is_none());
+    /// # Ok::<_, linklock::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).
-    pub fn try_acquire(&self) -> Result<Guard, Error> {
-        self.acquire_with(&Wait::not_at_all())
+    pub fn try_acquire(&self) -> Result<Option<Guard>, Error> {
+        match self.acquire_with(&Wait::never()) {
+            Ok(guard) => Ok(Some(guard)),
+            Err(e) if e.is_timeout() => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
-    /// Takes the lock, waiting as told.
+    /// Takes the lock, and waits for it as long as `wait` says.
     ///
     /// # Errors
-    /// As [`acquire`](Self::acquire), and cancelled.
+    /// As [`acquire`](Self::acquire); timeout and cancelled, with the holder.
     pub fn acquire_with(&self, wait: &Wait) -> Result<Guard, Error> {
         self.privacy.check(&self.place)?;
         let stake = acquire::acquire(&self.place, wait)?;
         Ok(Guard::new(Arc::clone(&self.place), stake, self.keep_alive))
+    }
+
+    /// Does `work` under the lock, and gives what it gives. The lock is acquired as by [`acquire`](Self::acquire), and released
+    /// after the work, also if that panics.
+    ///
+    /// ```
+    /// # use linklock::Lock;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let lock = Lock::new(dir.path().join("job.lock"))?;
+    /// let sum = lock.with(|guard| {
+    ///     // Before each step that must happen under the lock, ask guard.is_lost().
+    ///     if guard.is_lost() { None } else { Some(1 + 2) }
+    /// })?;
+    /// assert_eq!(sum, Some(3));
+    /// # Ok::<_, linklock::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As `acquire`, and then the work was not begun; as [`Guard::release`], and then it was done. Above all lost: what was done
+    /// may have been done by another too.
+    pub fn with<T>(&self, work: impl FnOnce(&Guard) -> T) -> Result<T, Error> {
+        let guard = self.acquire()?;
+        let done = work(&guard);
+        guard.release()?;
+        Ok(done)
     }
 
     /// As `acquire_with`, in steps: between two, the future pends.
@@ -209,7 +246,6 @@ pub struct Builder {
     path: PathBuf,
     lifetime: Duration,
     grace: Duration,
-    timeout: Option<Duration>,
     separator: char,
     host: Option<String>,
     mode: u32,
@@ -235,12 +271,6 @@ impl Builder {
     /// drift apart within a lifetime, and with flufl.lock peers the difference of the machines' wall clocks.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
-        self
-    }
-
-    /// How long [`Lock::acquire`] waits; for ever unless set.
-    pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.timeout = timeout;
         self
     }
 
@@ -388,6 +418,6 @@ impl Builder {
             break_lock_unchanged: Arc::default(),
         };
         let privacy = Arc::new(Privacy::new(self.require_private));
-        Ok(Lock { place: Arc::new(place), wait: self.timeout, keep_alive: self.keep_alive, privacy })
+        Ok(Lock { place: Arc::new(place), keep_alive: self.keep_alive, privacy })
     }
 }

@@ -22,7 +22,7 @@ use crate::token::Token;
 use crate::wait::Wait;
 
 /// Which lock an operator wants broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Which {
     /// The one that this claim holds, live or not, and no other.
@@ -35,7 +35,6 @@ pub enum Which {
 
 /// Takes over a lock that another process of this user acquired and left; see [`Lock::adopt`](crate::Lock::adopt).
 pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Error> {
-    let place = place;
     let env = place.env.as_ref();
     let not_held = |holder| Error::not_held(place.lock_path(), token.to_string(), holder);
     let claim = parse(place, token)?;

@@ -1,14 +1,16 @@
 //! The name of a claim.
 
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 use crate::printable::Printable;
 
 /// The name of a claim, as it stands in the lock's directory: `LOCK|HOST|PID|NONCE`. Whoever has it can refresh or
 /// release the lock that the claim holds; no name is ever used for a second claim.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(OsString);
 
 impl Token {
@@ -27,6 +29,15 @@ impl Token {
     /// The name itself, as it is on disk: what is printed for another process to use. For people there is `Display`.
     pub fn as_os_str(&self) -> &OsStr {
         &self.0
+    }
+}
+
+impl FromStr for Token {
+    type Err = Infallible;
+
+    /// As [`Token::new`].
+    fn from_str(name: &str) -> Result<Self, Infallible> {
+        Ok(Self::new(name))
     }
 }
 

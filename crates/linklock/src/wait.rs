@@ -8,7 +8,19 @@ use std::time::Duration;
 use crate::env::{Env, Event, Reach};
 use crate::holder::Holder;
 
-/// How to wait for a lock: how long, what cancels it, whom it reports to.
+/// How to wait for a lock: how long, what cancels it, whom it reports to. `Debug` prints it for people.
+///
+/// ```
+/// use std::time::Duration;
+/// use linklock::{Cancel, Wait};
+///
+/// let cancel = Cancel::new()?;
+/// let wait = Wait::up_to(Duration::from_secs(30))
+///     .cancelled_by(&cancel)
+///     .reporting(|waiting| eprintln!("held by {:?}, {:?} so far", waiting.holder, waiting.waited));
+/// assert_eq!(format!("{wait:?}"), "wait up to 30s");
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Wait {
     pub(crate) limit: Option<Duration>,
@@ -19,22 +31,22 @@ pub struct Wait {
 type Report = Arc<dyn Fn(&Waiting<'_>) + Send + Sync>;
 
 impl Wait {
-    /// Until the lock is had, however long that takes.
+    /// Until the lock is acquired, however long that takes.
     pub fn forever() -> Self {
         Self::default()
     }
 
-    /// For so long and no longer. Zero means one full try, which also breaks a lock that is over.
+    /// For so long and no longer. Zero means one full try, which also breaks a lock that has expired.
     pub fn up_to(limit: Duration) -> Self {
         Self { limit: Some(limit), ..Self::default() }
     }
 
-    /// One full try.
-    pub fn not_at_all() -> Self {
+    /// Not at all: one full try, which also breaks a lock that has expired.
+    pub fn never() -> Self {
         Self::up_to(Duration::ZERO)
     }
 
-    /// Ends early when `cancel` is told to.
+    /// Until `cancel` is cancelled, if that is sooner.
     #[must_use]
     pub fn cancelled_by(mut self, cancel: &Cancel) -> Self {
         self.cancel = Some(cancel.clone());

@@ -159,9 +159,9 @@ fn a_dead_lock() {
     let scene = Scene::new();
     ended_process(|pid| drop(scene.acquire_for(pid, "1h")));
     let dead = fields(&scene, ["-q"]);
-    assert_eq!(dead["state"], "dead");
+    assert_eq!(dead["state"], "abandoned");
     assert!(dead["expires_in_ms"].as_i64().unwrap() > 3_500_000, "{dead:?}");
-    assert!(words(&scene).starts_with("dead: process "), "{}", words(&scene));
+    assert!(words(&scene).starts_with("abandoned: process "), "{}", words(&scene));
     assert_eq!(fields(&scene, ["--no-recover-dead"])["state"], "held");
 }
 

@@ -1,9 +1,9 @@
-//! No live claim is taken from the lock path by anybody but its owner.
+//! Only its owner removes a live claim from the lock path.
 
 use crate::server::Request;
 use crate::world::World;
 
-/// To be asked when a request has taken the token `before` from the lock path.
+/// Call it after a request removed the token `before` from the lock path.
 pub(crate) fn on_removal(world: &mut World, process: usize, before: &str, request: &Request) {
     if world.config.clocks_fail {
         return;

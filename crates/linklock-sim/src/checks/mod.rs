@@ -1,8 +1,8 @@
 //! What must hold, one property a file.
 
+pub(crate) mod expired;
 pub(crate) mod fencing;
 pub(crate) mod leftovers;
 pub(crate) mod live_claim;
 pub(crate) mod one_holder;
 pub(crate) mod stuck;
-pub(crate) mod told;

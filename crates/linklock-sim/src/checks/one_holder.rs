@@ -1,8 +1,8 @@
-//! Never do two processes believe at once that they hold the lock.
+//! No two processes believe at the same time that they hold the lock.
 
 use crate::world::{Hold, World};
 
-/// To be asked whenever somebody begins to believe, or believes for longer.
+/// Call it whenever a process begins to trust its lock, or trusts it for longer.
 pub(crate) fn on_belief(world: &mut World, new: &Hold) {
     if world.config.clocks_fail {
         return;

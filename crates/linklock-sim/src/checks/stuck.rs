@@ -1,9 +1,9 @@
-//! Once the faults end, the lock can be had.
+//! After the faults end, the lock can be acquired.
 
 use crate::error::Error;
 use crate::world::World;
 
-/// With what the last process, which comes alone, was told.
+/// Call it with the result of the last process, which runs alone.
 pub(crate) fn at_the_end(world: &mut World, acquired: Result<(), Error>) {
     if let Err(e) = acquired {
         let names = world.names();

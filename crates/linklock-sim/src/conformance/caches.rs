@@ -1,11 +1,11 @@
-//! What one client believes while the other changes it: which calls reach the server all the same, and what the library
-//! does so that the others do.
+//! Outdated caches: one client believes something while the other changes it. Some calls reach the server all the same; for the
+//! others the library refreshes the cache first.
 
 use rustix::io::Errno;
 
-use super::client::same;
+use super::client::{Checked, same};
+use super::stage::{Scenario, Stage};
 use super::times::far;
-use super::{Checked, Scenario, Stage};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a directory's attributes bring a name that was missing to light", steps: missing_name_appears },
@@ -17,7 +17,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a file's attributes are the server's, whatever was known of them", steps: fresh_attributes },
     Scenario { name: "a link that fails brings the name that it met to light", steps: link_onto_unknown },
     Scenario { name: "nothing is made onto a name that seems to be missing", steps: make_onto_unknown },
-    Scenario { name: "the last name of a file gone, it is gone for who knew it", steps: known_file_gone },
+    Scenario { name: "a file without names is gone, for a client that knew it too", steps: known_file_gone },
     Scenario {
         name: "a directory is renamed onto nothing but an empty one, whatever was known",
         steps: rename_onto_changed,
@@ -34,14 +34,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "a directory that was moved away may be met under its old name", steps: unlink_in_moved },
     Scenario { name: "a file that took a directory's name is no directory", steps: directory_became_file },
-    Scenario { name: "what was renamed away is not renamed again", steps: rename_of_moved },
-    Scenario { name: "a rename moves what has the name, not what was known to have it", steps: rename_of_replaced },
+    Scenario { name: "a file that was renamed away is not renamed again", steps: rename_of_moved },
+    Scenario { name: "a rename moves the file that has the name now, not the known one", steps: rename_of_replaced },
     Scenario { name: "a name that was a file's may be taken for one", steps: rename_onto_former_file },
     Scenario { name: "a name that seems to be missing may not be removed", steps: unlink_of_unknown },
     Scenario { name: "a name list is the server's, whatever was known of it", steps: fresh_list },
-    Scenario { name: "who has made a link knows its file and the count", steps: link_is_known },
+    Scenario { name: "a client that has made a link knows its file and the count", steps: link_is_known },
     Scenario {
-        name: "who has renamed a directory knows it by its new name, and finds what is in it",
+        name: "a client that has renamed a directory knows its new name, and finds the names in it",
         steps: rename_is_known,
     },
 ];
@@ -206,14 +206,14 @@ fn rmdir_filled(on: &Stage<'_>) -> Checked {
     on.b.lists("lock", &["entry"])
 }
 
-/// As when a dir lock is released and somebody takes the lock path by a link before its directory is removed.
+/// As when a holder releases a dir lock, and another contender links a lock there before the directory is removed.
 fn rmdir_of_new_file(on: &Stage<'_>) -> Checked {
     on.a.mkdir("lock").ok()?;
     on.a.has_seen("lock");
     on.b.rmdir("lock").ok()?;
     on.b.create("claim").ok()?;
     on.b.link("claim", "lock").ok()?;
-    // NFS 4 has one REMOVE for files and directories: which it may remove is for the client to know, and it knows the old.
+    // NFS 4 has one REMOVE for files and directories. The client checks the kind, and it knows the old one.
     if on.a.rmdir("lock").or_fails(&[Errno::NOTDIR])?.is_some() {
         on.note("the file is removed");
         on.b.counts("claim", 1)
@@ -298,7 +298,7 @@ fn rename_of_replaced(on: &Stage<'_>) -> Checked {
     on.b.unlink("lock").ok()?;
     on.b.create("second").ok()?;
     on.b.link("second", "lock").ok()?;
-    // It is the name that is renamed, whatever file it was known to be.
+    // The server renames the name, whichever file the client knew.
     on.a.rename("lock", "aside").ok()?;
     on.b.shows("aside", "second")?;
     on.b.lists(".", &["aside", "first", "second"])
@@ -347,7 +347,7 @@ fn fresh_list(on: &Stage<'_>) -> Checked {
     on.a.lists("lock", &["second"])
 }
 
-/// Whoever has just made a link goes by that, and misses for a moment what others do.
+/// A client that has just made a link believes its cache, and misses for a moment what others do.
 fn link_is_known(on: &Stage<'_>) -> Checked {
     on.a.create("claim").ok()?;
     on.a.link("claim", "lock").ok()?;
@@ -364,7 +364,7 @@ fn link_is_known(on: &Stage<'_>) -> Checked {
     on.a.stat_as_known("lock").fails(Errno::NOENT)
 }
 
-/// Whoever has just renamed a directory of its own believes that it and its entry are there, and finds the entry.
+/// A client that has just renamed its own directory believes that it and its entry are there, and finds the entry.
 fn rename_is_known(on: &Stage<'_>) -> Checked {
     on.a.make_full("dir", "entry")?;
     let id = on.a.id_as_known("dir").ok()?;

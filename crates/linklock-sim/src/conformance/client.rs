@@ -1,18 +1,33 @@
 //! One client of a scenario, and its answers.
 
 use std::ffi::OsString;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use super::{Checked, Difference};
 use crate::env::{Attr, DirMode, Each, Env, FileId, Location, Meant};
 use crate::time::ServerTime;
 
-/// The mtime of a file for which a scenario asks no other.
+/// A step with a wrong answer.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    step: String,
+    expected: String,
+    got: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected {}, got {}", self.step, self.expected, self.got)
+    }
+}
+
+pub(super) type Checked = Result<(), Difference>;
+
+/// The mtime of a file, if the scenario gives no other.
 const MTIME: i64 = 1_800_000_000;
 
 /// The calls of the environment, on names in the scenario's directory.
@@ -42,7 +57,7 @@ impl<'a> Client<'a> {
         self.answer(format!("{call} {name}"), ask(self.env, &self.at(name)))
     }
 
-    /// Holds its own name.
+    /// The file's content is its name.
     pub(super) fn create(&self, name: &str) -> Answer<()> {
         self.create_with(name, name.as_bytes(), ServerTime::from_parts(MTIME, 0))
     }
@@ -51,7 +66,7 @@ impl<'a> Client<'a> {
         self.on("create", name, |env, at| env.create(at, content, 0o644, &mut |_| Some(mtime)).map(drop))
     }
 
-    /// The attributes that a new file has before anything is written.
+    /// Returns the attributes of the new file before anything is written.
     pub(super) fn create_and_look(&self, name: &str) -> Answer<Option<Attr>> {
         self.on("create", name, |env, at| {
             let mut first = None;
@@ -142,17 +157,17 @@ impl<'a> Client<'a> {
         self.create(&format!("{dir}/{file}")).ok()
     }
 
-    /// Makes the client know what it may keep of a name, whether there is one or not.
+    /// Fills the client's cache for a name, whether it exists or not.
     pub(super) fn has_seen(&self, name: &str) {
         let _ = self.stat(name);
     }
 
-    /// What the library does to be told of names as they are: the attributes of the directory that they are in.
+    /// Gets fresh names in the same way as the library: it asks for the directory's attributes.
     pub(super) fn refresh(&self, dir: &str) -> Checked {
         self.stat(dir).ok().map(drop)
     }
 
-    /// What is under a name that holds a file made by [`create`](Self::create): the name that it was made with.
+    /// The content of a file made by [`create`](Self::create), which is the name that it had first.
     pub(super) fn shows(&self, name: &str, made_as: &str) -> Checked {
         let read = self.read(name);
         let step = read.step.clone();
@@ -168,7 +183,7 @@ impl<'a> Client<'a> {
         same(&step, &expected, &names.iter().map(String::as_str).collect::<Vec<_>>().as_slice())
     }
 
-    /// How many links a file has by the server's word.
+    /// The file's number of links, as the server reports it.
     pub(super) fn counts(&self, name: &str, links: u64) -> Checked {
         let stat = self.stat(name);
         let step = format!("{}: links", stat.step);
@@ -176,7 +191,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// What a step came to.
+/// The result of a step.
 #[must_use]
 pub(super) struct Answer<T> {
     step: String,
@@ -200,7 +215,7 @@ impl<T> Answer<T> {
         }
     }
 
-    /// `Some` if it went well, `None` if it failed with one of these.
+    /// `Some` on success, `None` if it failed with one of these.
     pub(super) fn or_fails(self, expected: &[Errno]) -> Result<Option<T>, Difference> {
         match self.result {
             Ok(value) => Ok(Some(value)),
@@ -215,12 +230,12 @@ fn unexpected<T>(step: String, expected: String, result: &io::Result<T>) -> Diff
     Difference { step, expected, got }
 }
 
-/// Holds two values, or what was made of them, against each other.
+/// Compares two values.
 pub(super) fn same<T: PartialEq + Debug + ?Sized>(step: &str, expected: &T, got: &T) -> Checked {
     holds(step, expected == got, || (format!("{expected:?}"), format!("{got:?}")))
 }
 
-/// `words` tells what was expected and what came.
+/// `words` are the expected value and the actual one.
 pub(super) fn holds(step: &str, holds: bool, words: impl FnOnce() -> (String, String)) -> Checked {
     if holds {
         return Ok(());
@@ -237,7 +252,7 @@ fn describe(e: &io::Error) -> String {
     errno(e).map_or_else(|| e.to_string(), |errno| errno.to_string())
 }
 
-/// The simulation has the kinds of errors alone, and so has the library where it sorts them: each stands for one errno.
+/// The simulation has only kinds of errors, which is all that the library looks at. Each stands for one errno.
 fn errno(e: &io::Error) -> Option<Errno> {
     Errno::from_io_error(e).or(match e.kind() {
         ErrorKind::AlreadyExists => Some(Errno::EXIST),
@@ -253,7 +268,7 @@ fn errno(e: &io::Error) -> Option<Errno> {
     })
 }
 
-/// For directories that hold what a scenario has made.
+/// For directories with few names.
 pub(super) fn all_names(list: impl FnOnce(&mut Each<'_>) -> io::Result<()>) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     list(&mut |name, _| {

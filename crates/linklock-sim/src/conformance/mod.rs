@@ -1,13 +1,14 @@
-//! What the protocols rely on of a file server, as scenarios that run on the simulation, on the real local file system,
-//! and on two real mounts: each must give the same answers and errnos.
+//! Scenarios for the behaviour of a file server that the protocols rely on. They run on the simulation, on the real local file
+//! system, and on two real mounts: each must give the same answers and errnos.
 //!
-//! The two clients A and B use one directory. Locally that is one path; on NFS it is one for each of two mounts, whose
-//! caches know nothing of each other. Where a cache may answer with what was true a while ago, a scenario takes either
-//! answer and notes which it got; then it does what the library does to be told the truth.
+//! The two clients A and B use one directory. Locally that is one path. On NFS there is one path for each of two mounts, whose
+//! caches are separate. Where a cache may give an outdated answer, a scenario accepts both answers and notes which one it got.
+//! Then it refreshes the cache in the same way as the library.
 
 mod caches;
 mod client;
 mod names;
+mod stage;
 mod times;
 
 #[cfg(test)]
@@ -24,69 +25,25 @@ use std::time::Duration;
 use shuttle::scheduler::RandomScheduler;
 
 use crate::client::SimEnv;
-use crate::config::{Config, Faults};
+use crate::config::{Config, DIR, Faults};
 use crate::env::os::OsEnv;
 use crate::env::{Env, Location};
 use crate::explore::schedule;
 use crate::options::Protocol;
-use crate::world::Sim;
-use client::Client;
+use crate::sim::Sim;
+use client::{Client, Difference};
+use stage::{Scenario, Stage};
 
-/// A step that was not answered as it must be.
-#[derive(Debug)]
-pub(crate) struct Difference {
-    step: String,
-    expected: String,
-    got: String,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {}, got {}", self.step, self.expected, self.got)
-    }
-}
-
-type Checked = Result<(), Difference>;
-
-/// A name that is a sentence, and its steps.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
-    steps: Steps,
-}
-
-type Steps = fn(&Stage<'_>) -> Checked;
-
-/// Every scenario there is.
+/// All scenarios.
 pub(crate) fn scenarios() -> impl Iterator<Item = Scenario> {
     [names::SCENARIOS, caches::SCENARIOS, times::SCENARIOS].into_iter().flatten().copied()
 }
 
-/// Two clients in a directory that is new to both.
-struct Stage<'a> {
-    a: Client<'a>,
-    b: Client<'a>,
-    sleep: &'a dyn Fn(Duration),
-    noted: RefCell<Vec<&'static str>>,
-}
-
-impl Stage<'_> {
-    /// Lets more time pass than the coarsest clock takes to tick: after it, what is changed has another ctime than before.
-    fn tick(&self) {
-        (self.sleep)(Duration::from_millis(20));
-    }
-
-    /// Notes what was seen where more than one answer is right.
-    fn note(&self, seen: &'static str) {
-        self.noted.borrow_mut().push(seen);
-    }
-}
-
-/// What came of a scenario.
+/// The result of a scenario.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) name: &'static str,
-    /// What was seen where more than one answer is right.
+    /// The answers where more than one is right.
     pub(crate) noted: Vec<&'static str>,
     pub(crate) difference: Option<Difference>,
 }
@@ -101,14 +58,14 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Plays one scenario; each client's directory is there and empty.
+/// Plays one scenario. Each client's directory must exist and be empty.
 fn play(scenario: Scenario, a: Client<'_>, b: Client<'_>, sleep: &dyn Fn(Duration)) -> Verdict {
     let stage = Stage { a, b, sleep, noted: RefCell::default() };
     let difference = (scenario.steps)(&stage).err();
     Verdict { name: scenario.name, noted: stage.noted.into_inner(), difference }
 }
 
-/// Plays every scenario, on the simulation or in one directory as one or two mounts have it, and tells what came of each.
+/// Plays every scenario, on the simulation or in one directory through one or two mounts, and prints each result.
 pub(crate) fn tell(directories: &[PathBuf], out: &mut impl Write) -> io::Result<ExitCode> {
     let (mut played, mut failed) = (0, 0);
     let tell = |verdict: Verdict| {
@@ -125,7 +82,7 @@ pub(crate) fn tell(directories: &[PathBuf], out: &mut impl Write) -> io::Result<
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Plays the scenarios on the real file system, in a fresh directory that both `a` and `b` lead to, which is removed.
+/// Plays the scenarios on the real file system, in a fresh directory below both `a` and `b`, and removes it.
 pub(crate) fn on_real_directories(
     a: &Path,
     b: &Path,
@@ -142,12 +99,12 @@ pub(crate) fn on_real_directories(
         let (a, b) = (Client::new("A", &env, a.join(&stage)), Client::new("B", &env, b.join(&stage)));
         tell(play(scenario, a, b, &|time| env.watcher().wait(env.now() + time, None)))
     });
-    // A failed scenario is told first, and the rest is still to be removed.
+    // Whatever a failed scenario left must be removed too.
     remove_all(&env, &there).and(played)
 }
 
 fn remove_all(env: &OsEnv, dir: &Location) -> io::Result<()> {
-    // With its attributes, the names in it are asked for again.
+    // Fresh attributes make the client ask again for the names in it.
     env.stat(dir)?;
     for name in client::all_names(|each| env.list(dir, each))? {
         let at = Location::beside(dir.as_path(), &name);
@@ -156,14 +113,14 @@ fn remove_all(env: &OsEnv, dir: &Location) -> io::Result<()> {
     env.rmdir(dir)
 }
 
-/// Plays a scenario on a simulated server with two clients, where nothing goes wrong but what caches do. NFS 4 is meant by
-/// `one_remove`.
+/// Plays a scenario on a simulated server with two clients, where only caches cause surprises. `one_remove` stands
+/// for NFS 4.
 pub(crate) fn on_simulation(scenario: Scenario, one_remove: bool) -> Option<Verdict> {
     let verdicts = schedule(RandomScheduler::new_from_seed(0, 1), move || {
         let config = Config { hosts: vec![0, 1], faults: Faults::NONE, one_remove, ..Config::new(Protocol::Link) };
         let sim = Sim::new(&config);
         let [a, b] = [0, 1].map(|number| SimEnv { sim: Arc::clone(&sim), number });
-        let client = |name, env| Client::new(name, env, PathBuf::from(crate::DIR));
+        let client = |name, env| Client::new(name, env, PathBuf::from(DIR));
         let sleep = |time| sim.with(|world| world.now += time);
         play(scenario, client("A", &a), client("B", &b), &sleep)
     });

@@ -1,19 +1,19 @@
-//! Names and files: what each call does, and how it fails. No cache has anything to do with it.
+//! Names and files: the effect of each call, and its errors, where no cache is outdated.
 
 use rustix::io::Errno;
 
-use super::client::{holds, same};
+use super::client::{Checked, holds, same};
+use super::stage::{Scenario, Stage};
 use super::times::far;
-use super::{Checked, Scenario, Stage};
 use crate::env::FileKind;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a new file has one link, is empty at first and then holds what it was given", steps: new_file },
     Scenario { name: "a new directory is empty and keeps the sticky bit, if it was asked for", steps: new_directory },
     Scenario { name: "no more of a file is read than was asked for", steps: read_up_to },
-    Scenario { name: "what is made anew takes no name that is taken", steps: taken_names },
+    Scenario { name: "a new file or directory takes no name that is taken", steps: taken_names },
     Scenario { name: "nothing is made or found where the directory is missing or is a file", steps: no_directory },
-    Scenario { name: "a name that is missing is told as missing by every call", steps: missing_names },
+    Scenario { name: "every call reports a missing name as missing", steps: missing_names },
     Scenario { name: "a link is the same file under two names, counted for both", steps: link },
     Scenario { name: "a link is made onto no name that is taken, and of no directory", steps: link_refused },
     Scenario { name: "a file renamed onto another replaces it", steps: rename_file },
@@ -21,7 +21,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "a file renamed onto another link of the same file does nothing and says ok",
         steps: rename_onto_link,
     },
-    Scenario { name: "a directory renamed takes what is in it along", steps: rename_directory },
+    Scenario { name: "a renamed directory keeps the names in it", steps: rename_directory },
     Scenario { name: "a directory renamed onto an empty one replaces it", steps: rename_onto_empty },
     Scenario { name: "a directory is renamed onto no other that is not empty", steps: rename_onto_full },
     Scenario { name: "a directory is renamed onto no file, and no file onto a directory", steps: rename_across },

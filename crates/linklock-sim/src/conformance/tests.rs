@@ -5,12 +5,13 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::client::all_names;
-use super::{Scenario, Steps, Verdict, on_real_directories, on_simulation, scenarios};
+use super::stage::{Scenario, Steps};
+use super::{Verdict, on_real_directories, on_simulation, scenarios};
 use crate::env::Env;
 use crate::env::os::OsEnv;
 
-/// What is seen where more than one answer is right: by a client of NFS 3, by one of NFS 4, and on a local file system.
-/// Debian's kernel 6.1 answers the same on NFS 3 to 4.2, but for one that is kinder on NFS 3: there the next one is renamed.
+/// The answers where more than one is right: on NFS 3, on NFS 4, and on a local file system. Debian's kernel 6.1 gives the same on
+/// NFS 3 to 4.2, with one exception: on NFS 3 it renames the next one.
 const NOTED: [[&str; 3]; 12] = [
     ["not onto a name that is known to be taken"; 3],
     ["not onto a free name", "not onto a free name", "onto a free name"],
@@ -60,7 +61,7 @@ fn on_local(dir: &Path, scenarios: impl Iterator<Item = Scenario>) -> Vec<Verdic
 }
 
 #[test]
-fn a_conformance_scenario_that_expects_something_else_fails_and_says_what_it_got() {
+fn a_conformance_scenario_that_expects_another_answer_fails_and_shows_the_actual_one() {
     let wrong: [(Steps, &str); 4] = [
         (|on| on.a.mkdir("taken").ok().and(on.b.mkdir("taken").ok()), "B: mkdir taken: expected ok, got "),
         (|on| on.a.mkdir("free").fails(Errno::EXIST), "A: mkdir free: expected File exists (os error 17), got ok"),
@@ -81,5 +82,8 @@ fn a_conformance_scenario_that_expects_something_else_fails_and_says_what_it_got
             assert!(told.starts_with("FAILED what is not so: ") && told.contains(said), "{told}");
         }
     }
-    assert!(all_names(|each| OsEnv.list_dir(dir.path(), each)).unwrap().is_empty(), "what failed is cleared away too");
+    assert!(
+        all_names(|each| OsEnv.list_dir(dir.path(), each)).unwrap().is_empty(),
+        "failed scenarios leave nothing behind"
+    );
 }

@@ -1,17 +1,17 @@
-//! Times: the mtime is what it was set to, and the ctime is the server's now.
+//! Times: a client sets the mtime; the server's clock sets the ctime.
 
-use super::client::{Client, holds, same};
-use super::{Checked, Scenario, Stage};
+use super::client::{Checked, Client, holds, same};
+use super::stage::{Scenario, Stage};
 use crate::env::Attr;
 use crate::time::ServerTime;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a file has the mtime that it was given, in the past and in the future", steps: mtime_as_given },
     Scenario { name: "a change of a file or of its names moves its ctime on, and its mtime stays", steps: ctime_moves },
-    Scenario { name: "a directory renamed leaves the times of what is in it alone", steps: times_within },
+    Scenario { name: "a rename of a directory leaves the times of the files in it alone", steps: times_within },
     Scenario { name: "looking at a file changes neither of its times", steps: looking },
     Scenario { name: "a directory's times move on with the names in it", steps: times_of_directory },
-    Scenario { name: "the clients' changes are told apart by one clock", steps: one_clock },
+    Scenario { name: "one clock stamps the changes of both clients", steps: one_clock },
 ];
 
 /// A long time from now, and not a whole second.
@@ -37,7 +37,7 @@ fn mtime_as_given(on: &Stage<'_>) -> Checked {
     Ok(())
 }
 
-/// By `client`'s own word, and by the other's.
+/// As `client` itself and the other client see it.
 fn moves_ctime(on: &Stage<'_>, what: &str, look_at: &str, change: impl FnOnce() -> Checked) -> Checked {
     let before = on.a.stat("f").ok()?;
     on.tick();
@@ -95,14 +95,14 @@ fn looking(on: &Stage<'_>) -> Checked {
     for client in [&on.a, &on.b] {
         client.read("dir/f").ok()?;
         client.list("dir").ok()?;
-        // A change that was refused is none.
+        // A refused change changes no time.
         client.link("dir/f", "dir/f").fails(rustix::io::Errno::EXIST)?;
         stays(client, "dir/f", &before)?;
     }
     Ok(())
 }
 
-/// By them a client of NFS 3 sees that names it has cached may be others by now.
+/// By these times a client of NFS 3 sees that its cached names may be outdated.
 fn times_of_directory(on: &Stage<'_>) -> Checked {
     on.a.create("f").ok()?;
     on.a.mkdir("dir").ok()?;

@@ -1,4 +1,4 @@
-//! What becomes of the protocols on file systems that are no NFS as it was measured, and without the steps that are for them.
+//! The protocols on file systems that differ from the measured NFS servers, with and without the steps for them.
 
 use super::{BOTH, assert_caught, assert_holds, runs};
 use crate::config::Config;
@@ -16,10 +16,10 @@ fn assert_is_caught(world: &str, protocol: Protocol, without: &'static [Step], r
     assert_caught(&format!("{world}, {protocol}, without {without:?}"), runs, &random(&config, 0, runs));
 }
 
-/// The bug: expiries were judged by one machine's wall clock that were written by another's. The consequence: two holders. The
-/// mend: where it is not known whose clock stamps files, a lock is watched for its own lifetime and the grace.
+/// The bug: a contender judged an expiry by its own machine's wall clock that another machine's had set. The consequence: two
+/// holders. The mend: where the clock that stamps files is not known, contenders watch a lock for its lifetime and the grace.
 #[test]
-fn where_clients_stamp_files_a_lock_that_is_not_watched_for_its_own_lifetime_is_broken_under_its_holder() {
+fn where_clients_stamp_files_contenders_must_watch_a_lock_for_its_own_lifetime() {
     for protocol in BOTH {
         for world in ["client-stamps", "client-stamps-late"] {
             assert_is_caught(world, protocol, &[Step::WhoseClock], 2_000);
@@ -28,10 +28,10 @@ fn where_clients_stamp_files_a_lock_that_is_not_watched_for_its_own_lifetime_is_
     }
 }
 
-/// The bug: a refresh counted that changed nothing. The consequence: the lock was broken under its holder. The mend: it counts
-/// as far as the attributes show it.
+/// The bug: a refresh counted although it changed nothing. The consequence: a contender broke the lock under its holder. The mend:
+/// a refresh counts as far as the attributes show it.
 #[test]
-fn where_times_are_ignored_link_is_refused_and_dir_is_trusted_for_one_lifetime() {
+fn where_the_server_ignores_times_link_refuses_and_dir_trusts_a_lock_for_one_lifetime() {
     let link = random(&config("ignored-times", Protocol::Link), 0, 200);
     assert_eq!((&link.violation, link.holds), (&None, 0));
     assert_holds("ignored times, dir", &random(&config("ignored-times", Protocol::Dir), 0, runs() / 10));
@@ -40,9 +40,10 @@ fn where_times_are_ignored_link_is_refused_and_dir_is_trusted_for_one_lifetime()
     }
 }
 
-/// The bug: `link` has its expiry in the mtime alone, and what was cut off came from the grace. The mend: the holder gives it up.
+/// The bug: `link` keeps its expiry in the mtime only, and the server cut it to whole seconds, at the expense of the grace. The
+/// mend: the holder trusts its lock for that much less.
 #[test]
-fn where_mtimes_are_whole_seconds_the_holder_gives_up_what_is_cut_off() {
+fn where_mtimes_are_whole_seconds_the_holder_trusts_its_lock_for_less() {
     for protocol in BOTH {
         let summary = random(&config("whole-seconds", protocol), 0, runs() / 10);
         assert_holds(&format!("whole seconds, {protocol}"), &summary);
@@ -50,11 +51,11 @@ fn where_mtimes_are_whole_seconds_the_holder_gives_up_what_is_cut_off() {
     assert_is_caught("whole-seconds", Protocol::Link, &[Step::ShownRefresh], 2_000);
 }
 
-/// The bug: who read the lock file had a delegation of it. The consequence: while its machine was away, the holder's and the
-/// breaker's requests were put off, for longer than the limit of `link` allows; and a lock was lost that was refreshed in time.
-/// The mend: who looks at a lock has none.
+/// The bug: a reader of the lock file had a delegation of it. The consequence: while the reader's machine was away, the server
+/// delayed the holder's and the breaker's requests for longer than the limit of `link` allows, and a holder lost its lock
+/// although it refreshed in time. The mend: contenders look at a lock without a delegation.
 #[test]
-fn a_machine_that_is_away_holds_up_nobody_unless_it_has_a_delegation() {
+fn a_machine_that_is_away_delays_no_other_unless_it_has_a_delegation() {
     for protocol in BOTH {
         for world in ["delegations-alone", "delegations"] {
             let summary = random(&config(world, protocol), 0, runs() / 10);
@@ -64,5 +65,5 @@ fn a_machine_that_is_away_holds_up_nobody_unless_it_has_a_delegation() {
     }
     assert_is_caught("delegations-alone", Protocol::Link, &[Step::NoDelegation], 5_000);
     let with = Config { without: &[Step::NoDelegation], ..config("delegations-alone", Protocol::Dir) };
-    assert!(random(&with, 0, 2_000).lost_by_delay > 0, "no refresh was held up until the lock was lost");
+    assert!(random(&with, 0, 2_000).lost_by_delay > 0, "no refresh was so late that the lock was lost");
 }

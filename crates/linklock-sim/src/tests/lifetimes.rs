@@ -1,14 +1,14 @@
-//! Holders that refresh their locks with another lifetime than they were acquired for.
+//! Holders that refresh their locks with another lifetime.
 
 use super::{BOTH, assert_caught};
 use crate::config::{Config, Faults};
 use crate::explore::random;
 use crate::worlds::{Protocols, World};
 
-/// The bug: a holder that gives its lock a shorter lifetime trusts the old one until the call is back. The consequence: others
-/// see the shorter one expire meanwhile, and there are two holders.
+/// The bug: a holder that gives its lock a shorter lifetime trusts the old one until the call returns. The consequence: other
+/// contenders see the shorter one expire meanwhile, and there are two holders.
 #[test]
-fn a_shorter_lifetime_that_counts_only_once_the_call_is_back_is_caught() {
+fn the_simulation_catches_a_shorter_lifetime_that_counts_only_once_the_call_returns() {
     for protocol in BOTH {
         let config = World::named("new-lifetimes").unwrap().config(Protocols::All(protocol));
         let config = Config { trusts_old_lifetimes: true, ..config };
@@ -16,10 +16,10 @@ fn a_shorter_lifetime_that_counts_only_once_the_call_is_back_is_caught() {
     }
 }
 
-/// The bug: a request from before a longer lifetime was given comes late, or twice. The consequence: it sets the expiry back
-/// by the difference, while the holder trusts the longer one.
+/// The bug: a request from before a longer lifetime comes late, or twice. The consequence: it sets the expiry back by the
+/// difference, while the holder trusts the longer lifetime.
 #[test]
-fn a_longer_lifetime_that_a_late_request_takes_back_is_caught() {
+fn the_simulation_catches_a_late_request_that_takes_a_longer_lifetime_back() {
     for protocol in BOTH {
         let faults = Faults { pauses: 12, cuts: 2, lost_replies: 8, late_requests: 8, ..Faults::NONE };
         let config = World::named("new-lifetimes").unwrap().config(Protocols::All(protocol));

@@ -1,4 +1,4 @@
-//! One seed twice is one story: a seed that shows a violation shows it again, line by line.
+//! One seed gives one story: a run can be repeated, line by line.
 
 use crate::config::Config;
 use crate::explore::{one, one_pct};
@@ -29,7 +29,7 @@ fn one_seed_twice_gives_one_story() {
 }
 
 #[test]
-fn a_difference_between_two_stories_is_told() {
+fn a_difference_between_two_stories_is_reported() {
     let story = |lines: &[&str]| lines.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(difference(&story(&["a", "b"]), &story(&["a", "b"])), None);
     assert_eq!(difference(&story(&["a", "b"]), &story(&["a", "c"])).unwrap(), r#"line 2: "b" and "c""#);

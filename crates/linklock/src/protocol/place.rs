@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::ops::ControlFlow;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +63,10 @@ pub(crate) struct Place {
     /// The same for the break lock.
     pub(crate) break_lock_unchanged: Arc<Unchanged>,
 }
+
+/// The system has no state of ours that a panic could leave half changed; what an [`Env`] remembers, it sets at the end of a call.
+impl UnwindSafe for Place {}
+impl RefUnwindSafe for Place {}
 
 impl Place {
     /// The break lock of this lock path: a dir lock of its own, by which breakers take turns.

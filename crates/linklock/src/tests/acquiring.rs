@@ -32,7 +32,10 @@ fn an_acquisition_whose_reply_was_lost_counts() {
         {
             let arena = Arena::new();
             arena.env.once(taking(protocol), When::After, move |_, _| Fate::Fail(lost));
-            let guard = arena.lock(protocol).try_acquire().unwrap_or_else(|e| panic!("{protocol}, {lost:?}: {e}"));
+            let guard = arena
+                .lock(protocol)
+                .acquire_with(&Wait::never())
+                .unwrap_or_else(|e| panic!("{protocol}, {lost:?}: {e}"));
             assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}, {lost:?}");
             guard.release().unwrap();
             assert_eq!(arena.names(), [""; 0], "{protocol}, {lost:?}");
@@ -50,7 +53,7 @@ fn an_acquisition_that_only_looks_successful_does_not_count() {
             *kept.lock().unwrap() = Some(rival.acquire());
             Fate::Pretend
         });
-        let e = arena.lock(protocol).try_acquire().unwrap_err();
+        let e = arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err();
         assert!(e.is_timeout(), "{protocol}: {e}");
         let rivals = tokens.lock().unwrap().take().unwrap();
         assert_eq!(arena.holder(), Some(rivals.token().to_string()), "{protocol}: the rival still holds it");
@@ -92,7 +95,7 @@ fn a_rename_onto_the_lock_path_that_only_looks_successful_does_not_count() {
         kept.lock().unwrap().get_or_insert_with(|| rival.acquire());
         Fate::Pretend
     });
-    let e = arena.lock(Protocol::Dir).try_acquire().unwrap_err();
+    let e = arena.lock(Protocol::Dir).acquire_with(&Wait::never()).unwrap_err();
     assert!(e.is_timeout(), "{e}");
     theirs.lock().unwrap().take().unwrap().check().unwrap();
 }
@@ -131,7 +134,7 @@ fn a_lock_that_is_anothers_by_the_time_of_the_check_is_not_ours() {
             *keep.lock().unwrap() = Some(rival.acquire());
             Fate::GoOn
         });
-        let e = arena.lock(protocol).try_acquire().unwrap_err();
+        let e = arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err();
         assert!(e.is_timeout(), "{protocol}: {e}");
         assert_eq!(e.holder().map(|h| h.host.as_str()), Some("rival"), "{protocol}");
         assert_eq!(
@@ -154,7 +157,7 @@ fn a_lock_with_the_very_expiry_of_our_claim_is_not_ours() {
         Plain.set_expiry(lock, Plain.stat(&dir.join(ours)).unwrap().mtime).unwrap();
         Fate::GoOn
     });
-    assert!(arena.lock(Protocol::Link).try_acquire().unwrap_err().is_timeout());
+    assert!(arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err().is_timeout());
     assert_eq!(arena.holder(), Some(rival.token().to_string()));
 }
 
@@ -476,7 +479,7 @@ fn locks_of_both_protocols_exclude_each_other() {
         assert!(e.is_timeout(), "{wanted} while {held} is held: {e}");
         assert_eq!(e.holder().map(|h| h.host.as_str()), Some("rival"));
         rival.release().unwrap();
-        arena.lock(wanted).try_acquire().unwrap().release().unwrap();
+        arena.lock(wanted).acquire_with(&Wait::never()).unwrap().release().unwrap();
         assert_eq!(arena.names(), [""; 0]);
     }
 }
@@ -487,7 +490,7 @@ fn a_lock_that_is_over_is_broken_whatever_its_protocol() {
         let arena = Arena::new();
         arena.rival(held).acquire().leave();
         arena.env.sleep(LIFETIME + GRACE + Duration::from_secs(3));
-        arena.lock(wanted).try_acquire().unwrap().release().unwrap();
+        arena.lock(wanted).acquire_with(&Wait::never()).unwrap().release().unwrap();
         assert_eq!(arena.names(), [""; 0]);
     }
 }

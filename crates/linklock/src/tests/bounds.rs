@@ -300,7 +300,7 @@ fn a_break_lock_that_a_breaker_left_is_broken_at_once_whatever_lifetime_it_says(
     arena.rival(Protocol::Link).acquire().leave();
     plant_break_lock(&arena, OsEnv.wall_clock());
     arena.env.sleep(LIFETIME + GRACE + MINUTE);
-    arena.lock(Protocol::Link).try_acquire().unwrap().release().unwrap();
+    arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap().release().unwrap();
     assert_eq!(arena.names(), [""; 0]);
 }
 
@@ -326,7 +326,9 @@ fn what_is_no_break_lock_is_an_error_that_names_it() {
     Plain.create(&guard, claim.as_bytes()).unwrap();
     Plain.set_expiry(&guard, far()).unwrap();
     let lock = arena.lock(Protocol::Link);
-    for e in [lock.break_lock(&Which::Any).map(drop).unwrap_err(), lock.try_acquire().map(drop).unwrap_err()] {
+    for e in
+        [lock.break_lock(&Which::Any).map(drop).unwrap_err(), lock.acquire_with(&Wait::never()).map(drop).unwrap_err()]
+    {
         assert!(e.kind() == ErrorKind::NotALock && e.to_string().contains(guard.to_str().unwrap()), "{e}");
     }
     Plain.unlink(&guard).unwrap();
@@ -440,7 +442,7 @@ fn who_waits_for_an_expired_lock_is_told_of_the_break_lock_that_keeps_it() {
     arena.rival(Protocol::Link).acquire().leave();
     arena.env.sleep(LIFETIME + GRACE + MINUTE);
     let guard = plant_break_lock(&arena, far());
-    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
     assert!(e.is_timeout() && e.to_string().contains(guard.to_str().unwrap()), "{e}");
 }
 
@@ -459,7 +461,7 @@ fn an_empty_directory_that_only_another_may_remove_is_told_of_once_it_stays() {
         let lock = arena.lock(Protocol::Dir);
         assert_eq!(lock.inspect().unwrap().state, State::Free, "it may be a release");
         // With a claim that has the very owner of the directory, as on a server that puts a user in place of ours, it is ours.
-        lock.try_acquire().unwrap().release().unwrap();
+        lock.acquire_with(&Wait::never()).unwrap().release().unwrap();
         Plain.mkdir(&arena.path()).unwrap();
         Plain.chmod(&arena.path(), 0o1755).unwrap();
         arena.env.sleep(MINUTE);
@@ -498,7 +500,7 @@ fn a_release_of_another_user_in_a_sticky_directory_is_waited_for_if_run_by_root(
                 }
                 _ => Fate::GoOn,
             });
-            let e = arena.lock(protocol).try_acquire().unwrap_err();
+            let e = arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err();
             let kind = if is_stuck { ErrorKind::NotALock } else { ErrorKind::Timeout };
             assert_eq!(e.kind(), kind, "{protocol}: {e}");
         }
@@ -530,7 +532,7 @@ fn times_of_any_size_are_no_reason_to_fail_but_that_the_lock_is_held() {
                 Err(e) => assert!(e.is_timeout(), "{what}: {e}"),
             }
             lock.break_lock(&Which::Any).unwrap();
-            lock.try_acquire().unwrap().release().unwrap();
+            lock.acquire_with(&Wait::never()).unwrap().release().unwrap();
             assert_eq!(arena.names(), [""; 0], "{what}");
         }
     }

@@ -21,11 +21,11 @@ fn a_lock_is_broken_after_lifetime_and_grace_and_not_before() {
         let arena = Arena::new();
         arena.rival(protocol).acquire().leave();
         arena.env.sleep(LIFETIME + GRACE - MOMENT);
-        let e = arena.lock(protocol).try_acquire().unwrap_err();
+        let e = arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err();
         assert!(e.is_timeout(), "{protocol}: {e}");
         assert_eq!(arena.lock(protocol).inspect().unwrap().state, State::Expired);
         arena.env.sleep(2 * MOMENT);
-        let guard = arena.lock(protocol).try_acquire().unwrap();
+        let guard = arena.lock(protocol).acquire_with(&Wait::never()).unwrap();
         assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}");
         guard.release().unwrap();
         assert_eq!(arena.names(), [""; 0], "{protocol}: both names of the broken claim are gone");
@@ -47,7 +47,7 @@ fn a_slow_word_of_the_servers_clock_before_a_break_does_not_shorten_the_lock_tha
             }
             Fate::GoOn
         });
-        let guard = arena.lock(protocol).try_acquire().unwrap();
+        let guard = arena.lock(protocol).acquire_with(&Wait::never()).unwrap();
         assert!(guard.remaining() > LIFETIME - MOMENT, "{protocol}: {:?}", guard.remaining());
     }
 }
@@ -68,10 +68,10 @@ fn a_servers_clock_an_hour_off_breaks_nothing_early_and_nothing_late() {
         let arena = Arena::new();
         arena.env.server_ahead_s.store(3600, Ordering::SeqCst);
         let rival = arena.rival(protocol).acquire();
-        assert!(arena.lock(protocol).try_acquire().unwrap_err().is_timeout(), "{protocol}: not early");
+        assert!(arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err().is_timeout(), "{protocol}: not early");
         let _ = rival.leave();
         arena.env.sleep(LIFETIME + GRACE + MOMENT);
-        drop(arena.lock(protocol).try_acquire().unwrap_or_else(|e| panic!("{protocol}: not late: {e}")));
+        drop(arena.lock(protocol).acquire_with(&Wait::never()).unwrap_or_else(|e| panic!("{protocol}: not late: {e}")));
     }
 }
 
@@ -113,7 +113,7 @@ fn a_live_lock_that_came_between_a_breakers_look_and_its_move_is_put_back() {
             }
             Fate::GoOn
         });
-        let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+        let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
         assert!(e.is_timeout(), "{protocol}: {e}");
         let live = kept.lock().unwrap().take().unwrap();
         live.check().unwrap_or_else(|e| panic!("{protocol}: {e}"));
@@ -137,7 +137,7 @@ fn a_lock_that_was_refreshed_between_a_breakers_look_and_its_move_is_put_back() 
         }
         Fate::GoOn
     });
-    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
     assert!(e.is_timeout(), "{e}");
     assert_eq!(arena.holder(), Some(token.to_string()));
 }
@@ -162,7 +162,7 @@ fn a_lock_that_cannot_be_put_back_is_not_left_over_under_the_breakers_name() {
         }
         Fate::GoOn
     });
-    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
     assert!(e.is_timeout(), "{e}");
     let live = kept.lock().unwrap().take().unwrap();
     let mut expected = ["job.lock".into(), token.to_string(), live.token().to_string()];
@@ -200,7 +200,7 @@ fn who_may_not_link_a_lock_that_he_moved_puts_it_back_and_replaces_no_other() {
             }
             Fate::GoOn
         });
-        let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+        let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
         assert!(e.is_timeout(), "{e}");
         match kept.lock().unwrap().take() {
             Some(live) => live.check().unwrap(),
@@ -222,12 +222,12 @@ fn breakers_take_turns() {
         host: "rival".into(),
         ..arena.lock(Protocol::Dir).place().clone()
     };
-    let turn = crate::acquire::acquire(&place, &Wait::not_at_all()).unwrap();
-    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    let turn = crate::acquire::acquire(&place, &Wait::never()).unwrap();
+    let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
     assert!(e.is_timeout(), "{e}");
     assert_eq!(arena.holder(), Some(token.to_string()), "not broken while it is another's turn");
     crate::protocol::steps::release(&place, &turn).unwrap();
-    drop(arena.lock(Protocol::Link).try_acquire().unwrap());
+    drop(arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap());
 }
 
 /// The bug, found by the simulation: a breaker took its turn on behalf of whom it took the lock for. The consequence: once that
@@ -248,7 +248,7 @@ fn a_breaker_takes_its_turn_for_itself() {
         Fate::GoOn
     });
     // There is nobody to take the lock for any more, but the one that had expired is broken.
-    assert_eq!(lock.try_acquire().unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(lock.acquire_with(&Wait::never()).unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(arena.names(), [""; 0]);
 }
 
@@ -262,8 +262,13 @@ fn a_release_for_another_process_removes_no_lock_of_who_broke_it_when_that_ended
         let arena = Arena::new();
         let mut script = Command::new("sleep").arg("100").spawn().unwrap();
         let whom = OnBehalfOf::Process(script.id());
-        let held =
-            arena.builder(protocol).on_behalf_of(whom).build_in(arena.env.clone()).unwrap().try_acquire().unwrap();
+        let held = arena
+            .builder(protocol)
+            .on_behalf_of(whom)
+            .build_in(arena.env.clone())
+            .unwrap()
+            .acquire_with(&Wait::never())
+            .unwrap();
         arena.env.sleep(MOMENT);
         let (other, taken) = (arena.lock(Protocol::Link), Arc::new(Mutex::new(None)));
         let take = taken.clone();
@@ -271,12 +276,12 @@ fn a_release_for_another_process_removes_no_lock_of_who_broke_it_when_that_ended
         arena.env.once(Call::Unlink, When::Before, move |_, _| {
             script.kill().unwrap();
             script.wait().unwrap();
-            *take.lock().unwrap() = other.try_acquire().ok();
+            *take.lock().unwrap() = other.acquire_with(&Wait::never()).ok();
             Fate::GoOn
         });
         let released = held.release();
         if let Some(successor) = taken.lock().unwrap().take() {
-            assert!(released.is_err_and(|e| e.error.is_lost()), "{protocol}: it had been broken");
+            assert!(released.is_err_and(|e| e.error().is_lost()), "{protocol}: it had been broken");
             successor.check().unwrap();
         }
     }
@@ -289,15 +294,20 @@ fn a_release_for_another_process_lets_the_lock_expire_while_it_is_anothers_turn(
     let arena = Arena::new();
     let mut script = Command::new("sleep").arg("100").spawn().unwrap();
     let whom = OnBehalfOf::Process(script.id());
-    let held =
-        arena.builder(Protocol::Link).on_behalf_of(whom).build_in(arena.env.clone()).unwrap().try_acquire().unwrap();
+    let held = arena
+        .builder(Protocol::Link)
+        .on_behalf_of(whom)
+        .build_in(arena.env.clone())
+        .unwrap()
+        .acquire_with(&Wait::never())
+        .unwrap();
     let place = crate::protocol::place::Place {
         path: LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock(),
         protocol: Protocol::Dir,
         host: "rival".into(),
         ..arena.lock(Protocol::Dir).place().clone()
     };
-    let turn = crate::acquire::acquire(&place, &Wait::not_at_all()).unwrap();
+    let turn = crate::acquire::acquire(&place, &Wait::never()).unwrap();
     held.release().unwrap();
     assert!(!arena.env.calls(Call::Unlink).contains(&arena.path()), "the shared name is not ours to remove now");
     crate::protocol::steps::release(&place, &turn).unwrap();
@@ -321,13 +331,13 @@ fn a_dir_lock_is_taken_where_an_empty_directory_of_ours_cannot_be_cleared() {
         host: "rival".into(),
         ..arena.lock(Protocol::Dir).place().clone()
     };
-    let turn = crate::acquire::acquire(&place, &Wait::not_at_all()).unwrap();
+    let turn = crate::acquire::acquire(&place, &Wait::never()).unwrap();
     Plain.mkdir(&arena.path()).unwrap();
     Plain.chmod(&arena.path(), 0o1755).unwrap();
-    arena.lock(Protocol::Dir).try_acquire().unwrap().release().unwrap();
+    arena.lock(Protocol::Dir).acquire_with(&Wait::never()).unwrap().release().unwrap();
     assert!(arena.names().contains(&"job.lock".to_owned()), "it is another's turn to clear it");
     crate::protocol::steps::release(&place, &turn).unwrap();
-    arena.lock(Protocol::Dir).try_acquire().unwrap().release().unwrap();
+    arena.lock(Protocol::Dir).acquire_with(&Wait::never()).unwrap().release().unwrap();
     assert_eq!(arena.names(), [""; 0]);
 }
 
@@ -344,7 +354,7 @@ fn a_breaker_looks_again_once_it_is_its_turn() {
         *keep.lock().unwrap() = Some(rival.acquire());
         Fate::GoOn
     });
-    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
     assert!(e.is_timeout(), "{e}");
     kept.lock().unwrap().take().unwrap().release().unwrap();
     let moved: Vec<_> = arena.env.calls(Call::Rename).into_iter().filter(|from| *from == arena.path()).collect();
@@ -365,7 +375,7 @@ fn a_breaker_whose_turn_is_over_does_not_move_the_lock() {
         }
         Fate::GoOn
     });
-    let _ = arena.lock(Protocol::Link).try_acquire();
+    let _ = arena.lock(Protocol::Link).acquire_with(&Wait::never());
     assert_eq!(arena.holder(), Some(token.to_string()));
 }
 
@@ -384,7 +394,7 @@ fn a_breaker_that_lost_its_turn_does_not_move_the_lock() {
         }
         Fate::GoOn
     });
-    assert!(arena.lock(Protocol::Link).try_acquire().unwrap_err().is_timeout());
+    assert!(arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err().is_timeout());
     assert_eq!(arena.holder(), Some(token.to_string()));
 }
 
@@ -406,7 +416,7 @@ fn the_guard_can_be_removed_by_whoever_may_remove_files_in_its_directory() {
             }
             Fate::GoOn
         });
-        drop(arena.lock(Protocol::Link).try_acquire().unwrap());
+        drop(arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap());
         assert_eq!(*modes.lock().unwrap(), [expected], "in a directory of mode {directory:o}");
     }
 }
@@ -419,7 +429,7 @@ fn the_end_of_a_process_is_not_seen_from_another_machine() {
         let lock = arena.builder(protocol).host("rival").on_behalf_of(OnBehalfOf::Process(ended.id()));
         lock.build_in(arena.env.clone()).unwrap().acquire().unwrap().leave();
         end(ended);
-        assert!(arena.lock(protocol).try_acquire().unwrap_err().is_timeout(), "{protocol}");
+        assert!(arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err().is_timeout(), "{protocol}");
     }
 }
 
@@ -430,12 +440,12 @@ fn a_lock_whose_process_has_ended_is_broken_at_once_unless_that_is_switched_off(
         let ended = other_process();
         let lock = arena.builder(protocol).on_behalf_of(OnBehalfOf::Process(ended.id()));
         lock.build_in(arena.env.clone()).unwrap().acquire().unwrap().leave();
-        assert!(arena.lock(protocol).try_acquire().unwrap_err().is_timeout(), "{protocol}: it lives");
+        assert!(arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err().is_timeout(), "{protocol}: it lives");
         end(ended);
         let patient = arena.builder(protocol).recover_dead(false).build_in(arena.env.clone()).unwrap();
-        assert!(patient.try_acquire().unwrap_err().is_timeout(), "{protocol}: switched off");
-        assert_eq!(arena.lock(protocol).inspect().unwrap().state, State::Dead, "{protocol}");
-        arena.lock(protocol).try_acquire().unwrap().release().unwrap();
+        assert!(patient.acquire_with(&Wait::never()).unwrap_err().is_timeout(), "{protocol}: switched off");
+        assert_eq!(arena.lock(protocol).inspect().unwrap().state, State::Abandoned, "{protocol}");
+        arena.lock(protocol).acquire_with(&Wait::never()).unwrap().release().unwrap();
         assert_eq!(arena.names(), [""; 0], "{protocol}");
     }
 }
@@ -477,7 +487,7 @@ fn a_lock_that_may_not_be_removed_is_an_error_that_names_the_holder() {
             }
             _ => Fate::GoOn,
         });
-        let e = arena.lock(protocol).try_acquire().unwrap_err();
+        let e = arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::CannotBreak, "{protocol}: {e}");
         assert!(e.to_string().contains("on rival"), "{e}");
     }

@@ -27,7 +27,7 @@ fn a_contender_that_is_held_up_while_it_makes_its_claim_breaks_no_lock_early() {
     for protocol in BOTH {
         let arena = Arena::new();
         let held = arena.builder(protocol).lifetime(LIFETIME * 60).host("rival").build_in(arena.env.clone()).unwrap();
-        let held = held.try_acquire().unwrap();
+        let held = held.acquire_with(&Wait::never()).unwrap();
         arena.env.once(Call::Fill, When::Before, |env, _| {
             env.sleep(MOMENT);
             Fate::GoOn
@@ -75,10 +75,10 @@ fn where_clocks_cannot_be_compared_a_lock_is_broken_once_it_was_seen_unchanged_f
         for lifetime in [LIFETIME / 2, LIFETIME, LIFETIME * 6] {
             let arena = on_unknown_clocks();
             let rival = arena.builder(protocol).lifetime(lifetime).host("rival").build_in(arena.env.clone()).unwrap();
-            let _ = rival.try_acquire().unwrap().leave();
+            let _ = rival.acquire_with(&Wait::never()).unwrap().leave();
             // However old it looks.
             arena.env.sleep(LIFETIME * 100);
-            let e = arena.lock(protocol).try_acquire().unwrap_err();
+            let e = arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err();
             assert!(e.is_timeout(), "{protocol}, {lifetime:?}: {e}");
             let status = arena.lock(protocol).inspect().unwrap();
             assert_eq!((status.state, status.available), (State::Expired, false));
@@ -151,7 +151,7 @@ fn where_clocks_cannot_be_compared_a_dead_breakers_turn_comes_to_an_end() {
         host: "rival".into(),
         ..lock.place().clone()
     };
-    crate::acquire::acquire(&place, &Wait::not_at_all()).unwrap();
+    crate::acquire::acquire(&place, &Wait::never()).unwrap();
     arena.lock(Protocol::Link).acquire_with(&Wait::up_to(LIFETIME * 4)).unwrap().release().unwrap();
 }
 
@@ -175,7 +175,7 @@ fn where_clocks_cannot_be_compared_an_operator_is_told_so() {
 fn a_refresh_that_the_file_system_only_pretends_to_make_does_not_count() {
     for protocol in BOTH {
         let arena = Arena::new();
-        let guard = arena.lock(protocol).try_acquire().unwrap();
+        let guard = arena.lock(protocol).acquire_with(&Wait::never()).unwrap();
         arena.env.only_says_that_it_sets_times.store(true, Ordering::SeqCst);
         let mut left = LIFETIME;
         for time in [1, 1, 30].map(Duration::from_secs) {
@@ -198,10 +198,10 @@ fn a_refresh_that_the_file_system_only_pretends_to_make_does_not_count() {
 fn a_link_lock_is_refused_where_times_are_not_kept_and_a_dir_lock_needs_none() {
     let arena = Arena::new();
     arena.env.ignores_times.store(true, Ordering::SeqCst);
-    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
     assert_eq!(arena.names(), [""; 0]);
-    let guard = arena.lock(Protocol::Dir).try_acquire().unwrap();
+    let guard = arena.lock(Protocol::Dir).acquire_with(&Wait::never()).unwrap();
     arena.env.sleep(LIFETIME / 2);
     guard.refresh().unwrap();
     arena.env.sleep(LIFETIME - MOMENT);
@@ -216,7 +216,7 @@ fn a_holder_trusts_its_lock_no_longer_than_its_cut_expiry_shows() {
     for _ in 0..8 {
         let arena = Arena::new();
         arena.env.cuts_times.store(true, Ordering::SeqCst);
-        let guard = arena.lock(Protocol::Link).try_acquire().unwrap();
+        let guard = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap();
         for refreshes in 0..3 {
             let (shown, left) = (Plain.stat(&arena.path()).unwrap().mtime, guard.remaining());
             assert!(shown.since(arena.env.wall_clock()) + Duration::from_millis(1) > left, "{refreshes}: {left:?}");
@@ -233,7 +233,7 @@ fn a_holder_trusts_its_lock_no_longer_than_its_cut_expiry_shows() {
 fn a_shorter_lifetime_binds_its_holder_while_it_is_being_set() {
     for protocol in BOTH {
         let arena = Arena::new();
-        let guard = arena.lock(protocol).try_acquire().unwrap();
+        let guard = arena.lock(protocol).acquire_with(&Wait::never()).unwrap();
         let (loss, short) = (guard.loss(), LIFETIME / 6);
         arena.env.once(Call::SetExpiry, When::After, move |env, _| {
             env.sleep(short);

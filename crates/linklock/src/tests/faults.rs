@@ -21,7 +21,7 @@ use crate::fingerprint::Fingerprint;
 use crate::options::Protocol;
 use crate::time::{LocalTime, ServerTime};
 
-use crate::{Builder, Guard, Lock};
+use crate::{Builder, Guard, Lock, Wait};
 
 /// A call that can be interfered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -614,7 +614,7 @@ impl Rival {
 
     pub(super) fn try_acquire(&self) -> Option<Guard> {
         IN_HOOK.set(true);
-        let guard = self.0.try_acquire();
+        let guard = self.0.acquire_with(&Wait::never());
         IN_HOOK.set(false);
         guard.ok()
     }

@@ -10,7 +10,7 @@ use super::plain::{Plain, at};
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::options::Protocol;
-use crate::{ErrorKind, Which};
+use crate::{ErrorKind, Wait, Which};
 
 /// Its name.
 const COUNTER: &str = if cfg!(windows) { "job.lock^fence" } else { "job.lock|fence" };
@@ -29,7 +29,8 @@ fn numbers(arena: &Arena) -> Vec<String> {
 
 /// Takes the lock, gives it back, and says its number.
 fn draw(arena: &Arena, protocol: Protocol) -> u64 {
-    let guard = arena.builder(protocol).fence(true).build_in(arena.env.clone()).unwrap().try_acquire().unwrap();
+    let guard =
+        arena.builder(protocol).fence(true).build_in(arena.env.clone()).unwrap().acquire_with(&Wait::never()).unwrap();
     let number = guard.fencing_token().unwrap();
     guard.release().unwrap();
     number
@@ -47,7 +48,7 @@ fn numbers_grow_from_one_acquisition_to_the_next_whatever_the_protocol() {
 #[test]
 fn a_lock_without_fencing_has_no_number_and_no_counter() {
     let arena = Arena::new();
-    assert_eq!(arena.lock(Protocol::Dir).try_acquire().unwrap().fencing_token(), None);
+    assert_eq!(arena.lock(Protocol::Dir).acquire_with(&Wait::never()).unwrap().fencing_token(), None);
     assert_eq!(arena.names(), [""; 0]);
 }
 
@@ -115,7 +116,7 @@ fn a_lock_that_is_broken_before_its_number_was_seen_gets_none() {
                 Fate::GoOn
             });
             let fenced = arena.builder(protocol).fence(true).build_in(arena.env.clone()).unwrap();
-            let error = fenced.try_acquire().unwrap_err();
+            let error = fenced.acquire_with(&Wait::never()).unwrap_err();
             assert!(error.is_timeout(), "{protocol}, {when:?}: {error}");
             let theirs = theirs.lock().unwrap().take().unwrap();
             theirs.check().unwrap_or_else(|e| panic!("{protocol}, {when:?}: the rival's lock was harmed: {e}"));
@@ -242,7 +243,7 @@ fn contenders_that_make_the_counter_at_once_share_one() {
     // The counter is moved to its place, ready for use; before that another breaks the lock, makes a counter and draws.
     arena.env.once(Call::Rename, When::Before, move |env, _| {
         env.sleep(LIFETIME + GRACE * 2);
-        let guard = rival.try_acquire().unwrap();
+        let guard = rival.acquire_with(&Wait::never()).unwrap();
         *drawn.lock().unwrap() = guard.fencing_token();
         guard.release().unwrap();
         Fate::GoOn

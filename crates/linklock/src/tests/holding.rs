@@ -11,7 +11,7 @@ use super::plain::Plain;
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::options::Protocol;
-use crate::{ErrorKind, SEPARATOR, Which};
+use crate::{ErrorKind, SEPARATOR, Wait, Which};
 
 const MOMENT: Duration = Duration::from_secs(3);
 
@@ -31,7 +31,10 @@ fn a_refresh_moves_the_deadline_on() {
         guard.refresh_for(LIFETIME * 2).unwrap();
         assert_eq!(guard.lifetime(), LIFETIME * 2);
         arena.env.sleep(LIFETIME + GRACE + MOMENT);
-        assert!(arena.lock(protocol).try_acquire().unwrap_err().is_timeout(), "{protocol}: others see it too");
+        assert!(
+            arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err().is_timeout(),
+            "{protocol}: others see it too"
+        );
         guard.release().unwrap();
     }
 }
@@ -45,7 +48,10 @@ fn a_refresh_after_the_servers_clock_went_ahead_lasts_a_lifetime_from_there() {
         let guard = arena.lock(protocol).acquire().unwrap();
         arena.env.set_back_s.store(0, Ordering::SeqCst);
         guard.refresh().unwrap();
-        assert!(arena.lock(protocol).try_acquire().unwrap_err().is_timeout(), "{protocol}: it was broken");
+        assert!(
+            arena.lock(protocol).acquire_with(&Wait::never()).unwrap_err().is_timeout(),
+            "{protocol}: it was broken"
+        );
         guard.check().unwrap();
         guard.release().unwrap();
     }
@@ -94,7 +100,7 @@ fn a_refresh_that_returns_after_the_deadline_is_a_loss() {
             assert!(guard.refresh().unwrap_err().is_lost(), "{protocol}, {when:?}");
             assert!(guard.is_lost(), "{protocol}, {when:?}: for good");
             let e = guard.release().unwrap_err();
-            assert!(e.error.is_lost(), "{protocol}, {when:?}");
+            assert!(e.error().is_lost(), "{protocol}, {when:?}");
             // The new expiry on disk changes nothing: between the old one and now, others may have begun to break it.
             let link_stays = arena.names() == ["job.lock"];
             assert!(protocol == Protocol::Dir || link_stays, "{protocol}, {when:?}: {:?}", arena.names());
@@ -137,7 +143,7 @@ fn a_refresh_of_a_broken_lock_is_a_loss() {
         let expiry = rival.expires_at();
         assert!(guard.refresh().unwrap_err().is_lost(), "{protocol}");
         assert!(guard.is_lost(), "{protocol}");
-        assert!(guard.release().unwrap_err().error.is_lost(), "{protocol}");
+        assert!(guard.release().unwrap_err().error().is_lost(), "{protocol}");
         assert_eq!(rival.expires_at(), expiry);
         rival.check().unwrap_or_else(|e| panic!("{protocol}: the successor was touched: {e}"));
     }
@@ -171,7 +177,7 @@ fn a_dir_lock_whose_expiry_was_set_back_by_a_late_request_is_not_over() {
     let long_ago = OsEnv.wall_clock();
     Plain.set_expiry(&arena.path().join(guard.token().as_os_str()), long_ago).unwrap();
     arena.env.sleep(GRACE + MOMENT);
-    assert!(arena.lock(Protocol::Dir).try_acquire().unwrap_err().is_timeout());
+    assert!(arena.lock(Protocol::Dir).acquire_with(&Wait::never()).unwrap_err().is_timeout());
     guard.check().unwrap();
 }
 
@@ -180,7 +186,7 @@ fn after_its_deadline_a_holder_does_not_touch_the_lock_path() {
     let arena = Arena::new();
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
     arena.env.sleep(LIFETIME);
-    assert!(guard.release().unwrap_err().error.is_lost());
+    assert!(guard.release().unwrap_err().error().is_lost());
     assert_eq!(arena.names(), ["job.lock"], "the claim's file is removed, the shared name is not");
 }
 
@@ -192,7 +198,7 @@ fn a_pause_between_the_last_check_and_the_deadline_does_not_let_a_release_throug
         env.sleep(LIFETIME);
         Fate::GoOn
     });
-    assert!(guard.release().unwrap_err().error.is_lost());
+    assert!(guard.release().unwrap_err().error().is_lost());
     assert_eq!(arena.names(), ["job.lock"]);
 }
 
@@ -203,7 +209,7 @@ fn a_release_leaves_the_successors_lock_alone() {
         let guard = arena.lock(protocol).acquire().unwrap();
         arena.lock(protocol).break_lock(&Which::Any).unwrap();
         let rival = arena.rival(protocol).acquire();
-        assert!(guard.release().unwrap_err().error.is_lost(), "{protocol}");
+        assert!(guard.release().unwrap_err().error().is_lost(), "{protocol}");
         rival.check().unwrap();
     }
 }
@@ -219,7 +225,7 @@ fn a_dir_lock_that_comes_between_look_and_removal_is_a_loss_and_stays() {
         *taken.lock().unwrap() = Some(rival.acquire());
         Fate::GoOn
     });
-    assert!(guard.release().unwrap_err().error.is_lost());
+    assert!(guard.release().unwrap_err().error().is_lost());
     assert_eq!(arena.names(), ["job.lock"], "our claim is gone, their lock is not");
     theirs.lock().unwrap().take().unwrap().check().unwrap();
 }
@@ -234,7 +240,7 @@ fn a_successor_with_the_same_inode_number_is_told_apart() {
     Plain.rename(&claim, &other).unwrap();
     write(&lock, other.to_str().unwrap());
     assert!(guard.check().unwrap_err().is_lost());
-    assert!(guard.release().unwrap_err().error.is_lost());
+    assert!(guard.release().unwrap_err().error().is_lost());
     assert!(Plain.stat(&lock).is_ok(), "the other's lock stays");
 }
 
@@ -300,7 +306,7 @@ fn a_lock_that_was_moved_away_from_a_new_holder_is_not_taken_for_its_successors(
     let guard = arena.lock(Protocol::Link).acquire().unwrap();
     Plain.rename(&arena.path(), &arena.dir.path().join("aside")).unwrap();
     let rival = arena.rival(Protocol::Link).acquire();
-    assert!(guard.release().unwrap_err().error.is_lost());
+    assert!(guard.release().unwrap_err().error().is_lost());
     rival.check().unwrap();
 }
 
@@ -365,9 +371,10 @@ fn a_release_that_fails_gives_the_guard_back() {
         let guard = arena.lock(protocol).acquire().unwrap();
         arena.env.once(Call::Unlink, When::Before, |_, _| Fate::Fail(io::ErrorKind::TimedOut));
         let failed = guard.release().unwrap_err();
-        assert_eq!(failed.error.kind(), ErrorKind::Io, "{protocol}: {failed}");
-        assert!(!failed.guard.is_lost());
-        failed.guard.release().unwrap();
+        assert_eq!(failed.error().kind(), ErrorKind::Io, "{protocol}: {failed}");
+        let (_, guard) = failed.into_parts();
+        assert!(!guard.is_lost());
+        guard.release().unwrap();
         assert_eq!(arena.names(), [""; 0], "{protocol}");
     }
 }

@@ -40,7 +40,7 @@ fn where_no_file_is_to_be_opened_a_lock_is_waited_for_told_of_and_broken_all_the
         assert_eq!((status.state, status.holder.map(|h| h.token)), (State::Held, Some(rival.token().clone())));
         let _ = rival.leave();
         arena.env.sleep(LIFETIME + GRACE + MOMENT);
-        let guard = lock.try_acquire().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+        let guard = lock.acquire_with(&Wait::never()).unwrap_or_else(|e| panic!("{protocol}: {e}"));
         assert_eq!(arena.holder(), Some(guard.token().to_string()), "{protocol}");
         guard.release().unwrap();
         assert_eq!(arena.names(), [""; 0], "{protocol}: both names of the broken claim are gone");
@@ -58,7 +58,7 @@ fn a_dead_holder_is_known_by_the_claims_name() {
         let arena = Arena::new();
         leave_a_dead_holders_lock(&arena, protocol);
         arena.env.on_call(|_, call, when, _| nothing_is_opened(call, when));
-        arena.lock(protocol).try_acquire().unwrap().release().unwrap();
+        arena.lock(protocol).acquire_with(&Wait::never()).unwrap().release().unwrap();
         assert_eq!(arena.names(), [""; 0], "{protocol}");
     }
 }
@@ -177,7 +177,7 @@ fn a_lock_that_was_refreshed_between_a_breakers_look_and_its_move_is_put_back_th
         }
         nothing_is_opened(call, when)
     });
-    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
     assert!(e.is_timeout(), "{e}");
     assert_eq!(arena.holder(), Some(token.to_string()));
 }
@@ -194,7 +194,7 @@ fn a_lock_whose_content_names_anothers_claim_does_not_have_that_removed() {
     }
     Plain.link(&other, &arena.path()).unwrap();
     arena.env.sleep(GRACE + MOMENT);
-    arena.lock(Protocol::Link).try_acquire().unwrap().release().unwrap();
+    arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap().release().unwrap();
     let left = format!("job.lock{SEPARATOR}h{SEPARATOR}1{SEPARATOR}2");
     assert_eq!(arena.names(), [left, "other".into()]);
 }
@@ -210,10 +210,10 @@ fn a_lock_with_two_claims_names_is_broken_once_it_is_over_and_not_before() {
         (Call::Read, When::Before) => Fate::Fail(io::ErrorKind::PermissionDenied),
         _ => Fate::GoOn,
     });
-    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
     assert!(e.is_timeout() && e.holder().is_none(), "{e}");
     arena.env.sleep(LIFETIME + GRACE + MOMENT);
-    arena.lock(Protocol::Link).try_acquire().unwrap().release().unwrap();
+    arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap().release().unwrap();
     assert_eq!(arena.names(), [""; 0]);
 }
 
@@ -257,7 +257,7 @@ fn a_holder_is_known_where_the_numbers_in_the_directory_mean_nothing() {
         (Call::Read, When::Before) => Fate::Fail(io::ErrorKind::PermissionDenied),
         _ => Fate::GoOn,
     });
-    let e = arena.lock(Protocol::Link).try_acquire().unwrap_err();
+    let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
     assert_eq!(e.holder().map(|holder| &holder.token), Some(rival.token()), "{e}");
     rival.release().unwrap();
 }

@@ -18,4 +18,5 @@ mod leftovers;
 mod neighbours;
 mod plain;
 mod private;
+mod promises;
 mod waking;

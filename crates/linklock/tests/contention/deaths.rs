@@ -20,8 +20,8 @@ fn a_lock_whose_holder_was_killed_is_recovered_long_before_its_lifetime_is_over(
         holder.kill();
         holder.reap();
         let lock = settings.lock();
-        assert_eq!(lock.inspect().unwrap().state, State::Dead, "{protocol}");
-        lock.try_acquire().unwrap().release().unwrap();
+        assert_eq!(lock.inspect().unwrap().state, State::Abandoned, "{protocol}");
+        lock.acquire_with(&Wait::never()).unwrap().release().unwrap();
         assert_eq!(ground.names(), [""; 0], "{protocol}: what the killed process left is swept away");
     }
 }
@@ -78,7 +78,7 @@ fn a_dead_holder_keeps_its_lock_where_recovery_is_switched_off() {
         assert_eq!(error.kind(), ErrorKind::Timeout, "{protocol}: {error}");
         assert_eq!(error.holder().unwrap().token.to_string(), token, "{protocol}");
         assert_eq!(lock.inspect().unwrap().state, State::Held, "{protocol}");
-        assert_eq!(settings.lock().inspect().unwrap().state, State::Dead, "{protocol}: with recovery");
+        assert_eq!(settings.lock().inspect().unwrap().state, State::Abandoned, "{protocol}: with recovery");
     }
 }
 
@@ -106,12 +106,12 @@ fn a_lock_on_behalf_of_a_process_dies_with_that_process() {
         let builder = || linklock::Lock::builder(ground.lock()).protocol(protocol).lifetime(HOUR);
         let lock = builder().on_behalf_of(OnBehalfOf::Process(other.pid())).build().unwrap();
         lock.acquire().unwrap().leave();
-        assert!(settings.lock().try_acquire().is_err(), "{protocol}: that process lives");
+        assert!(settings.lock().acquire_with(&Wait::never()).is_err(), "{protocol}: that process lives");
         other.kill();
         other.reap();
-        settings.lock().try_acquire().unwrap().release().unwrap();
+        settings.lock().acquire_with(&Wait::never()).unwrap().release().unwrap();
 
-        let error = lock.try_acquire().unwrap_err();
+        let error = lock.acquire_with(&Wait::never()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{protocol}: for a process that is no more: {error}");
         let nobodys = builder().on_behalf_of(OnBehalfOf::Nobody).build().unwrap();
         nobodys.acquire().unwrap().leave();

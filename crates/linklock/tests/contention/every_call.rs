@@ -53,7 +53,7 @@ impl Scene {
         if self.overdue {
             plant(self.protocol, &ground.lock(), long_ago());
         }
-        let held = self.held.map(|protocol| by(protocol, &ground).try_acquire().unwrap());
+        let held = self.held.map(|protocol| by(protocol, &ground).acquire_with(&Wait::never()).unwrap());
         let mut puppet = Puppet::start(&self.settings(&ground).lifetime(self.lifetime));
         // What a process does but once, such as finding out who it is, is done.
         puppet.ask("warm").unwrap();
@@ -200,7 +200,7 @@ fn a_breaker_that_is_stopped_before_any_call_harms_nobody_if_ptrace_is_allowed()
         let mut calls = 0;
         for (at, mut stopped) in scene.stops() {
             calls += 1;
-            let rival = scene.settings(&stopped.ground).lock().try_acquire();
+            let rival = scene.settings(&stopped.ground).lock().acquire_with(&Wait::never());
             let (unharmed, reply) = stopped.go_on(rival.as_ref().ok());
             assert!(unharmed, "{at}: the rival's lock was moved");
             match rival {
@@ -232,11 +232,13 @@ fn a_process_that_is_killed_before_any_call_leaves_nothing_that_lasts_if_ptrace_
                 let Stopped { ground, mut puppet, trace, .. } = stopped;
                 trace.kill(&mut puppet);
                 let lock = scene.settings(&ground).lock();
-                let next = lock.try_acquire().unwrap_or_else(|e| panic!("{at} and killed: not recovered at once: {e}"));
+                let next = lock
+                    .acquire_with(&Wait::never())
+                    .unwrap_or_else(|e| panic!("{at} and killed: not recovered at once: {e}"));
                 next.release().unwrap_or_else(|e| panic!("{at} and killed: {e}"));
                 // Whoever waited in vain left his claim; the next break clears it away.
                 plant(protocol, &ground.lock(), long_ago());
-                lock.try_acquire().unwrap().release().unwrap();
+                lock.acquire_with(&Wait::never()).unwrap().release().unwrap();
                 assert_eq!(ground.names(), [""; 0], "{at} and killed: left over");
             }
         }
@@ -280,7 +282,8 @@ fn a_contender_stopped_before_any_call_sees_the_lock_change_hands_and_protocol_i
             let scene = Scene { held: Some(first), ..Scene::new(protocol, &CYCLE[..1]) };
             for (at, mut stopped) in scene.stops() {
                 stopped.held.take().unwrap().release().unwrap();
-                let rival = by(second, &stopped.ground).try_acquire().unwrap_or_else(|e| panic!("{at}: {e}"));
+                let rival =
+                    by(second, &stopped.ground).acquire_with(&Wait::never()).unwrap_or_else(|e| panic!("{at}: {e}"));
                 let (unharmed, reply) = stopped.go_on(Some(&rival));
                 assert!(unharmed, "{at}: from {first} to {second}");
                 let said = reply.expect_err(&at);
@@ -317,7 +320,7 @@ fn what_a_breaker_puts_back_replaces_no_lock_taken_meanwhile_if_ptrace_is_allowe
     replace_by_live_lock(&stopped.ground);
     let back = std::iter::from_fn(|| stopped.trace.next()).find(|call| call.is_link() && call.paths[1] == path);
     assert!(back.is_some(), "it puts the lock back");
-    let third = by(Protocol::Link, &stopped.ground).try_acquire().unwrap();
+    let third = by(Protocol::Link, &stopped.ground).acquire_with(&Wait::never()).unwrap();
     let (unharmed, reply) = stopped.go_on(Some(&third));
     assert!(unharmed, "the lock that was taken meanwhile stays");
     assert!(reply.is_err(), "the third holds it");

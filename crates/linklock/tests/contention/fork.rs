@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use linklock::{ErrorKind, Guard, State, Token};
+use linklock::{ErrorKind, Guard, State, Token, Wait};
 use tracing::span;
 
 use crate::common::{BOTH, Ground, HOUR};
@@ -60,8 +60,8 @@ fn a_guard_in_a_forked_child_neither_refreshes_nor_releases_the_parents_lock() {
                     guard.loss().wait(),
                 ];
                 let Err(refused) = guard.release() else { return 100 };
-                let refused_as_not_held = refused.error.kind() == ErrorKind::NotHeld;
-                drop(refused.guard);
+                let refused_as_not_held = refused.error().kind() == ErrorKind::NotHeld;
+                drop(refused.into_parts().1);
                 first_untrue(&[&facts[..], &[refused_as_not_held]].concat())
             });
             assert_eq!(wrong, 0, "{protocol}: what is not so in the child, counted from 1");
@@ -156,7 +156,7 @@ fn a_forked_child_contends_in_its_own_name() {
         let contender = lock.clone();
         let wrong = in_forked_child(move || {
             first_untrue(&[contender
-                .try_acquire()
+                .acquire_with(&Wait::never())
                 .is_err_and(|e| e.holder().is_some_and(|h| h.pid != std::process::id()))])
         });
         assert_eq!(wrong, 0, "{protocol}: the parent excludes the child");
@@ -164,12 +164,12 @@ fn a_forked_child_contends_in_its_own_name() {
 
         let contender = lock.clone();
         let wrong = in_forked_child(move || {
-            let Ok(guard) = contender.try_acquire() else { return 1 };
+            let Ok(guard) = contender.acquire_with(&Wait::never()) else { return 1 };
             let own = guard.holder().is_some_and(|holder| holder.pid == std::process::id());
             guard.leave();
             first_untrue(&[true, own])
         });
         assert_eq!(wrong, 0, "{protocol}: the child's claim names the child");
-        assert_eq!(lock.inspect().unwrap().state, State::Dead, "{protocol}: the lock dies with the child");
+        assert_eq!(lock.inspect().unwrap().state, State::Abandoned, "{protocol}: the lock dies with the child");
     }
 }

@@ -82,7 +82,7 @@ fn a_kept_lock_that_was_broken_or_removed_is_told_to_be_lost_before_its_deadline
         assert_eq!(guard.loss().wait_timeout(before_deadline), Some(true), "{how}: noticed in time");
         assert!(guard.is_lost(), "{how}");
         assert_eq!(guard.refresh().unwrap_err().kind(), ErrorKind::Lost, "{how}: a lost lock is not revived");
-        let error = guard.release().unwrap_err().error;
+        let error = guard.release().unwrap_err().into_parts().0;
         assert_eq!(error.kind(), ErrorKind::Lost, "{how}");
         assert!(error.to_string().contains("broken"), "{how}: {error}");
     }

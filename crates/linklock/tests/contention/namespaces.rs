@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
-use linklock::{Builder, ErrorKind, Guard, Lock, OnBehalfOf, Protocol, State};
+use linklock::{Builder, ErrorKind, Guard, Lock, OnBehalfOf, Protocol, State, Wait};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Gid, Pid, Uid, WaitOptions, kill_process, waitpid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
@@ -165,7 +165,7 @@ fn lock(ground: &Ground, protocol: Protocol) -> Lock {
 
 fn assert_is_held(lock: &Lock, what: &str) {
     assert_eq!(lock.inspect().unwrap().state, State::Held, "{what}");
-    let error = lock.try_acquire().map(drop).expect_err(what);
+    let error = lock.acquire_with(&Wait::never()).map(drop).expect_err(what);
     assert_eq!(error.kind(), ErrorKind::Timeout, "{what}: {error}");
 }
 
@@ -308,7 +308,7 @@ fn a_dead_holder_is_recovered_by_who_knows_its_pid_namespace() {
                         }
                         let lock = lock(&ground, protocol);
                         if recovered(holders) && recovered(contenders) {
-                            lock.try_acquire().expect(&what).release().unwrap();
+                            lock.acquire_with(&Wait::never()).expect(&what).release().unwrap();
                         } else {
                             assert_is_held(&lock, &what);
                         }
@@ -402,9 +402,9 @@ fn a_lock_can_be_taken_on_behalf_of_a_process_that_proc_does_not_show() {
                 }
                 become_nobody();
                 assert!(!Path::new(&format!("/proc/{}", shown.pid())).exists(), "{what}: it is hidden");
-                let error = on_behalf_of(no_process).try_acquire().map(drop).expect_err(&what);
+                let error = on_behalf_of(no_process).acquire_with(&Wait::never()).map(drop).expect_err(&what);
                 assert_eq!(error.kind(), ErrorKind::Invalid, "{what}: {error}");
-                on_behalf_of(shown.pid()).try_acquire().expect(&what).leave();
+                on_behalf_of(shown.pid()).acquire_with(&Wait::never()).expect(&what).leave();
             })
             .join();
             let holder = lock(&ground, protocol).inspect().unwrap().holder.unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use linklock::Lock;
+use linklock::{Lock, Wait};
 
 use crate::common::{BOTH, Ground};
 
@@ -53,7 +53,7 @@ fn two_locks_on_one_path_in_one_process_exclude_each_other() {
         let ground = Ground::new();
         let [one, other] = [(); 2].map(|()| Lock::builder(ground.lock()).protocol(protocol).build().unwrap());
         let held = one.acquire().unwrap();
-        let error = other.try_acquire().unwrap_err();
+        let error = other.acquire_with(&Wait::never()).unwrap_err();
         assert_eq!(error.holder().unwrap().pid, std::process::id(), "{protocol}: {error}");
         held.release().unwrap();
 
@@ -73,7 +73,7 @@ fn the_two_protocols_exclude_each_other_on_one_path() {
     let [link, dir] = BOTH.map(|protocol| Lock::builder(ground.lock()).protocol(protocol).build().unwrap());
     for (holder, contender) in [(&link, &dir), (&dir, &link)] {
         let held = holder.acquire().unwrap();
-        assert!(contender.try_acquire().unwrap_err().is_timeout());
+        assert!(contender.acquire_with(&Wait::never()).unwrap_err().is_timeout());
         held.check().unwrap();
         held.release().unwrap();
     }

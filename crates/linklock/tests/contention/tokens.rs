@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use linklock::{ErrorKind, State, Token, Which};
+use linklock::{ErrorKind, State, Token, Wait, Which};
 
 use crate::common::{BOTH, Ground, HOUR, assert_names_holder, long_ago, named, plant};
 use crate::puppet::Puppet;
@@ -156,7 +156,7 @@ fn a_lock_that_is_over_in_the_far_future_can_be_looked_at_and_broken() {
         plant(protocol, &ground.lock(), SystemTime::now() + 24 * 365 * 100 * HOUR);
         let status = lock.inspect().unwrap();
         assert_eq!(status.state, State::Held, "{protocol}");
-        assert!(lock.try_acquire().unwrap_err().is_timeout(), "{protocol}");
+        assert!(lock.acquire_with(&Wait::never()).unwrap_err().is_timeout(), "{protocol}");
         lock.break_lock(&Which::Claim(status.holder.unwrap().token)).unwrap().unwrap();
     }
 }

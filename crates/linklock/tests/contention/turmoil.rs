@@ -312,8 +312,8 @@ fn give_back(settings: &Settings, diary: &Diary, guard: Guard) {
     match guard.release() {
         Ok(()) => assert!(!overdue, "an overdue lock was given back as if it were held"),
         Err(e) => {
-            assert!(e.error.is_lost(), "{e}");
-            assert!(now() >= good_until, "a live lock was broken: {:?}: {e}", e.guard);
+            assert!(e.error().is_lost(), "{e}");
+            assert!(now() >= good_until, "a live lock was broken: {:?}: {e}", e.guard());
         }
     }
 }

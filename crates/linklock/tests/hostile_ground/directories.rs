@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use linklock::{ErrorKind, Lock, Protocol};
+use linklock::{ErrorKind, Lock, Protocol, Wait};
 
 use crate::common::{BOTH, Ground, long_ago, plant, say};
 use crate::kernel::{LINKS, RENAMES, as_nobody, is_root, with_failing};
@@ -34,7 +34,7 @@ fn a_directory_that_may_not_even_be_searched_is_named() {
         let ground = Ground::new();
         fs::set_permissions(ground.dir(), fs::Permissions::from_mode(0o000)).unwrap();
         let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
-        let look = || (lock.inspect().map(drop), lock.try_acquire().map(drop));
+        let look = || (lock.inspect().map(drop), lock.acquire_with(&Wait::never()).map(drop));
         let (looked, tried) = if is_root() { as_nobody(look) } else { look() };
         fs::set_permissions(ground.dir(), fs::Permissions::from_mode(0o755)).unwrap();
         assert_clear(&looked.unwrap_err(), ErrorKind::Permission, &ground.lock(), "look at the lock");

@@ -64,7 +64,7 @@ fn a_link_lock_that_is_over_is_broken_whatever_lease_there_is() {
     let ground = Ground::new();
     plant(Protocol::Link, &ground.lock(), long_ago());
     let _lease = lease(&ground.lock());
-    lock_at(&ground, Protocol::Link).try_acquire().unwrap().release().unwrap();
+    lock_at(&ground, Protocol::Link).acquire_with(&Wait::never()).unwrap().release().unwrap();
     assert_eq!(ground.names(), [""; 0]);
 }
 

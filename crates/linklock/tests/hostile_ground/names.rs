@@ -40,7 +40,7 @@ fn a_lock_with_the_longest_name_that_can_be_built_can_be_waited_for_and_broken_t
         plant(protocol, &path, long_ago());
         let bytes = path.file_name().unwrap().len();
         let lock = lock_at(&path).unwrap();
-        let held = lock.try_acquire().unwrap_or_else(|e| panic!("{protocol}: {bytes} bytes: {e}"));
+        let held = lock.acquire_with(&Wait::never()).unwrap_or_else(|e| panic!("{protocol}: {bytes} bytes: {e}"));
         let e = lock.acquire_with(&Wait::up_to(Duration::from_millis(50))).unwrap_err();
         assert!(e.is_timeout(), "{protocol}: {bytes} bytes: {e}");
         held.release().unwrap();

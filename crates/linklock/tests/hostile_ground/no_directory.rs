@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use linklock::{Error, ErrorKind, Lock, Protocol};
+use linklock::{Error, ErrorKind, Lock, Protocol, Wait};
 
 use crate::common::{BOTH, Ground};
 use crate::snapshot;
 
 pub(crate) fn try_acquire(protocol: Protocol, path: &Path) -> Result<(), Error> {
-    Lock::builder(path).protocol(protocol).build().unwrap().try_acquire().map(drop)
+    Lock::builder(path).protocol(protocol).build().unwrap().acquire_with(&Wait::never()).map(drop)
 }
 
 pub(crate) fn assert_clear(error: &Error, kind: ErrorKind, path: &Path, hint: &str) {

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use linklock::{ErrorKind, Lock, Protocol};
+use linklock::{ErrorKind, Lock, Protocol, Wait};
 
 use crate::common::{Ground, HOUR, say};
 use crate::kernel::{LINKS, is_root, with_failing};
@@ -15,14 +15,14 @@ fn where_links_are_refused_the_error_names_the_dir_protocol_which_works_there() 
         let ground = Ground::new();
         let acted = with_failing(LINKS, errno, || {
             let builder = || Lock::builder(ground.lock());
-            let error = builder().build().unwrap().try_acquire().unwrap_err();
+            let error = builder().build().unwrap().acquire_with(&Wait::never()).unwrap_err();
             assert_eq!((error.kind(), error.path()), (ErrorKind::Unsupported, Some(&*ground.lock())), "{error}");
             assert!(error.to_string().contains("dir protocol"), "{error}");
             assert_eq!(ground.names(), [""; 0], "nothing is left");
             let dir = builder().protocol(Protocol::Dir).build().unwrap();
             let guard = dir.acquire().unwrap();
             guard.refresh().unwrap();
-            assert!(dir.try_acquire().unwrap_err().is_timeout());
+            assert!(dir.acquire_with(&Wait::never()).unwrap_err().is_timeout());
             guard.release().unwrap();
         });
         if let Err(e) = acted {
@@ -38,14 +38,17 @@ fn on_a_real_fat_file_system_the_dir_protocol_excludes_if_root_can_mount_one() {
     let Some(_mounted) = Fat::mount(&ground) else { return };
     let path = ground.dir().join("mounted/lock");
     let builder = || Lock::builder(&path).separator('^');
-    let error = builder().build().unwrap().try_acquire().unwrap_err();
+    let error = builder().build().unwrap().acquire_with(&Wait::never()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     assert!(error.to_string().contains("dir protocol"), "{error}");
 
     let short = builder().protocol(Protocol::Dir).build().unwrap();
     let guard = short.acquire().unwrap();
     let long = builder().protocol(Protocol::Dir).lifetime(HOUR).build().unwrap();
-    assert!(long.try_acquire().unwrap_err().is_timeout(), "a contender with a longer lifetime breaks nothing");
+    assert!(
+        long.acquire_with(&Wait::never()).unwrap_err().is_timeout(),
+        "a contender with a longer lifetime breaks nothing"
+    );
     for _ in 0..3 {
         guard.refresh().unwrap();
     }

@@ -34,7 +34,7 @@ fn try_all(path: &Path, protocol: Protocol) -> Vec<(&'static str, Error)> {
     let (done, result) = mpsc::channel();
     std::thread::spawn(move || {
         let all = vec![
-            ("try_acquire", lock.try_acquire().map(drop)),
+            ("try_acquire", lock.acquire_with(&Wait::never()).map(drop)),
             ("acquire", lock.acquire_with(&Wait::up_to(SHORT)).map(drop)),
             ("break whatever is over", lock.break_lock(&Which::Expired).map(drop)),
             ("break whatever is there", lock.break_lock(&Which::Any).map(drop)),
@@ -96,7 +96,7 @@ fn an_empty_file_with_two_links_of_which_none_is_a_claim_is_left_alone_unless_an
         let before = snapshot::of(ground.dir());
         let lock = Lock::builder(ground.lock()).protocol(protocol).grace(Duration::ZERO).build().unwrap();
         for error in [
-            lock.try_acquire().map(drop).unwrap_err(),
+            lock.acquire_with(&Wait::never()).map(drop).unwrap_err(),
             lock.break_lock(&Which::Expired).map(drop).unwrap_err(),
             lock.break_lock(&Which::Claim(Token::new(named("lock|host|1|2")))).map(drop).unwrap_err(),
             lock.wait_until_free(&Wait::up_to(SHORT)).unwrap_err(),
@@ -122,7 +122,7 @@ fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken(
             let lock = lock.lifetime(Duration::from_millis(10)).build().unwrap();
             let token = plant(protocol, &ground.lock(), SystemTime::now() + LONG);
             lose_content(protocol, &ground.lock(), &token, lost);
-            let error = lock.try_acquire().map(drop).unwrap_err();
+            let error = lock.acquire_with(&Wait::never()).map(drop).unwrap_err();
             assert!(error.is_timeout(), "{at}: {error}");
             assert_eq!(error.holder().map(|holder| &holder.token), Some(&token), "{at}: its holder is named");
             lock.break_lock(&Which::Expired).unwrap_err();
@@ -137,7 +137,7 @@ fn a_lock_that_a_power_failure_emptied_is_held_up_to_its_expiry_and_then_broken(
                 Protocol::Dir => drop(lock.break_lock(&Which::Expired).unwrap_or_else(|e| panic!("{at}: {e}"))),
                 _ => {
                     let patient = Lock::builder(ground.lock()).protocol(other).grace(Duration::ZERO).build().unwrap();
-                    patient.try_acquire().unwrap_or_else(|e| panic!("{at}: {e}")).release().unwrap();
+                    patient.acquire_with(&Wait::never()).unwrap_or_else(|e| panic!("{at}: {e}")).release().unwrap();
                 }
             }
             assert_eq!(ground.names(), [""; 0], "{at}: once it is over");
@@ -174,7 +174,7 @@ fn an_empty_directory_that_a_dir_lock_left_is_a_free_lock() {
         make_lock_directory(&ground.lock());
         let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
         assert_eq!(lock.inspect().unwrap().state, State::Free, "{protocol}");
-        lock.try_acquire().unwrap_or_else(|e| panic!("{protocol}: {e}")).release().unwrap();
+        lock.acquire_with(&Wait::never()).unwrap_or_else(|e| panic!("{protocol}: {e}")).release().unwrap();
         assert_eq!(ground.names(), [""; 0], "{protocol}");
     }
 }
@@ -193,7 +193,7 @@ fn a_directory_with_an_entry_that_was_removed_while_it_was_read_is_a_free_lock()
         fs::rename(&removed, ground.lock().join(name)).unwrap();
         let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
         assert_eq!(lock.inspect().unwrap().state, State::Free, "{protocol}");
-        lock.try_acquire().unwrap_or_else(|e| panic!("{protocol}: {e}")).release().unwrap();
+        lock.acquire_with(&Wait::never()).unwrap_or_else(|e| panic!("{protocol}: {e}")).release().unwrap();
         assert_eq!(ground.names(), [""; 0], "{protocol}");
     }
 }
@@ -208,7 +208,7 @@ fn a_directory_with_a_file_that_no_client_has_named_so_is_left_as_it_is() {
         fs::write(&notes, "precious").unwrap();
         let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
         assert_eq!(lock.inspect().unwrap().state, State::NotALock, "{protocol}");
-        assert_eq!(lock.try_acquire().unwrap_err().kind(), ErrorKind::NotALock, "{protocol}");
+        assert_eq!(lock.acquire_with(&Wait::never()).unwrap_err().kind(), ErrorKind::NotALock, "{protocol}");
         assert_eq!(fs::read(&notes).unwrap(), b"precious", "{protocol}");
         assert_eq!(ground.names(), ["lock"], "{protocol}");
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::time::Duration;
 
-use linklock::{ErrorKind, Lock, Protocol, Which};
+use linklock::{ErrorKind, Lock, Protocol, Wait, Which};
 
 use crate::common::{BOTH, Ground, HOUR, assert_names_holder, long_ago, plant, say};
 use crate::kernel::{NOBODY, as_nobody, is_root};
@@ -48,7 +48,7 @@ fn in_a_sticky_directory_nobody_breaks_anothers_lock_if_run_by_root() {
         let lock = lock_at(&ground, protocol);
         let errors = as_nobody(|| {
             [
-                lock.try_acquire().map(drop).unwrap_err(),
+                lock.acquire_with(&Wait::never()).map(drop).unwrap_err(),
                 lock.break_lock(&Which::Expired).map(drop).unwrap_err(),
                 lock.break_lock(&Which::Any).map(drop).unwrap_err(),
             ]
@@ -70,9 +70,9 @@ fn in_a_sticky_directory_owner_and_root_break_a_lock_if_run_by_root() {
     for protocol in BOTH {
         let ground = shared(0o1777);
         as_nobody(|| left_overdue(&ground, protocol, 0o644));
-        as_nobody(|| lock_at(&ground, protocol).try_acquire().unwrap().release().unwrap());
+        as_nobody(|| lock_at(&ground, protocol).acquire_with(&Wait::never()).unwrap().release().unwrap());
         as_nobody(|| left_overdue(&ground, protocol, 0o644));
-        lock_at(&ground, protocol).try_acquire().unwrap().release().unwrap();
+        lock_at(&ground, protocol).acquire_with(&Wait::never()).unwrap().release().unwrap();
         assert_eq!(ground.names(), [""; 0], "{protocol}");
     }
 }
@@ -87,12 +87,12 @@ fn in_a_shared_directory_users_take_turns_if_run_by_root() {
             let ground = shared(mode);
             let lock = lock_at(&ground, protocol);
             let held = lock.acquire().unwrap();
-            let error = as_nobody(|| lock.try_acquire().map(drop).unwrap_err());
+            let error = as_nobody(|| lock.acquire_with(&Wait::never()).map(drop).unwrap_err());
             assert_names_holder(&error, &held);
             held.release().unwrap();
-            as_nobody(|| lock.try_acquire().unwrap().release().unwrap());
-            let held = as_nobody(|| lock.try_acquire().unwrap());
-            assert!(lock.try_acquire().unwrap_err().is_timeout(), "{protocol}");
+            as_nobody(|| lock.acquire_with(&Wait::never()).unwrap().release().unwrap());
+            let held = as_nobody(|| lock.acquire_with(&Wait::never()).unwrap());
+            assert!(lock.acquire_with(&Wait::never()).unwrap_err().is_timeout(), "{protocol}");
             as_nobody(|| held.release().unwrap());
             assert_eq!(ground.names(), [""; 0], "{protocol}");
         }
@@ -106,7 +106,7 @@ fn in_a_shared_directory_without_sticky_bit_anybody_breaks_a_link_lock_if_run_by
     }
     let ground = shared(0o777);
     left_overdue(&ground, Protocol::Link, 0o644);
-    as_nobody(|| lock_at(&ground, Protocol::Link).try_acquire().unwrap().release().unwrap());
+    as_nobody(|| lock_at(&ground, Protocol::Link).acquire_with(&Wait::never()).unwrap().release().unwrap());
     assert_eq!(ground.names(), [""; 0]);
 }
 
@@ -119,12 +119,12 @@ fn a_link_lock_that_may_not_be_read_is_waited_for_and_broken_once_it_is_over_if_
     let builder = Lock::builder(ground.lock()).lifetime(HOUR).mode(0o600);
     let held = builder.build().unwrap().acquire().unwrap();
     let lock = lock_at(&ground, Protocol::Link);
-    let error = as_nobody(|| lock.try_acquire().map(drop).unwrap_err());
+    let error = as_nobody(|| lock.acquire_with(&Wait::never()).map(drop).unwrap_err());
     assert!(error.is_timeout(), "{error}");
     assert_names_holder(&error, &held);
     held.release().unwrap();
     left_overdue(&ground, Protocol::Link, 0o600);
-    as_nobody(|| lock.try_acquire().unwrap().release().unwrap());
+    as_nobody(|| lock.acquire_with(&Wait::never()).unwrap().release().unwrap());
     assert_eq!(ground.names(), [""; 0]);
 }
 
@@ -139,7 +139,7 @@ fn a_dir_lock_that_may_not_be_listed_is_waited_for_if_run_by_root() {
         builder.mode(0o600).build().unwrap().acquire().unwrap().leave();
         let before = snapshot::of(ground.dir());
         let lock = lock_at(&ground, Protocol::Dir);
-        let error = as_nobody(|| lock.try_acquire().map(drop).unwrap_err());
+        let error = as_nobody(|| lock.acquire_with(&Wait::never()).map(drop).unwrap_err());
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
         assert!(error.to_string().contains(ground.lock().to_str().unwrap()), "{error}");
         assert_eq!(snapshot::of(ground.dir()), before);
@@ -163,7 +163,10 @@ fn an_unreadable_ordinary_file_is_left_alone_if_run_by_root() {
             let before = snapshot::of(ground.dir());
             let lock = lock_at(&ground, protocol);
             let errors = as_nobody(|| {
-                [lock.try_acquire().map(drop).unwrap_err(), lock.break_lock(&Which::Any).map(drop).unwrap_err()]
+                [
+                    lock.acquire_with(&Wait::never()).map(drop).unwrap_err(),
+                    lock.break_lock(&Which::Any).map(drop).unwrap_err(),
+                ]
             });
             for error in errors {
                 assert!(
@@ -206,5 +209,5 @@ fn a_breakers_guard_that_another_user_left_is_got_rid_of_like_a_lock_if_run_by_r
     let guard = ground.dir().join("lock|break");
     plant(Protocol::Dir, &guard, long_ago());
     std::fs::set_permissions(guard, std::fs::Permissions::from_mode(0o777)).unwrap();
-    as_nobody(|| lock_at(&ground, Protocol::Link).try_acquire().unwrap().release().unwrap());
+    as_nobody(|| lock_at(&ground, Protocol::Link).acquire_with(&Wait::never()).unwrap().release().unwrap());
 }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use linklock::{Lock, State, Which};
+use linklock::{Lock, State, Wait, Which};
 
 use crate::common::{BOTH, Ground, HOUR, assert_names_holder, long_ago, plant, say};
 use crate::kernel::with_own_cwd;
@@ -28,13 +28,13 @@ fn a_path_that_is_not_utf_8_is_as_good_as_any() {
                 (State::Held, Some(token.clone())),
                 "{protocol}"
             );
-            assert!(lock.try_acquire().unwrap_err().is_timeout(), "{protocol}");
+            assert!(lock.acquire_with(&Wait::never()).unwrap_err().is_timeout(), "{protocol}");
             let guard = lock.adopt(&token).unwrap();
             guard.refresh().unwrap();
             guard.check().unwrap();
             let broken = lock.break_lock(&Which::Claim(token.clone())).unwrap().unwrap();
             assert_eq!(broken.holder.map(|h| h.token), Some(token), "{protocol}");
-            assert!(guard.release().unwrap_err().error.is_lost(), "{protocol}");
+            assert!(guard.release().unwrap_err().error().is_lost(), "{protocol}");
             lock.acquire().unwrap().release().unwrap();
             assert_eq!(snapshot::of(ground.dir()), before, "{protocol}");
         }
@@ -80,13 +80,13 @@ fn a_directory_that_is_reached_by_a_symbolic_link_has_the_same_lock() {
         let (direct, linked) = (at("directory"), at("link"));
         for (holder, contender) in [(&direct, &linked), (&linked, &direct)] {
             let guard = holder.acquire().unwrap();
-            let error = contender.try_acquire().unwrap_err();
+            let error = contender.acquire_with(&Wait::never()).unwrap_err();
             assert_names_holder(&error, &guard);
             guard.refresh().unwrap();
             guard.release().unwrap();
         }
         plant(protocol, &ground.dir().join("directory/lock"), long_ago());
-        linked.try_acquire().unwrap().release().unwrap();
+        linked.acquire_with(&Wait::never()).unwrap().release().unwrap();
         assert_eq!(ground.names(), ["directory", "link"], "{protocol}");
     }
 }

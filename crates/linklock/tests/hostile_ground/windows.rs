@@ -45,10 +45,10 @@ fn a_path_in_other_case_is_the_same_lock() {
         let ground = Ground::new();
         let at = |name: &str| Lock::builder(ground.dir().join(name)).protocol(protocol).build().unwrap();
         let guard = at("Job.Lock").acquire().unwrap();
-        let error = at("jOB.lOCK").try_acquire().unwrap_err();
+        let error = at("jOB.lOCK").acquire_with(&Wait::never()).unwrap_err();
         assert_names_holder(&error, &guard);
         guard.release().unwrap();
-        at("jOB.lOCK").try_acquire().unwrap().release().unwrap();
+        at("jOB.lOCK").acquire_with(&Wait::never()).unwrap().release().unwrap();
         assert_eq!(ground.names(), [""; 0], "{protocol}");
     }
 }
@@ -92,7 +92,7 @@ fn a_release_that_a_reader_is_in_the_way_of_can_be_tried_again() {
         assert_eq!(failed.error.kind(), ErrorKind::Io, "{protocol}: {failed}");
         assert!(failed.to_string().contains(ground.lock().to_str().unwrap()), "{protocol}: names the path: {failed}");
         drop(reader);
-        failed.guard.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+        failed.into_parts().1.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
         assert_eq!(ground.names(), [""; 0], "{protocol}");
     }
 }
@@ -109,7 +109,7 @@ fn a_lock_path_that_is_being_deleted_is_waited_for() {
         // From here on it is being deleted.
         fs::remove_file(&file).unwrap();
         let lock = Lock::builder(ground.lock()).protocol(protocol).build().unwrap();
-        let tried = lock.try_acquire().map(drop);
+        let tried = lock.acquire_with(&Wait::never()).map(drop);
         // Windows from version 1809 on may remove the name at once.
         assert!(tried.as_ref().map_or_else(linklock::Error::is_timeout, |()| true), "{protocol}: {tried:?}");
         let waiting = std::thread::spawn(move || lock.acquire_with(&Wait::up_to(LONG)).map(|guard| guard.release()));
@@ -136,7 +136,7 @@ fn a_lock_whose_files_were_made_read_only_is_released_or_its_error_names_the_pat
             #[expect(clippy::permissions_set_readonly_false, reason = "here it is no more than an attribute")]
             permissions.set_readonly(false);
             fs::set_permissions(&file, permissions).unwrap();
-            e.guard.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
+            e.into_parts().1.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
         }
         assert_eq!(ground.names(), [""; 0], "{protocol}");
     }
@@ -176,7 +176,10 @@ fn a_junction_at_the_lock_path_is_left_alone_and_so_is_what_is_behind_it() {
         }
         let before = [snapshot::of(ground.dir()), snapshot::of(outside.0.dir())];
         let lock = Lock::builder(ground.lock()).protocol(protocol).grace(Duration::ZERO).build().unwrap();
-        for error in [lock.try_acquire().map(drop).unwrap_err(), lock.break_lock(&Which::Any).map(drop).unwrap_err()] {
+        for error in [
+            lock.acquire_with(&Wait::never()).map(drop).unwrap_err(),
+            lock.break_lock(&Which::Any).map(drop).unwrap_err(),
+        ] {
             assert_eq!(error.kind(), ErrorKind::NotALock, "{protocol}: {error}");
             assert!(error.to_string().contains(ground.lock().to_str().unwrap()), "{protocol}: names the path: {error}");
         }
@@ -215,7 +218,7 @@ fn nothing_is_made_behind_a_junction_in_the_place_of_the_counter() {
         }
         let before = snapshot::of(outside.0.dir());
         let lock = Lock::builder(ground.lock()).protocol(protocol).fence(true).build().unwrap();
-        let error = lock.try_acquire().map(drop).unwrap_err();
+        let error = lock.acquire_with(&Wait::never()).map(drop).unwrap_err();
         assert!(error.to_string().contains(at.to_str().unwrap()), "{protocol}: names what is in the way: {error}");
         assert_eq!(snapshot::of(outside.0.dir()), before, "{protocol}");
     }
@@ -230,7 +233,7 @@ fn who_finds_a_junction_in_the_place_of_the_queue_waits_out_of_order_and_makes_n
         }
         let before = snapshot::of(outside.0.dir());
         let lock = Lock::builder(ground.lock()).protocol(protocol).lifetime(HOUR).queue(true).build().unwrap();
-        let held = lock.try_acquire().unwrap();
+        let held = lock.acquire_with(&Wait::never()).unwrap();
         let waiting = std::thread::spawn(move || lock.acquire_with(&Wait::up_to(LONG)).map(|guard| guard.release()));
         // In which it would queue up.
         std::thread::sleep(Duration::from_secs(1));

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Found, LeftoverKind, LeftoverVerdict};
+use super::kinds::{Found, LeftoverKind, LeftoverVerdict};
 use crate::claim::Claim;
 use crate::env::{Attr, FileKind, Liveness, Location};
 use crate::lease::Anchor;

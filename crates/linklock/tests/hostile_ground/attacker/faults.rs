@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use linklock::{Guard, Lock, Protocol, Token};
+use linklock::{Guard, Lock, Protocol, Token, Wait};
 
 use super::field::{Field, Kind, Victim, make_dir};
 use super::things::Thing;
@@ -111,7 +111,7 @@ fn a_token_that_another_user_has_planted_again_is_worth_nothing_if_run_by_root()
         field.as_attacker(|| plant_again(&field, protocol, token.as_os_str()));
         let held = victim.act(|| lock.adopt(&token).and_then(|guard| guard.refresh().map(|()| guard)));
         assert!(held.is_err(), "{at}: the token of a broken lock is good again: {held:?}");
-        let held = victim.act(|| lock.adopt(&token).and_then(|guard| guard.release().map_err(|e| e.error)));
+        let held = victim.act(|| lock.adopt(&token).and_then(|guard| guard.release().map_err(|e| e.into_parts().0)));
         assert!(held.is_err(), "{at}: the token of a broken lock is good again: {held:?}");
     }
 }
@@ -194,7 +194,7 @@ fn a_lock_that_names_anothers_claim_is_broken_without_it_if_run_by_root() {
                 fs::File::options().write(true).open(field.lock()).unwrap().set_modified(long_ago).unwrap();
             });
             let lock = lock_at(&field, Protocol::Link);
-            let broken = victim.act(|| lock.try_acquire().map(drop));
+            let broken = victim.act(|| lock.acquire_with(&Wait::never()).map(drop));
             let after = fs::metadata(&waits).unwrap_or_else(|e| panic!("{kind:?}: {victim:?}: the claim is gone: {e}"));
             assert_eq!(
                 (after.ino(), after.mtime()),

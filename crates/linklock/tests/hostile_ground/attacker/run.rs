@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use linklock::{Guard, Protocol};
+use linklock::{Guard, Protocol, Wait};
 use rustix::process::geteuid;
 
 use super::field::{Field, Kind, OWN, Victim};
@@ -251,7 +251,7 @@ impl Run<'_> {
         }
         let rival = match held {
             Some(guard) => Ok(guard).and_then(|guard| guard.check().map(|()| guard)),
-            None => rival(self.field, case.protocol).try_acquire(),
+            None => rival(self.field, case.protocol).acquire_with(&Wait::never()),
         };
         self.outcome.story.push(format!("the rival: {rival:?}"));
         let still = puppet.reply_to("check").is_ok_and(|checked| checked.is_ok());

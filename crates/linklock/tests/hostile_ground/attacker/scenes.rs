@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use linklock::{Guard, Lock, Protocol};
+use linklock::{Guard, Lock, Protocol, Wait};
 
 use super::field::{Field, WAITING_DIR, WAITING_FILE, make_dir};
 use crate::common::{Ground, HOUR};
@@ -79,7 +79,7 @@ impl Scene {
     pub(crate) fn set(&self, field: &Field, protocol: Protocol) -> Option<Guard> {
         if self.stage == Stage::Held {
             field.victim.act(|| plant_ticket(field));
-            return Some(rival(field, protocol).try_acquire().unwrap());
+            return Some(rival(field, protocol).acquire_with(&Wait::never()).unwrap());
         }
         match self.stage {
             Stage::Abandoned => field.victim.act(|| {

@@ -1,11 +1,11 @@
-//! Nobody is told that he has a lock whose deadline is over.
+//! No acquisition returns a lock whose deadline has passed.
 
 use crate::time::LocalTime;
 use crate::world::World;
 
-/// To be asked when an acquisition returns.
+/// Call it when an acquisition returns.
 pub(crate) fn on_acquisition(world: &mut World, process: usize, deadline: LocalTime) {
     if world.local_now(world.processes[process].host) >= deadline {
-        world.violate(format!("told wrongly: c{process} is given a lock whose deadline is over"));
+        world.violate(format!("expired at once: c{process} acquired a lock whose deadline has passed"));
     }
 }
