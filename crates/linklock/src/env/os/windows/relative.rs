@@ -23,6 +23,8 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 
+use crate::names::NOT_IN_NAMES;
+
 /// A directory, in order to work in it by its handle.
 pub(super) const TO_REACH: u32 = FILE_READ_ATTRIBUTES | FILE_TRAVERSE;
 
