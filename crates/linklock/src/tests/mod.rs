@@ -2,6 +2,8 @@
 //! test fails.
 
 mod acquiring;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod bounds;
 mod breaking;
 mod clocks;
