@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -91,7 +92,7 @@ struct Stage {
 impl Stage {
     fn new(protocol: Protocol, queue: bool, holder: Holder) -> Self {
         let arena = Arena::new();
-        arena.env.has_real_wakeups.store(true, std::sync::atomic::Ordering::SeqCst);
+        arena.env.has_real_wakeups.store(true, Ordering::SeqCst);
         let held = (holder != Holder::Nobody).then(|| arena.rival(protocol).acquire());
         let names = arena.names();
         Self { arena, held, names, what: format!("{protocol}, queue {queue}, holder {holder:?}") }
@@ -142,9 +143,12 @@ fn is_dropped_in(call: usize, protocol: Protocol, queue: bool, holder: Holder) -
     let (tell, events) = channel();
     let (go_on, dropped) = channel();
     let (mut calls, reached, here) = (0, tell.clone(), thread::current().id());
+    let calls_here = Arc::new(AtomicUsize::new(0));
+    let count_here = Arc::clone(&calls_here);
     stage.arena.env.on_call(move |_, _, _, _| {
-        // What this thread does is not the contender's doing.
+        // Here the future is polled and dropped, as by a worker of a runtime; and a holder leaves.
         if thread::current().id() == here {
+            count_here.fetch_add(1, Ordering::SeqCst);
             return Fate::GoOn;
         }
         if calls == call {
@@ -168,12 +172,15 @@ fn is_dropped_in(call: usize, protocol: Protocol, queue: bool, holder: Holder) -
                 sleeps = true;
                 if holder == Holder::Leaves {
                     stage.release();
+                    calls_here.store(0, Ordering::SeqCst);
                 }
             }
             None => break false,
         }
     };
-    drop((contender, polled));
+    drop(contender);
+    assert_eq!(calls_here.load(Ordering::SeqCst), 0, "{}: calls of a worker, dropped in call {call}", stage.what);
+    drop(polled);
     let _ = go_on.send(());
     stage.assert_nothing_is_left(protocol, &format!("dropped in call {call}"));
     is_in_call
@@ -360,7 +367,7 @@ fn a_task_waits_no_longer_than_it_is_told_to() {
     let runtime = runtime();
     for protocol in BOTH {
         let arena = Arena::new();
-        arena.env.has_real_wakeups.store(true, std::sync::atomic::Ordering::SeqCst);
+        arena.env.has_real_wakeups.store(true, Ordering::SeqCst);
         let _held = arena.rival(protocol).acquire();
         let names = arena.names();
         for wait in [Wait::never(), Wait::up_to(Duration::from_millis(200))] {
@@ -434,6 +441,31 @@ fn a_task_hears_that_a_lock_was_given_back() {
             assert!(!lost.unwrap().unwrap(), "{protocol}, left: {is_left}");
         }
     }
+}
+
+/// Whether it was woken.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_task_hears_of_a_change_before_its_next_look() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let arena = Arena::new();
+    let guard = arena.lock(Protocol::Link).acquire().unwrap();
+    let loss = guard.loss();
+    let (mut waits, flag) = (Box::pin(loss.lost()), Arc::new(Flag::default()));
+    let waker = Waker::from(Arc::clone(&flag));
+    assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    guard.release().unwrap();
+    assert!(flag.0.load(Ordering::SeqCst), "by the release itself");
+    assert_eq!(waits.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Ready(false));
 }
 
 #[test]
