@@ -114,7 +114,9 @@ impl Stage {
         let mut left = Vec::new();
         let is_clean = (0..6000).any(|_| {
             left = self.arena.names();
-            left == self.names || {
+            // A contender in a call goes on until that pauses or has the lock: nobody but the holder is to be there.
+            let is_alone = Arc::strong_count(&self.arena.env) == 1 + usize::from(self.held.is_some());
+            is_alone && left == self.names || {
                 pause(Duration::from_millis(10));
                 false
             }
@@ -228,8 +230,15 @@ fn a_lock_that_was_acquired_when_nobody_awaits_it_any_more_is_released() {
     let _entered = runtime.enter();
     for protocol in BOTH {
         let stage = Stage::new(protocol, false, Holder::Nobody);
+        let (polled, goes_on) = channel();
+        // It cannot have the lock before it was polled.
+        stage.arena.env.once(Call::Create, When::Before, move |_, _| {
+            let _ = goes_on.recv_timeout(LONG);
+            Fate::GoOn
+        });
         let mut contender = Contender::new(stage.lock(protocol, false), channel());
         assert!(contender.poll().is_pending());
+        polled.send(()).unwrap();
         assert_eq!(contender.next(LONG), Some(Event::Wake), "it has the lock");
         assert!(stage.arena.rival(protocol).try_acquire().is_none());
         drop(contender);
@@ -244,9 +253,14 @@ fn a_contender_whose_runtime_has_ended_leaves_when_it_is_dropped() {
         let stage = Stage::new(protocol, true, Holder::Stays);
         let mut contender = Contender::new(stage.lock(protocol, true), channel());
         let entered = runtime.enter();
-        assert!(contender.poll().is_pending());
-        while contender.next(LONG) != Some(Event::Wake) {}
-        assert!(contender.poll().is_pending());
+        let mut has_paused = false;
+        loop {
+            assert!(contender.poll().is_pending());
+            match contender.next(Duration::from_millis(200)) {
+                None if has_paused => break,
+                event => has_paused |= event == Some(Event::Pause),
+            }
+        }
         drop(entered);
         drop(runtime);
         assert!(stage.arena.names().len() > stage.names.len(), "it waits");
@@ -311,6 +325,22 @@ fn a_release_wakes_a_task_before_any_poll() {
             tasks.into_iter().for_each(|task| task.result(&runtime).unwrap());
         }
     }
+}
+
+/// The thread that waits for all is told of who comes while it waits for others.
+#[cfg(target_os = "linux")] // Elsewhere a task polls.
+#[test]
+fn a_task_that_comes_while_others_sleep_is_woken_too() {
+    let runtime = runtime();
+    let (other, arena) = (without_polls(), without_polls());
+    let _held = other.rival(Protocol::Link).acquire();
+    let sleeps = Task::start(&runtime, other.lock(Protocol::Link), Wait::forever());
+    let held = arena.rival(Protocol::Link).acquire();
+    let comes = Task::start(&runtime, arena.lock(Protocol::Link), Wait::forever());
+    held.release().unwrap();
+    comes.result(&runtime).unwrap();
+    assert!(!sleeps.0.is_finished());
+    sleeps.0.abort();
 }
 
 /// They share what wakes them, and lead by turns.
@@ -415,9 +445,9 @@ fn a_task_hears_that_the_deadline_has_passed() {
     let loss = guard.loss();
     let waits = runtime.spawn(async move { loss.lost().await });
     pause(Duration::from_millis(50));
-    // The runtime's clock does not move on.
+    // The runtime's clock does not move on, as in suspend.
     arena.env.sleep(LIFETIME);
-    let lost = runtime.block_on(async { tokio::time::timeout(LONG, waits).await });
+    let lost = runtime.block_on(async { tokio::time::timeout(LIFETIME / 2, waits).await });
     assert!(lost.unwrap().unwrap());
     assert!(runtime.block_on(guard.lost()));
 }

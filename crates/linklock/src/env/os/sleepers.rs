@@ -246,3 +246,19 @@ impl fmt::Debug for Slumber {
         f.write_str("Slumber")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleeper_that_is_dropped_is_forgotten() {
+        let until = OsEnv.now() + Duration::from_secs(3600);
+        let slumber = sleep(OsEnv.watcher_for_task(), until, None);
+        let Inner::Asleep { sleepers, number } = slumber.0 else { panic!("it sleeps") };
+        let is_known = || sleepers.lock().unwrap().sleepers.contains_key(&number);
+        assert!(is_known());
+        drop(slumber);
+        assert!(!is_known());
+    }
+}
