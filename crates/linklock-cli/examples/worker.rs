@@ -1,4 +1,4 @@
-//! A COMMAND for tests, the same on every system: does what its arguments tell it, one after another.
+//! A COMMAND for tests, the same on every system. Its arguments are orders, which it carries out one after another.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
@@ -21,7 +21,7 @@ fn main() -> io::Result<ExitCode> {
             "rmdir" => std::fs::remove_dir(with_lock_path(what)?)?,
             "list" => list()?,
             "words" => say(&words.by_ref().collect::<Vec<_>>().join(","))?,
-            // So many words are a program's, which is left to itself or waited for.
+            // The next words, as many as the number says, are a program to start, or to start and wait for.
             "leave" => drop(program(what, &mut words)?.spawn()?),
             "run" => {
                 let status = program(what, &mut words)?.status()?;
@@ -31,7 +31,7 @@ fn main() -> io::Result<ExitCode> {
             "ctrl-c-while" => console::ctrl_c_while(program(what, &mut words)?)?,
             #[cfg(windows)]
             "ctrl-c" => console::ctrl_c()?,
-            // All of its bits on Windows, eight of them elsewhere.
+            // Windows keeps all bits of the status, other systems eight.
             "exit" => std::process::exit(what.parse::<u32>().map_err(io::Error::other)? as i32),
             _ => return Err(io::Error::other(format!("cannot {word}"))),
         }
@@ -45,7 +45,7 @@ fn say(what: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Says what it is told on its standard input.
+/// Prints its standard input.
 fn repeat() -> io::Result<()> {
     let mut input = Vec::new();
     io::stdin().read_to_end(&mut input)?;
@@ -57,13 +57,13 @@ fn with_lock_path(suffix: &str) -> io::Result<String> {
     Ok(path + suffix)
 }
 
-/// Says what is in the current directory.
+/// Prints the names in the current directory.
 fn list() -> io::Result<()> {
     let names = std::fs::read_dir(".")?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<BTreeSet<_>>>()?;
     names.iter().try_for_each(|name| say(&name.to_string_lossy()))
 }
 
-/// The program that the next words name, with its arguments: `env:NAME` is what the environment says.
+/// The program and its arguments from the next words. `env:NAME` stands for the value of that variable.
 fn program(count: &str, words: &mut impl Iterator<Item = String>) -> io::Result<Command> {
     let count = count.parse().map_err(io::Error::other)?;
     let mut words = words.take(count).map(|word| match word.strip_prefix("env:") {
@@ -87,15 +87,15 @@ mod console {
     use windows_sys::Win32::Foundation::{FALSE, TRUE};
     use windows_sys::Win32::System::Console::{CTRL_C_EVENT, GenerateConsoleCtrlEvent, SetConsoleCtrlHandler};
 
-    /// Has Ctrl-C pressed for all processes of this console, and survives it itself.
+    /// Sends Ctrl-C to all processes of this console, and ignores it itself.
     pub(super) fn ctrl_c() -> io::Result<()> {
         #[expect(unsafe_code, reason = "system calls")]
-        // SAFETY: a handler that is none has nothing that could go wrong, and the rest are numbers.
+        // SAFETY: the call allows null as a handler, and the other arguments are numbers.
         let done = unsafe { [SetConsoleCtrlHandler(None, TRUE), GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0)] };
         if done.contains(&FALSE) { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Has it pressed once the program has begun, which heeds it, and says how that ended.
+    /// Starts the program, which acts upon Ctrl-C, sends Ctrl-C, and prints the exit status.
     pub(super) fn ctrl_c_while(mut program: Command) -> io::Result<()> {
         let mut running = program.spawn()?;
         thread::sleep(Duration::from_secs(1));

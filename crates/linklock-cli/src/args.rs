@@ -1,10 +1,10 @@
-//! The command line: what is parsed, explained by `--help`, completed by shells and printed by `linklock man`.
+//! The command line. Parsing, `--help`, shell completions and the man page all come from these definitions.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, ArgMatches, Args, ColorChoice, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use linklock::{Builder, Lock, OnBehalfOf, Protocol, SEPARATOR};
 
@@ -14,11 +14,11 @@ use crate::help;
 
 /// Lock files that people on shared file systems can trust
 ///
-/// A lock is nothing but a path, LOCKPATH, on a file system that all contenders share: NFS or any other. Whoever holds it
-/// has a lifetime to refresh it in; a holder that is dead, or whose lifetime and grace are over, is broken by the next
-/// contender. Locks are compatible with those of flufl.lock.
+/// A lock is nothing but a path, LOCKPATH, on a file system that all contenders share: NFS or any other. Its holder
+/// refreshes it within its lifetime. If the holder has died, or the lifetime and the grace have passed, the next
+/// contender breaks the lock and takes it. Locks are compatible with those of flufl.lock.
 ///
-/// Durations are written as 500ms, 30s, 5m or 2h; a bare number is seconds.
+/// Durations: 500ms, 30s, 5m, 2h, 1d, or several units together, such as 1m30s. A number alone is in seconds.
 #[derive(Debug, Parser)]
 #[command(name = "linklock", version, max_term_width = 100, after_help = help::GENERAL)]
 #[command(arg_required_else_help = true, subcommand_required = true, disable_help_subcommand = true)]
@@ -31,8 +31,8 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// What the command line says. `run` is looked at by itself, in half of the time that the whole takes to define. If that
-    /// does not go well, the whole tells why, and gives the help that was asked for.
+    /// Parses the command line. To define `run` alone takes half of the time that all subcommands take. If it does not parse
+    /// alone, the whole parser reports why, or prints the help.
     pub(crate) fn of_command_line() -> Result<Self, clap::Error> {
         let mut words = std::env::args_os().skip(1).peekable();
         if words.peek().is_some_and(|word| word == "run")
@@ -57,23 +57,17 @@ const GLOBAL: &str = "Global options";
 
 #[derive(Debug, Args)]
 pub(crate) struct ConsoleArgs {
-    /// Say nothing while waiting, nothing of what was done, no warning, and nothing if the lock is not had in time: the exit
-    /// status tells. Errors are still told
+    /// Print no progress, no notes, no warnings, and no message if the lock was not acquired in time: the exit status
+    /// reports that. Errors are still printed
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub(crate) quiet: bool,
-    /// Tell on stderr what happens to the lock: claims, waits, who is broken and why
+    /// Print on stderr what happens to the lock: claims, waits, which lock is broken and why
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub(crate) verbose: bool,
-    /// Whether to colour what is for people; auto: on a terminal, unless NO_COLOR is set
+    /// When to use colours. auto: on a terminal that supports them. For auto, the variables NO_COLOR and CLICOLOR=0
+    /// turn colours off, and CLICOLOR_FORCE turns them on everywhere
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "WHEN", default_value = "auto")]
-    pub(crate) color: ColorWhen,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ColorWhen {
-    Auto,
-    Always,
-    Never,
+    pub(crate) color: ColorChoice,
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,42 +75,44 @@ pub(crate) enum Command {
     /// Run COMMAND while holding the lock
     #[command(after_help = help::RUN, long_about = help::RUN_ABOUT, override_usage = help::RUN_USAGE)]
     Run(Deferred<RunArgs>),
-    /// Take the lock for a script, and print its token
+    /// Acquire the lock for a script, and print its token
     #[command(after_help = help::ACQUIRE, long_about = help::ACQUIRE_ABOUT)]
     Acquire(Deferred<AcquireArgs>),
-    /// Move the expiry of an acquired lock on
+    /// Refresh an acquired lock, so that it expires later
     ///
-    /// The lifetime begins anew, counted from now. A lock whose lifetime is over is lost and is not refreshed back to life.
+    /// The lock then lasts for --lifetime from now. A lock that has expired is lost and can't be refreshed.
     Refresh(Deferred<RefreshArgs>),
-    /// Give an acquired lock back
+    /// Release an acquired lock
     ///
-    /// Exits with 76 if TOKEN did not hold the lock any more: then somebody else may have worked under it meanwhile.
+    /// The exit status is 76 if TOKEN no longer held the lock. Then another contender may have worked under the lock in
+    /// the meantime.
     Release(Deferred<ReleaseArgs>),
     /// Show who holds the lock, and for how much longer
     ///
-    /// Looks and touches nothing. What has expired is judged by this machine's clock; contenders ask the file server's.
+    /// status changes nothing. It compares the expiry with this machine's clock; contenders use the file server's clock.
     #[command(after_help = help::STATUS)]
     Status(Deferred<StatusArgs>),
-    /// Take the lock from its holder, for an operator
+    /// Take the lock from its holder (for operators)
     #[command(after_help = help::BREAK)]
     Break(Deferred<BreakArgs>),
-    /// Wait until the lock is free, without taking it
+    /// Wait until the lock is free, without acquiring it
     ///
-    /// Free means that the next contender could have it at once: nobody holds it, or its holder is dead or over.
+    /// Free means that the next contender can acquire the lock at once: nobody holds it, its holder has died, or its
+    /// lifetime and the grace have passed.
     Wait(Deferred<WaitArgs>),
-    /// List, or remove, what killed contenders left beside the lock
+    /// List or remove the files that killed contenders left beside the lock
     #[command(after_help = help::CLEAN, long_about = help::CLEAN_ABOUT)]
     Clean(Deferred<CleanArgs>),
     /// Print a completion script for a shell
     Completions {
-        /// The shell that it is for
+        /// The shell to complete in
         shell: Shell,
     },
     /// Print the man page, linklock(1)
     Man,
 }
 
-/// Arguments that are defined only when their subcommand is the one in use: a good part of the time that it takes to start.
+/// Arguments that are defined only if their subcommand is in use, because defining them all takes much of the start-up time.
 #[derive(Debug)]
 pub(crate) struct Deferred<T>(pub(crate) T);
 
@@ -144,18 +140,19 @@ impl<T: FromArgMatches> FromArgMatches for Deferred<T> {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) at: Place,
-    /// What to run, with its arguments; all that follows it is COMMAND's own
+    /// The command to run, and its arguments. Options after COMMAND belong to COMMAND
     #[arg(required = true, num_args = 1.., trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
-    /// How long the lock outlives linklock if another machine has to find out. It is refreshed at a third of this
+    /// How long others treat the lock as held after its last refresh. linklock refreshes it every third of this time
     #[arg(short, long, value_name = "D", value_parser = duration, default_value = "60s")]
     pub(crate) lifetime: Duration,
-    /// If the lock is lost, COMMAND gets TERM, and KILL after so long. On Windows it is ended at once
+    /// If the lock is lost, COMMAND gets TERM, and after this time KILL. Windows ends COMMAND at once
     #[arg(long, value_name = "D", value_parser = duration, default_value = "10s")]
     pub(crate) kill_after: Duration,
     #[command(flatten)]
     pub(crate) contest: Contest,
-    /// Give COMMAND in LINKLOCK_FENCE a number that grows with every acquisition. The counter, LOCKPATH|fence (^ for | on Windows), stays
+    /// Give COMMAND a fencing token in LINKLOCK_FENCE: a number that grows with every acquisition. The file LOCKPATH|fence
+    /// (on Windows with ^ for |) counts them and stays
     #[arg(long)]
     pub(crate) fence: bool,
 }
@@ -164,40 +161,42 @@ pub(crate) struct RunArgs {
 pub(crate) struct AcquireArgs {
     #[command(flatten)]
     pub(crate) at: Place,
-    /// How long the lock lasts unless it is refreshed
+    /// How long the lock lasts without a refresh
     #[arg(short, long, value_name = "D", value_parser = duration, default_value = "15s")]
     pub(crate) lifetime: Duration,
-    /// The process whose end frees the lock at once, on this machine; none: the lock lasts until its expiry. The default
-    /// is the shell that runs the script, also when linklock is called from one of its subshells
+    /// The process that holds the lock: once it has ended, contenders on this machine take the lock at once. none: the
+    /// lock lasts until its expiry. The default is the shell that runs the script, even if one of its subshells calls
+    /// linklock
     #[arg(long, value_name = "PID|none", value_parser = on_behalf_of)]
     pub(crate) pid: Option<OnBehalfOf>,
     #[command(flatten)]
     pub(crate) contest: Contest,
-    /// Print in a second line a number that grows with every acquisition. The counter, LOCKPATH|fence (^ for | on Windows), stays
+    /// Print a fencing token in a second line: a number that grows with every acquisition. The file LOCKPATH|fence (on
+    /// Windows with ^ for |) counts them and stays
     #[arg(long)]
     pub(crate) fence: bool,
 }
 
-// How the lock is contended for.
+// How to contend for the lock.
 #[derive(Debug, Args)]
 pub(crate) struct Contest {
     #[command(flatten)]
     pub(crate) patience: Patience,
     #[command(flatten)]
     pub(crate) judgement: Judgement,
-    /// How the lock is kept on disk: link is compatible with flufl.lock, dir needs no hard links
+    /// How to store the lock: link is compatible with flufl.lock, dir needs no hard links
     #[arg(long, value_name = "PROTOCOL", default_value = "link")]
     pub(crate) protocol: ProtocolArg,
-    /// Take the lock in the order of arrival. All contenders should: who does not, overtakes. While one waits, it has a
-    /// ticket in LOCKPATH|queue (^ for | on Windows)
+    /// Acquire the lock in order of arrival. All contenders should use this option: one without it overtakes the others.
+    /// Each waiter has a ticket in the directory LOCKPATH|queue (on Windows with ^ for |)
     #[arg(long)]
     pub(crate) queue: bool,
-    /// Write into a lock of --protocol dir the whole command line, arguments included, and not the command's name alone. All
-    /// who may read the lock can read it. For acquire: that of the process that the lock is for, on Linux
+    /// Write the whole command line into a lock of --protocol dir, not only the command's name. Everybody who may read the
+    /// lock can read the arguments. acquire writes the command line of the process that holds the lock (on Linux)
     #[arg(long)]
     pub(crate) describe_command: bool,
-    /// Refuse the lock (77) unless its directory is private: it belongs to this user or to root, and nobody else may write to
-    /// it. Not on Windows
+    /// Refuse the lock (exit status 77) unless its directory is private: this user or root owns it, and nobody else may
+    /// write to it. Not on Windows
     #[arg(long)]
     pub(crate) require_private: bool,
 }
@@ -206,9 +205,9 @@ pub(crate) struct Contest {
 pub(crate) struct RefreshArgs {
     #[command(flatten)]
     pub(crate) at: Place,
-    /// What `acquire` printed
+    /// The token that `acquire` printed
     pub(crate) token: OsString,
-    /// How long the lock lasts from now on
+    /// How long the lock lasts from now
     #[arg(short, long, value_name = "D", value_parser = duration, default_value = "15s")]
     pub(crate) lifetime: Duration,
 }
@@ -217,21 +216,21 @@ pub(crate) struct RefreshArgs {
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]
     pub(crate) at: Place,
-    /// What `acquire` printed
+    /// The token that `acquire` printed
     pub(crate) token: OsString,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// The paths to look at
+    /// The lock paths
     #[arg(required = true, value_name = "LOCKPATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// One JSON object a line: path, protocol, state (free, held, expired, dead, not-a-lock), host, pid, token, command,
-    /// user, owner_uid, owner, since, expires_at, expires_in_ms; null where there is nothing to tell. owner is the file's, as
-    /// the file system has it; host, pid, command and user are what the holder says
+    /// Print one JSON object per line: path, protocol, state (free, held, expired, abandoned, not-a-lock), host, pid, token,
+    /// command, user, owner_uid, owner, since, expires_at, expires_in_ms. Unknown values are null. The file system
+    /// supplies the owner of the lock's file; the holder itself wrote host, pid, command and user
     #[arg(long)]
     pub(crate) json: bool,
-    /// What stands between the parts of a claim's name
+    /// The character between the parts of a claim's name
     #[arg(long, value_name = "C", default_value_t = SEPARATOR, display_order = LAST)]
     pub(crate) separator: char,
     #[command(flatten)]
@@ -243,13 +242,13 @@ pub(crate) struct StatusArgs {
 pub(crate) struct BreakArgs {
     #[command(flatten)]
     pub(crate) at: Place,
-    /// Break the lock that this token holds, live or not, and no other
+    /// Break the lock that this token holds, even if its holder is alive, and no other lock
     #[arg(long, group = "which")]
     pub(crate) token: Option<OsString>,
-    /// Break the lock if its lifetime and the grace are over, or if its holder is dead
+    /// Break the lock if its lifetime and the grace have passed, or if its holder has died
     #[arg(long, group = "which")]
     pub(crate) expired: bool,
-    /// Break whatever lock is there. The last resort: its holder may be at work
+    /// Break any lock. This is the last resort: the holder may be working
     #[arg(long, group = "which")]
     pub(crate) force: bool,
     #[command(flatten)]
@@ -268,34 +267,34 @@ pub(crate) struct WaitArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CleanArgs {
-    /// The lock path, whether a lock is there or not; or a directory: all locks that have claims in it
+    /// The lock path; or a directory, for all locks that have claims in it
     #[arg(value_name = "LOCKPATH|DIR")]
     pub(crate) path: PathBuf,
-    /// Remove what may be removed. Without it, linklock lists what it would remove, and changes nothing
+    /// Remove the files. Without this option linklock lists what it would remove, and changes nothing
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// One JSON object a line: lock, path, kind (claim, broken-claim, break-claim, break-lock, ticket, queue), host, pid,
-    /// expires_at, action (remove, keep, removed, failed), reason; null where it is not known
+    /// Print one JSON object per line: lock, path, kind (claim, broken-claim, break-claim, break-lock, ticket, queue), host,
+    /// pid, expires_at, action (remove, keep, removed, failed), reason. Unknown values are null
     #[arg(long)]
     pub(crate) json: bool,
-    /// What stands between the parts of a claim's name
+    /// The character between the parts of a claim's name
     #[arg(long, value_name = "C", default_value_t = SEPARATOR, display_order = LAST)]
     pub(crate) separator: char,
-    /// Do not remove a claim because its process, on this machine, has ended: wait until it expired long ago
+    /// Keep the claim of a process of this machine that has ended, until the claim has expired long ago
     #[arg(long)]
     pub(crate) no_recover_dead: bool,
 }
 
-/// What hardly anybody needs is listed last.
+/// The help lists rare options last.
 const LAST: usize = 100;
 
-// Where the lock is. (Not a doc comment, here and below: it would become the subcommand's description.)
+// Where the lock is. (Here and below a doc comment would become the subcommand's description.)
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// The path that all contenders agree on; its directory must exist
+    /// The path that all contenders agree on. Its directory must exist
     #[arg(value_name = "LOCKPATH")]
     pub(crate) path: PathBuf,
-    /// What stands between the parts of a claim's name; all contenders must agree on it, and LOCKPATH must not hold it
+    /// The character between the parts of a claim's name. All contenders must use the same, and LOCKPATH must not contain it
     #[arg(long, value_name = "C", default_value_t = SEPARATOR, display_order = LAST)]
     pub(crate) separator: char,
 }
@@ -303,24 +302,24 @@ pub(crate) struct Place {
 // How long to wait.
 #[derive(Debug, Args)]
 pub(crate) struct Patience {
-    /// Wait for so long at most [default: for ever]
+    /// Wait this long at most [default: no limit]
     #[arg(short = 'w', long, value_name = "D", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Do not wait: try once
+    /// Try once, and do not wait
     #[arg(short, long, conflicts_with = "timeout")]
     pub(crate) nonblock: bool,
-    /// The exit status if time runs out
+    /// The exit status if the lock is still held after --timeout, or with --nonblock
     #[arg(short = 'E', long, value_name = "N", default_value_t = NOT_IN_TIME)]
     pub(crate) conflict_exit_code: u8,
 }
 
-// How other holders are judged.
+// When others' locks may be broken.
 #[derive(Debug, Args)]
 pub(crate) struct Judgement {
-    /// How long after its expiry a lock is broken
+    /// How long after its expiry a lock may be broken
     #[arg(long, value_name = "D", value_parser = duration, default_value = "10s")]
     pub(crate) grace: Duration,
-    /// Do not treat a lock as over because its holder, on this machine, has ended: wait for the expiry
+    /// Do not treat a lock as abandoned because its process on this machine has ended. Wait for its expiry
     #[arg(long)]
     pub(crate) no_recover_dead: bool,
 }
@@ -363,7 +362,7 @@ fn on_behalf_of(text: &str) -> Result<OnBehalfOf, String> {
     match text.parse() {
         _ if text == "none" => Ok(OnBehalfOf::Nobody),
         Ok(pid) if pid > 0 => Ok(OnBehalfOf::Process(pid)),
-        _ => Err("expected a process's number, or none".into()),
+        _ => Err("expected a process ID, or none".into()),
     }
 }
 
@@ -374,12 +373,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn run_by_itself_takes_what_it_takes_as_a_part_of_the_whole() {
+    fn run_accepts_the_same_arguments_alone_and_as_a_subcommand() {
         let (mut whole, mut alone) = (Cli::command(), Run::command());
         whole.build();
         alone.build();
         let arguments = |command: &clap::Command| {
-            // Without what is for help.
+            // Without the help texts.
             let bare = |argument: &Arg| argument.clone().display_order(0).help(None).long_help(None);
             let mut all: Vec<_> = command.get_arguments().map(|argument| format!("{:?}", bare(argument))).collect();
             all.sort();

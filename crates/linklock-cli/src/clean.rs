@@ -1,20 +1,20 @@
-//! `clean`: what killed contenders left beside a lock path, or beside all of a directory.
+//! `clean`: the files that killed contenders left beside one lock path, or beside all of a directory.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
-use linklock::{Error, Leftover, LeftoverKind, LeftoverVerdict, Lock, Printable, State};
+use linklock::{Error, Leftover, LeftoverVerdict, Lock, Printable, State};
 use serde::Serialize;
 
 use crate::args::CleanArgs;
 use crate::console::{Console, json, printable};
-use crate::duration::spoken;
+use crate::duration::short;
 use crate::exit::{Exit, Failure};
-use crate::status::{ago, describe, rfc3339};
+use crate::status::{ago, describe};
 
-/// Goes on with the other locks and leftovers, whatever became of one; the first failure is what it ends with.
+/// An error does not stop it from cleaning the rest. The first error decides the exit status.
 pub(crate) fn clean(args: &CleanArgs, console: Console) -> Result<Exit, Failure> {
     let mut cleaner = Cleaner { args, console, exit: Exit::Done, removable: 0 };
     if let Some(lock) = lock_at(args)? {
@@ -22,21 +22,21 @@ pub(crate) fn clean(args: &CleanArgs, console: Console) -> Result<Exit, Failure>
     } else {
         let paths = Lock::paths_in(&args.path, args.separator)?;
         if paths.is_empty() && !args.json {
-            console.note(&format!("{}: has no claims of any lock", Printable::new(&args.path)))?;
+            console.note(&format!("{}: no lock has claims in this directory", Printable::new(&args.path)))?;
         }
         for path in paths {
             cleaner.clean(&build(args, &path)?)?;
         }
     }
     if cleaner.removable > 0 && !args.yes && !args.json {
-        console.note("nothing was removed: --yes removes what is listed with \"remove\"")?;
+        console.note("nothing was removed; with --yes linklock removes the files listed with \"remove\"")?;
     }
     Ok(cleaner.exit)
 }
 
-/// The lock that is meant; `None` if it is a directory. A lock may be a directory too.
+/// The lock at the path; `None` if the path is a directory of locks. A lock may be a directory too.
 fn lock_at(args: &CleanArgs) -> Result<Option<Lock>, Failure> {
-    // The user has named it: a symbolic link to a directory is one.
+    // The user named the path, so a symbolic link to a directory may be followed.
     let is_directory = fs::metadata(&args.path).is_ok_and(|data| data.is_dir());
     match build(args, &args.path) {
         Ok(lock) if is_directory && lock.inspect()?.state == State::NotALock => Ok(None),
@@ -54,7 +54,7 @@ struct Cleaner<'a> {
     args: &'a CleanArgs,
     console: Console,
     exit: Exit,
-    /// How many leftovers were listed that may be removed.
+    /// How many of the listed leftovers may be removed.
     removable: usize,
 }
 
@@ -70,8 +70,8 @@ impl Cleaner<'_> {
         };
         let in_words = !(self.args.json || self.args.yes && self.console.quiet);
         if in_words {
-            let nothing = if found.is_empty() { "; nothing is left beside it" } else { "" };
-            say(&format!("{}: {}{nothing}", Printable::new(lock.path()), describe(&state, false)))?;
+            let nothing = if found.is_empty() { "; no leftovers" } else { "" };
+            say(&format!("{}: {}{nothing}", Printable::new(lock.path()), describe(&state)))?;
         }
         let dir = lock.path().parent().unwrap_or(lock.path());
         for leftover in found {
@@ -89,7 +89,7 @@ impl Cleaner<'_> {
     }
 
     fn fail(&mut self, failure: &Failure) {
-        let exit = failure.tell(self.console);
+        let exit = failure.report(self.console);
         self.exit = if self.exit == Exit::Done { exit } else { self.exit };
     }
 }
@@ -98,7 +98,7 @@ fn say(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", printable(text))
 }
 
-/// What becomes of it, in a word.
+/// What happens to the leftover, in a word.
 fn action(verdict: &LeftoverVerdict) -> &'static str {
     match verdict {
         LeftoverVerdict::Removed => "removed",
@@ -116,11 +116,11 @@ fn line(dir: &Path, leftover: &Leftover) -> String {
     };
     let expiry = leftover.expires_at.map(|at| format!(", {}", when(at))).unwrap_or_default();
     let why = match &leftover.verdict {
-        // The word says it, or the error that is told.
+        // The action says it, or the error.
         LeftoverVerdict::Removed | LeftoverVerdict::Failed(_) => String::new(),
         LeftoverVerdict::Recent { until } => {
             let until = until.duration_since(SystemTime::now()).unwrap_or_default();
-            format!(": {}; it may be removed in {}", leftover.verdict, spoken(until))
+            format!(": {}; it may be removed in {}", leftover.verdict, short(until))
         }
         verdict => format!(": {verdict}"),
     };
@@ -129,7 +129,7 @@ fn line(dir: &Path, leftover: &Leftover) -> String {
 
 fn when(expiry: SystemTime) -> String {
     match expiry.duration_since(SystemTime::now()) {
-        Ok(left) => format!("expires in {}", spoken(left)),
+        Ok(left) => format!("expires in {}", short(left)),
         Err(_) => format!("expired {}", ago(Some(expiry))),
     }
 }
@@ -138,11 +138,8 @@ fn when(expiry: SystemTime) -> String {
 #[derive(Serialize)]
 struct Line<'a> {
     lock: String,
-    path: String,
-    kind: &'a str,
-    host: Option<&'a str>,
-    pid: Option<u32>,
-    expires_at: Option<String>,
+    #[serde(flatten)]
+    leftover: &'a Leftover,
     action: &'a str,
     reason: String,
 }
@@ -150,19 +147,7 @@ struct Line<'a> {
 fn to_json(lock: &Lock, leftover: &Leftover) -> io::Result<String> {
     let line = Line {
         lock: lock.path().to_string_lossy().into_owned(),
-        path: leftover.path.to_string_lossy().into_owned(),
-        kind: match leftover.kind {
-            LeftoverKind::Claim => "claim",
-            LeftoverKind::BrokenClaim => "broken-claim",
-            LeftoverKind::BreakClaim => "break-claim",
-            LeftoverKind::BreakLock => "break-lock",
-            LeftoverKind::Ticket => "ticket",
-            LeftoverKind::Queue => "queue",
-            _ => "other",
-        },
-        host: leftover.host.as_deref(),
-        pid: leftover.pid,
-        expires_at: leftover.expires_at.and_then(rfc3339),
+        leftover,
         action: action(&leftover.verdict),
         reason: leftover.verdict.to_string(),
     };

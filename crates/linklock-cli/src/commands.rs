@@ -23,11 +23,11 @@ pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Fail
     let lock = builder.build()?;
     let signals = Signals::catch()?;
     let guard = wait_for(&lock, &args.contest.patience, &signals, console, |wait| lock.acquire_with(wait))?;
-    // A token that reached nobody is of no use: dropping the guard releases the lock.
+    // Nobody could release a lock whose token was not printed. On an error dropping the guard releases it.
     print_token(guard.token(), guard.fencing_token()).map_err(|e| {
-        Failure::Said(
+        Failure::Message(
             Exit::Io,
-            format!("{}: not acquired: the token cannot be printed: {e}", Printable::new(lock.path())),
+            format!("{}: not acquired: cannot print the token: {e}", Printable::new(lock.path())),
         )
     })?;
     guard.leave();
@@ -47,7 +47,7 @@ pub(crate) fn refresh(args: &RefreshArgs) -> Result<Exit, Failure> {
     let lock = args.at.builder().lifetime(args.lifetime).build()?;
     let guard = lock.adopt(&token(&args.token))?;
     let refreshed = guard.refresh_for(args.lifetime);
-    // Whatever came of it, the lock is the script's to release.
+    // Even if the refresh failed, only the script releases the lock.
     guard.leave();
     refreshed?;
     Ok(Exit::Done)
@@ -76,30 +76,36 @@ pub(crate) fn break_lock(args: &BreakArgs, console: Console) -> Result<Exit, Fai
     let broken = lock.break_lock(&which).map_err(|e| not_broken(&lock, &which, e))?;
     let path = Printable::new(lock.path());
     match broken {
-        Some(status) => console.note(&format!("{path}: broken; it was {}", status::describe(&status, false)))?,
-        None => console.note(&format!("{path}: was free"))?,
+        Some(status) => console.note(&format!("{path}: broken; it was {}", status::describe(&status)))?,
+        None => console.note(&format!("{path}: the lock was free"))?,
     }
     Ok(Exit::Done)
 }
 
-/// The library tells of time that ran out, as for a contender; an operator did not wait.
+/// The library reports a time-out, as for a contender. An operator did not wait.
 fn not_broken(lock: &Lock, which: &Which, e: Error) -> Failure {
     if e.kind() != ErrorKind::Timeout {
         return e.into();
     }
-    let holder = e.holder().map_or_else(|| "a holder that may not be read".into(), ToString::to_string);
-    let why = if *which == Which::Expired { "not over yet" } else { "being broken by another, or was a moment ago" };
-    let message = format!("{}: not broken: the lock of {holder} is {why}", Printable::new(lock.path()));
-    Failure::Said(Exit::of_error(&e), message)
+    let holder = e.holder().map_or_else(|| "an unknown holder".into(), ToString::to_string);
+    let why = if *which == Which::Expired {
+        format!("{holder} holds it, and its lifetime and the grace have not passed; wait, or break it with --token")
+    } else {
+        format!(
+            "another process is breaking the lock of {holder}, or broke it a moment ago; check its status and retry"
+        )
+    };
+    let message = format!("{}: not broken: {why}", Printable::new(lock.path()));
+    Failure::Message(Exit::of_error(&e), message)
 }
 
-/// What a shell gives us is what `acquire` printed, without the line's end.
+/// The shell has removed the newline that `acquire` printed.
 fn token(text: &OsStr) -> Token {
     Token::new(text)
 }
 
-/// Waits as the user wants it, and shows that on a terminal. Ends with the first signal; what was acquired is then released
-/// again, by dropping it.
+/// Waits as long as the user wants, and shows the wait on a terminal. The first signal ends the wait; a lock that was acquired
+/// at that moment is dropped, which releases it.
 pub(crate) fn wait_for<T>(
     lock: &Lock,
     patience: &Patience,

@@ -1,76 +1,70 @@
-//! What is said to people, and how. All output but tokens and help passes here, and what others wrote in it is escaped.
+//! Output for people. All output but tokens and help passes here, and text that others wrote is escaped.
 
 use std::fmt::{self, Write as _};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
+use anstream::ColorChoice;
+use anstyle::{AnsiColor, Style};
 use linklock::Printable;
 use serde::Serialize;
-use tracing::field::{Field, Visit};
+use tracing::Event;
 use tracing::level_filters::LevelFilter;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::Registry;
 use tracing_subscriber::field::RecordFields;
-use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatFields};
 
-use crate::args::{ColorWhen, ConsoleArgs};
-use crate::os::terminal;
-
-/// How much is said on stderr, and whether in colour.
+/// How much the user wants to read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Console {
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
-    color: ColorWhen,
+}
+
+/// Chooses for anstream whether to colour stdout and stderr.
+pub(crate) fn choose_colors(when: clap::ColorChoice) {
+    let choice = match when {
+        clap::ColorChoice::Auto => ColorChoice::Auto,
+        clap::ColorChoice::Always => ColorChoice::Always,
+        clap::ColorChoice::Never => ColorChoice::Never,
+    };
+    choice.write_global();
 }
 
 impl Console {
-    pub(crate) fn new(args: &ConsoleArgs) -> Self {
-        Self { quiet: args.quiet, verbose: args.verbose, color: args.color }
+    /// Prints an error.
+    pub(crate) fn error(self, message: &str) {
+        // If stderr is gone nobody can read it.
+        let _ = writeln!(anstream::stderr().lock(), "{} {}", prefix(), printable(message));
     }
 
-    /// Whether what goes to `stream` is coloured.
-    pub(crate) fn paints(&self, stream: &impl IsTerminal) -> bool {
-        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        match self.color {
-            ColorWhen::Always => true,
-            ColorWhen::Never => false,
-            ColorWhen::Auto => stream.is_terminal() && !is_set("NO_COLOR") && terminal::understands_escapes(),
-        }
-    }
-
-    /// Says what went wrong.
-    pub(crate) fn error(&self, message: &str) {
-        let mut stderr = io::stderr().lock();
-        let name = Painted { text: "linklock:", code: RED, on: self.paints(&stderr) };
-        // If stderr is gone there is nobody to tell.
-        let _ = writeln!(stderr, "{name} {}", printable(message));
-    }
-
-    /// Says what was done, on stdout.
-    pub(crate) fn note(&self, message: &str) -> io::Result<()> {
+    /// Prints on stdout what was done.
+    pub(crate) fn note(self, message: &str) -> io::Result<()> {
         if self.quiet { Ok(()) } else { writeln!(io::stdout().lock(), "{}", printable(message)) }
     }
 
-    /// Shows on stderr from here on what the library logs: all of it, if that is wished, else its warnings of directories that
-    /// others may write to.
+    /// From here on prints on stderr what the library logs: with --verbose everything, else only its warnings of directories
+    /// that others may write to.
     pub(crate) fn show_events(self) {
-        if self.verbose {
-            tracing_subscriber::fmt()
-                .with_writer(io::stderr)
-                .with_ansi(false)
-                .with_target(false)
-                .with_max_level(LevelFilter::DEBUG)
-                .fmt_fields(Fields)
-                .init();
-        } else if !self.quiet {
-            // Nobody else sets one.
-            let _ = tracing::subscriber::set_global_default(Warnings(self));
-        }
+        let events = tracing_subscriber::fmt().with_writer(anstream::stderr).fmt_fields(Fields);
+        // Nobody else has set a subscriber, so neither fails.
+        let _ = if self.verbose {
+            events.with_ansi(false).with_target(false).with_max_level(LevelFilter::DEBUG).try_init()
+        } else if self.quiet {
+            Ok(())
+        } else {
+            events.with_max_level(LevelFilter::WARN).event_format(warning as FormatWarning).try_init()
+        };
     }
 }
 
-/// What is logged, without what a terminal would act upon, whoever wrote it.
+/// The beginning of each message.
+fn prefix() -> String {
+    const RED: Style = AnsiColor::Red.on_default().bold();
+    format!("{RED}linklock:{RED:#}")
+}
+
+/// Formats log fields, and escapes in them what a terminal would act upon.
 struct Fields;
 
 impl<'w> FormatFields<'w> for Fields {
@@ -81,73 +75,31 @@ impl<'w> FormatFields<'w> for Fields {
     }
 }
 
-/// Says the warnings that are for everybody, and nothing else of what is logged.
-struct Warnings(Console);
+type FormatWarning = fn(&FmtContext<'_, Registry, Fields>, Writer<'_>, &Event<'_>) -> fmt::Result;
 
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "linklock::private"
+/// Formats the warnings of open directories, and drops all other events.
+fn warning(context: &FmtContext<'_, Registry, Fields>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    if event.metadata().target() != "linklock::private" {
+        return Ok(());
     }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::WARN)
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        self.0.error(&format!("warning: {}", message.0));
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
+    write!(writer, "{} warning: ", prefix())?;
+    context.format_fields(writer.by_ref(), event)?;
+    writeln!(writer)
 }
 
-struct Message(String);
-
-impl Visit for Message {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            // To write to a string does not fail.
-            let _ = write!(self.0, "{value:?}");
-        }
-    }
-}
-
-const RED: &str = "1;31";
-
-/// A text in a colour of ECMA-48, or plain.
-pub(crate) struct Painted<'a> {
-    pub(crate) text: &'a str,
-    pub(crate) code: &'a str,
-    pub(crate) on: bool,
-}
-
-impl fmt::Display for Painted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.on { write!(f, "\x1b[{}m{}\x1b[0m", self.code, self.text) } else { f.write_str(self.text) }
-    }
-}
-
-/// One line, without what a terminal would act upon: names are read from files that others wrote.
+/// One line, in which everything that a terminal would act upon is escaped: others may have written the names in it.
 pub(crate) fn printable(text: &str) -> String {
     Printable::new(text).to_string()
 }
 
-/// One line of JSON. What a terminal would act upon is escaped in it too, as JSON escapes, so it is read as what it was.
+/// One line of JSON. Everything that a terminal would act upon becomes a JSON escape, so a parser reads the same text.
 pub(crate) fn json(line: &impl Serialize) -> io::Result<String> {
     let text = serde_json::to_string(line)?;
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if Printable::escapes(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                // To write to a string does not fail.
+                // Writing to a String cannot fail.
                 let _ = write!(out, "\\u{unit:04x}");
             }
         } else {
@@ -162,13 +114,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_act_upon_is_escaped() {
+    fn text_that_a_terminal_would_act_upon_is_escaped() {
         assert_eq!(printable("host\x1b[2J\u{9b}é\n"), "host\\u{1b}[2J\\u{9b}é\\n");
     }
 
-    /// The library escapes what it logs; what else is logged, or forgotten, is escaped here.
+    /// The library escapes what it logs. This catches what it forgets, and what others log.
     #[test]
-    fn what_is_logged_is_escaped_whoever_logs_it() {
+    fn log_lines_are_escaped() {
         use std::sync::{Arc, Mutex};
 
         #[derive(Clone, Default)]
@@ -191,13 +143,13 @@ mod tests {
             .finish();
         let name = "a\nb\x1b[2J\u{9b}\u{202e}";
         tracing::subscriber::with_default(shown, || tracing::info!(shown = %name, said = name, "{name}"));
-        let told = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        let line = told.strip_suffix('\n').unwrap();
+        let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let line = logged.strip_suffix('\n').unwrap();
         assert!(line.contains("shown=a\\nb") && !line.contains(Printable::escapes), "{line:?}");
     }
 
     #[test]
-    fn json_is_harmless_on_a_terminal_and_read_as_what_it_was() {
+    fn json_is_harmless_on_a_terminal_and_parses_to_the_same_text() {
         let text = "a\n\x1b\x7f\u{9b}\u{202e}\u{feff}\u{e0041}\u{1f512}\"\\é";
         let line = json(&text).unwrap();
         assert_eq!(line, r#""a\n\u001b\u007f\u009b\u202e\ufeff\udb40\udc41🔒\"\\é""#);

@@ -1,4 +1,4 @@
-//! The exit statuses, and what leads to each.
+//! The exit statuses, and the failures that lead to them.
 
 use std::io;
 use std::process::ExitCode;
@@ -8,34 +8,34 @@ use linklock::{Error, ErrorKind};
 use crate::console::Console;
 use crate::os;
 
-/// How linklock ends. The numbers are those of sysexits(3) where it has a fitting one, and the shell's own for commands.
+/// How linklock ends. The numbers come from sysexits(3), and for COMMAND from the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All went well.
+    /// Success.
     Done,
-    /// What `run`'s COMMAND ended with.
+    /// The number that reports how `run`'s COMMAND ended.
     Command(u32),
-    /// Ended by this signal, or what is one here: linklock while it waited, or `run`'s COMMAND.
+    /// This signal ended the wait.
     Signal(i32),
-    /// The command line cannot be meant.
+    /// The command line is not valid.
     Usage,
-    /// The claim's file could not be made.
+    /// The claim could not be created.
     CannotCreate,
-    /// Input or output failed, or there is something at the lock path that linklock cannot work with.
+    /// Input or output failed, or linklock cannot work with the file at the lock path.
     Io,
-    /// The lock was not had in time; `--conflict-exit-code` gives it another number.
+    /// The lock was not acquired in time. `--conflict-exit-code` chooses the number.
     NotInTime(u8),
-    /// The lock was lost, or is not held by whom the token names.
+    /// The lock was lost, or the token does not hold it.
     Lost,
     /// This user may not do that.
     Permission,
-    /// COMMAND is there and cannot be executed.
+    /// COMMAND exists but cannot be executed.
     NotExecutable,
     /// There is no such COMMAND.
     NotFound,
 }
 
-/// The number for a lock that was not had in time, unless the user chose another.
+/// The number for a lock that was not acquired in time, unless the user chooses another.
 pub(crate) const NOT_IN_TIME: u8 = 75;
 
 impl Exit {
@@ -56,7 +56,7 @@ impl Exit {
         }
     }
 
-    /// That of a library's error.
+    /// The status for an error of the library.
     pub(crate) fn of_error(error: &Error) -> Self {
         match error.kind() {
             ErrorKind::Timeout => Self::NotInTime(NOT_IN_TIME),
@@ -64,7 +64,7 @@ impl Exit {
             ErrorKind::Invalid => Self::Usage,
             ErrorKind::CannotCreate => Self::CannotCreate,
             ErrorKind::Permission | ErrorKind::CannotBreak => Self::Permission,
-            // NotALock, Unsupported, Io; what a later library adds; and a cancelled wait, which is told as its signal.
+            // NotALock, Unsupported, Io, and what a later library adds. A cancelled wait becomes Failure::Signal instead.
             _ => Self::Io,
         }
     }
@@ -74,7 +74,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match u8::try_from(exit.number()) {
             Ok(number) => number.into(),
-            // Windows has 32 bits of it, which an ExitCode cannot take. Whoever makes one is about to leave main().
+            // Windows has 32 bits, for which ExitCode has no room. Only main() converts, when it has nothing left to drop.
             Err(_) => std::process::exit(exit.number() as i32),
         }
     }
@@ -83,21 +83,21 @@ impl From<Exit> for ExitCode {
 /// What ends linklock before its work is done.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Said by the library: the lock, or the way to it.
+    /// An error of the library.
     Lock(Error),
-    /// The lock was not had in time, which ends with this number.
+    /// The lock was not acquired in time; linklock ends with this number.
     NotInTime(Error, u8),
     /// This signal came while linklock waited.
     Signal(i32),
-    /// Said by the program itself.
-    Said(Exit, String),
+    /// An error of the program itself.
+    Message(Exit, String),
     /// Input or output of the program itself.
     Io(io::Error),
 }
 
 impl Failure {
-    /// Tells people, and gives the status to end with.
-    pub(crate) fn tell(&self, console: Console) -> Exit {
+    /// Prints the error, and gives the exit status for it.
+    pub(crate) fn report(&self, console: Console) -> Exit {
         match self {
             Self::Lock(e) => {
                 console.error(&e.to_string());
@@ -109,13 +109,13 @@ impl Failure {
                 }
                 Exit::NotInTime(*number)
             }
-            // Whoever sent it knows.
+            // The sender knows.
             Self::Signal(signal) => Exit::Signal(*signal),
-            Self::Said(exit, message) => {
+            Self::Message(exit, message) => {
                 console.error(message);
                 *exit
             }
-            // Whoever read our output has seen enough.
+            // The reader of our output has seen enough.
             Self::Io(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Io(e) => {
                 console.error(&e.to_string());
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_help_text_has_every_number() {
+    fn the_help_lists_every_number() {
         let fixed = [
             Exit::Done,
             Exit::Usage,
@@ -156,8 +156,8 @@ mod tests {
         ];
         for exit in fixed {
             let number = exit.number().to_string();
-            let told = crate::help::GENERAL.lines().any(|line| line.split_whitespace().next() == Some(&number));
-            assert!(told, "no line of EXIT STATUS begins with {number} for {exit:?}");
+            let listed = crate::help::GENERAL.lines().any(|line| line.split_whitespace().next() == Some(&number));
+            assert!(listed, "no line of EXIT STATUS begins with {number} for {exit:?}");
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::args::{Cli, Command, Deferred};
 use crate::console::{Console, printable};
 use crate::exit::{Exit, Failure};
 
-/// musl's own asks the kernel for every few allocations, which is a good part of the time that it takes to start.
+/// musl's own allocator makes a system call for every few allocations, which takes much of the start-up time.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
@@ -33,10 +33,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => return explain(e).into(),
     };
-    let console = Console::new(&cli.console);
+    console::choose_colors(cli.console.color);
+    let console = Console { quiet: cli.console.quiet, verbose: cli.console.verbose };
     match run(cli.command, console) {
         Ok(exit) => exit.into(),
-        Err(failure) => failure.tell(console).into(),
+        Err(failure) => failure.report(console).into(),
     }
 }
 
@@ -67,11 +68,11 @@ fn print(text: &[u8]) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Prints what clap has to say: the help that was asked for, or why the command line cannot be meant.
+/// Prints the help or the usage error that clap reports.
 fn explain(mut e: clap::Error) -> Exit {
-    show_arguments(&mut e);
+    escape_arguments(&mut e);
     let text = e.render().to_string();
-    // If there is nobody to read it, there is nobody to tell.
+    // If the stream is closed nobody can read it.
     let _ = match text.strip_prefix("error: ") {
         Some(error) => write!(io::stderr(), "linklock: {error}"),
         None => e.print(),
@@ -79,8 +80,8 @@ fn explain(mut e: clap::Error) -> Exit {
     if e.use_stderr() { Exit::Usage } else { Exit::Done }
 }
 
-/// Escapes what is told of the arguments: a pattern of the shell makes them of names that others gave to files.
-fn show_arguments(e: &mut clap::Error) {
+/// Escapes the arguments in the message: a shell pattern may have made them from other people's file names.
+fn escape_arguments(e: &mut clap::Error) {
     let escaped = |value: &ContextValue| match value {
         ContextValue::String(text) => Some(ContextValue::String(printable(text))),
         ContextValue::Strings(texts) => Some(ContextValue::Strings(texts.iter().map(|text| printable(text)).collect())),
@@ -89,8 +90,8 @@ fn show_arguments(e: &mut clap::Error) {
         }
         _ => None,
     };
-    let told: Vec<_> = e.context().filter_map(|(kind, value)| Some((kind, escaped(value)?))).collect();
-    for (kind, value) in told {
+    let context: Vec<_> = e.context().filter_map(|(kind, value)| Some((kind, escaped(value)?))).collect();
+    for (kind, value) in context {
         e.insert(kind, value);
     }
 }

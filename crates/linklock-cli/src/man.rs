@@ -8,7 +8,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 /// One page for the whole program, with a section for each subcommand.
 pub(crate) fn page(command: Command) -> io::Result<Vec<u8>> {
-    // Built, a subcommand knows its full name and the options that all have; what only sets those is not told again.
+    // A built subcommand knows its full name and the global options. Without the flags for help and version, which need no
+    // explanation in each section.
     let mut command = command.disable_help_flag(true).disable_version_flag(true);
     command.build();
     let man = Man::new(command.clone()).manual("linklock");
@@ -39,7 +40,7 @@ fn render_subcommand(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     man.render_synopsis_section(&mut parts)?;
     man.render_description_section(&mut parts)?;
     man.render_options_section(&mut parts)?;
-    // Sections of the program's page are parts of the subcommand's section here.
+    // Here a section is a part of the subcommand's section.
     for line in String::from_utf8_lossy(&parts).lines() {
         let line = if let Some(heading) = line.strip_prefix(".SH ") { format!(".SS {heading}") } else { line.into() };
         page.extend(line.bytes().chain([b'\n']));
@@ -47,7 +48,7 @@ fn render_subcommand(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     render_after_help(command, "SS", page)
 }
 
-/// A line of capitals is a heading. The rest is kept as it is laid out.
+/// A line of capitals becomes a heading. The other lines keep their layout.
 fn render_after_help(command: &Command, heading: &str, page: &mut Vec<u8>) -> io::Result<()> {
     let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let mut roff = Roff::new();

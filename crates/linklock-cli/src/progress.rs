@@ -1,8 +1,7 @@
 //! The line that a terminal shows while linklock waits.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,10 +9,10 @@ use std::time::Duration;
 use linklock::{Printable, Waiting};
 
 use crate::console::{Console, printable};
-use crate::duration::spoken;
+use crate::duration::short;
 use crate::os::terminal;
 
-/// One line of stderr, drawn anew at each report and taken away in the end.
+/// One line on stderr, redrawn at each report and cleared in the end.
 pub(crate) struct Line {
     drawn: Arc<AtomicBool>,
 }
@@ -21,14 +20,14 @@ pub(crate) struct Line {
 const CLEAR: &str = "\r\x1b[K";
 
 impl Line {
-    /// `None` where nobody would see it, or where it would get into the way of other output.
+    /// `None` if nobody would see the line, or if it would mix with other output.
     pub(crate) fn new(console: Console) -> Option<Self> {
         let silent = console.quiet || console.verbose;
         let seen = !silent && io::stderr().is_terminal() && terminal::understands_escapes();
         seen.then(|| Self { drawn: Arc::default() })
     }
 
-    /// What shows for whom we wait, and for how long we have.
+    /// Shows for whom linklock waits, and how long it has waited.
     pub(crate) fn reporter(&self, path: PathBuf) -> impl Fn(&Waiting<'_>) + Send + Sync + 'static {
         let drawn = Arc::clone(&self.drawn);
         move |waiting| {
@@ -37,18 +36,7 @@ impl Line {
                 return;
             }
             let columns = terminal::columns(&stderr);
-            let mut text = String::from("waiting for ");
-            if let Some(holder) = waiting.holder {
-                // A String takes whatever is written.
-                let _ = write!(text, "{holder}, ");
-            }
-            let waited = spoken(Duration::from_secs(waiting.waited.as_secs()));
-            let _ = write!(text, "for {waited}");
-            if let Some(left) = waiting.must_watch {
-                let left = spoken(Duration::from_secs(left.as_secs()));
-                let _ = write!(text, ", expired if unchanged for {left} more");
-            }
-            let _ = write!(text, ": {}", Printable::new(&path));
+            let text = describe(waiting, &path);
             show(stderr, &format!("{CLEAR}{}", fit(&printable(&text), columns)));
             drawn.store(true, Ordering::Relaxed);
         }
@@ -57,21 +45,29 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        // What stands on a line that is not ours is left alone.
+        // A line that this program has not drawn stays.
         if self.drawn.load(Ordering::Relaxed) {
             show(io::stderr().lock(), CLEAR);
         }
     }
 }
 
+fn describe(waiting: &Waiting<'_>, path: &Path) -> String {
+    let whole = |time: Duration| short(Duration::from_secs(time.as_secs()));
+    let holder = waiting.holder.map_or_else(|| "the lock".into(), ToString::to_string);
+    let expiry = waiting.must_watch.map(|left| format!("; the lock expires if unchanged for another {}", whole(left)));
+    let waited = whole(waiting.waited);
+    format!("waiting for {holder} for {waited}{}: {}", expiry.unwrap_or_default(), Printable::new(path))
+}
+
 fn show(mut stderr: io::StderrLock<'_>, text: &str) {
-    // A terminal that is gone shows nothing.
+    // If the terminal is gone nobody can read it.
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
-/// As much as a line takes: on the next one it could not be drawn over.
+/// Cuts the text to one line of the terminal: redrawing does not reach a second line.
 fn fit(text: &str, columns: Option<usize>) -> String {
-    // The last column may wrap.
+    // Text in the last column may wrap.
     let room = columns.unwrap_or(80) - 1;
     if text.chars().count() <= room {
         return text.into();

@@ -10,22 +10,22 @@ use linklock::{Error, Guard, Printable};
 use crate::args::RunArgs;
 use crate::commands::wait_for;
 use crate::console::Console;
-use crate::duration::spoken;
+use crate::duration::short;
 use crate::exit::{Exit, Failure};
-use crate::os::{Alarm, Process, Signals, exit_of};
+use crate::os::{Alarm, Process, Signals, number_of_end};
 
 pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
     let builder = args.contest.apply(args.at.builder()).lifetime(args.lifetime).fence(args.fence);
     let lock = builder.command(description(args)).build()?;
     let signals = Signals::catch()?;
     let guard = wait_for(&lock, &args.contest.patience, &signals, console, |wait| lock.acquire_with(wait))?;
-    // Whatever fails from here on drops the guard, which releases the lock.
+    // From here on every failure drops the guard, which releases the lock.
     let process = start(args, &guard)?;
     let (status, lost) = Attendance::new(process, &guard, &signals, args.kill_after, console).until_end()?;
     conclude(status, lost, guard, console)
 }
 
-/// What others may read of COMMAND: its name. Its arguments may hold secrets.
+/// What others may read of COMMAND: its name alone, because its arguments may contain secrets.
 fn description(args: &RunArgs) -> String {
     if args.contest.describe_command {
         let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
@@ -37,23 +37,29 @@ fn description(args: &RunArgs) -> String {
 
 fn start(args: &RunArgs, guard: &Guard) -> Result<Process, Failure> {
     let [program, arguments @ ..] = args.command.as_slice() else {
-        return Err(Failure::Said(Exit::Usage, "no COMMAND".into()));
+        return Err(Failure::Message(Exit::Usage, "COMMAND is missing".into()));
     };
     let mut command = Command::new(program);
     command.args(arguments).env("LINKLOCK_PATH", guard.path()).env("LINKLOCK_TOKEN", guard.token().as_os_str());
     match guard.fencing_token() {
         Some(number) => command.env("LINKLOCK_FENCE", number.to_string()),
-        // One of an outer lock would be taken for this one's.
+        // COMMAND would take an outer lock's number for this lock's.
         None => command.env_remove("LINKLOCK_FENCE"),
     };
     Process::start(command).map_err(|e| {
-        let is_missing = e.kind() == io::ErrorKind::NotFound || program.is_empty();
-        let exit = if is_missing { Exit::NotFound } else { Exit::NotExecutable };
-        Failure::Said(exit, format!("{}: cannot be run: {e}", Printable::new(program)))
+        let is_missing =
+            matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) || program.is_empty();
+        let program = Printable::new(program);
+        if is_missing {
+            let message = format!("cannot run {program}: not found; if it is a script, its interpreter may be missing");
+            Failure::Message(Exit::NotFound, message)
+        } else {
+            Failure::Message(Exit::NotExecutable, format!("cannot run {program}: {e}"))
+        }
     })
 }
 
-/// Staying with COMMAND until it has ended.
+/// Attends to COMMAND until it has ended.
 struct Attendance<'a> {
     process: Process,
     guard: &'a Guard,
@@ -66,8 +72,8 @@ struct Attendance<'a> {
     console: Console,
 }
 
-/// So long the lock is neither kept alive nor its loss watched for, unless its lifetime is short itself: a COMMAND that ends
-/// sooner is spared the threads that do it.
+/// How long a COMMAND runs before linklock starts the threads that keep the lock alive and watch for its loss, so that a short
+/// COMMAND does not pay for them.
 const SHORT: Duration = Duration::from_millis(20);
 
 impl<'a> Attendance<'a> {
@@ -89,6 +95,7 @@ impl<'a> Attendance<'a> {
     }
 
     fn attend(&mut self) -> io::Result<ExitStatus> {
+        // Safe: the lock is fresh, and this is less than a tenth of its lifetime.
         if self.guard.lifetime() > 10 * SHORT {
             self.sleep(Some(SHORT))?;
         }
@@ -114,33 +121,33 @@ impl<'a> Attendance<'a> {
         }
     }
 
-    /// COMMAND must not go on as if it held the lock.
+    /// Stops COMMAND, which no longer holds the lock.
     fn stop(&mut self) {
         self.lost = true;
         let path = Printable::new(self.guard.path());
         let how = if self.process.ask_to_end() {
             self.kill_at = Instant::now().checked_add(self.kill_after);
-            format!("COMMAND gets TERM, and KILL in {}", spoken(self.kill_after))
+            format!("linklock has sent TERM to COMMAND, and sends KILL in {}", short(self.kill_after))
         } else {
             self.process.kill();
-            "COMMAND is ended".into()
+            "linklock has ended COMMAND".into()
         };
-        self.console.error(&format!("{path}: the lock is lost: {how}"));
+        self.console.error(&format!("{path}: the lock is lost; {how}"));
     }
 
-    /// Until a signal comes, COMMAND ends, the lock is lost, or `limit` is over.
+    /// Sleeps until a signal comes, COMMAND ends, the lock is lost, or `limit` has passed.
     fn sleep(&self, limit: Option<Duration>) -> io::Result<()> {
         let loss = self.loss.as_ref().filter(|_| !self.lost);
         self.process.sleep(self.signals, loss, limit)
     }
 }
 
-/// Releases the lock. What was done under a lost one is never a success.
+/// Releases the lock. Work under a lost lock never counts as a success.
 fn conclude(status: ExitStatus, lost: bool, guard: Guard, console: Console) -> Result<Exit, Failure> {
-    let exit = exit_of(status);
+    let exit = Exit::Command(number_of_end(status));
     let released = guard.release().map_err(Error::from);
     match released {
-        // Told when it happened.
+        // The loss was reported when it happened.
         _ if lost => Ok(Exit::Lost),
         Ok(()) => Ok(exit),
         Err(e) if status.success() => Err(e.into()),

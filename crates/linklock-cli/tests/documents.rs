@@ -1,12 +1,12 @@
-//! Every shell example in README.md and in docs/ does what it says: none fails.
+//! Every shell example in README.md and docs/ runs without an error.
 
-// There is no sh on Windows.
+// Windows has no sh.
 #![cfg(unix)]
 
 use std::path::Path;
 use std::process::Command;
 
-/// The directory that the examples take for one on a shared file system.
+/// The shared directory in the examples.
 const SHARED: &str = "/srv/shared";
 
 #[test]
@@ -37,7 +37,7 @@ fn run_example(document: &str, example: &str) {
     assert!(left.is_empty(), "{document}: an example leaves {left:?}\n{example}");
 }
 
-/// What stands between "```sh" and "```".
+/// The text of each block between "```sh" and "```".
 fn shell_examples(text: &str) -> Vec<String> {
     let mut examples = Vec::new();
     let mut open: Option<String> = None;

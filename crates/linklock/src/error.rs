@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::holder::Holder;
+use crate::lifetime::typed;
 use crate::printable::{Escaping, Printable};
 
-/// Why a lock could not be had, kept or given back. It prints as one line, and what others wrote in it as [`Printable`] does.
+/// Why a lock could not be acquired, kept or released. It prints as one line: what failed, where, why, who holds the lock, and what to
+/// do next. What others wrote in it is shown as [`Printable`] shows it.
 #[derive(Debug)]
 pub struct Error(Box<Repr>);
 
@@ -26,19 +28,19 @@ impl std::error::Error for Error {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The lock was not had in time.
+    /// The lock was not acquired in time.
     Timeout,
     /// The wait was cancelled.
     Cancelled,
-    /// The lock was held and is not any more: its lifetime ran out, or it was broken.
+    /// The lock was held and is not any more: it expired, or it was broken.
     Lost,
     /// The lock is not held by the claim that was named.
     NotHeld,
-    /// What stands at the lock path is no lock; it is left alone.
+    /// The lock path is something else, which linklock does not touch.
     NotALock,
     /// The file system cannot do what the protocol needs.
     Unsupported,
-    /// The lock is over, but may not be removed by this user.
+    /// The lock has expired, but this user may not break it.
     CannotBreak,
     /// A setting or a path that cannot work. Nothing was changed on disk.
     Invalid,
@@ -52,40 +54,40 @@ pub enum ErrorKind {
 
 #[derive(Debug, thiserror::Error)]
 enum Repr {
-    #[error("{path}: not acquired {}; {}{}{}", within(*waited), held_by(holder.as_ref()), watched(*must_watch), kept_by(guard.as_ref()))]
+    #[error("{path}: not acquired {}: {}{}{}", within(*waited), held_by(holder.as_ref()), watched(*must_watch), kept_by(break_lock.as_ref()))]
     Timeout {
         path: Shown,
         waited: Duration,
         holder: Option<Holder>,
         must_watch: Option<Duration>,
-        guard: Option<Shown>,
+        break_lock: Option<Shown>,
     },
     #[error(
-        "{path}: not acquired {}; it is held, but this user may not look into it, and so cannot tell by whom and until when: wait longer, or ask its owner or root",
+        "{path}: not acquired {}: it is held, but this user may not read by whom and until when; retry with a longer time-out, or ask its owner or root",
         within(*waited)
     )]
     TimeoutOfHidden { path: Shown, waited: Duration },
-    #[error("{path}: the wait was cancelled; {}", held_by(holder.as_ref()))]
+    #[error("{path}: the wait was cancelled: {}", holder.as_ref().map_or_else(unknown, |holder| format!("{holder} holds the lock")))]
     Cancelled { path: Shown, holder: Option<Holder> },
-    #[error("{path}: the lock is lost: {why}; stop working under it, and acquire it again")]
+    #[error("{path}: the lock is lost: {why}; stop the work that needs it, and acquire it again")]
     Lost { path: Shown, why: Lost },
     #[error("{path}: the lock is not held by {what}; {}", held_instead(holder.as_ref()))]
     NotHeld { path: Shown, what: String, holder: Option<Holder> },
-    #[error("{path}: is {what}, not a lock, and is left as it is; move it away or choose another lock path")]
-    NotALock { path: Shown, what: String },
     #[error(
-        "{path}: this file system refuses hard links, which the link protocol is made of; use the dir protocol, which needs none"
+        "{path}: this is {what}, not a lock, so linklock does not touch it; move it away, or choose another lock path"
     )]
+    NotALock { path: Shown, what: String },
+    #[error("{path}: this file system has no hard links, which the link protocol needs; use the dir protocol")]
     NoHardLinks { path: Shown, cause: io::Error },
-    #[error("{path}: the lock of {} is over, but this user may not remove it: {cause}; its owner or root must", name(holder.as_ref()))]
+    #[error("{path}: the lock of {} has expired, but this user may not break it ({cause}); ask its owner or root", name(holder.as_ref()))]
     CannotBreak { path: Shown, holder: Option<Holder>, cause: io::Error },
     #[error(
-        "{path}: on this file system the clocks of two machines cannot be compared, so it is not known whether the lock of {} has expired; adopt it on its own machine, wait for it (acquire, run), or break it by its token",
+        "{path}: the clocks of two machines cannot be compared on this file system, so linklock does not know whether the lock of {} has expired; adopt it on its own machine, wait for it (acquire, run), or break it by its token",
         name(holder.as_ref())
     )]
     ClockNotKnown { path: Shown, holder: Option<Holder> },
     #[error(
-        "{path}: refused, since its directory {why}, so others can deny the lock or remove it; let only this user and root write to it (chown, chmod go-w), choose another directory, or do not require a private one"
+        "{path}: refused, because its directory {why}, so others can deny or remove the lock; let only this user and root write to it (chown, chmod go-w), choose another directory, or do not require a private one"
     )]
     NotPrivate { path: Shown, why: String },
     #[error("{0}")]
@@ -97,9 +99,9 @@ enum Repr {
 /// Why a lock was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Lost {
-    #[error("its lifetime ran out before it was refreshed")]
+    #[error("it expired before it was refreshed")]
     Overdue,
-    #[error("it was broken by another contender or by an operator")]
+    #[error("another contender or an operator has broken it")]
     Broken,
 }
 
@@ -117,42 +119,41 @@ impl fmt::Display for Shown {
     }
 }
 
+fn unknown() -> String {
+    "its holder could not be read".into()
+}
+
 fn held_by(holder: Option<&Holder>) -> String {
-    match holder {
-        Some(holder) => format!("it is held by {holder}: wait longer, or see to that process"),
-        None => "who holds it could not be read".into(),
-    }
+    holder.map_or_else(unknown, |holder| {
+        format!("{holder} holds it; retry with a longer time-out, or check that process")
+    })
 }
 
 fn held_instead(holder: Option<&Holder>) -> String {
-    match holder {
-        Some(holder) => format!("it is held by {holder}"),
-        None => "nobody holds it, or who does could not be read".into(),
-    }
+    holder.map_or_else(|| "it is free, or its holder could not be read".into(), |holder| format!("{holder} holds it"))
 }
 
 fn watched(must_watch: Option<Duration>) -> String {
     must_watch.map_or_else(String::new, |left| {
-        let secs = left.as_secs_f64().ceil();
+        let left = typed(Duration::from_secs(left.as_secs_f64().ceil() as u64));
         format!(
-            "; on this file system the clocks of two machines cannot be compared, so the lock expires once a waiter has seen it unchanged for another {secs} s"
+            "; the clocks of two machines cannot be compared on this file system, so the lock expires after a waiter has seen it unchanged for another {left}"
         )
     })
 }
 
-fn kept_by(guard: Option<&Shown>) -> String {
-    guard.map_or_else(String::new, |guard| {
-        format!(
-            "; it has expired, but {guard} shows that another contender is breaking it: if that stays, see whose it is"
-        )
+fn kept_by(break_lock: Option<&Shown>) -> String {
+    break_lock.map_or_else(String::new, |break_lock| {
+        format!("; it has expired, and another contender is breaking it: if {break_lock} stays, check whose it is")
     })
 }
 
 fn within(waited: Duration) -> String {
     match waited.as_millis() as u64 {
         // One try, and no wait.
-        0..10 => "at once".into(),
-        ms => format!("within {:?}", Duration::from_millis(ms)),
+        0..10 => "immediately".into(),
+        ms @ 10..10_000 => format!("within {}", typed(Duration::from_millis(ms))),
+        ms => format!("within {}", typed(Duration::from_secs(ms / 1000))),
     }
 }
 
@@ -195,7 +196,7 @@ impl Error {
         }
     }
 
-    /// Whether the lock was not had in time.
+    /// Whether the lock was not acquired in time.
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout
     }
@@ -254,13 +255,13 @@ impl Error {
 
     /// With how much longer the lock must be seen unchanged before it has expired, where no clock tells.
     pub(crate) fn timeout(path: &Path, waited: Duration, holder: Option<Holder>, must_watch: Option<Duration>) -> Self {
-        Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder, must_watch, guard: None })
+        Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder, must_watch, break_lock: None })
     }
 
     /// That the lock has expired, and this break lock kept it from being broken.
     pub(crate) fn kept_by(mut self, path: &Path) -> Self {
-        if let Repr::Timeout { guard, .. } = &mut *self.0 {
-            *guard = Some(Shown(path.into()));
+        if let Repr::Timeout { break_lock, .. } = &mut *self.0 {
+            *break_lock = Some(Shown(path.into()));
         }
         self
     }

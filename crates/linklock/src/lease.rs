@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::env::Attr;
 use crate::error::Error;
-use crate::lifetime::{LIFETIME_LEAST, LIFETIME_MOST};
+use crate::lifetime::{LIFETIME_LEAST, LIFETIME_MOST, typed};
 use crate::time::{LocalTime, ServerTime};
 
 /// The part of its lifetime that a holder can spare.
@@ -93,7 +93,7 @@ pub(crate) fn check_lifetime(lifetime: Duration) -> Result<(), Error> {
     if (LIFETIME_LEAST..=LIFETIME_MOST).contains(&lifetime) {
         return Ok(());
     }
-    Err(Error::invalid(format!("lifetime {lifetime:?}: from {LIFETIME_LEAST:?} to ten years")))
+    Err(Error::invalid(format!("lifetime {}: must be from {} to ten years", typed(lifetime), typed(LIFETIME_LEAST))))
 }
 
 #[cfg(test)]

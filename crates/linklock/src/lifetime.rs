@@ -45,9 +45,31 @@ impl RoundLifetime {
     }
 }
 
+/// A duration as it may be typed for the program, to the millisecond: `1m30s`.
+pub(crate) fn typed(time: Duration) -> String {
+    let ms = time.as_millis();
+    let parts = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let mut left = ms;
+    let mut text = String::new();
+    for (unit, name) in parts {
+        if left >= unit {
+            text += &format!("{}{name}", left / unit);
+            left %= unit;
+        }
+    }
+    if text.is_empty() { "0s".into() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_is_written_as_it_may_be_typed() {
+        for (ms, text) in [(0, "0s"), (7, "7ms"), (1500, "1s500ms"), (90_000, "1m30s"), (90_061_000, "1d1h1m1s")] {
+            assert_eq!(typed(Duration::from_millis(ms)), text);
+        }
+    }
 
     #[test]
     fn a_rounded_lifetime_is_never_shorter_and_a_sixteenth_longer_at_most() {

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::guard::Guard;
 use crate::inspect::{self, Status};
 use crate::lease::check_lifetime;
-use crate::lifetime::LIFETIME_MOST;
+use crate::lifetime::{LIFETIME_MOST, typed};
 use crate::lock_path::LockPath;
 use crate::operator::{self, Which};
 use crate::options::{OnBehalfOf, Protocol};
@@ -379,7 +379,7 @@ impl Builder {
         let path = LockPath::new(&self.path, self.separator)?;
         check_lifetime(self.lifetime)?;
         if self.grace > LIFETIME_MOST {
-            return Err(Error::invalid(format!("grace {:?}: at most ten years", self.grace)));
+            return Err(Error::invalid(format!("grace {}: must be at most ten years", typed(self.grace))));
         }
         if self.mode & !0o666 != 0 || self.mode & 0o600 != 0o600 {
             return Err(Error::invalid(format!(

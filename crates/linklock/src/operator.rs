@@ -63,7 +63,7 @@ pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Erro
     // A name is not enough: that of a lock which is over can be given to another file, by whoever may write the directory. What
     // we have staged there only now tells who we are to the file system.
     if lock.owner != Some(own.owner) || attr.owner != own.owner {
-        let what = format!("{token} of this user: what has that name is another user's");
+        let what = format!("{token} of this user: the file of that name belongs to another user");
         return Err(Error::not_held(place.lock_path(), what, lock.holder()));
     }
     // Whatever else is ours may have got the claim's name.

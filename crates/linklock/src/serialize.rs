@@ -11,6 +11,7 @@ use crate::env::os::OsEnv;
 use crate::holder::Holder;
 use crate::inspect::{State, Status};
 use crate::options::Protocol;
+use crate::protocol::leftovers::{Leftover, LeftoverKind};
 use crate::token::Token;
 
 /// As its name: `link` or `dir`.
@@ -58,13 +59,14 @@ impl Serialize for Holder {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let mut out = out.serialize_struct("Holder", 7)?;
         holder_fields::<S>(&mut out, Some(self))?;
+        out.serialize_field("since", &since(Some(self)))?;
         out.serialize_field("expires_at", &rfc3339(self.expires_at))?;
         out.end()
     }
 }
 
-/// One flat object: `protocol`, `state`; `host`, `pid`, `token`, `command`, `user` and `since` of the holder; `owner_uid` and `owner`
-/// of the file; `expires_at` and `expires_in_ms`, negative once the lifetime has ended. What does not apply or is not known is null.
+/// One flat object: `protocol`, `state`; `host`, `pid`, `token`, `command` and `user` of the holder; `owner_uid` and `owner` of
+/// the file; `since` of the holder; `expires_at` and `expires_in_ms`, negative once the lifetime has ended. What does not apply or is not known is null.
 impl Serialize for Status {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         let mut out = out.serialize_struct("Status", 12)?;
@@ -73,9 +75,37 @@ impl Serialize for Status {
         holder_fields::<S>(&mut out, self.holder.as_ref())?;
         out.serialize_field("owner_uid", &self.owner.as_ref().map(|owner| owner.uid))?;
         out.serialize_field("owner", &self.owner.as_ref().and_then(|owner| owner.name.as_deref()))?;
+        out.serialize_field("since", &since(self.holder.as_ref()))?;
         out.serialize_field("expires_at", &self.expires_at.and_then(rfc3339))?;
         let now = OsEnv.wall_clock().to_system_time();
         out.serialize_field("expires_in_ms", &self.expires_at.map(|at| expires_in_ms(at, self.remaining, now)))?;
+        out.end()
+    }
+}
+
+/// As `claim`, `broken-claim`, `break-claim`, `break-lock`, `ticket` or `queue`.
+impl Serialize for LeftoverKind {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(match self {
+            Self::Claim => "claim",
+            Self::BrokenClaim => "broken-claim",
+            Self::BreakClaim => "break-claim",
+            Self::BreakLock => "break-lock",
+            Self::Ticket => "ticket",
+            Self::Queue => "queue",
+        })
+    }
+}
+
+/// `path`, `kind`, `host`, `pid` and `expires_at`. The verdict is for people, see its `Display`.
+impl Serialize for Leftover {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut out = out.serialize_struct("Leftover", 5)?;
+        out.serialize_field("path", &self.path.to_string_lossy())?;
+        out.serialize_field("kind", &self.kind)?;
+        out.serialize_field("host", &self.host)?;
+        out.serialize_field("pid", &self.pid)?;
+        out.serialize_field("expires_at", &self.expires_at.and_then(rfc3339))?;
         out.end()
     }
 }
@@ -86,8 +116,11 @@ fn holder_fields<S: Serializer>(out: &mut S::SerializeStruct, holder: Option<&Ho
     out.serialize_field("pid", &holder.map(|holder| holder.pid))?;
     out.serialize_field("token", &holder.map(|holder| &holder.token))?;
     out.serialize_field("command", &about.and_then(|about| about.command.as_deref()))?;
-    out.serialize_field("user", &about.and_then(|about| about.user.as_deref()))?;
-    out.serialize_field("since", &about.and_then(|about| about.since).and_then(rfc3339))
+    out.serialize_field("user", &about.and_then(|about| about.user.as_deref()))
+}
+
+fn since(holder: Option<&Holder>) -> Option<String> {
+    holder.and_then(|holder| holder.about.as_ref()?.since).and_then(rfc3339)
 }
 
 /// `None` outside of the years that RFC 3339 can write: an mtime may be anything.

@@ -168,7 +168,7 @@ impl Tenure {
         if self.is_foreign() {
             return Err(Error::not_held(
                 self.place.lock_path(),
-                "this process, but by the one that it was forked from",
+                "this process: the process that it was forked from holds it",
                 None,
             ));
         }
@@ -290,7 +290,7 @@ impl Tenure {
     }
 
     fn released(&self) -> Error {
-        Error::not_held(self.place.lock_path(), "this guard, which has released it", None)
+        Error::not_held(self.place.lock_path(), "this guard: it was released", None)
     }
 
     pub(crate) fn wait_for_loss(&self, limit: Option<LocalTime>) -> Option<bool> {

@@ -1,4 +1,4 @@
-//! What needs the operating system itself: the only unsafe code of the program. Every system's arm has the same items.
+//! Everything that asks the operating system itself, and the program's only unsafe code. Each system's arm has the same items.
 
 #[cfg(unix)]
 #[path = "unix/mod.rs"]
@@ -7,7 +7,7 @@ mod arm;
 #[path = "windows/mod.rs"]
 mod arm;
 
-pub(crate) use arm::process::{Alarm, Process, exit_of};
+pub(crate) use arm::process::{Alarm, Process, number_of_end};
 pub(crate) use arm::shell::{calling_shell, command_line};
 pub(crate) use arm::signals::{Signals, number_of};
 pub(crate) use arm::terminal;

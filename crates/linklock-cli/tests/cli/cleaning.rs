@@ -1,4 +1,4 @@
-//! clean: what killed contenders left beside a lock, and what is somebody else's.
+//! clean: the files that killed contenders left beside a lock, and the files that are somebody else's.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::{Scene, assert_exit, end, eventually, here, linklock, outcom
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// `linklock clean OPTION... PATH`, which ends well, and what it says.
+/// Runs `linklock clean OPTION... PATH` and gives its output.
 fn clean(path: &Path, options: &[&str]) -> String {
     let mut command = linklock(["clean"]);
     let output = end({
@@ -23,18 +23,18 @@ fn clean(path: &Path, options: &[&str]) -> String {
 }
 
 /// The lines of `clean --json`, by the file's name.
-fn told(path: &Path, options: &[&str]) -> Vec<Value> {
+fn listed(path: &Path, options: &[&str]) -> Vec<Value> {
     let text = clean(path, &[&["--json"], options].concat());
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// The one of these that is about this name.
+/// The line about this name.
 fn about<'a>(lines: &'a [Value], name: &str) -> &'a Value {
     let is_about = |line: &&Value| line["path"].as_str().expect("a path").ends_with(name);
-    lines.iter().find(is_about).unwrap_or_else(|| panic!("{name} is not told of in {lines:?}"))
+    lines.iter().find(is_about).unwrap_or_else(|| panic!("{name} is not in {lines:?}"))
 }
 
-/// The claim of a contender of another machine, that expired so long ago.
+/// Makes the claim of a contender on another machine that expired so long ago.
 fn put_claim(scene: &Scene, name: &str, expired: Duration) -> String {
     let name = here(name);
     let path = scene.dir.path().join(&name);
@@ -44,13 +44,13 @@ fn put_claim(scene: &Scene, name: &str, expired: Duration) -> String {
     name
 }
 
-/// Kills so many contenders while they wait for the lock, which is held.
+/// Kills this number of contenders while they wait for the lock, which is held.
 fn kill_waiters(scene: &Scene, number: usize, options: &[&str]) {
     let before = scene.names().len();
     let queued = usize::from(options.contains(&"--queue"));
     let start = || scene.work(options, &[]).stderr(Stdio::null()).spawn().expect("linklock starts");
     let waiting: Vec<_> = (0..number).map(|_| start()).collect();
-    eventually("claims of those who wait", || scene.names().len() == before + number + queued);
+    eventually("the claims of the waiters", || scene.names().len() == before + number + queued);
     if queued > 0 {
         let queue = scene.dir.path().join(here("job.lock|queue"));
         eventually("their tickets", || fs::read_dir(&queue).is_ok_and(|tickets| tickets.count() == number));
@@ -62,7 +62,7 @@ fn kill_waiters(scene: &Scene, number: usize, options: &[&str]) {
 }
 
 #[test]
-fn killed_waiters_are_listed_and_removed_when_that_is_said_while_the_lock_is_held_and_when_it_is_free() {
+fn leftovers_of_killed_waiters_are_listed_and_removed_while_the_lock_is_held_and_while_it_is_free() {
     for (protocol, held) in ["link", "dir"].into_iter().flat_map(|one| [(one, true), (one, false)]) {
         let scene = Scene::new();
         let options = ["--protocol", protocol];
@@ -82,7 +82,10 @@ fn killed_waiters_are_listed_and_removed_when_that_is_said_while_the_lock_is_hel
         let holds = usize::from(held && protocol == "link");
         assert_eq!(text.matches(": it holds the lock\n").count(), holds, "{text}");
         let state = if held { ": held by process " } else { ": free\n" };
-        assert!(text.contains(state) && text.ends_with("--yes removes what is listed with \"remove\"\n"), "{text}");
+        assert!(
+            text.contains(state) && text.ends_with("with --yes linklock removes the files listed with \"remove\"\n"),
+            "{text}"
+        );
 
         let text = clean(&scene.lock, &["--yes"]);
         assert_eq!(text.matches("\n  removed  job.lock").count(), 5, "{text}");
@@ -92,43 +95,43 @@ fn killed_waiters_are_listed_and_removed_when_that_is_said_while_the_lock_is_hel
             assert_exit(&end(scene.linklock("release", [&token])), 0);
         }
         scene.assert_free();
-        assert_eq!(clean(&scene.lock, &[]), format!("{}: free; nothing is left beside it\n", scene.lock.display()));
+        assert_eq!(clean(&scene.lock, &[]), format!("{}: free; no leftovers\n", scene.lock.display()));
     }
 }
 
 #[test]
-fn tickets_of_killed_waiters_go_with_the_queue() {
+fn tickets_of_killed_waiters_are_removed_with_the_queue() {
     let scene = Scene::new();
     let token = scene.acquire_for("none", "1h");
     kill_waiters(&scene, 3, &["--queue"]);
-    let lines = told(&scene.lock, &["--yes"]);
+    let lines = listed(&scene.lock, &["--yes"]);
     let removed = |kind: &str| lines.iter().filter(|l| l["kind"] == kind && l["action"] == "removed").count();
-    // One that waits removes the ticket of a dead one before it.
+    // A waiter may have removed the ticket of a dead one before it.
     assert!(removed("ticket") > 0 && removed("claim") == 3, "{lines:?}");
     assert_exit(&end(scene.linklock("release", [&token])), 0);
     scene.assert_free();
 }
 
 #[test]
-fn what_another_machine_left_goes_a_day_after_its_expiry() {
+fn leftovers_of_another_machine_are_removed_a_day_after_their_expiry() {
     let scene = Scene::new();
     let old = put_claim(&scene, "job.lock|elsewhere|4711|00000000000000000001", DAY + DAY / 24);
     let recent = put_claim(&scene, "job.lock|elsewhere|4712|00000000000000000002", DAY / 8);
     let peers = put_claim(&scene, "job.lock|elsewhere|4713|815", 9 * DAY);
     let text = clean(&scene.lock, &[]);
-    let line = |name: &str| text.lines().find(|line| line.contains(name)).expect("told of").to_owned();
-    let said = "(claim of process 4711 on elsewhere, expired 1 d 1 h ago): it expired long ago";
+    let line = |name: &str| text.lines().find(|line| line.contains(name)).expect("a line").to_owned();
+    let said = "(claim of process 4711 on elsewhere, expired 1d1h ago): it expired long ago";
     assert!(line(&old).contains(said), "{text}");
-    let said = "expired 3 h 0 min ago): its process may be alive; it may be removed in 20 h 59 min";
+    let said = "expired 3h ago): its process may be alive; it may be removed in 20h59m";
     assert!(line(&recent).contains(said), "{text}");
     assert!(line(&peers).starts_with("  remove"), "{text}");
     clean(&scene.lock, &["-y"]);
     assert_eq!(scene.names(), [recent.as_str()]);
 }
 
-/// Every option of `--json` is part of the program's interface.
+/// The fields of `--json` are part of the program's interface.
 #[test]
-fn the_lines_of_json_have_their_fields_in_order() {
+fn json_lines_have_their_fields_in_order() {
     let scene = Scene::new();
     let old = put_claim(&scene, "job.lock|elsewhere|4711|00000000000000000001", 2 * DAY);
     fs::create_dir(scene.dir.path().join(here("job.lock|queue"))).unwrap();
@@ -138,7 +141,7 @@ fn the_lines_of_json_have_their_fields_in_order() {
         let places = fields.map(|field| line.find(&format!("\"{field}\":")).expect("each field"));
         assert!(places.is_sorted(), "{line}");
     }
-    let lines = told(&scene.lock, &[]);
+    let lines = listed(&scene.lock, &[]);
     let claim = about(&lines, &old);
     assert_eq!(claim["lock"], scene.lock.to_str().unwrap());
     assert_eq!((&claim["kind"], &claim["host"], &claim["pid"]), (&"claim".into(), &"elsewhere".into(), &4711.into()));
@@ -149,12 +152,12 @@ fn the_lines_of_json_have_their_fields_in_order() {
 }
 
 #[test]
-fn a_directory_is_cleaned_lock_by_lock() {
+fn clean_groups_the_leftovers_of_a_directory_by_lock() {
     let scene = Scene::new();
     let one = put_claim(&scene, "b.lock|elsewhere|1|1", 2 * DAY);
     let other = put_claim(&scene, "a.lock|elsewhere|1|1", 2 * DAY);
     let token = scene.acquire_for("none", "1h");
-    // A held lock that is a directory itself, and files of users.
+    // A held lock that is itself a directory, and files of users.
     let dir_lock = scene.dir.path().join("dir.lock");
     let mut acquire = linklock(["acquire", "--pid", "none", "--protocol", "dir", "--lifetime", "1h"]);
     acquire.arg(&dir_lock);
@@ -171,17 +174,17 @@ fn a_directory_is_cleaned_lock_by_lock() {
     let kept: Vec<_> = before.into_iter().filter(|name| *name != *one && *name != *other).collect();
     assert_eq!(scene.names(), kept);
     assert_exit(&end(scene.linklock("refresh", [&token])), 0);
-    // It is a lock path, not a directory of locks.
+    // This directory is a lock, not a directory of locks.
     assert!(clean(&dir_lock, &[]).contains("dir.lock: held by process "));
     // On Windows, an empty directory is a free lock.
     if cfg!(unix) {
         let empty = Scene::new();
-        assert!(clean(empty.dir.path(), &[]).ends_with(": has no claims of any lock\n"));
+        assert!(clean(empty.dir.path(), &[]).ends_with(": no lock has claims in this directory\n"));
     }
 }
 
 #[test]
-fn what_only_has_the_name_of_a_claim_stays() {
+fn files_that_only_look_like_claims_by_name_stay() {
     let scene = Scene::new();
     let notes = put_claim(&scene, "job.lock|elsewhere|1|1", Duration::ZERO);
     fs::write(scene.dir.path().join(&notes), "my notes").unwrap();
@@ -191,7 +194,7 @@ fn what_only_has_the_name_of_a_claim_stays() {
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("x"), "").unwrap();
     let before = scene.names();
-    let lines = told(&scene.lock, &["--yes"]);
+    let lines = listed(&scene.lock, &["--yes"]);
     assert_eq!(about(&lines, &notes)["reason"], "it is an ordinary file, not a claim");
     assert_eq!(about(&lines, &here("|2"))["reason"], "it is a directory with something else in it, not a claim");
     assert!(lines.iter().all(|line| line["action"] == "keep"), "{lines:?}");
@@ -200,27 +203,27 @@ fn what_only_has_the_name_of_a_claim_stays() {
 }
 
 #[test]
-fn without_recovery_what_ended_processes_left_is_kept_for_a_day_too() {
+fn without_recovery_leftovers_of_ended_processes_are_kept_for_a_day() {
     let scene = Scene::new();
     let token = scene.acquire_for("none", "1h");
     kill_waiters(&scene, 2, &[]);
-    let lines = told(&scene.lock, &["--yes", "--no-recover-dead"]);
+    let lines = listed(&scene.lock, &["--yes", "--no-recover-dead"]);
     assert!(lines.iter().all(|line| line["action"] == "keep"), "{lines:?}");
     assert_exit(&end(scene.linklock("break", [&"--token".into(), &token])), 0);
     scene.assert_free();
 }
 
 #[test]
-fn quiet_says_nothing_of_what_was_done() {
+fn quiet_prints_nothing_about_removed_files() {
     let scene = Scene::new();
     put_claim(&scene, "job.lock|elsewhere|1|1", 2 * DAY);
-    assert!(!clean(&scene.lock, &["-q"]).is_empty(), "a list is what was asked for");
+    assert!(!clean(&scene.lock, &["-q"]).is_empty(), "the user asked for a list");
     assert_eq!(clean(&scene.lock, &["-q", "--yes"]), "");
     scene.assert_free();
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_74_and_a_path_that_cannot_be_one_64() {
+fn a_missing_directory_is_74_and_an_invalid_path_is_64() {
     let scene = Scene::with_lock(Path::new("missing").join("job.lock"));
     let output = end(scene.linklock("clean", ["--yes"]));
     assert_exit(&output, 74);
@@ -229,7 +232,7 @@ fn a_directory_that_is_not_there_is_74_and_a_path_that_cannot_be_one_64() {
     assert_exit(&end(linklock(["clean"])), 64);
 }
 
-/// Windows has access lists, and links only for those who may make them.
+/// Windows has access lists instead of modes, and only some users may make links.
 #[cfg(unix)]
 mod on_unix {
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -238,7 +241,7 @@ mod on_unix {
     use crate::unix::as_ordinary_user;
 
     #[test]
-    fn symbolic_links_in_the_directory_are_not_followed_and_the_one_that_the_user_names_is() {
+    fn a_symbolic_link_that_the_user_names_is_followed_and_others_are_not() {
         let scene = Scene::new();
         let elsewhere = Scene::new();
         let target = elsewhere.dir.path().join("target");
@@ -251,7 +254,7 @@ mod on_unix {
         let old = put_claim(&scene, "job.lock|elsewhere|1|2", 2 * DAY);
         let named = elsewhere.dir.path().join("named");
         symlink(scene.dir.path(), &named).unwrap();
-        let lines = told(&named, &["--yes"]);
+        let lines = listed(&named, &["--yes"]);
         assert_eq!(about(&lines, &old)["action"], "removed", "{lines:?}");
         assert_eq!(scene.names(), ["job.lock|elsewhere|1|1", "job.lock|queue"]);
         assert_eq!(about(&lines, "|1|1")["reason"], "it is a symbolic link, not a claim");
@@ -259,7 +262,7 @@ mod on_unix {
     }
 
     #[test]
-    fn what_this_user_may_not_read_is_kept_and_what_it_may_not_remove_is_77() {
+    fn unreadable_leftovers_are_kept_and_unremovable_ones_are_77() {
         let scene = Scene::new();
         let unreadable = put_claim(&scene, "job.lock|elsewhere|1|1", 2 * DAY);
         let path = scene.dir.path().join(&unreadable);

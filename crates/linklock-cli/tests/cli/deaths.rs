@@ -1,4 +1,4 @@
-//! What becomes of COMMAND when linklock is killed.
+//! COMMAND when linklock is killed.
 
 use crate::support::{Running, Scene, assert_exit, end};
 
@@ -9,9 +9,9 @@ fn the_command_dies_with_linklock() {
         let words = ["say:ready", "sleep:3000", "say:it went on"];
         let mut running = Running::start(scene.work(&["--protocol", protocol], &words));
         running.kill();
-        // Read to its end: whoever could still say something has ended.
+        // The pipe is read to its end, so every process that could still write has ended.
         assert_eq!(running.end().1, "");
-        // Known to be dead: one try is enough.
+        // The holder is known to have died, so one try is enough.
         assert_exit(&end(scene.work(&["-n"], &[])), 0);
         scene.assert_free();
     }

@@ -1,11 +1,11 @@
-//! What is on the disk after a command line that cannot be meant, or a failure.
+//! The disk after an invalid command line or a failure.
 
 use std::fs;
 
 use crate::support::{Scene, end, here};
 
 #[test]
-fn a_bad_command_line_changes_nothing_on_disk() {
+fn an_invalid_command_line_changes_nothing_on_disk() {
     let scene = Scene::new();
     fs::write(scene.dir.path().join("bystander"), "a user's file").unwrap();
     for (subcommand, arguments) in [
@@ -33,7 +33,7 @@ fn a_bad_command_line_changes_nothing_on_disk() {
 }
 
 #[test]
-fn a_lock_is_not_harmed_by_those_who_did_not_get_it() {
+fn contenders_that_do_not_get_the_lock_leave_it_unchanged() {
     let scene = Scene::new();
     let token = scene.acquire_for("none", "1h");
     let before = fs::metadata(&scene.lock).unwrap().modified().unwrap();

@@ -1,4 +1,4 @@
-//! Help, man page and completions.
+//! The help, the man page and the completions.
 
 use crate::support::{assert_exit, end, linklock, stdout};
 
@@ -6,15 +6,15 @@ const SUBCOMMANDS: [&str; 10] =
     ["run", "acquire", "refresh", "release", "status", "break", "wait", "clean", "completions", "man"];
 const EXIT_STATUSES: [&str; 10] = ["0", "64", "73", "74", "75", "76", "77", "126", "127", "128+N"];
 
-fn said(arguments: &[&str]) -> String {
+fn printed(arguments: &[&str]) -> String {
     let output = end(linklock(arguments));
     assert_exit(&output, 0);
     stdout(&output)
 }
 
 #[test]
-fn help_and_man_page_mention_every_subcommand_and_exit_status() {
-    for text in [said(&["--help"]), said(&["man"])] {
+fn the_help_and_the_man_page_list_every_subcommand_and_exit_status() {
+    for text in [printed(&["--help"]), printed(&["man"])] {
         for subcommand in SUBCOMMANDS {
             let section = format!(".SH \"LINKLOCK {}\"", subcommand.to_uppercase());
             let listed = text.lines().any(|line| line.trim_start().starts_with(&format!("{subcommand} ")));
@@ -22,16 +22,16 @@ fn help_and_man_page_mention_every_subcommand_and_exit_status() {
         }
         let (_, statuses) = text.rsplit_once("EXIT STATUS").expect("a section");
         for status in EXIT_STATUSES {
-            let told = statuses.lines().any(|line| line.split_whitespace().next() == Some(status));
-            assert!(told, "{status} is missing:\n{statuses}");
+            let listed = statuses.lines().any(|line| line.split_whitespace().next() == Some(status));
+            assert!(listed, "{status} is missing:\n{statuses}");
         }
         assert!(text.contains("EXAMPLES"), "{text}");
     }
 }
 
 #[test]
-fn the_man_page_has_every_option_and_what_a_killed_linklock_cannot_do() {
-    let page = said(&["man"]).replace("\\-", "-");
+fn the_man_page_has_every_option_and_the_limits_of_what_linklock_can_do() {
+    let page = printed(&["man"]).replace("\\-", "-");
     for option in [
         "--lifetime",
         "--timeout",
@@ -57,26 +57,26 @@ fn the_man_page_has_every_option_and_what_a_killed_linklock_cannot_do() {
         assert!(page.contains(&format!("\\fB{option}\\fR")), "{option} is missing");
     }
     for limit in [
-        "are written with --describe-command alone",
-        "can also remove a lock that is held",
-        "does not reach processes that COMMAND has started",
-        "Other Unixes have nothing like it",
-        "the system ends them all at once",
+        "only with --describe-command",
+        "the user can also remove a lock that is",
+        "does not kill the processes that COMMAND has started",
+        "On other Unix systems COMMAND goes on",
+        "Windows ends COMMAND and these processes at once",
     ] {
         assert!(page.contains(limit), "{limit:?} is missing");
     }
 }
 
 #[test]
-fn the_description_of_a_subcommand_is_its_own() {
+fn the_help_of_a_subcommand_begins_with_its_description() {
     for subcommand in SUBCOMMANDS {
-        let listed = said(&["--help"]);
+        let listed = printed(&["--help"]);
         let line =
             listed.lines().find(|line| line.trim_start().starts_with(&format!("{subcommand} "))).expect("listed");
         let (_, about) = line.trim().split_once(' ').expect("described");
         for flag in ["-h", "--help"] {
-            let help = said(&[subcommand, flag]);
-            assert!(help.starts_with(about.trim()), "{subcommand} {flag} begins otherwise:\n{help}");
+            let help = printed(&[subcommand, flag]);
+            assert!(help.starts_with(about.trim()), "{subcommand} {flag} begins differently:\n{help}");
         }
     }
 }
@@ -84,7 +84,7 @@ fn the_description_of_a_subcommand_is_its_own() {
 #[test]
 fn each_shell_has_a_completion_script() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = said(&["completions", shell]);
+        let script = printed(&["completions", shell]);
         for word in ["kill-after", "conflict-exit-code", "completions"] {
             assert!(script.contains(word), "{shell}: {word} is missing");
         }

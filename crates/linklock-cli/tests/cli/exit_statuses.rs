@@ -1,4 +1,4 @@
-//! Every exit status, and the message that goes with it.
+//! Every exit status and its message.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::{Scene, assert_exit, end, here, linklock, stderr, stdout};
 
 #[test]
-fn run_ends_as_its_command_does() {
+fn run_exits_with_the_status_of_its_command() {
     for status in [0, 1, 3, 64, 75, 255] {
         let scene = Scene::new();
         assert_exit(&end(scene.work(&[], &[&format!("exit:{status}")])), status);
@@ -15,7 +15,7 @@ fn run_ends_as_its_command_does() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_64() {
+fn an_invalid_command_line_is_64() {
     let scene = Scene::new();
     let none: [&str; 0] = [];
     for command in [
@@ -40,13 +40,13 @@ fn what_cannot_be_meant_is_64() {
         let what = format!("{command:?}");
         let output = end(command);
         assert_eq!(output.status.code(), Some(64), "{what}: {}", stderr(&output));
-        assert!(!output.stderr.is_empty(), "{what} says why");
+        assert!(!output.stderr.is_empty(), "{what} explains itself");
     }
     scene.assert_free();
 }
 
 #[test]
-fn help_and_version_are_no_errors() {
+fn help_and_version_are_not_errors() {
     for arguments in [&["--help"][..], &["-h"], &["--version"], &["run", "--help"]] {
         let output = end(linklock(arguments));
         assert_exit(&output, 0);
@@ -65,7 +65,7 @@ fn a_missing_directory_is_73_and_the_command_is_not_run() {
 }
 
 #[test]
-fn what_is_no_lock_is_74_and_stays_as_it_is() {
+fn a_file_that_is_not_a_lock_is_74_and_stays_unchanged() {
     let scene = Scene::new();
     fs::write(&scene.lock, "a user's file").unwrap();
     for command in [
@@ -83,7 +83,7 @@ fn what_is_no_lock_is_74_and_stays_as_it_is() {
 }
 
 #[test]
-fn a_lock_that_is_not_had_in_time_is_75_or_what_the_user_chose() {
+fn a_lock_that_is_not_acquired_in_time_is_75_or_the_number_that_the_user_chose() {
     let scene = Scene::new();
     scene.acquire_for("none", "60s");
     for options in [&["-n"][..], &["-w", "50ms"], &["-w", "0"]] {
@@ -94,14 +94,15 @@ fn a_lock_that_is_not_had_in_time_is_75_or_what_the_user_chose() {
             let output = end(scene.work(arguments, &["say:it ran"]));
             assert_exit(&output, status);
             assert_eq!(stdout(&output), "");
-            assert!(stderr(&output).contains("held by process"), "{}", stderr(&output));
+            let message = stderr(&output);
+            assert!(message.contains("process ") && message.contains(" holds it"), "{message}");
         }
     }
-    assert_eq!(scene.names().len(), 2, "the contenders left nothing: {:?}", scene.names());
+    assert_eq!(scene.names().len(), 2, "the contenders have left nothing: {:?}", scene.names());
 }
 
 #[test]
-fn the_conflict_exit_code_is_for_conflicts_alone() {
+fn the_conflict_exit_code_is_only_for_conflicts() {
     let scene = Scene::with_lock("missing/job.lock");
     assert_exit(&end(scene.work(&["-n", "-E", "9"], &[])), 73);
 }
@@ -124,7 +125,7 @@ fn a_lock_that_the_token_does_not_hold_is_76() {
             scene.acquire_for("none", "60s");
         }
     }
-    assert_eq!(scene.names().len(), 2, "the other's lock is unharmed: {:?}", scene.names());
+    assert_eq!(scene.names().len(), 2, "the other lock is unchanged: {:?}", scene.names());
 }
 
 #[test]
@@ -141,7 +142,7 @@ fn a_command_that_cannot_be_executed_is_126_and_the_lock_is_released() {
 #[test]
 fn a_command_that_is_not_found_is_127_and_the_lock_is_released() {
     let scene = Scene::new();
-    for command in ["no-such-command-anywhere", "/no/such/command", ""] {
+    for command in ["no-such-command-anywhere", "/no/such/command", "/dev/null/command", ""] {
         let output = end(scene.linklock("run", [command]));
         assert_exit(&output, 127);
         assert!(stderr(&output).starts_with("linklock: "), "{}", stderr(&output));

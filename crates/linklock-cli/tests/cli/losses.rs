@@ -1,10 +1,10 @@
-//! run: what becomes of COMMAND when its lock is lost.
+//! run: COMMAND when its lock is lost.
 
 use std::fs;
 
 use crate::support::{Running, Scene, assert_exit, end};
 
-/// Short enough to learn soon that the lock was broken, which the next refresh finds.
+/// Short, because only the next refresh detects that the lock was broken.
 pub(crate) const LIFETIME: [&str; 2] = ["-l", "600ms"];
 
 pub(crate) fn break_by_force(scene: &Scene) {
@@ -19,12 +19,12 @@ fn a_command_whose_lock_was_broken_is_ended() {
     let (status, said, complaint) = running.end_with_complaints();
     assert_eq!((status, said.as_str()), (Some(76), ""));
     assert!(complaint.starts_with("linklock: ") && complaint.contains("the lock is lost"), "{complaint}");
-    assert_eq!(complaint.lines().count(), 1, "said once: {complaint}");
+    assert_eq!(complaint.lines().count(), 1, "one message: {complaint}");
     scene.assert_free();
 }
 
 #[test]
-fn the_successor_is_unharmed() {
+fn the_next_holder_keeps_its_lock() {
     let scene = Scene::new();
     let running = Running::start(scene.work(&LIFETIME, &["say:ready", "sleep:60000"]));
     break_by_force(&scene);

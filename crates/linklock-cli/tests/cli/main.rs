@@ -1,4 +1,4 @@
-//! The program, run as its users run it.
+//! Tests of the program as its users run it.
 
 mod cleaning;
 mod disk;
@@ -11,14 +11,14 @@ mod status;
 mod support;
 mod waiting;
 
-// Other systems have nothing that would end COMMAND.
+// Other systems cannot end COMMAND with linklock.
 #[cfg(any(target_os = "linux", windows))]
 mod deaths;
 
-// Signals, pseudo-terminals, modes, users and sh are a Unix's own.
+// Only Unix has signals, pseudo-terminals, modes, users and sh.
 #[cfg(unix)]
 mod unix;
 
-// Job objects and a console's events are Windows' own.
+// Only Windows has job objects and console events.
 #[cfg(windows)]
 mod windows;

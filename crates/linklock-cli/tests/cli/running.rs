@@ -1,4 +1,4 @@
-//! run: COMMAND, its surroundings, and taking turns.
+//! run: COMMAND, its surroundings, and exclusion.
 
 use std::fs;
 use std::process::Stdio;
@@ -17,16 +17,16 @@ fn the_command_knows_the_lock_and_the_token() {
     assert_exit(&output, 0);
     let said = stdout(&output);
     let lines: Vec<_> = said.lines().collect();
-    // Windows' own canonical form is not what anybody else uses.
+    // On Windows the canonical form is not the form that programs use.
     let directory = if cfg!(windows) { scene.dir.path().into() } else { scene.dir.path().canonicalize().unwrap() };
     assert_eq!(lines[0], directory.join("job.lock").to_str().unwrap());
     assert!(lines[1].starts_with(&here("job.lock|")), "{said}");
-    assert_eq!(lines[2..], ["job.lock", lines[1]], "the lock and the claim that the token names are there");
+    assert_eq!(lines[2..], ["job.lock", lines[1]], "the lock and the claim of the token exist");
     scene.assert_free();
 }
 
 #[test]
-fn the_command_is_given_a_fencing_token_that_grows() {
+fn the_command_gets_a_fencing_token_that_grows() {
     let scene = Scene::new();
     let numbers: Vec<u64> = (0..3)
         .map(|n| {
@@ -41,9 +41,9 @@ fn the_command_is_given_a_fencing_token_that_grows() {
 }
 
 #[test]
-fn a_queue_is_joined_behind_those_who_are_in_it() {
+fn a_contender_joins_the_queue_behind_the_others() {
     let scene = Scene::new();
-    // A ticket of a contender on another machine.
+    // The ticket of a contender on another machine.
     let queue = scene.dir.path().join(here("job.lock|queue"));
     fs::create_dir(&queue).unwrap();
     fs::write(queue.join(format!("{:020}{}", 1, here("job.lock|elsewhere|1|1"))), "").unwrap();
@@ -53,7 +53,7 @@ fn a_queue_is_joined_behind_those_who_are_in_it() {
 }
 
 #[test]
-fn a_fencing_token_of_an_outer_lock_is_not_passed_on() {
+fn the_command_does_not_get_the_fencing_token_of_an_outer_lock() {
     let scene = Scene::new();
     let mut command = scene.work(&[], &["tell:LINKLOCK_FENCE"]);
     command.env("LINKLOCK_FENCE", "4711");
@@ -61,7 +61,7 @@ fn a_fencing_token_of_an_outer_lock_is_not_passed_on() {
 }
 
 #[test]
-fn what_follows_the_command_is_the_commands_own() {
+fn options_after_the_command_belong_to_the_command() {
     let scene = Scene::new();
     for separator in [&[][..], &["--"]] {
         let mut command = scene.linklock("run", separator);
@@ -84,14 +84,14 @@ fn the_command_has_the_streams_of_linklock() {
 }
 
 #[test]
-fn nothing_is_said_about_a_run_that_goes_well() {
+fn a_successful_run_prints_nothing() {
     let scene = Scene::new();
     let output = end(scene.work(&[], &[]));
     assert_eq!((stdout(&output), stderr(&output)), (String::new(), String::new()));
 }
 
 #[test]
-fn verbose_tells_what_happens_to_the_lock() {
+fn verbose_prints_what_happens_to_the_lock() {
     let scene = Scene::new();
     for arguments in [["-v", "run"], ["run", "-v"]] {
         let mut command = linklock(arguments);
@@ -117,7 +117,7 @@ fn a_second_run_waits_for_the_first() {
     let first = Running::start(scene.work(&[], &["say:ready", "sleep:300", "say:first"]));
     let second = end(scene.work(&["-w", "20s"], &["say:second"]));
     assert_exit(&second, 0);
-    // Had the first not ended, its output would not be complete.
+    // If the first had not ended, its output would not be complete.
     let (status, said) = first.end();
     assert_eq!((status, said.as_str()), (Some(0), "first\n"));
 }
@@ -125,7 +125,7 @@ fn a_second_run_waits_for_the_first() {
 #[test]
 fn many_runs_on_one_path_never_overlap() {
     let scene = Scene::new();
-    // A directory can be made by one at a time.
+    // Only one process at a time can make this directory.
     let words = ["mkdir:.inside", "sleep:20", "rmdir:.inside"];
     let contenders: Vec<_> = (0..12).map(|_| scene.work(&["-w", "25s"], &words).spawn().unwrap()).collect();
     for contender in contenders {
@@ -147,14 +147,14 @@ fn runs_of_both_protocols_exclude_each_other() {
 }
 
 #[test]
-fn a_command_may_release_its_lock_and_is_told_that_it_was_lost() {
+fn a_run_whose_command_releases_the_lock_reports_that_it_was_lost() {
     let scene = Scene::new();
     let program = env!("CARGO_BIN_EXE_linklock");
     let release = ["run:4", program, "release", "env:LINKLOCK_PATH", "env:LINKLOCK_TOKEN"];
     for (ending, status) in [(&[][..], 76), (&["exit:5"], 5)] {
         let output = end(scene.work(&[], &[&release, ending].concat()));
         assert_exit(&output, status);
-        assert_eq!(stdout(&output), "ended with 0\n", "it is released");
+        assert_eq!(stdout(&output), "ended with 0\n", "the lock is released");
         assert!(stderr(&output).contains("lost"), "{}", stderr(&output));
     }
     scene.assert_free();

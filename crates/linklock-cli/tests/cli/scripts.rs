@@ -1,4 +1,4 @@
-//! acquire, refresh, release, break and wait, as scripts use them.
+//! acquire, refresh, release, break and wait in scripts.
 
 use std::process::Stdio;
 use std::thread;
@@ -25,7 +25,7 @@ fn a_token_goes_from_acquire_to_status_to_refresh_to_release() {
 
     assert_exit(&end(scene.linklock("refresh", [token.to_str().unwrap(), "--lifetime", "5m"])), 0);
     let after = status(&scene);
-    assert_eq!(after["token"], before["token"], "a refresh leaves the lock with its holder");
+    assert_eq!(after["token"], before["token"], "a refresh does not change the holder");
     assert!(after["expires_in_ms"].as_i64().unwrap() > 290_000, "{after}");
 
     assert_exit(&end(scene.linklock("release", [&token])), 0);
@@ -33,7 +33,7 @@ fn a_token_goes_from_acquire_to_status_to_refresh_to_release() {
 }
 
 #[test]
-fn a_fencing_token_comes_in_a_second_line() {
+fn acquire_prints_the_fencing_token_in_a_second_line() {
     let scene = Scene::new();
     let numbers = [(); 2].map(|()| {
         let output = end(scene.linklock("acquire", ["--fence", "--pid", "none"]));
@@ -48,7 +48,7 @@ fn a_fencing_token_comes_in_a_second_line() {
 }
 
 #[test]
-fn a_token_works_for_either_protocol_without_being_told_which() {
+fn refresh_and_release_need_only_the_token_for_either_protocol() {
     let scene = Scene::new();
     let output = end(scene.linklock("acquire", ["--protocol", "dir", "--pid", "none"]));
     assert_exit(&output, 0);
@@ -60,7 +60,7 @@ fn a_token_works_for_either_protocol_without_being_told_which() {
 }
 
 #[test]
-fn a_lock_that_has_expired_is_not_refreshed_back_to_life() {
+fn an_expired_lock_cannot_be_refreshed() {
     let scene = Scene::new();
     let token = scene.acquire_for("none", "20ms");
     thread::sleep(Duration::from_millis(50));
@@ -70,19 +70,19 @@ fn a_lock_that_has_expired_is_not_refreshed_back_to_life() {
 }
 
 #[test]
-fn the_lock_of_a_script_that_has_ended_is_taken_at_once() {
+fn a_contender_takes_the_lock_of_an_ended_script_at_once() {
     let scene = Scene::new();
     ended_process(|pid| {
         scene.acquire_for(pid, "1h");
         assert_exit(&end(scene.linklock("acquire", ["-n"])), 75);
     });
-    // One try, without waiting: nothing but the holder's death makes it possible.
+    // One try without waiting succeeds only because the holder has died.
     assert_exit(&end(scene.work(&["-n"], &[])), 0);
     scene.assert_free();
 }
 
 #[test]
-fn the_lock_of_a_script_that_has_ended_is_waited_out_on_demand() {
+fn no_recover_dead_waits_for_the_expiry_of_an_ended_scripts_lock() {
     let scene = Scene::new();
     ended_process(|pid| drop(scene.acquire_for(pid, "1h")));
     assert_exit(&end(scene.linklock("acquire", ["-n", "--no-recover-dead"])), 75);
@@ -100,7 +100,7 @@ fn a_lock_for_nobody_outlives_every_process() {
 }
 
 #[test]
-fn break_takes_the_lock_that_the_token_names() {
+fn break_token_breaks_the_lock_that_the_token_holds() {
     let scene = Scene::new();
     let token = scene.acquire_for("none", "1h");
     let output = end(scene.linklock("break", ["--token", token.to_str().unwrap()]));
@@ -111,13 +111,13 @@ fn break_takes_the_lock_that_the_token_names() {
 }
 
 #[test]
-fn break_takes_what_is_over_and_nothing_else() {
+fn break_expired_breaks_only_an_expired_lock() {
     let scene = Scene::new();
     assert!(stdout(&end(scene.linklock("break", ["--expired"]))).contains("was free"));
     let token = scene.acquire_for("none", "1h");
     let output = end(scene.linklock("break", ["--expired"]));
     assert_exit(&output, 75);
-    assert!(stderr(&output).contains("not over yet"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("have not passed"), "{}", stderr(&output));
     assert_exit(&end(scene.linklock("release", [&token])), 0);
 
     scene.acquire_for("none", "10ms");
@@ -128,7 +128,7 @@ fn break_takes_what_is_over_and_nothing_else() {
 }
 
 #[test]
-fn break_by_force_takes_a_live_lock_and_a_free_one() {
+fn break_force_breaks_a_live_lock_and_accepts_a_free_one() {
     let scene = Scene::new();
     scene.acquire_for("none", "1h");
     let output = end(scene.linklock("break", ["--force", "-q"]));
@@ -139,21 +139,21 @@ fn break_by_force_takes_a_live_lock_and_a_free_one() {
 }
 
 #[test]
-fn wait_returns_when_the_lock_is_released_and_takes_nothing() {
+fn wait_returns_when_the_lock_is_released_and_acquires_nothing() {
     let scene = Scene::new();
     assert_exit(&end(scene.linklock("wait", ["-n"])), 0);
     let token = scene.acquire_for("none", "1h");
     let mut waiting = scene.linklock("wait", ["-w", "20s"]).stdout(Stdio::piped()).spawn().unwrap();
     thread::sleep(Duration::from_millis(100));
     assert_eq!(waiting.try_wait().unwrap(), None, "it waits while the lock is held");
-    assert_eq!(scene.names().len(), 2, "it leaves the directory alone: {:?}", scene.names());
+    assert_eq!(scene.names().len(), 2, "it changes nothing in the directory: {:?}", scene.names());
     assert_exit(&end(scene.linklock("release", [&token])), 0);
     assert_exit(&outcome(waiting), 0);
     scene.assert_free();
 }
 
 #[test]
-fn a_pid_that_is_not_there_holds_no_lock() {
+fn acquire_refuses_the_pid_of_no_process() {
     let scene = Scene::new();
     let mut ended = String::new();
     ended_process(|pid| ended.push_str(pid));

@@ -1,4 +1,4 @@
-//! status: for people, and for programs.
+//! status: in words and as JSON.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -28,28 +28,28 @@ const FIELDS: [&str; 13] = [
     "expires_in_ms",
 ];
 
-/// What only a dir lock tells.
+/// The fields that only a dir lock has.
 const ABOUT: [&str; 3] = ["command", "user", "since"];
 
-/// Which Windows does not tell, nor a number without a name.
+/// The fields that are null on Windows. The second is null for a number without a name, too.
 const OWNER: [&str; 2] = ["owner_uid", "owner"];
 
-/// The one line of `status --json`, with its fields in their order.
+/// The one line of `status --json`. Checks the order of its fields.
 fn fields<I: AsRef<OsStr>>(scene: &Scene, options: impl IntoIterator<Item = I>) -> Map<String, Value> {
     let mut command = scene.linklock("status", ["--json"]);
     command.args(options);
     let output = end(command);
     assert_exit(&output, 0);
     let text = stdout(&output);
-    assert_eq!(text.lines().count(), 1, "one line for a path: {text}");
+    assert_eq!(text.lines().count(), 1, "one line for each path: {text}");
     let places: Vec<_> = FIELDS.iter().map(|field| text.find(&format!("\"{field}\":")).expect("each field")).collect();
-    assert!(places.is_sorted(), "the fields come in their order: {text}");
+    assert!(places.is_sorted(), "the fields are in order: {text}");
     let Value::Object(fields) = serde_json::from_str(&text).expect("JSON") else { panic!("an object: {text}") };
-    assert_eq!(fields.len(), FIELDS.len(), "no field more: {text}");
+    assert_eq!(fields.len(), FIELDS.len(), "no other field: {text}");
     fields
 }
 
-/// One line for people, without the path.
+/// The line for people, without the path.
 fn words(scene: &Scene) -> String {
     let output = end(scene.linklock("status", [] as [&str; 0]));
     assert_exit(&output, 0);
@@ -58,8 +58,8 @@ fn words(scene: &Scene) -> String {
 }
 
 fn assert_nothing_but(fields: &Map<String, Value>, scene: &Scene, state: &str) {
-    let told: Vec<_> = FIELDS.iter().filter(|field| !fields[**field].is_null()).collect();
-    assert_eq!(told, [&"path", &"state"], "null where there is nothing to tell");
+    let known: Vec<_> = FIELDS.iter().filter(|field| !fields[**field].is_null()).collect();
+    assert_eq!(known, [&"path", &"state"], "all other values are null");
     assert_eq!(fields["path"], scene.lock.to_str().expect("UTF-8"));
     assert_eq!(fields["state"], state);
 }
@@ -86,8 +86,8 @@ fn a_held_lock() {
         running.let_end();
 
         let command = worker().file_name().unwrap().to_str().unwrap().to_owned();
-        let told = [&fields["protocol"], &fields["state"], &fields["token"]];
-        assert_eq!(told, [&json!(protocol), &json!("held"), &json!(token)]);
+        let values = [&fields["protocol"], &fields["state"], &fields["token"]];
+        assert_eq!(values, [&json!(protocol), &json!("held"), &json!(token)]);
         let own = fields["host"].as_str().unwrap();
         assert!(own.eq_ignore_ascii_case(&host()), "{own} is {}", host());
         assert_eq!(fields["pid"].to_string(), pid);
@@ -106,9 +106,12 @@ fn a_held_lock() {
         } else {
             assert!(ABOUT.iter().all(|field| fields[*field].is_null()), "{fields:?}");
         }
-        // A link lock's holder has no room to say more.
-        let says =
-            if protocol == "dir" { format!("it says: {command}, user {}, began ", user()) } else { String::new() };
+        // A link lock has no room for more.
+        let says = if protocol == "dir" {
+            format!("the lock says: {command}, user {}, started ", user())
+        } else {
+            String::new()
+        };
         let known = match cfg!(windows) {
             false if says.is_empty() => format!(" (file owner: {}), refreshed ", user()),
             false => format!(" (file owner: {}; {says}", user()),
@@ -119,23 +122,23 @@ fn a_held_lock() {
         if cfg!(unix) {
             assert_eq!(fields["owner"], json!(user()));
         }
-        assert!(words.contains(" ago, expires in 1 min "), "{words}");
+        assert!(words.contains(" ago, expires in 1m"), "{words}");
     }
 }
 
-/// Arguments may hold secrets, and everybody may read a lock.
+/// Arguments may contain secrets, and everybody may read a lock.
 #[test]
-fn the_arguments_of_a_command_are_told_only_if_that_is_wished() {
-    for (options, told) in [(&[][..], false), (&["--describe-command"], true)] {
+fn a_lock_contains_the_arguments_of_its_command_only_on_request() {
+    for (options, requested) in [(&[][..], false), (&["--describe-command"], true)] {
         let scene = Scene::new();
         let options = [&["--protocol", "dir"], options].concat();
         let running = Running::start(scene.work(&options, &["say:ready", "say:--password=secret", "repeat"]));
         let entry = fs::read_dir(&scene.lock).unwrap().next().unwrap().unwrap().path();
         let (written, command) = (fs::read_to_string(entry).unwrap(), fields(&scene, ["-q"])["command"].clone());
-        assert_eq!(written.contains("--password=secret"), told, "{written}");
+        assert_eq!(written.contains("--password=secret"), requested, "{written}");
         let name = worker().file_name().unwrap().to_str().unwrap().to_owned();
         let whole = format!("{} say:ready say:--password=secret repeat", worker().display());
-        assert_eq!(command, if told { whole } else { name });
+        assert_eq!(command, if requested { whole } else { name });
         running.let_end();
     }
 }
@@ -148,37 +151,38 @@ fn an_expired_lock() {
     let fields = fields(&scene, ["-q"]);
     assert_eq!(fields["state"], "expired");
     assert!(fields["expires_in_ms"].as_i64().unwrap() <= -50, "{fields:?}");
-    let told = fields.iter().filter(|(field, _)| !ABOUT.contains(&field.as_str()) && !OWNER.contains(&field.as_str()));
-    assert!(told.into_iter().all(|(_, value)| !value.is_null()), "it still tells whose it was: {fields:?}");
+    let others =
+        fields.iter().filter(|(field, _)| !ABOUT.contains(&field.as_str()) && !OWNER.contains(&field.as_str()));
+    assert!(others.into_iter().all(|(_, value)| !value.is_null()), "it still has the holder: {fields:?}");
     let words = words(&scene);
     assert!(words.starts_with("expired ") && words.contains(" ago, held by process "), "{words}");
 }
 
 #[test]
-fn a_dead_lock() {
+fn an_abandoned_lock() {
     let scene = Scene::new();
     ended_process(|pid| drop(scene.acquire_for(pid, "1h")));
-    let dead = fields(&scene, ["-q"]);
-    assert_eq!(dead["state"], "abandoned");
-    assert!(dead["expires_in_ms"].as_i64().unwrap() > 3_500_000, "{dead:?}");
+    let abandoned = fields(&scene, ["-q"]);
+    assert_eq!(abandoned["state"], "abandoned");
+    assert!(abandoned["expires_in_ms"].as_i64().unwrap() > 3_500_000, "{abandoned:?}");
     assert!(words(&scene).starts_with("abandoned: process "), "{}", words(&scene));
     assert_eq!(fields(&scene, ["--no-recover-dead"])["state"], "held");
 }
 
 #[test]
-fn what_is_not_a_lock() {
+fn a_file_or_a_directory_that_is_not_a_lock() {
     let scene = Scene::new();
     fs::write(&scene.lock, "a user's file").unwrap();
     assert_nothing_but(&fields(&scene, ["-q"]), &scene, "not-a-lock");
     assert_eq!(words(&scene), "not a lock: an ordinary file");
     fs::remove_file(&scene.lock).unwrap();
     fs::create_dir(&scene.lock).unwrap();
-    // Windows has no mode by which a user's directory could be told from what a crash left of a lock.
+    // Windows has no mode that would tell a user's directory from the remains of a lock after a crash.
     assert_eq!(words(&scene), if cfg!(windows) { "free" } else { "not a lock: an empty directory" });
 }
 
 #[test]
-fn several_paths_are_looked_at_whatever_becomes_of_one() {
+fn an_error_at_one_path_does_not_stop_status_from_showing_the_others() {
     let scene = Scene::new();
     let token = scene.acquire_for("none", "1h");
     let mut command = linklock(["status"]);
@@ -193,7 +197,7 @@ fn several_paths_are_looked_at_whatever_becomes_of_one() {
 }
 
 #[test]
-fn a_look_touches_nothing() {
+fn status_changes_nothing() {
     let scene = Scene::new();
     scene.acquire_for("none", "10ms");
     let before = fs::metadata(&scene.lock).unwrap();
@@ -205,10 +209,10 @@ fn a_look_touches_nothing() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_reader_that_closes_the_pipe_is_not_an_error() {
     let scene = Scene::new();
     let mut command = linklock(["status"]);
-    // More than a pipe holds, or as many as a command line of Windows.
+    // More output than fits into a pipe, or as many paths as fit into a command line of Windows.
     command.args(vec![&scene.lock; if cfg!(windows) { 400 } else { 2000 }]);
     let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

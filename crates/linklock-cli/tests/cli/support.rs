@@ -1,4 +1,4 @@
-//! What the tests are made of: a directory of their own, and linklock as a process.
+//! Tools for the tests: a directory of their own, and linklock as a process.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use linklock::SEPARATOR;
 use tempfile::TempDir;
 
-/// Nothing in these tests takes that long: it only keeps a failure from hanging.
+/// Longer than any test takes. It only keeps a failed test from hanging.
 const SAFETY_NET: Duration = Duration::from_secs(30);
 
 /// A directory with a lock path in it.
@@ -32,7 +32,7 @@ impl Scene {
         Self { dir, lock }
     }
 
-    /// `linklock SUBCOMMAND LOCKPATH ARGUMENT...`, with options before or after as the caller likes.
+    /// `linklock SUBCOMMAND LOCKPATH ARGUMENT...`.
     pub(crate) fn linklock<I: AsRef<OsStr>>(
         &self,
         subcommand: &str,
@@ -43,14 +43,14 @@ impl Scene {
         command
     }
 
-    /// `linklock run OPTION... LOCKPATH worker WORD...`, with a pipe for what it says.
+    /// `linklock run OPTION... LOCKPATH worker WORD...`, with a pipe for its output.
     pub(crate) fn work(&self, options: &[&str], words: &[&str]) -> Command {
         let mut command = linklock(["run"]);
         command.args(options).arg(&self.lock).arg(worker()).args(words).stdout(Stdio::piped());
         command
     }
 
-    /// Takes the lock for `pid`, or `none`, and gives the token.
+    /// Acquires the lock for `pid`, or `none`, and gives the token.
     pub(crate) fn acquire_for(&self, pid: &str, lifetime: &str) -> OsString {
         let output = end(self.linklock("acquire", ["--pid", pid, "--lifetime", lifetime]));
         assert_exit(&output, 0);
@@ -68,55 +68,63 @@ impl Scene {
     }
 
     pub(crate) fn assert_free(&self) {
-        assert_eq!(self.names(), Vec::<OsString>::new(), "nothing is left of the lock");
+        assert_eq!(self.names(), Vec::<OsString>::new(), "no file of the lock is left");
     }
 }
 
-/// linklock as a shell starts it: no signal ignored, no colours asked for.
+/// linklock as a shell starts it: no ignored signals, no variables for colours.
 pub(crate) fn linklock<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_linklock"));
-    command.args(arguments).env_remove("NO_COLOR").stdin(Stdio::null());
+    command.args(arguments).stdin(Stdio::null());
+    forget_colors(&mut command);
     heed_signals(&mut command);
     command
 }
 
-/// The tests may run under nohup(1) or in the background of a script; what is ignored there would be inherited.
+/// Removes the variables that choose colours.
+pub(crate) fn forget_colors(command: &mut Command) {
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+        command.env_remove(name);
+    }
+}
+
+/// nohup(1) and a script's background jobs ignore signals, which linklock would inherit from the tests.
 #[cfg(unix)]
 pub(crate) fn heed_signals(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     let heed = || {
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
             #[expect(unsafe_code, reason = "signal(2) has no safe wrapper")]
-            // SAFETY: no handler is installed, and nothing in this child relies on the former disposition.
+            // SAFETY: this installs no handler, and nothing in the child relies on the former disposition.
             unsafe {
                 libc::signal(signal, libc::SIG_DFL);
             }
         }
         Ok(())
     };
-    #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
+    #[expect(unsafe_code, reason = "the compiler cannot check what runs between fork and exec")]
     // SAFETY: signal(2) is async-signal-safe.
     unsafe {
         command.pre_exec(heed);
     }
 }
 
-/// There are no signals.
+/// Windows has no signals.
 #[cfg(windows)]
 pub(crate) fn heed_signals(_command: &mut Command) {}
 
-/// COMMAND in the tests: examples/worker.rs, which cargo has built with them.
+/// COMMAND in the tests: examples/worker.rs, which cargo builds with the tests.
 pub(crate) fn worker() -> PathBuf {
     let built = Path::new(env!("CARGO_BIN_EXE_linklock")).parent().expect("a directory");
     built.join("examples").join(format!("worker{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// A name as this system has it: with its own separator.
+/// A claim's name with this system's separator.
 pub(crate) fn here(name: &str) -> String {
     name.replace('|', &SEPARATOR.to_string())
 }
 
-/// What linklock has printed of a name.
+/// The name that linklock has printed.
 #[cfg(unix)]
 fn name(printed: &[u8]) -> OsString {
     std::os::unix::ffi::OsStringExt::from_vec(printed.into())
@@ -133,13 +141,13 @@ pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_str().expect("UTF-8").into()
 }
 
-/// Wine's hostname tells an older form of it, in capitals: so only the letters count.
+/// Wine's hostname prints an older form of the name, in capitals, so callers ignore the case.
 #[cfg(windows)]
 pub(crate) fn host() -> String {
     stdout(&end(Command::new("hostname"))).trim_end().into()
 }
 
-/// Who runs this.
+/// The user who runs the tests.
 pub(crate) fn user() -> String {
     if cfg!(windows) {
         return std::env::var("USERNAME").expect("a user has a name");
@@ -149,19 +157,19 @@ pub(crate) fn user() -> String {
     stdout(&end(id)).trim_end().into()
 }
 
-/// Runs it to its end, with what it says.
+/// Runs the command to its end, and gives its output.
 pub(crate) fn end(mut command: Command) -> Output {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     outcome(command.spawn().expect("linklock starts"))
 }
 
-/// Waits for its end, with what it says from now on.
+/// Waits for the end, and gives the output from now on.
 pub(crate) fn outcome(child: Child) -> Output {
     let _net = SafetyNet::under(&child);
     child.wait_with_output().expect("linklock can be waited for")
 }
 
-/// Kills a linklock that has not ended in time: the test then fails instead of waiting for ever.
+/// Kills a linklock that has not ended in time, so that the test fails and does not wait for ever.
 struct SafetyNet {
     _while_held: Sender<()>,
 }
@@ -172,7 +180,7 @@ impl SafetyNet {
         let (held, gone) = channel();
         thread::spawn(move || {
             if gone.recv_timeout(SAFETY_NET) == Err(RecvTimeoutError::Timeout) {
-                // The net is held for as long as the child is not waited for: the pid is its own.
+                // The net is dropped as soon as the child was waited for, so the pid is still the child's.
                 kill(pid);
             }
         });
@@ -191,7 +199,7 @@ fn kill(pid: u32) {
     let _ = Command::new("taskkill").args(["/f", "/pid", &pid.to_string()]).output();
 }
 
-/// A `linklock run` whose COMMAND has said "ready".
+/// A `linklock run` whose COMMAND has printed "ready".
 pub(crate) struct Running {
     child: Child,
     keyboard: Option<ChildStdin>,
@@ -200,14 +208,14 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it, and waits for the line "ready".
+    /// Starts the command, and waits for the line "ready".
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("linklock starts");
         let said = BufReader::new(child.stdout.take().expect("a pipe"));
         let (keyboard, net) = (child.stdin.take(), SafetyNet::under(&child));
         let mut running = Self { child, keyboard, said, net };
-        assert_eq!(running.line(), "ready", "COMMAND begins");
+        assert_eq!(running.line(), "ready", "COMMAND has started");
         running
     }
 
@@ -221,25 +229,25 @@ impl Running {
         self.child.id()
     }
 
-    /// Kills linklock, which is not asked.
+    /// Kills linklock, which has no chance to clean up.
     #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("it is our own");
+        self.child.kill().expect("the child is ours");
     }
 
-    /// Lets a COMMAND end that reads its input, and linklock with it.
+    /// Closes the input of a COMMAND that reads it, so that COMMAND and linklock end.
     pub(crate) fn let_end(mut self) {
         self.keyboard = None;
         assert_eq!(self.end().0, Some(0));
     }
 
-    /// Its exit status, and what COMMAND still said.
+    /// The exit status, and the rest of COMMAND's output.
     pub(crate) fn end(self) -> (Option<i32>, String) {
         let (status, said, _) = self.end_with_complaints();
         (status, said)
     }
 
-    /// And what linklock said.
+    /// Also linklock's messages.
     pub(crate) fn end_with_complaints(mut self) -> (Option<i32>, String, String) {
         let mut said = String::new();
         self.said.read_to_string(&mut said).expect("COMMAND's output can be read");
@@ -249,16 +257,16 @@ impl Running {
     }
 }
 
-/// Polls until it is so.
+/// Polls until the condition holds.
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
-        assert!(begin.elapsed() < SAFETY_NET, "never came to be: {what}");
+        assert!(begin.elapsed() < SAFETY_NET, "did not happen: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// The pid of a process that has ended, after `during` was called with it.
+/// Calls `during` with the pid of a process, and then ends the process.
 pub(crate) fn ended_process(during: impl FnOnce(&str)) {
     let mut child = Command::new(worker()).arg("sleep:60000").spawn().expect("a worker starts");
     during(&child.id().to_string());

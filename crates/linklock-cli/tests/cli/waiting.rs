@@ -1,4 +1,4 @@
-//! What is said while linklock waits, and what is left of one that is killed meanwhile.
+//! A waiting linklock: its messages, and its claim if it is killed.
 
 use std::process::Stdio;
 
@@ -12,20 +12,20 @@ fn without_a_terminal_no_waiting_line_is_shown() {
         let output = end(scene.linklock(subcommand, ["-w", "50ms"]));
         assert_exit(&output, 75);
         let said = stderr(&output);
-        assert!(said.starts_with("linklock: ") && said.lines().count() == 1, "the error alone: {said:?}");
+        assert!(said.starts_with("linklock: ") && said.lines().count() == 1, "only the error: {said:?}");
         assert_eq!(stderr(&end(scene.linklock(subcommand, ["-q", "-w", "50ms"]))), "");
     }
 }
 
 #[test]
-fn a_killed_contender_leaves_a_claim_that_the_next_break_sweeps_away() {
+fn the_next_break_removes_the_claim_of_a_killed_contender() {
     let scene = Scene::new();
     let token = scene.acquire_for("none", "1h");
     let mut waiting = scene.work(&[], &[]).stderr(Stdio::null()).spawn().unwrap();
-    eventually("a claim of the one that waits", || scene.names().len() == 3);
+    eventually("the waiter's claim", || scene.names().len() == 3);
     waiting.kill().unwrap();
     outcome(waiting);
-    assert_eq!(scene.names().len(), 3, "whoever is killed leaves the claim");
+    assert_eq!(scene.names().len(), 3, "a killed waiter leaves its claim");
     assert_exit(&end(scene.linklock("break", ["--token", token.to_str().unwrap()])), 0);
     scene.assert_free();
 }

@@ -1,4 +1,4 @@
-//! What only Windows has: a job object ties COMMAND to linklock, a console tells of Ctrl-C, exit statuses have 32 bits.
+//! Only on Windows: a job object ties COMMAND to linklock, Ctrl-C comes from a console, exit statuses have 32 bits.
 
 use std::os::windows::process::CommandExt;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::losses::{LIFETIME, break_by_force};
 use crate::support::{Running, Scene, assert_exit, end, eventually, linklock, stderr, stdout, worker};
 
-/// COMMAND, which starts another that would go on for a while and then say so.
+/// A COMMAND that starts another process, which goes on for a while and then prints a line.
 fn with_offspring(ending: &[&str]) -> Vec<String> {
     let offspring = ["leave:3", worker().to_str().expect("UTF-8"), "sleep:3000", "say:it went on"].map(str::to_owned);
     offspring.into_iter().chain(ending.iter().map(|word| word.to_string())).collect()
@@ -18,16 +18,16 @@ fn run(scene: &Scene, options: &[&str], words: &[String]) -> Command {
 }
 
 #[test]
-fn a_killed_linklock_takes_what_the_command_has_started_with_it() {
+fn the_end_of_a_killed_linklock_ends_the_processes_that_the_command_has_started() {
     let scene = Scene::new();
     let mut running = Running::start(run(&scene, &[], &with_offspring(&["say:ready", "sleep:60000"])));
     running.kill();
-    // Read to its end: whoever could still say something has ended.
+    // The pipe is read to its end, so every process that could still write has ended.
     assert_eq!(running.end().1, "");
 }
 
 #[test]
-fn a_lost_lock_ends_what_the_command_has_started_too() {
+fn a_lost_lock_ends_the_processes_that_the_command_has_started() {
     let scene = Scene::new();
     let words = with_offspring(&["say:ready", "sleep:3000", "say:it went on"]);
     let running = Running::start(run(&scene, &LIFETIME, &words));
@@ -36,7 +36,7 @@ fn a_lost_lock_ends_what_the_command_has_started_too() {
 }
 
 #[test]
-fn what_a_command_leaves_behind_when_it_ends_by_itself_stays() {
+fn processes_that_a_command_has_started_outlive_its_own_end() {
     let scene = Scene::new();
     let output = end(run(&scene, &[], &with_offspring(&["exit:3"])));
     assert_exit(&output, 3);
@@ -44,7 +44,7 @@ fn what_a_command_leaves_behind_when_it_ends_by_itself_stays() {
 }
 
 #[test]
-fn a_run_in_a_run_is_ended_with_the_outer_one() {
+fn the_end_of_an_outer_run_ends_an_inner_one() {
     let (outer, inner) = (Scene::new(), Scene::new());
     let program = env!("CARGO_BIN_EXE_linklock");
     let (lock, worker) = (inner.lock.to_str().expect("UTF-8"), worker());
@@ -58,16 +58,16 @@ fn a_run_in_a_run_is_ended_with_the_outer_one() {
 }
 
 #[test]
-fn all_bits_of_an_exit_status_are_passed_on() {
+fn linklock_passes_on_all_bits_of_an_exit_status() {
     let scene = Scene::new();
-    // An access violation, what Ctrl-C ends with, and one more than eight bits.
+    // An access violation, the status after Ctrl-C, and a number of nine bits.
     for status in [0xC000_0005_u32, 0xC000_013A, 256] {
         assert_exit(&end(scene.work(&[], &[&format!("exit:{status}")])), status as i32);
         scene.assert_free();
     }
 }
 
-/// A console without a window, for these processes alone.
+/// A console without a window, only for these processes.
 const CREATE_NO_WINDOW: u32 = 0x0800_0000;
 
 #[test]
@@ -97,7 +97,7 @@ fn ctrl_c_ends_the_wait_and_leaves_no_claim() {
 }
 
 #[test]
-fn a_lock_is_taken_for_the_shell_of_the_script_and_not_for_one_that_it_starts_to_run_linklock() {
+fn the_shell_of_the_script_holds_the_lock_and_not_one_that_it_starts_to_run_linklock() {
     let scene = Scene::new();
     let script = scene.dir.path().join("script.cmd");
     let program = Path::new(env!("CARGO_BIN_EXE_linklock"));
@@ -127,7 +127,7 @@ fn a_batch_file_is_a_command() {
 }
 
 #[test]
-fn a_private_directory_cannot_be_required_where_it_is_not_known_who_may_write() {
+fn require_private_is_refused_because_windows_has_no_modes() {
     let scene = Scene::new();
     for command in
         [scene.work(&["--require-private"], &["say:it ran"]), scene.linklock("acquire", ["--require-private"])]

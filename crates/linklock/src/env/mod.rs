@@ -21,7 +21,7 @@ pub(crate) use attr::{Attr, FileId, FileKind, Meant};
 pub(crate) use location::Location;
 pub(crate) use os::Event;
 #[cfg(feature = "tokio")]
-pub(crate) use os::TaskWatcher;
+pub(crate) use os::{Wakes, Woken};
 pub(crate) use per_process::PerProcess;
 
 /// What is known of a process.
@@ -148,7 +148,7 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn stamps(&self, dir: &Path) -> Stamps;
 
     fn watcher(&self) -> Box<dyn Watcher>;
-    /// The same for a task, see [`Watcher::for_task`].
+    /// The same for a task: the thread that waits for all tasks sleeps with it.
     #[cfg(feature = "tokio")]
     fn watcher_for_task(&self) -> Box<dyn Watcher> {
         self.watcher()
@@ -242,7 +242,10 @@ pub(crate) trait Watcher: Debug + Send {
     }
     /// Waits for a change, for `cancel` to be set, or until `until`, whatever comes first; may wake for nothing.
     fn wait(&mut self, until: LocalTime, cancel: Option<&Event>);
-    /// What a task can [sleep](os::sleepers::sleep) with, or itself, if it can only be waited with.
+    /// The first half of `wait`: what to sleep with. `None` if there is a reason to look already.
     #[cfg(feature = "tokio")]
-    fn for_task(self: Box<Self>) -> Result<TaskWatcher, Box<dyn Watcher>>;
+    fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<Wakes>;
+    /// The second half, after something has woken it or its time is up. True if there is a reason to look.
+    #[cfg(feature = "tokio")]
+    fn wake_up(&mut self, woken: Woken, cancel: Option<&Event>) -> bool;
 }

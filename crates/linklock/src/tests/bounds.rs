@@ -411,7 +411,7 @@ fn a_lock_that_may_not_be_looked_into_is_waited_for_and_never_broken() {
         for protocol in BOTH {
             let lock = arena.lock(protocol);
             let e = lock.acquire_with(&Wait::up_to(2 * (LIFETIME + GRACE))).unwrap_err();
-            assert!(e.is_timeout() && e.to_string().contains("may not look into it"), "{protocol}: {e}");
+            assert!(e.is_timeout() && e.to_string().contains("may not read by whom"), "{protocol}: {e}");
             let e = lock.break_lock(&Which::Any).unwrap_err();
             assert_eq!(e.kind(), ErrorKind::CannotBreak, "{protocol}: {e}");
             let e = lock.break_lock(&Which::Expired).unwrap_err();

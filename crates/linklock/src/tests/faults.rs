@@ -504,6 +504,11 @@ impl Env for FaultyEnv {
             false => Box::new(FaultyWatcher { env: self.this(), is_armed: false }),
         }
     }
+
+    #[cfg(feature = "tokio")]
+    fn watcher_for_task(&self) -> Box<dyn Watcher> {
+        if self.has_real_wakeups.load(Ordering::SeqCst) { OsEnv.watcher_for_task() } else { self.watcher() }
+    }
 }
 
 struct FaultyDir {
@@ -547,8 +552,14 @@ impl Watcher for FaultyWatcher {
     }
 
     #[cfg(feature = "tokio")]
-    fn for_task(self: Box<Self>) -> Result<crate::env::TaskWatcher, Box<dyn Watcher>> {
-        Err(self)
+    fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<crate::env::Wakes> {
+        self.wait(until, cancel);
+        None
+    }
+
+    #[cfg(feature = "tokio")]
+    fn wake_up(&mut self, _: crate::env::Woken, _: Option<&Event>) -> bool {
+        true
     }
 }
 

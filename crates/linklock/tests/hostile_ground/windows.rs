@@ -89,7 +89,7 @@ fn a_release_that_a_reader_is_in_the_way_of_can_be_tried_again() {
         let guard = Lock::builder(ground.lock()).protocol(protocol).lifetime(HOUR).build().unwrap().acquire().unwrap();
         let reader = open_without_sharing_deletion(&held_file(protocol, &ground));
         let failed = guard.release().unwrap_err();
-        assert_eq!(failed.error.kind(), ErrorKind::Io, "{protocol}: {failed}");
+        assert_eq!(failed.error().kind(), ErrorKind::Io, "{protocol}: {failed}");
         assert!(failed.to_string().contains(ground.lock().to_str().unwrap()), "{protocol}: names the path: {failed}");
         drop(reader);
         failed.into_parts().1.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
@@ -201,7 +201,7 @@ fn a_release_removes_nothing_behind_a_junction_that_took_the_place_of_its_direct
     let before = snapshot::of(outside.0.dir());
     guard.refresh().unwrap_err();
     let failed = guard.release().unwrap_err();
-    assert!(failed.error.is_lost(), "{failed}");
+    assert!(failed.error().is_lost(), "{failed}");
     assert!(failed.to_string().contains(ground.lock().to_str().unwrap()), "names the path: {failed}");
     assert_eq!(snapshot::of(outside.0.dir()), before);
 }

@@ -3,49 +3,52 @@
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, waitid, waitpid};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
-use super::signals::{Signals, is_ignored, set_default};
-#[cfg(target_os = "linux")]
+use super::signals::{Signals, keep_statuses_of_children, number_of};
 use super::spawn::spawn;
-use crate::exit::Exit;
 
-/// COMMAND, which on Linux does not outlive us.
+/// COMMAND, which on Linux does not outlive linklock.
 pub(crate) struct Process {
-    child: Tied,
-    /// Readable when it has ended.
+    child: Child,
+    /// Readable when COMMAND has ended.
     end: OwnedFd,
 }
 
 impl Process {
     pub(crate) fn start(command: Command) -> io::Result<Self> {
         keep_statuses_of_children();
-        let child = Tied { pid: spawn(command)?, status: None };
-        let end = end_of(child.pid)?;
-        Ok(Self { child, end })
+        let mut child = spawn(command)?;
+        match end_of(Pid::from_child(&child)) {
+            Ok(end) => Ok(Self { child, end }),
+            Err(e) => {
+                stop(&mut child);
+                Err(e)
+            }
+        }
     }
 
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
-    /// Passes on what has come since the last call; before COMMAND was `started` none of it has reached it.
+    /// Passes on the signals that have come since the last call. Before COMMAND was `started`, none has reached it.
     pub(crate) fn pass_on(&mut self, signals: &Signals, started: bool) {
         for signal in signals.take(started) {
             self.send(Signal::from_named_raw(signal));
         }
     }
 
-    /// Asks it to end; whether it could be asked.
+    /// Asks COMMAND to end, and says whether the system can ask.
     pub(crate) fn ask_to_end(&self) -> bool {
         self.send(Some(Signal::TERM));
-        // Stopped, it could not heed it.
+        // A stopped process would not act upon it.
         self.send(Some(Signal::CONT));
         true
     }
@@ -54,15 +57,15 @@ impl Process {
         self.send(Some(Signal::KILL));
     }
 
-    /// It was not waited for yet: so the pid is still its own.
+    /// Nobody has waited for COMMAND yet, so the pid is still COMMAND's.
     fn send(&self, signal: Option<Signal>) {
         if let Some(signal) = signal {
-            // It may have ended meanwhile, or have changed its user: then there is nothing that we could do.
-            let _ = kill_process(self.child.pid, signal);
+            // Fails if COMMAND has ended or has changed its user. Then nothing more can be done.
+            let _ = kill_process(Pid::from_child(&self.child), signal);
         }
     }
 
-    /// Until a signal comes, COMMAND ends, the alarm rings, or `limit` is over.
+    /// Sleeps until a signal comes, COMMAND ends, the alarm rings, or `limit` has passed.
     pub(crate) fn sleep(&self, signals: &Signals, alarm: Option<&Alarm>, limit: Option<Duration>) -> io::Result<()> {
         let fds = [Some(signals.as_fd()), Some(self.end.as_fd()), alarm.map(|alarm| alarm.0.as_fd())];
         let mut fds: Vec<PollFd<'_>> =
@@ -75,36 +78,21 @@ impl Process {
     }
 }
 
-/// Without us COMMAND must not go on.
-struct Tied {
-    pid: Pid,
-    status: Option<ExitStatus>,
-}
-
-impl Tied {
-    fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        self.wait(WaitOptions::NOHANG)
-    }
-
-    fn wait(&mut self, options: WaitOptions) -> io::Result<Option<ExitStatus>> {
-        if self.status.is_none() {
-            let ended = retry_on_intr(|| waitpid(Some(self.pid), options))?;
-            self.status = ended.map(|(_, status)| ExitStatus::from_raw(status.as_raw()));
-        }
-        Ok(self.status)
-    }
-}
-
-impl Drop for Tied {
+/// COMMAND must not go on without linklock.
+impl Drop for Process {
     fn drop(&mut self) {
-        if !matches!(self.try_wait(), Ok(Some(_))) {
-            let _ = kill_process(self.pid, Signal::KILL);
-            let _ = self.wait(WaitOptions::empty());
-        }
+        stop(&mut self.child);
     }
 }
 
-/// A pipe that ends when something has happened that a thread can wait for: what waits for signals can wait for that too.
+fn stop(child: &mut Child) {
+    if !matches!(child.try_wait(), Ok(Some(_))) {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// A pipe that closes when something has happened for which a thread waits. `poll` can then wait for it and for signals.
 pub(crate) struct Alarm(PipeReader);
 
 impl Alarm {
@@ -119,22 +107,12 @@ impl Alarm {
     }
 }
 
-/// How linklock ends after a COMMAND that has ended so.
-pub(crate) fn exit_of(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Command(code as u32),
-        (None, signal) => Exit::Signal(signal.unwrap_or_default()),
-    }
+/// The number by which a shell reports how COMMAND ended.
+pub(crate) fn number_of_end(status: ExitStatus) -> u32 {
+    status.code().map_or_else(|| number_of(status.signal().unwrap_or_default()), |code| code as u32)
 }
 
-/// Has the statuses of children kept, whatever our caller wanted: SIGCHLD ignored is inherited, and throws them away.
-fn keep_statuses_of_children() {
-    if is_ignored(libc::SIGCHLD) {
-        set_default(libc::SIGCHLD);
-    }
-}
-
-/// Becomes readable when a child has ended, and leaves it to be waited for.
+/// A descriptor that becomes readable when the child has ended. It leaves the child's status for `wait`.
 fn end_of(child: Pid) -> io::Result<OwnedFd> {
     #[cfg(target_os = "linux")]
     if let Ok(fd) = rustix::process::pidfd_open(child, rustix::process::PidfdFlags::empty()) {
@@ -152,12 +130,6 @@ fn end_by_thread(child: Pid) -> io::Result<OwnedFd> {
     Ok(alarm.0.into())
 }
 
-/// Other Unixes have nothing by which COMMAND would be killed with us.
-#[cfg(not(target_os = "linux"))]
-fn spawn(mut command: Command) -> io::Result<Pid> {
-    Ok(Pid::from_child(&command.spawn()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_child_is_seen_with_a_pidfd_and_without() {
+    fn a_pidfd_and_a_thread_both_report_the_end_of_a_child() {
         for end_of in [end_of, end_by_thread] {
             let mut child = Command::new("sleep").arg("60").spawn().unwrap();
             let end = end_of(Pid::from_child(&child)).unwrap();
-            assert!(!is_readable(&end, 0), "it still runs");
+            assert!(!is_readable(&end, 0), "the child still runs");
             child.kill().unwrap();
-            assert!(is_readable(&end, 30), "it has ended");
-            assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL), "its status was left for us");
+            assert!(is_readable(&end, 30), "the child has ended");
+            assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL), "its status is still there");
         }
     }
 }

@@ -1,16 +1,17 @@
-//! Signals: they end a wait, and are passed on to COMMAND.
+//! Signals: they end a wait, and linklock passes them on to COMMAND.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use linklock::Cancel;
 
 const CAUGHT: [i32; 6] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 
-/// From here on signals that would have ended linklock are kept for it to act upon, but for those that were ignored: the
-/// user does not want them to have an effect, and COMMAND inherits that.
+/// From here on linklock keeps signals that would have ended it, to act upon them. Signals that were ignored stay ignored: the
+/// user wants them to have no effect, and COMMAND inherits that.
 pub(crate) struct Signals {
     inbox: Arc<Inbox>,
     wake: OwnedFd,
@@ -27,22 +28,22 @@ impl Signals {
         Ok(Self { inbox, wake })
     }
 
-    /// Cancelled by the first signal.
+    /// The first signal cancels this.
     pub(crate) fn cancel(&self) -> &Cancel {
         &self.inbox.cancel
     }
 
-    /// A signal that has come, if one has.
+    /// A signal that has come, if any.
     pub(crate) fn any(&self) -> Option<i32> {
         let come = self.inbox.sent.load(Ordering::Acquire) | self.inbox.typed.load(Ordering::Acquire);
         CAUGHT.into_iter().find(|signal| come & bit(*signal) != 0)
     }
 
-    /// What has come since the last call and is to be passed on to COMMAND.
+    /// The signals to pass on to COMMAND that have come since the last call.
     ///
-    /// What was typed is not: the kernel itself sends it to all of the terminal's foreground process group, and COMMAND,
-    /// which is in ours, would get it twice. Only before COMMAND was `started` could it get nothing; what is typed between
-    /// its start and our knowing of it comes twice, since a COMMAND that does not end is worse.
+    /// Typed signals are not among them: the kernel sends them to the terminal's whole foreground process group, and COMMAND,
+    /// which is in ours, would get them twice. Before COMMAND was `started` it got nothing, so then they are. A signal typed
+    /// just after the start reaches COMMAND twice, because a COMMAND that does not end is worse.
     pub(super) fn take(&self, started: bool) -> impl Iterator<Item = i32> + use<> {
         let mut drained = [0; 64];
         while rustix::io::read(&self.wake, &mut drained).is_ok_and(|n| n > 0) {}
@@ -60,12 +61,12 @@ impl AsFd for Signals {
     }
 }
 
-/// The exit status by which a shell tells that this signal ended a process.
+/// The exit status by which a shell reports that this signal ended a process.
 pub(crate) fn number_of(signal: i32) -> u32 {
     128 + signal as u32
 }
 
-/// Where a signal handler leaves what has come: one bit for each signal.
+/// Where the signal handler leaves signals: one bit for each.
 struct Inbox {
     sent: AtomicU64,
     /// By a key of the terminal.
@@ -75,14 +76,14 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// May be called from a signal handler: it stores atomics and makes system calls, and neither locks nor allocates.
+    /// A signal handler may call this: it stores atomics and makes system calls, and neither locks nor allocates.
     fn put(&self, signal: i32, by_kernel: bool) {
-        // A hang-up is of the kernel too, but may reach the leader of a session alone.
+        // A hang-up comes from the kernel too, but may reach the leader of a session alone.
         let typed = by_kernel && matches!(signal, libc::SIGINT | libc::SIGQUIT);
         let inbox = if typed { &self.typed } else { &self.sent };
         inbox.fetch_or(bit(signal), Ordering::AcqRel);
         self.cancel.cancel();
-        // Fails only when the pipe is full: then its reader is woken anyway.
+        // Fails only if the pipe is full: then its reader wakes anyway.
         let _ = rustix::io::write(&self.waker, &[0]);
     }
 }
@@ -91,14 +92,14 @@ fn bit(signal: i32) -> u64 {
     1 << signal
 }
 
-/// Neither end blocks, and COMMAND inherits neither.
+/// Neither end blocks, and COMMAND inherits neither end.
 #[cfg(not(target_vendor = "apple"))]
 fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     use rustix::pipe::{PipeFlags, pipe_with};
     Ok(pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?)
 }
 
-/// There is no pipe2(2).
+/// macOS has no pipe2(2).
 #[cfg(target_vendor = "apple")]
 fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
@@ -108,19 +109,69 @@ fn wake_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// Whether a signal was ignored when this process began, as nohup(1) and background jobs of a script have it.
+/// Whether a signal was ignored when this process began, for example by nohup(1). Not for SIGPIPE, which Rust's runtime
+/// ignores.
 pub(super) fn is_ignored(signal: i32) -> bool {
     disposition(signal) == libc::SIG_IGN
 }
 
-/// Whether a signal has a handler.
-#[cfg(target_os = "linux")]
-pub(super) fn is_caught(signal: i32) -> bool {
-    !matches!(disposition(signal), libc::SIG_IGN | libc::SIG_DFL)
+/// Whether our caller ignores SIGPIPE.
+static CALLER_IGNORES_PIPE: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_sigpipe() {
+    CALLER_IGNORES_PIPE.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
+}
+
+/// Rust's runtime ignores SIGPIPE before it calls main(), so the question comes before that.
+#[used]
+#[expect(unsafe_code, reason = "the compiler cannot check what runs before main()")]
+// SAFETY: the C runtime calls each function of this section once, on the only thread there is. This one makes a system call
+// and stores an atomic: it needs nothing that Rust's runtime sets up.
+#[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
+static NOTE_SIGPIPE: extern "C" fn() = note_sigpipe;
+
+/// In a child before it becomes COMMAND: gives it the signals as our caller gave them to us. Async-signal-safe.
+pub(super) fn hand_over(mask: &libc::sigset_t) {
+    // Ours, and those by which Rust's runtime detects a stack overflow.
+    for signal in CAUGHT.into_iter().chain([libc::SIGSEGV, libc::SIGBUS]) {
+        if !is_ignored(signal) {
+            set(signal, libc::SIG_DFL);
+        }
+    }
+    // `Command` has set it to the default by now, since Rust's runtime ignores it.
+    if CALLER_IGNORES_PIPE.load(Ordering::Relaxed) {
+        set(libc::SIGPIPE, libc::SIG_IGN);
+    }
+    // Last: a signal that was pending now meets COMMAND's dispositions.
+    set_mask(mask);
+}
+
+/// Blocks all signals, and gives the mask as it was.
+pub(super) fn block_all() -> libc::sigset_t {
+    let mut all = MaybeUninit::uninit();
+    #[expect(unsafe_code, reason = "sigfillset(3) has no safe wrapper")]
+    // SAFETY: it initialises the set.
+    let all = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        all.assume_init()
+    };
+    set_mask(&all)
+}
+
+/// Blocks these signals and no others, and gives the mask as it was.
+pub(super) fn set_mask(blocked: &libc::sigset_t) -> libc::sigset_t {
+    let mut before = *blocked;
+    #[expect(unsafe_code, reason = "sigprocmask(2) has no safe wrapper")]
+    // SAFETY: both are initialised sets.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_SETMASK, blocked, &raw mut before);
+    }
+    before
 }
 
 fn disposition(signal: i32) -> libc::sighandler_t {
-    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     #[expect(unsafe_code, reason = "sigaction(2) has no safe wrapper")]
     // SAFETY: with a null new action sigaction(2) only writes the present one to `action`, which has room for it. All of
     // its fields may be zero, so it is initialised even if the call fails.
@@ -130,18 +181,26 @@ fn disposition(signal: i32) -> libc::sighandler_t {
     }
 }
 
-/// Has a signal do what it does by default.
-pub(super) fn set_default(signal: i32) {
-    #[expect(unsafe_code, reason = "signal(2) has no safe wrapper")]
-    // SAFETY: no handler is installed.
-    unsafe {
-        libc::signal(signal, libc::SIG_DFL);
+/// Keeps the status of an ended child until we ask for it. Our caller may ignore SIGCHLD; we inherit that, and it would throw
+/// the status away.
+pub(super) fn keep_statuses_of_children() {
+    if is_ignored(libc::SIGCHLD) {
+        set(libc::SIGCHLD, libc::SIG_DFL);
     }
 }
 
-/// Has a signal put into the inbox from here on.
+/// Gives a signal a disposition that is not a handler. Async-signal-safe.
+fn set(signal: i32, disposition: libc::sighandler_t) {
+    #[expect(unsafe_code, reason = "signal(2) has no safe wrapper")]
+    // SAFETY: the callers give SIG_DFL or SIG_IGN, so no code of ours runs by it.
+    unsafe {
+        libc::signal(signal, disposition);
+    }
+}
+
+/// From here on puts a signal into the inbox.
 fn catch(signal: i32, inbox: Arc<Inbox>) -> io::Result<()> {
-    #[expect(unsafe_code, reason = "what a signal handler may do cannot be checked")]
+    #[expect(unsafe_code, reason = "the compiler cannot check what a signal handler does")]
     // SAFETY: the action must be async-signal-safe and must not panic. Reading the siginfo is no more than that, and put()
     // stores atomics and writes to an eventfd and a pipe by bare system calls: it neither locks nor allocates. The action
     // owns the inbox and is never unregistered, so a handler cannot be the one to free it.
@@ -156,7 +215,7 @@ fn is_by_kernel(info: &libc::siginfo_t) -> bool {
     info.si_code == libc::SI_KERNEL
 }
 
-/// Other systems do not tell: what was typed may then reach COMMAND twice.
+/// Other systems do not say, so a typed signal may reach COMMAND twice.
 #[cfg(not(target_os = "linux"))]
 fn is_by_kernel(_info: &libc::siginfo_t) -> bool {
     false
@@ -167,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_told_as_the_shell_tells_it() {
+    fn a_signal_has_the_number_that_a_shell_reports() {
         assert_eq!(number_of(15), 143);
         // Real-time signals go up to 64.
         assert_eq!(number_of(64), 192);

@@ -1,20 +1,20 @@
-//! What a terminal is like.
+//! Properties of a terminal.
 
 use std::os::fd::AsFd;
 
-/// Whether a terminal, such as our output goes to, acts upon escape sequences.
+/// Whether the terminal of our output acts upon escape sequences.
 pub(crate) fn understands_escapes() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Whether what we write to this terminal gets into nobody's way. In the background it is another's: somebody may be typing,
-/// and it could stop us for writing.
+/// Whether linklock may draw on this terminal. In the background the terminal belongs to another job: somebody may be typing
+/// there, and the terminal may stop a background job that writes.
 pub(crate) fn is_ours(terminal: impl AsFd) -> bool {
-    // One that does not control our session has no foreground.
+    // A terminal that does not control our session has no foreground.
     rustix::termios::tcgetpgrp(terminal).ok().is_none_or(|group| group == rustix::process::getpgrp())
 }
 
-/// How wide it is, if it knows.
+/// The width of the terminal, if it knows.
 pub(crate) fn columns(terminal: impl AsFd) -> Option<usize> {
     let columns = rustix::termios::tcgetwinsize(terminal).ok()?.ws_col;
     (columns > 0).then_some(columns.into())

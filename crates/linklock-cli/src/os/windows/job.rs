@@ -1,4 +1,4 @@
-//! Job objects: what becomes of COMMAND if linklock is killed.
+//! Job objects: they end COMMAND if linklock is killed.
 
 use std::collections::HashSet;
 use std::io;
@@ -17,21 +17,21 @@ use windows_sys::Win32::System::Threading::{
 
 use super::{owned, raw, succeeded};
 
-/// A job that this process is in, and so all that it starts, and all that these start. The system ends them when the job's
-/// only handle is closed, which it does itself if this process is killed.
+/// A job with this process and all its descendants. Windows ends them when the job's only handle is closed, and closes the
+/// handle itself if this process is killed.
 ///
-/// Dropped, it no longer ties them to us.
+/// After the drop the descendants may outlive linklock.
 pub(crate) struct Job(OwnedHandle);
 
 impl Job {
-    /// COMMAND is in the job from its first moment: had we to put it there, we could be killed before.
+    /// Enters the job before COMMAND starts, so COMMAND is in it from its first moment: linklock may be killed at any time.
     pub(crate) fn enter() -> io::Result<Self> {
         #[expect(unsafe_code, reason = "a system call")]
-        // SAFETY: no attributes and no name are given, which is allowed.
+        // SAFETY: the call allows null for attributes and name.
         let job = Self(owned(unsafe { CreateJobObjectW(ptr::null(), ptr::null()) })?);
         job.limit(JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE)?;
         #[expect(unsafe_code, reason = "system calls")]
-        // SAFETY: both handles are valid; the one of this process needs no closing.
+        // SAFETY: both handles are valid. That of this process is a constant and need not be closed.
         succeeded(unsafe { AssignProcessToJobObject(raw(&job.0), GetCurrentProcess()) })?;
         Ok(job)
     }
@@ -43,17 +43,17 @@ impl Job {
         };
         let size = size_of_val(&limits) as u32;
         #[expect(unsafe_code, reason = "a system call")]
-        // SAFETY: the structure is the one that belongs to this class, and the size is its own.
+        // SAFETY: the structure belongs to this class, and the size is the structure's.
         succeeded(unsafe {
             SetInformationJobObject(raw(&self.0), JobObjectExtendedLimitInformation, (&raw const limits).cast(), size)
         })
     }
 
-    /// Ends all that are in the job but this process.
+    /// Ends all processes of the job except this one.
     pub(crate) fn end_others(&self, status: u32) -> io::Result<()> {
         let mut met = HashSet::from([std::process::id()]);
         loop {
-            // Those that one has started before it was ended are met in the next round.
+            // The next round meets processes that one of these started before its end.
             let fresh: Vec<u32> = self.members()?.into_iter().filter(|pid| met.insert(*pid)).collect();
             if fresh.is_empty() {
                 return Ok(());
@@ -64,7 +64,7 @@ impl Job {
         }
     }
 
-    /// One that has ended meanwhile is no concern of ours, nor is another that has its number now.
+    /// Does nothing if the process has ended, even if another process has its number now: that one is not in the job.
     fn end(&self, pid: u32, status: u32) {
         #[expect(unsafe_code, reason = "a system call")]
         // SAFETY: it takes numbers alone.
@@ -72,7 +72,7 @@ impl Job {
         let Ok(process) = owned(opened) else { return };
         let mut is_in_job = FALSE;
         #[expect(unsafe_code, reason = "system calls")]
-        // SAFETY: the handles are valid, and so is the place for the answer.
+        // SAFETY: the handles are valid, and `is_in_job` has room for the answer.
         unsafe {
             if IsProcessInJob(raw(&process), raw(&self.0), &raw mut is_in_job) != FALSE && is_in_job != FALSE {
                 TerminateProcess(raw(&process), status);
@@ -80,13 +80,13 @@ impl Job {
         }
     }
 
-    /// The processes in the job, or as many as find room.
+    /// The processes in the job, as many as the list has room for.
     fn members(&self) -> io::Result<Vec<u32>> {
         let mut list = ProcessIdList { _assigned: 0, listed: 0, ids: [0; ROOM] };
         let size = size_of_val(&list) as u32;
         let job: HANDLE = raw(&self.0);
         #[expect(unsafe_code, reason = "a system call")]
-        // SAFETY: the structure begins as the one that belongs to this class, and the size is its own.
+        // SAFETY: the structure has the layout that belongs to this class, and the size is the structure's.
         let asked = succeeded(unsafe {
             QueryInformationJobObject(job, JobObjectBasicProcessIdList, (&raw mut list).cast(), size, ptr::null_mut())
         });
@@ -99,7 +99,7 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        // While it is in force, closing the handle would end this process too. It is our own job: it can be changed.
+        // With the limit in force, closing the handle would end this process too. The job is our own, so we may change it.
         let _ = self.limit(0);
     }
 }

@@ -11,9 +11,8 @@ use windows_sys::Win32::System::Threading::{INFINITE, WaitForMultipleObjects};
 use super::job::Job;
 use super::raw;
 use super::signals::Signals;
-use crate::exit::Exit;
 
-/// COMMAND, which does not outlive us, nor does what it has started.
+/// COMMAND. Neither it nor the processes that it starts outlive linklock.
 pub(crate) struct Process {
     child: Child,
     job: Job,
@@ -30,46 +29,46 @@ impl Process {
         self.child.try_wait()
     }
 
-    /// The console itself tells COMMAND of its events; it may only have missed those before it was `started`.
+    /// COMMAND gets console events from the console. It can only have missed those before it was `started`.
     pub(crate) fn pass_on(&mut self, signals: &Signals, started: bool) {
         if !started && signals.any().is_some() {
             self.end(STATUS_CONTROL_C_EXIT as u32);
         }
     }
 
-    /// Asks it to end; whether it could be asked. Ctrl-Break would reach all of the console, the caller too, unless COMMAND
-    /// were a process group of its own, which then would not get the user's Ctrl-C.
+    /// Asks COMMAND to end, and says whether the system can ask. Here it can't: Ctrl-Break would reach the whole console with
+    /// the caller, unless COMMAND had its own process group, which then would not get the user's Ctrl-C.
     pub(crate) fn ask_to_end(&self) -> bool {
         false
     }
 
-    /// With all that it has started.
+    /// Also kills the processes that COMMAND has started.
     pub(crate) fn kill(&mut self) {
         self.end(1);
     }
 
     fn end(&mut self, status: u32) {
-        // Should the job not tell who is in it, there is still COMMAND itself. The second fails if the first has not.
+        // If the job cannot be listed, this still ends COMMAND itself. If it could, COMMAND has ended, and this fails.
         let _ = self.job.end_others(status);
         let _ = self.child.kill();
     }
 
-    /// Until an event comes, COMMAND ends, the alarm rings, or `limit` is over.
+    /// Sleeps until an event comes, COMMAND ends, the alarm rings, or `limit` has passed.
     pub(crate) fn sleep(&self, signals: &Signals, alarm: Option<&Alarm>, limit: Option<Duration>) -> io::Result<()> {
         let mut handles: Vec<HANDLE> = vec![raw(signals), raw(&self.child)];
         handles.extend(alarm.map(|alarm| raw(&alarm.0)));
-        // A part of a millisecond is waited out, and what is too long is looked at sooner.
+        // Rounded up to whole milliseconds. If the limit is too long for the call, the caller looks once more and sleeps again.
         let ms = limit.map_or(INFINITE, |limit| {
             u32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(INFINITE - 1).min(INFINITE - 1)
         });
         #[expect(unsafe_code, reason = "a system call")]
-        // SAFETY: the handles are as many as is said, and their owners are borrowed meanwhile.
+        // SAFETY: the length is that of the vector, and the owners of the handles are borrowed for the whole call.
         let woken = unsafe { WaitForMultipleObjects(handles.len() as u32, handles.as_ptr(), FALSE, ms) };
         if woken == WAIT_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }
 
-/// Without us COMMAND must not go on. What it has left behind when it ended by itself may.
+/// COMMAND must not go on without linklock. If it has ended by itself, the processes that it has started may go on.
 impl Drop for Process {
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(Some(_))) {
@@ -79,7 +78,7 @@ impl Drop for Process {
     }
 }
 
-/// A thread that ends when something has happened that a thread can wait for: what waits for events can wait for that too.
+/// A thread that ends when something has happened. A wait for events can then wait for that too.
 pub(crate) struct Alarm(JoinHandle<()>);
 
 impl Alarm {
@@ -89,7 +88,7 @@ impl Alarm {
     }
 }
 
-/// How linklock ends after a COMMAND that has ended so.
-pub(crate) fn exit_of(status: ExitStatus) -> Exit {
-    Exit::Command(status.code().unwrap_or_default() as u32)
+/// The number with which COMMAND ended.
+pub(crate) fn number_of_end(status: ExitStatus) -> u32 {
+    status.code().unwrap_or_default() as u32
 }

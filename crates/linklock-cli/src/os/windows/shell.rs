@@ -1,4 +1,4 @@
-//! Who called us.
+//! The caller of linklock.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,11 +14,11 @@ use super::{owned, raw};
 
 /// The process that runs the script which called us.
 ///
-/// That is our parent, unless it is one that the script's shell has started to run us: cmd does it for
-/// `for /f ... in ('linklock acquire ...')`, and the shells of MSYS and Cygwin for `$(linklock acquire ...)`. It ends as
-/// soon as we do, and the lock would be a dead process's. So shells of one name that have started each other are taken for
-/// one, and the outermost is the script's. Where that is wrong the lock names a process that lasts longer: then it is not
-/// recovered before its expiry, but never taken from a script that is at work.
+/// That is linklock's parent, unless the script's shell has started another shell to run linklock: cmd does so for
+/// `for /f ... in ('linklock acquire ...')`, and the shells of MSYS and Cygwin for `$(linklock acquire ...)`. That shell
+/// ends right after linklock, and the lock would be abandoned at once. So shells of one name that have started each other
+/// count as one, and the outermost is the script's. If the guess is wrong, the lock names a process that lasts longer. That
+/// is safe: nobody takes the lock from a working script, it only lasts until its expiry.
 pub(crate) fn calling_shell() -> Option<u32> {
     let processes = snapshot().ok()?;
     let mut shell = parent(&processes, std::process::id())?;
@@ -36,7 +36,7 @@ struct Entry {
     name: Vec<u16>,
 }
 
-/// The parent, if it is still there: its number may be another's by now, which then started later.
+/// The parent, if it still exists. If another process has its number now, that one started later than the child.
 fn parent(processes: &HashMap<u32, Entry>, pid: u32) -> Option<u32> {
     let parent = processes.get(&pid)?.parent;
     (processes.contains_key(&parent) && parent != pid && started(parent)? <= started(pid)?).then_some(parent)
@@ -54,7 +54,7 @@ fn snapshot() -> io::Result<HashMap<u32, Entry>> {
     let mut entry = PROCESSENTRY32W { dwSize: size_of::<PROCESSENTRY32W>() as u32, ..Default::default() };
     let mut processes = HashMap::new();
     #[expect(unsafe_code, reason = "a system call")]
-    // SAFETY: the handle is a snapshot's, and the entry says its size.
+    // SAFETY: the handle is a snapshot's, and the entry contains its size.
     let mut more = unsafe { Process32FirstW(raw(&snapshot), &raw mut entry) };
     while more != FALSE {
         let name = entry.szExeFile.iter().copied().take_while(|unit| *unit != 0).collect();
@@ -67,7 +67,7 @@ fn snapshot() -> io::Result<HashMap<u32, Entry>> {
     Ok(processes)
 }
 
-/// When the process started; `None` if it has ended, or may not be asked.
+/// When the process started; `None` if it has ended, or if this user may not ask.
 fn started(pid: u32) -> Option<u64> {
     #[expect(unsafe_code, reason = "a system call")]
     // SAFETY: it takes numbers alone.
@@ -76,12 +76,12 @@ fn started(pid: u32) -> Option<u64> {
     let mut times = [FILETIME::default(); 4];
     let [start, exit, kernel, user] = &mut times;
     #[expect(unsafe_code, reason = "a system call")]
-    // SAFETY: the handle is valid, and there is room for all answers.
+    // SAFETY: the handle is valid, and `times` has room for all answers.
     let known = unsafe { GetProcessTimes(raw(&process), start, exit, kernel, user) } != FALSE;
     known.then(|| u64::from(start.dwHighDateTime) << 32 | u64::from(start.dwLowDateTime))
 }
 
-/// The command line of a process, which is not asked for here.
+/// The command line of a process, which linklock does not read on Windows.
 pub(crate) fn command_line(_: u32) -> Option<String> {
     None
 }

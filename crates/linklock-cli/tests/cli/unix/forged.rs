@@ -1,4 +1,5 @@
-//! What others wrote, whoever is told of it: nothing of it commands a terminal, and no line of it passes for one of linklock's.
+//! Text that others wrote: wherever linklock prints it, it does not control the terminal and does not look like a line of
+//! linklock's own.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -11,10 +12,10 @@ use serde_json::Value;
 use super::run;
 use crate::support::{Scene, assert_exit, end, linklock, stderr, stdout};
 
-/// An end of line, a sequence of seven bits and one of eight, an override of the direction, and other separators.
+/// A newline, an escape sequence of seven bits and one of eight, an override of the text direction, and other separators.
 pub(crate) const FORGED: &str = "a\nFORGED\x1b[2J\u{9b}31m\u{202e}b\u{2066}\u{2028}\u{200b}\u{feff}\x7fc";
 
-/// Lines, and none of them is FORGED's own.
+/// No character acts upon a terminal, and no line begins with text of FORGED.
 #[track_caller]
 pub(crate) fn assert_harmless(text: &str) {
     let harms = |c: char| {
@@ -28,7 +29,7 @@ pub(crate) fn assert_harmless(text: &str) {
     assert!(!text.lines().any(|line| line.starts_with("FORGED")), "{text:?}");
 }
 
-/// A lock with a forged host, and where there is room for it a forged command and user. Gives its token.
+/// Makes a lock with a forged host, and with dir a forged command and user. Gives its token.
 pub(crate) fn plant(scene: &Scene, protocol: &str, left: Duration) -> String {
     let name = format!("{}|{FORGED}|4711|815", name_of(&scene.lock));
     let claim = scene.dir.path().join(&name);
@@ -55,7 +56,7 @@ fn name_of(lock: &Path) -> &str {
     lock.file_name().and_then(|name| name.to_str()).expect("UTF-8")
 }
 
-/// A lock path with a forged name, and a forged lock there.
+/// A lock path with a forged name, and a forged lock at it.
 fn scene(protocol: &str, left: Duration) -> (Scene, String) {
     let scene = Scene::with_lock(format!("job{FORGED}"));
     let token = plant(&scene, protocol, left);
@@ -64,9 +65,9 @@ fn scene(protocol: &str, left: Duration) -> (Scene, String) {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What it says, which is harmless and has the forged text in it.
+/// Its output, which is harmless and contains the forged text.
 #[track_caller]
-fn said(command: Command, status: i32) -> String {
+fn printed(command: Command, status: i32) -> String {
     let what = format!("{command:?}");
     let output = end(command);
     assert_exit(&output, status);
@@ -77,11 +78,11 @@ fn said(command: Command, status: i32) -> String {
 }
 
 #[test]
-fn status_and_errors_and_logs_tell_of_a_forged_lock_without_harm() {
+fn status_errors_and_logs_show_a_forged_lock_without_harm() {
     for protocol in ["link", "dir"] {
         let (scene, token) = scene(protocol, HOUR);
         let none: [&str; 0] = [];
-        let text = said(scene.linklock("status", none), 0);
+        let text = printed(scene.linklock("status", none), 0);
         let escaped = r"a\nFORGED\u{1b}[2J\u{9b}31m\u{202e}b\u{2066}\u{2028}\u{200b}\u{feff}\u{7f}c";
         let times = if protocol == "dir" { 4 } else { 2 };
         assert_eq!(
@@ -90,21 +91,21 @@ fn status_and_errors_and_logs_tell_of_a_forged_lock_without_harm() {
             "path, host, command, user: {text}"
         );
 
-        assert_eq!(said(scene.linklock("acquire", ["-n"]), 75).lines().count(), 1);
-        assert_eq!(said(run(&scene, &["-w", "50ms"], "true"), 75).lines().count(), 1);
-        assert_eq!(said(scene.linklock("wait", ["-n"]), 75).lines().count(), 1);
-        assert_eq!(said(scene.linklock("break", ["--expired"]), 75).lines().count(), 1);
-        assert_eq!(said(scene.linklock("release", [&token.replace("815", "816")]), 76).lines().count(), 1);
-        assert_eq!(said(scene.linklock("release", [FORGED]), 64).lines().count(), 1);
-        let told = said(scene.linklock("acquire", ["-v", "-w", "50ms"]), 75);
-        assert!(told.contains(" INFO ") && told.contains("waiting"), "{told}");
-        let told = said(scene.linklock("break", ["--token", &token]), 0);
-        assert!(told.contains(": broken; it was held by process 4711 on \"a\\nFORGED"), "{told}");
+        assert_eq!(printed(scene.linklock("acquire", ["-n"]), 75).lines().count(), 1);
+        assert_eq!(printed(run(&scene, &["-w", "50ms"], "true"), 75).lines().count(), 1);
+        assert_eq!(printed(scene.linklock("wait", ["-n"]), 75).lines().count(), 1);
+        assert_eq!(printed(scene.linklock("break", ["--expired"]), 75).lines().count(), 1);
+        assert_eq!(printed(scene.linklock("release", [&token.replace("815", "816")]), 76).lines().count(), 1);
+        assert_eq!(printed(scene.linklock("release", [FORGED]), 64).lines().count(), 1);
+        let text = printed(scene.linklock("acquire", ["-v", "-w", "50ms"]), 75);
+        assert!(text.contains(" INFO ") && text.contains("waiting"), "{text}");
+        let text = printed(scene.linklock("break", ["--token", &token]), 0);
+        assert!(text.contains(": broken; it was held by process 4711 on \"a\\nFORGED"), "{text}");
     }
 }
 
 #[test]
-fn a_log_tells_of_a_forged_lock_that_was_broken_without_harm() {
+fn the_log_shows_a_broken_forged_lock_without_harm() {
     for protocol in ["link", "dir"] {
         let (scene, _) = scene(protocol, Duration::ZERO);
         std::thread::sleep(Duration::from_millis(40));
@@ -124,7 +125,7 @@ fn a_log_tells_of_a_forged_lock_that_was_broken_without_harm() {
 fn json_is_read_as_what_is_there() {
     for protocol in ["link", "dir"] {
         let (scene, token) = scene(protocol, HOUR);
-        let text = said(scene.linklock("status", ["--json"]), 0);
+        let text = printed(scene.linklock("status", ["--json"]), 0);
         assert!(text.trim_end().bytes().all(|b| (b' '..=b'~').contains(&b)), "{text}");
         let line: Value = serde_json::from_str(&text).unwrap();
         assert_eq!([&line["path"], &line["host"]], [scene.lock.to_str().unwrap(), FORGED]);
@@ -152,9 +153,9 @@ fn leftovers_are_listed_and_cleaned_without_harm() {
             command.args(option).arg(at);
             command
         };
-        let text = said(clean(&[]), 0);
+        let text = printed(clean(&[]), 0);
         assert!(text.contains("\n  remove   ") && text.contains("it is a symbolic link"), "{text}");
-        for line in said(clean(&["--json"]), 0).lines() {
+        for line in printed(clean(&["--json"]), 0).lines() {
             let line: Value = serde_json::from_str(line).unwrap();
             assert_eq!(line["host"], FORGED);
             assert!(fs::symlink_metadata(line["path"].as_str().unwrap()).is_ok(), "{line}");
@@ -162,20 +163,20 @@ fn leftovers_are_listed_and_cleaned_without_harm() {
     }
     let mut command = linklock(["-v", "clean", "--yes"]);
     command.arg(&dir);
-    said(command, 0);
+    printed(command, 0);
 }
 
-/// A pattern of the shell may have made it of a file's name.
+/// A shell pattern may have made the argument from a file's name.
 #[test]
-fn an_argument_that_cannot_be_meant_is_told_without_harm() {
+fn an_invalid_argument_is_shown_without_harm() {
     let option = format!("--{FORGED}");
-    said(linklock(["status", &option]), 64);
-    said(linklock(["status", "-q", &format!("--json={FORGED}"), "x"]), 64);
-    said(linklock([FORGED]), 64);
-    said(linklock(["run", "--lifetime", FORGED, "x", "true"]), 64);
-    said(linklock(["run", "--protocol", FORGED, "x", "true"]), 64);
-    said(linklock(["status", &format!("{FORGED}|x")]), 64);
-    said(linklock(["run", &format!("{FORGED}/x"), "true"]), 73);
+    printed(linklock(["status", &option]), 64);
+    printed(linklock(["status", "-q", &format!("--json={FORGED}"), "x"]), 64);
+    printed(linklock([FORGED]), 64);
+    printed(linklock(["run", "--lifetime", FORGED, "x", "true"]), 64);
+    printed(linklock(["run", "--protocol", FORGED, "x", "true"]), 64);
+    printed(linklock(["status", &format!("{FORGED}|x")]), 64);
+    printed(linklock(["run", &format!("{FORGED}/x"), "true"]), 73);
     let scene = Scene::new();
-    said(scene.linklock("run", [FORGED]), 127);
+    printed(scene.linklock("run", [FORGED]), 127);
 }

@@ -1,4 +1,4 @@
-//! run: what becomes of signals while COMMAND is started, as /proc tells.
+//! Only on Linux: signals while COMMAND starts, pid namespaces.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,11 +13,11 @@ use super::{is_running, state};
 use crate::scripts::status;
 use crate::support::{Scene, assert_exit, end, eventually, heed_signals, outcome, stderr, stdout};
 
-/// What a process is told of signals: those that are blocked, ignored and caught.
+/// /proc shows which signals a process blocks, ignores and catches.
 #[test]
-fn the_command_heeds_the_signals_that_linklock_was_to_heed() {
+fn the_command_blocks_and_ignores_the_signals_that_linklocks_caller_did() {
     let scene = Scene::new();
-    let told = |mut command: Command| {
+    let signals = |mut command: Command| {
         let prepare = || {
             #[expect(unsafe_code, reason = "no safe wrappers")]
             // SAFETY: no handler is installed, and all bits of a set may be zero.
@@ -30,7 +30,7 @@ fn the_command_heeds_the_signals_that_linklock_was_to_heed() {
             }
             Ok(())
         };
-        #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
+        #[expect(unsafe_code, reason = "the compiler cannot check what runs between fork and exec")]
         // SAFETY: all of it is async-signal-safe.
         unsafe {
             command.pre_exec(prepare);
@@ -43,14 +43,14 @@ fn the_command_heeds_the_signals_that_linklock_was_to_heed() {
     let mut grep = Command::new(ASK[0]);
     grep.args(&ASK[1..]);
     heed_signals(&mut grep);
-    assert_eq!(told(scene.linklock("run", ASK)), told(grep));
+    assert_eq!(signals(scene.linklock("run", ASK)), signals(grep));
 }
 
-/// Else a handler of linklock's would take it for one that was sent to linklock, whose memory the child has.
+/// The child of a fork has linklock's handlers: they would wake linklock, and COMMAND would not see the signal.
 #[test]
-fn a_signal_that_comes_before_the_command_is_executed_is_the_commands_own() {
+fn the_command_gets_a_signal_that_comes_before_it_is_executed() {
     let scene = Scene::new();
-    // It takes a while to look in so many places.
+    // The search in so many directories takes a while.
     let path = "/m:".repeat(40_000);
     let caught = (0..20).find_map(|_| {
         let linklock = run_script(&scene, &path).stderr(Stdio::piped()).spawn().unwrap();
@@ -64,22 +64,22 @@ fn a_signal_that_comes_before_the_command_is_executed_is_the_commands_own() {
     assert_eq!(caught, Some(Some(138)));
 }
 
-/// Has it get USR1 while it stands still; `None` if it had ended by then.
+/// Stops the process, sends USR1 and continues it; `None` if it had ended by then.
 fn interrupt(pid: &str) -> Option<()> {
     let id = Pid::from_raw(pid.parse().ok()?)?;
     kill_process(id, Signal::STOP).ok()?;
-    eventually("it stands still", || state(pid) == Some('T') || !is_running(pid));
+    eventually("the process is stopped", || state(pid) == Some('T') || !is_running(pid));
     is_running(pid).then_some(())?;
     kill_process(id, Signal::USR1).ok()?;
     kill_process(id, Signal::CONT).ok()
 }
 
-/// The bug: in the /proc of the pid namespace around its own, the caller's pid was another process's, whose parent was then
-/// taken for the shell. The consequence: the lock was refused, or for a process that had nothing to do with it.
+/// The bug: /proc was that of an outer pid namespace, where another process had the caller's pid, and linklock took that
+/// process's parent for the shell. The consequence: linklock refused the lock, or an unrelated process held it.
 #[test]
-fn a_lock_is_taken_for_the_caller_where_proc_shows_another_process_with_its_pid() {
+fn the_caller_holds_the_lock_even_if_proc_shows_another_process_with_its_pid() {
     let scene = Scene::new();
-    // A subshell, which is not what a lock is taken for, and the namespace's process with the same pid.
+    // In the outer namespace this pid is a subshell, which never holds a lock; in the inner one it is the caller.
     let mut around = Command::new("sh")
         .args(["-c", "exec 3<&0; (read end <&3; true) & echo $!; wait"])
         .stdin(Stdio::piped())
@@ -101,14 +101,14 @@ fn a_lock_is_taken_for_the_caller_where_proc_shows_another_process_with_its_pid(
             assert_eq!(stderr(&output), "");
             assert_eq!(status(&scene)["pid"].to_string(), pid.trim());
         }
-        // Who may not make a namespace.
+        // This user may not make a namespace.
         Ok(output) if matches!(output.status.code(), Some(1 | 99)) => not_run(&stderr(&output)),
         Ok(output) => panic!("{}: {}", output.status, stderr(&output)),
         Err(e) => not_run(&format!("unshare(1): {e}")),
     }
 }
 
-/// Says why, past the test harness's capture.
+/// Prints the reason past the test harness's capture.
 fn not_run(why: &str) {
     let _ = writeln!(io::stderr(), "not run: a pid namespace: {why}");
 }

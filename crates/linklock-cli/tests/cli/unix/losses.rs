@@ -1,4 +1,4 @@
-//! run: what becomes of COMMAND when its lock is lost and there are signals to tell it with.
+//! run: the signals that COMMAND gets when its lock is lost.
 
 use std::thread;
 use std::time::Duration;
@@ -19,9 +19,9 @@ fn a_command_whose_lock_was_broken_gets_term() {
     let running = Running::start(run(&scene, &LIFETIME, &heeds_term()));
     break_by_force(&scene);
     let (status, said, complaint) = running.end_with_complaints();
-    assert_eq!((status, said.as_str()), (Some(76), "got TERM\n"), "success under a lost lock is none");
+    assert_eq!((status, said.as_str()), (Some(76), "got TERM\n"), "work under a lost lock is not a success");
     assert!(complaint.starts_with("linklock: ") && complaint.contains("the lock is lost"), "{complaint}");
-    assert_eq!(complaint.lines().count(), 1, "said once: {complaint}");
+    assert_eq!(complaint.lines().count(), 1, "one message: {complaint}");
     scene.assert_free();
 }
 
@@ -34,12 +34,12 @@ fn a_command_that_ignores_term_is_killed() {
     let command = running.line();
     break_by_force(&scene);
     assert_eq!(running.end().0, Some(76));
-    assert!(!is_running(&command), "COMMAND is gone before linklock is");
+    assert!(!is_running(&command), "COMMAND ends before linklock");
     scene.assert_free();
 }
 
 #[test]
-fn a_command_that_is_stopped_gets_its_term_all_the_same() {
+fn a_stopped_command_gets_term_and_continues() {
     let scene = Scene::new();
     let script = "trap 'echo got TERM; exit 0' TERM; echo ready; kill -STOP $$; sleep 0.1";
     let running = Running::start(run(&scene, &LIFETIME, script));
@@ -48,7 +48,7 @@ fn a_command_that_is_stopped_gets_its_term_all_the_same() {
 }
 
 #[test]
-fn a_linklock_that_was_stopped_for_too_long_finds_its_lock_lost() {
+fn a_linklock_that_was_stopped_for_too_long_has_lost_its_lock() {
     let scene = Scene::new();
     let running = Running::start(run(&scene, &["-l", "300ms"], &heeds_term()));
     send(&running, Signal::STOP);

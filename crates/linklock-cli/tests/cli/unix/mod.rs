@@ -1,4 +1,4 @@
-//! What only a Unix has, and what its tests share.
+//! Only on Unix. Functions that these tests share.
 
 mod forged;
 #[cfg(target_os = "linux")]
@@ -20,10 +20,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Running, Scene, linklock};
 
-/// What a shell does until a signal ends it; its traps run soon.
+/// Keeps a shell busy until a signal comes. Its traps run soon.
 const BUSY: &str = "while :; do sleep 0.05; done";
 
-/// `linklock run OPTION... LOCKPATH sh -c SCRIPT`, with a pipe for what it says.
+/// `linklock run OPTION... LOCKPATH sh -c SCRIPT`, with a pipe for its output.
 fn run(scene: &Scene, options: &[&str], script: &str) -> Command {
     let mut command = linklock(["run"]);
     command.args(options).arg(&scene.lock).args(["sh", "-c", script]).stdout(Stdio::piped());
@@ -35,7 +35,7 @@ fn send(running: &Running, signal: Signal) {
     kill_process(pid, signal).expect("linklock is there");
 }
 
-/// Permissions do not bind root, so for root the program is run as nobody, and from a place that nobody can reach.
+/// Root ignores permissions, so root runs the program as the user nobody, from a place that this user can reach.
 pub(crate) fn as_ordinary_user(command: Command, place: &Path) -> Command {
     if !rustix::process::geteuid().is_root() {
         return command;
@@ -43,8 +43,8 @@ pub(crate) fn as_ordinary_user(command: Command, place: &Path) -> Command {
     const NOBODY: u32 = 65534;
     let program = place.join("linklock");
     fs::set_permissions(place, fs::Permissions::from_mode(0o755)).expect("root may");
-    // By another process: a descriptor of ours that is open for writing would be inherited by what other tests start, and
-    // then the copy could not be executed (ETXTBSY).
+    // Another process copies it: programs that other tests start would inherit our descriptor that is open for writing, and
+    // then nobody could execute the copy (ETXTBSY).
     let copied = Command::new("cp").arg(command.get_program()).arg(&program).status();
     assert!(copied.is_ok_and(|status| status.success()), "the program can be copied");
     let mut as_nobody = Command::new(program);
@@ -52,12 +52,12 @@ pub(crate) fn as_ordinary_user(command: Command, place: &Path) -> Command {
     as_nobody
 }
 
-/// Whether the process has not ended; one that only waits to be reaped has.
+/// Whether the process has not ended. A zombie has ended.
 fn is_running(pid: &str) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
-/// The letter for it in proc_pid_stat(5).
+/// The letter of its state in proc_pid_stat(5).
 fn state(pid: &str) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit(')').next()?.trim_start().chars().next()

@@ -1,4 +1,4 @@
-//! Whose a lock is, and who else may write to its directory.
+//! The owner of a lock, and other users who may write to its directory.
 
 use std::fs;
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::support::{Scene, assert_exit, end, stderr, stdout, user};
 fn root_is_here(what: &str) -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
-        // Past the test harness's capture.
+        // Printed past the test harness's capture.
         let _ = writeln!(std::io::stderr(), "not run: {what}: only root can be several users");
     }
     is_root
@@ -26,7 +26,7 @@ fn open_to_all(mode: u32) -> Scene {
 }
 
 #[test]
-fn the_owner_of_the_file_is_told_beside_the_user_that_the_holder_says() {
+fn status_shows_the_owner_of_the_file_beside_the_user_in_the_lock() {
     if !root_is_here("another owner") {
         return;
     }
@@ -35,36 +35,36 @@ fn the_owner_of_the_file_is_told_beside_the_user_that_the_holder_says() {
         assert_exit(&end(scene.linklock("acquire", ["--protocol", "dir", "--pid", "none"])), 0);
         let entry = fs::read_dir(&scene.lock).unwrap().next().unwrap().unwrap().path();
         chown(entry, Some(uid), None).unwrap();
-        assert_eq!(status(&scene)["owner_uid"], json!(null), "the entry and its directory are different users'");
+        assert_eq!(status(&scene)["owner_uid"], json!(null), "the entry and its directory have different owners");
         chown(&scene.lock, Some(uid), None).unwrap();
-        let told = status(&scene);
-        assert_eq!([&told["owner_uid"], &told["owner"]], [&json!(uid), &name]);
-        assert_eq!(told["user"], json!(user()));
+        let fields = status(&scene);
+        assert_eq!([&fields["owner_uid"], &fields["owner"]], [&json!(uid), &name]);
+        assert_eq!(fields["user"], json!(user()));
         let words = stdout(&end(scene.linklock("status", [] as [&str; 0])));
         assert!(
-            words.contains(&format!(" (file owner: {shown}; it says: linklock, user {}, began ", user())),
+            words.contains(&format!(" (file owner: {shown}; the lock says: linklock, user {}, started ", user())),
             "{words}"
         );
     }
 }
 
 #[test]
-fn the_command_line_of_the_process_that_a_lock_is_for_is_told_only_if_that_is_wished() {
-    for (option, told) in [("--queue", false), ("--describe-command", true)] {
+fn a_lock_contains_the_command_line_of_its_process_only_on_request() {
+    for (option, requested) in [("--queue", false), ("--describe-command", true)] {
         let scene = Scene::new();
         let script = "\"$1\" acquire --protocol dir \"$2\" \"$3\" >&2; \"$1\" status --json \"$3\"; true";
         let mut command = std::process::Command::new("sh");
-        // Before the paths, which may be long: the first 200 characters are kept.
+        // Before the paths, which may be long: the lock keeps the first 200 characters.
         command.args(["-c", script, "a-password", env!("CARGO_BIN_EXE_linklock"), option]).arg(&scene.lock);
         let output = end(command);
         assert_exit(&output, 0);
-        let told_of = stdout(&output).contains("a-password");
-        assert_eq!(told_of, told && cfg!(target_os = "linux"), "{}", stdout(&output));
+        let contained = stdout(&output).contains("a-password");
+        assert_eq!(contained, requested && cfg!(target_os = "linux"), "{}", stdout(&output));
     }
 }
 
 #[test]
-fn a_directory_that_is_not_private_is_77_where_it_must_be() {
+fn require_private_refuses_an_open_directory_with_77() {
     for mode in [0o777, 0o1777, 0o2775] {
         let scene = open_to_all(mode);
         for command in [
@@ -75,8 +75,11 @@ fn a_directory_that_is_not_private_is_77_where_it_must_be() {
             let output = end(command);
             assert_exit(&output, 77);
             assert_eq!(stdout(&output), "");
-            let told = stderr(&output);
-            assert!(told.contains("its directory can be written to by ") && told.lines().count() == 1, "{told}");
+            let message = stderr(&output);
+            assert!(
+                message.contains("its directory can be written to by ") && message.lines().count() == 1,
+                "{message}"
+            );
         }
         scene.assert_free();
     }
@@ -84,25 +87,25 @@ fn a_directory_that_is_not_private_is_77_where_it_must_be() {
 }
 
 #[test]
-fn root_is_warned_of_a_directory_where_others_can_remove_the_lock() {
-    if !root_is_here("what root is warned of") {
+fn linklock_warns_root_of_a_directory_where_others_can_remove_the_lock() {
+    if !root_is_here("warnings for root") {
         return;
     }
     for mode in [0o777, 0o2775] {
         let scene = open_to_all(mode);
         let output = end(run(&scene, &[], "true"));
         assert_exit(&output, 0);
-        let told = stderr(&output);
+        let message = stderr(&output);
         let begin = format!("linklock: warning: {}: this directory can be written to by ", scene.dir.path().display());
-        assert!(told.starts_with(&begin) && told.lines().count() == 1, "{told}");
+        assert!(message.starts_with(&begin) && message.lines().count() == 1, "{message}");
         assert_eq!(stderr(&end(run(&scene, &["-q"], "true"))), "");
-        let told = stderr(&end(run(&scene, &["-v"], "true")));
-        assert_eq!(told.matches("this directory can be written to by").count(), 1, "{told}");
-        // Nothing is taken.
+        let log = stderr(&end(run(&scene, &["-v"], "true")));
+        assert_eq!(log.matches("this directory can be written to by").count(), 1, "{log}");
+        // status acquires nothing.
         assert_eq!(stderr(&end(scene.linklock("status", [] as [&str; 0]))), "");
     }
-    assert_eq!(stderr(&end(run(&open_to_all(0o1777), &[], "true"))), "", "there nobody can remove it");
-    // Of what else the library logs nothing is told unless it is wished.
+    assert_eq!(stderr(&end(run(&open_to_all(0o1777), &[], "true"))), "", "there nobody else can remove it");
+    // Without --verbose linklock prints no other event of the library.
     let scene = Scene::new();
     crate::support::ended_process(|pid| drop(scene.acquire_for(pid, "1h")));
     assert_eq!(stderr(&end(run(&scene, &[], "true"))), "");

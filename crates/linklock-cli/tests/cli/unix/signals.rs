@@ -1,4 +1,4 @@
-//! Signals: passed on to COMMAND, or the end of a wait.
+//! Signals: linklock passes them on to COMMAND, or they end a wait.
 
 use std::process::{Command, Stdio};
 
@@ -17,7 +17,7 @@ const PASSED_ON: [(&str, Signal, i32); 6] = [
 ];
 
 #[test]
-fn a_signal_is_passed_on_to_the_command() {
+fn linklock_passes_a_signal_on_to_the_command() {
     for (name, signal, _) in PASSED_ON {
         let scene = Scene::new();
         let script = format!("trap 'echo got {name}; exit 7' {name}; echo ready; {BUSY}");
@@ -29,7 +29,7 @@ fn a_signal_is_passed_on_to_the_command() {
 }
 
 #[test]
-fn a_command_that_a_signal_kills_is_told_as_such() {
+fn run_reports_a_signal_that_it_passed_on_and_that_killed_the_command() {
     let scene = Scene::new();
     let running = Running::start(run(&scene, &[], "echo ready; exec sleep 60"));
     send(&running, Signal::TERM);
@@ -43,17 +43,17 @@ fn a_signal_ends_the_wait_and_leaves_no_claim() {
     scene.acquire_for("none", "1h");
     for (_, signal, status) in PASSED_ON {
         let waiting = run(&scene, &["-w", "20s"], "echo it ran").spawn().unwrap();
-        eventually("a claim of the one that waits", || scene.names().len() == 3);
+        eventually("the waiter's claim", || scene.names().len() == 3);
         kill_process(Pid::from_child(&waiting), signal).unwrap();
         let output = outcome(waiting);
         assert_exit(&output, status);
         assert_eq!(stdout(&output), "");
-        assert_eq!(scene.names().len(), 2, "only the holder's are left: {:?}", scene.names());
+        assert_eq!(scene.names().len(), 2, "only the files of the holder are left: {:?}", scene.names());
     }
 }
 
 #[test]
-fn what_the_caller_ignores_stays_ignored() {
+fn a_signal_that_the_caller_ignores_stays_ignored() {
     let scene = Scene::new();
     let inner = "kill -HUP $PPID; kill -HUP $$; echo survived";
     let script = format!("trap '' HUP; exec {} run \"$1\" sh -c '{inner}'", env!("CARGO_BIN_EXE_linklock"));
@@ -65,8 +65,24 @@ fn what_the_caller_ignores_stays_ignored() {
     assert_eq!(stdout(&output), "survived\n");
 }
 
+/// The bug: Rust's runtime ignores SIGPIPE, so the caller's choice was not known, and COMMAND always got the default. The
+/// consequence: a COMMAND whose caller ignores SIGPIPE was killed by it under linklock.
 #[test]
-fn run_tells_by_which_signal_its_command_was_killed() {
+fn the_command_ignores_sigpipe_exactly_if_the_caller_does() {
+    for (trap, status, said) in [("trap '' PIPE; ", 0, "survived\n"), ("", 141, "")] {
+        let scene = Scene::new();
+        let program = env!("CARGO_BIN_EXE_linklock");
+        let script = format!("{trap}exec {program} run \"$1\" sh -c 'kill -PIPE $$; echo survived'");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh"]).arg(&scene.lock);
+        let output = end(command);
+        assert_exit(&output, status);
+        assert_eq!(stdout(&output), said);
+    }
+}
+
+#[test]
+fn run_reports_the_signal_that_killed_its_command() {
     let scene = Scene::new();
     for (name, status) in [("KILL", 137), ("TERM", 143), ("SEGV", 139)] {
         assert_exit(&end(run(&scene, &[], &format!("kill -{name} $$"))), status);
@@ -75,7 +91,7 @@ fn run_tells_by_which_signal_its_command_was_killed() {
 }
 
 #[test]
-fn ignored_ends_of_children_do_not_hide_the_commands_status() {
+fn an_ignored_sigchld_does_not_hide_the_status_of_the_command() {
     let scene = Scene::new();
     let script = format!("trap '' CHLD; exec {} run \"$1\" sh -c 'exit 7'", env!("CARGO_BIN_EXE_linklock"));
     let output = std::process::Command::new("bash").args(["-c", &script, "bash"]).arg(&scene.lock).output().unwrap();
@@ -83,11 +99,11 @@ fn ignored_ends_of_children_do_not_hide_the_commands_status() {
 }
 
 #[test]
-fn a_signal_ends_the_wait_of_acquire_without_a_trace() {
+fn a_signal_ends_the_wait_of_acquire_and_leaves_no_claim() {
     let scene = Scene::new();
     scene.acquire_for("none", "1h");
     let waiting = scene.linklock("acquire", ["-w", "20s"]).stdout(Stdio::piped()).spawn().unwrap();
-    eventually("a claim of the one that waits", || scene.names().len() == 3);
+    eventually("the waiter's claim", || scene.names().len() == 3);
     kill_process(Pid::from_child(&waiting), Signal::INT).unwrap();
     let output = outcome(waiting);
     assert_exit(&output, 130);

@@ -1,19 +1,19 @@
-//! run: how COMMAND is found, and what it begins with.
+//! run: the search for COMMAND, and its environment.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Scene, assert_exit, end, stdout};
+use crate::support::{Scene, assert_exit, end, forget_colors, stdout};
 
-/// A file with a name that no other program has. Put there by another process: a descriptor of ours that is open for writing
-/// would be inherited by what other tests start, and then the script could not be executed (ETXTBSY).
+/// Makes a file with a name that no other program has. Another process makes it: programs that other tests start would inherit
+/// our descriptor that is open for writing, and then nobody could execute the script (ETXTBSY).
 fn script(dir: &Path, text: &str, mode: &str) {
     let written = dir.with_extension("text");
     fs::write(&written, text).expect("a file");
     let installed = Command::new("install").args(["-D", "-m", mode]).arg(&written).arg(dir.join("a-script")).status();
     assert!(installed.is_ok_and(|status| status.success()), "the script can be installed");
-    fs::remove_file(written).expect("it is ours");
+    fs::remove_file(written).expect("the file is ours");
 }
 
 pub(super) fn run_script(scene: &Scene, path: &str) -> Command {
@@ -23,7 +23,7 @@ pub(super) fn run_script(scene: &Scene, path: &str) -> Command {
 }
 
 #[test]
-fn the_command_is_the_first_of_the_path_that_can_be_executed() {
+fn the_command_is_the_first_executable_file_in_the_path() {
     let scene = Scene::new();
     let elsewhere = Scene::new();
     let dir = |name: &str| elsewhere.dir.path().join(name);
@@ -46,7 +46,7 @@ fn an_empty_part_of_the_path_is_the_current_directory() {
 }
 
 #[test]
-fn a_script_that_names_no_interpreter_is_one_of_sh() {
+fn sh_runs_a_script_without_an_interpreter_line() {
     let scene = Scene::new();
     let elsewhere = Scene::new();
     script(elsewhere.dir.path(), "echo \"$0 has $# words: $2\"; exit 7", "755");
@@ -76,6 +76,7 @@ fn the_command_has_the_environment_of_linklock() {
 
 fn env() -> Command {
     let mut command = Command::new("env");
-    command.arg("-0").env_remove("NO_COLOR");
+    command.arg("-0");
+    forget_colors(&mut command);
     command
 }

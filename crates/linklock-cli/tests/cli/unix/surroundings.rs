@@ -1,4 +1,4 @@
-//! What only a Unix has: users and modes, names that are no text, sh.
+//! Users and modes, names that are not UTF-8, sh.
 
 use std::ffi::OsString;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::scripts::status;
 use crate::support::{Scene, assert_exit, end, linklock, stdout};
 
 #[test]
-fn a_token_that_cannot_be_printed_is_74_and_leaves_no_lock() {
+fn an_acquire_that_cannot_print_the_token_is_74_and_leaves_no_lock() {
     let scene = Scene::new();
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut command = scene.linklock("acquire", ["--pid", "none"]);
@@ -24,7 +24,7 @@ fn a_token_that_cannot_be_printed_is_74_and_leaves_no_lock() {
 }
 
 #[test]
-fn a_directory_that_the_user_may_not_write_is_77() {
+fn a_directory_that_the_user_may_not_write_to_is_77() {
     let scene = Scene::new();
     fs::set_permissions(scene.dir.path(), fs::Permissions::from_mode(0o555)).unwrap();
     let elsewhere = Scene::new();
@@ -36,7 +36,7 @@ fn a_directory_that_the_user_may_not_write_is_77() {
 }
 
 #[test]
-fn a_lock_is_taken_for_the_shell_of_the_script_and_not_for_a_subshell() {
+fn the_shell_of_the_script_holds_the_lock_and_not_a_subshell() {
     for acquire in [
         "token=$(linklock acquire \"$1\")",
         "token=$(linklock acquire \"$1\" 2>/dev/null)",
@@ -60,7 +60,7 @@ fn a_lock_is_taken_for_the_shell_of_the_script_and_not_for_a_subshell() {
 }
 
 #[test]
-fn a_lock_path_that_is_not_utf8_is_as_good_as_any() {
+fn a_lock_path_need_not_be_utf8() {
     let scene = Scene::with_lock(OsString::from_vec(b"job\xff\x1b.lock".into()));
     let token = scene.acquire_for("none", "1h");
     assert!(token.as_bytes().starts_with(b"job\xff\x1b.lock|"), "the token keeps its bytes: {token:?}");
@@ -77,7 +77,7 @@ fn a_lock_path_that_is_not_utf8_is_as_good_as_any() {
 }
 
 #[test]
-fn the_bash_completion_script_is_accepted_by_bash() {
+fn bash_accepts_its_completion_script() {
     let mut command = std::process::Command::new("bash");
     command.args([
         "-c",

@@ -16,7 +16,7 @@ use super::forged::{FORGED, assert_harmless, plant};
 use super::{BUSY, run};
 use crate::support::{Scene, assert_exit, end, eventually, outcome, stdout};
 
-/// A terminal; what is shown on it is gathered by a thread.
+/// A terminal. A thread gathers its output.
 struct Terminal {
     keyboard: OwnedFd,
     end: OwnedFd,
@@ -37,7 +37,7 @@ impl Terminal {
         let gathered = Arc::clone(&screen);
         let gatherer = thread::spawn(move || {
             let mut shown = [0; 4096];
-            // Ends with an error once no process has the other end.
+            // Fails once no process has the other end open.
             while let Ok(count) = rustix::io::read(&master, &mut shown) {
                 gathered.lock().expect("nobody panics").extend(&shown[..count]);
             }
@@ -49,15 +49,15 @@ impl Terminal {
         self.end.try_clone().expect("a copy").into()
     }
 
-    /// Makes it the controlling terminal of what is started, which reads its keys.
+    /// Makes it the controlling terminal of the command, which reads its keys.
     fn control(&self, command: &mut Command) {
         let take = || {
             rustix::process::setsid()?;
             Ok(rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?)
         };
         command.stdin(self.stream()).stderr(self.stream());
-        #[expect(unsafe_code, reason = "what runs between fork and exec cannot be checked")]
-        // SAFETY: these are two system calls.
+        #[expect(unsafe_code, reason = "the compiler cannot check what runs between fork and exec")]
+        // SAFETY: `take` makes two system calls, so it is async-signal-safe.
         unsafe {
             command.pre_exec(take);
         }
@@ -71,7 +71,7 @@ impl Terminal {
         String::from_utf8_lossy(&self.screen.lock().expect("nobody panics")).into()
     }
 
-    /// What was shown in the end.
+    /// All output until the last process has closed the terminal.
     fn shown(self) -> String {
         drop(self.end);
         self.gatherer.join().expect("the terminal can be read");
@@ -84,7 +84,7 @@ fn on_terminal(terminal: &Terminal, mut command: Command) -> Child {
 }
 
 #[test]
-fn a_terminal_shows_for_whom_we_wait_and_for_how_long_on_one_line() {
+fn the_terminal_shows_the_holder_and_the_time_waited_on_one_line() {
     let scene = Scene::new();
     let token = scene.acquire_for("none", "1h");
     let terminal = Terminal::open();
@@ -96,13 +96,13 @@ fn a_terminal_shows_for_whom_we_wait_and_for_how_long_on_one_line() {
     let shown = terminal.shown();
     let pid = token.to_str().unwrap().split('|').nth(2).unwrap().to_owned();
     assert!(shown.starts_with(&format!("\r\x1b[Kwaiting for process {pid} on ")), "{shown:?}");
-    assert!(shown.contains(", for 0 s: ") && shown.contains(", for 1 s: "), "drawn each second: {shown:?}");
+    assert!(shown.contains(" for 0s: ") && shown.contains(" for 1s: "), "drawn each second: {shown:?}");
     assert!(shown.ends_with("\r\x1b[K"), "cleared in the end: {shown:?}");
     assert!(!shown.contains('\n'), "one line: {shown:?}");
 }
 
 #[test]
-fn a_forged_holder_does_not_command_the_terminal_that_shows_it() {
+fn a_forged_holder_does_not_control_the_terminal() {
     let scene = Scene::with_lock(format!("job{FORGED}"));
     plant(&scene, "link", Duration::from_secs(3600));
     let terminal = Terminal::open();
@@ -112,13 +112,13 @@ fn a_forged_holder_does_not_command_the_terminal_that_shows_it() {
     let (line, error) = shown.rsplit_once("\r\x1b[K").unwrap();
     assert!(line.contains("waiting for process 4711 on \"a\\nFORGED"), "{shown:?}");
     assert_harmless(&line.replace("\r\x1b[K", ""));
-    let error = error.strip_suffix("\r\n").unwrap().replace("\x1b[1;31mlinklock:\x1b[0m", "");
+    let error = error.strip_suffix("\r\n").unwrap().replace(PREFIX, "");
     assert_harmless(&error);
     assert!(!shown[..shown.len() - 2].contains('\n'), "{shown:?}");
 }
 
 #[test]
-fn a_terminal_shows_nothing_where_there_is_no_wait_or_no_wish() {
+fn the_terminal_shows_nothing_without_a_wait_or_with_quiet() {
     let scene = Scene::new();
     let terminal = Terminal::open();
     assert_exit(&outcome(on_terminal(&terminal, run(&scene, &[], "true"))), 0);
@@ -131,7 +131,7 @@ fn a_terminal_shows_nothing_where_there_is_no_wait_or_no_wish() {
 fn a_background_job_leaves_the_terminal_alone() {
     let scene = Scene::new();
     scene.acquire_for("none", "1h");
-    // With -m a background job is a process group of its own, which is not the terminal's foreground.
+    // With -m a background job has its own process group, which is not the terminal's foreground group.
     let script = format!("{} run -w 100ms \"$1\" true & wait $!; echo $?", env!("CARGO_BIN_EXE_linklock"));
     let mut command = Command::new("sh");
     command.args(["-mc", &script, "sh"]).arg(&scene.lock).stdout(Stdio::piped());
@@ -144,14 +144,17 @@ fn a_background_job_leaves_the_terminal_alone() {
     assert!(shown.contains("not acquired") && !shown.contains("waiting"), "{shown:?}");
 }
 
+/// The beginning of an error, in bold red.
+const PREFIX: &str = "\x1b[1m\x1b[31mlinklock:\x1b[0m";
+
 #[test]
-fn colours_are_for_terminals_and_for_who_wants_them() {
+fn colours_follow_the_terminal_the_option_and_the_environment() {
     let scene = Scene::new();
     scene.acquire_for("none", "1h");
     let paints = |command: Command| {
         let terminal = Terminal::open();
         assert_exit(&outcome(on_terminal(&terminal, command)), 75);
-        terminal.shown().contains("\x1b[1;31mlinklock:\x1b[0m ")
+        terminal.shown().contains(PREFIX)
     };
     let refused = |options: &[&str]| {
         let mut command = run(&scene, options, "true");
@@ -160,24 +163,28 @@ fn colours_are_for_terminals_and_for_who_wants_them() {
     };
     assert!(paints(refused(&["-n"])));
     assert!(!paints(refused(&["-n", "--color", "never"])));
-    let mut command = refused(&["-n"]);
-    command.env("NO_COLOR", "1");
-    assert!(!paints(command));
-    let mut command = refused(&["-n"]);
-    command.env("TERM", "dumb");
-    assert!(!paints(command));
+    for (name, value) in [("NO_COLOR", "1"), ("CLICOLOR", "0"), ("TERM", "dumb")] {
+        let mut command = refused(&["-n"]);
+        command.env(name, value);
+        assert!(!paints(command), "{name}={value}");
+    }
 
-    let plain = end(scene.linklock("status", [] as [&str; 0]));
-    assert!(!stdout(&plain).contains('\x1b'), "{}", stdout(&plain));
-    let painted = end(scene.linklock("status", ["--color=always"]));
-    assert!(stdout(&painted).contains("\x1b[33mheld\x1b[0m"), "{}", stdout(&painted));
+    let status = |options: &[&str], variable: Option<(&str, &str)>| {
+        let mut command = scene.linklock("status", options);
+        command.envs(variable);
+        stdout(&end(command))
+    };
+    assert!(!status(&[], None).contains('\x1b'), "not a terminal");
+    for text in [status(&["--color=always"], Some(("NO_COLOR", "1"))), status(&[], Some(("CLICOLOR_FORCE", "1")))] {
+        assert!(text.contains("\x1b[33mheld\x1b[0m"), "{text}");
+    }
 }
 
 #[test]
-fn a_key_is_not_passed_on_since_the_terminal_tells_the_command_itself() {
+fn linklock_does_not_pass_on_a_key_that_the_terminal_sends_to_the_command() {
     let scene = Scene::new();
     let log = scene.dir.path().join("log");
-    // In a session of its own COMMAND gets nothing from the terminal: only what linklock passes on.
+    // In its own session COMMAND gets nothing from the terminal, only the signals that linklock passes on.
     let script = format!(
         "trap 'echo INT >> \"$LOG\"' INT; trap 'echo USR1 >> \"$LOG\"' USR1; trap 'exit 7' USR2
         echo ready >> \"$LOG\"; {BUSY}"
@@ -189,13 +196,13 @@ fn a_key_is_not_passed_on_since_the_terminal_tells_the_command_itself() {
     let child = command.spawn().unwrap();
     drop(command);
     let logged = || fs::read_to_string(&log).unwrap_or_default();
-    eventually("COMMAND's begin", || logged() == "ready\n");
-    // COMMAND may be this far before linklock knows that it was started, and passes on keys until then.
+    eventually("COMMAND has started", || logged() == "ready\n");
+    // linklock may not know yet that COMMAND has started, and until then passes on keys.
     kill_process(Pid::from_child(&child), Signal::USR1).unwrap();
-    eventually("a signal passed on", || logged() == "ready\nUSR1\n");
+    eventually("linklock has passed on a signal", || logged() == "ready\nUSR1\n");
 
     terminal.press(b"\x03");
-    // Shown after the signal was sent. The next one is acted upon after it.
+    // The echo comes after the signal was sent, so linklock acts upon the next signal later.
     eventually("the key's echo", || terminal.shows().contains("^C"));
     kill_process(Pid::from_child(&child), Signal::USR2).unwrap();
     assert_exit(&outcome(child), 7);

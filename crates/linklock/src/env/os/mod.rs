@@ -15,9 +15,9 @@ use windows as platform;
 #[cfg(not(any(unix, windows)))]
 compile_error!("linklock runs on Unix and Windows: this system needs a module of its own in src/env/os");
 
-#[cfg(feature = "tokio")]
-pub(crate) use platform::TaskWatcher;
 pub(crate) use platform::{Event, OsEnv};
+#[cfg(feature = "tokio")]
+pub(crate) use platform::{Wakes, Woken};
 
 #[cfg(test)]
 mod tests {

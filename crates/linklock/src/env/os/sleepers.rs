@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use super::platform::{Bell, Event, OsEnv, TaskWatcher, Wakes, Woken, wait_for_any};
+use super::platform::{Bell, Event, OsEnv, Wakes, Woken, wait_for_any};
 use crate::env::{Env, PerProcess, Watcher};
 use crate::time::LocalTime;
 
@@ -38,7 +38,7 @@ struct State {
 }
 
 struct Sleeper {
-    watcher: TaskWatcher,
+    watcher: Box<dyn Watcher>,
     until: LocalTime,
     cancel: Option<Arc<Event>>,
     /// What is to wake it. `None`: it is new, or was woken for nothing.
@@ -67,18 +67,10 @@ enum Inner {
     Over(Option<Box<dyn Watcher>>),
 }
 
-/// As [`Watcher::wait`], for a task: the watcher comes back when it wakes, and no thread waits for it alone. One that can only be
-/// waited with is waited with here and now.
+/// As [`Watcher::wait`], for a task: the watcher comes back when it wakes, and no thread waits for it alone.
 pub(crate) fn sleep(watcher: Box<dyn Watcher>, until: LocalTime, cancel: Option<Arc<Event>>) -> Slumber {
-    let watcher = match watcher.for_task() {
-        Ok(watcher) => watcher,
-        Err(mut watcher) => {
-            watcher.wait(until, cancel.as_deref());
-            return Slumber::over(watcher);
-        }
-    };
     let sleepers = Sleepers::of_process();
-    let Some(mut state) = sleepers.lock() else { return Slumber::over(Box::new(watcher)) };
+    let Some(mut state) = sleepers.lock() else { return Slumber::over(watcher) };
     if !state.is_running {
         let spawned = thread::Builder::new().name("linklock-wait".into()).spawn(|| sleepers.run_through_panics());
         if let Err(e) = spawned {
@@ -100,10 +92,10 @@ pub(crate) fn sleep(watcher: Box<dyn Watcher>, until: LocalTime, cancel: Option<
 }
 
 /// Where no other thread can be had, this one has to do.
-fn wait_here(mut watcher: TaskWatcher, until: LocalTime, cancel: Option<&Event>, why: &std::io::Error) -> Slumber {
+fn wait_here(mut watcher: Box<dyn Watcher>, until: LocalTime, cancel: Option<&Event>, why: &std::io::Error) -> Slumber {
     tracing::warn!(error = %why, "no thread to wait for locks for tasks: a task that waits blocks a thread of its runtime's pool");
     watcher.wait(until, cancel);
-    Slumber::over(Box::new(watcher))
+    Slumber::over(watcher)
 }
 
 impl Sleepers {
@@ -222,7 +214,7 @@ impl Future for Slumber {
         let sleeper = state.sleepers.remove(&number);
         drop(state);
         self.0 = Inner::Over(None);
-        sleeper.map_or(Poll::Pending, |sleeper| Poll::Ready(Box::new(sleeper.watcher)))
+        sleeper.map_or(Poll::Pending, |sleeper| Poll::Ready(sleeper.watcher))
     }
 }
 

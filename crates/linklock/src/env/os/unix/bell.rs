@@ -7,8 +7,9 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use rustix::io::{read, write};
 
+use super::kept::Kept;
+use super::system::event::Event;
 use super::wakes::{self, Wakes, Woken};
-use super::{Event, Kept};
 
 /// A pipe, which every Unix system has.
 #[derive(Debug)]

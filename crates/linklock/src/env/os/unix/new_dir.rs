@@ -10,7 +10,11 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags, fchmod, mkdirat, openat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{Attr, DirMode, Expiry, FileKind, NewDir, TO_LIST, TO_REACH, create, show_names, system, to_mode};
+use super::convert::to_mode;
+use super::files::{TO_LIST, create, show_names};
+use super::system::basics::TO_REACH;
+use super::system::stat::stat_open_as_known;
+use crate::env::{Attr, DirMode, Expiry, FileKind, NewDir};
 
 /// A new directory that only its maker may open: these bits no umask takes away.
 const CLOSED: u32 = 0o700;
@@ -35,7 +39,7 @@ pub(super) fn make(parent: BorrowedFd<'_>, name: &Path, mode: DirMode) -> io::Re
         Errno::NOTDIR | Errno::LOOP | Errno::MLINK | Errno::NOENT => taken(),
         e => e.into(),
     })?;
-    let attr = system::stat_open_as_known(&dir)?;
+    let attr = stat_open_as_known(&dir)?;
     // A directory of long ago, moved here: nothing is to be made in it.
     if attr.kind != FileKind::Directory || attr.ctime.since(attr.mtime) > ROUNDING {
         return Err(taken());

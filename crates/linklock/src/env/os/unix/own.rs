@@ -3,50 +3,19 @@
 //! The pid alone does not tell a process from the one that it was forked from: the parent may end, and its pid may come
 //! again in a child of the child.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::system;
+use super::numbers::Own;
+use super::system::basics::{CLOCK, random};
+use super::system::page::wiped_at_fork;
 use crate::fingerprint::Fingerprint;
-
-/// Zero in each field: not known yet. No lock, which a fork could leave locked.
-#[derive(Debug)]
-pub(super) struct Own {
-    pid: AtomicU32,
-    generation: AtomicU64,
-    fingerprint: AtomicU64,
-    claims: AtomicU64,
-}
-
-impl Own {
-    pub(super) const fn nothing() -> Self {
-        Self {
-            pid: AtomicU32::new(0),
-            generation: AtomicU64::new(0),
-            fingerprint: AtomicU64::new(0),
-            claims: AtomicU64::new(0),
-        }
-    }
-
-    fn generation(&self) -> u64 {
-        let kept = self.generation.load(Ordering::Relaxed);
-        if kept != 0 {
-            return kept;
-        }
-        let drawn = draw();
-        // Of two threads, the second takes what the first has drawn.
-        match self.generation.compare_exchange(0, drawn, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => drawn,
-            Err(first) => first,
-        }
-    }
-}
 
 /// As getpid(2), which a cycle of acquire and release would ask four times. That is a tenth of the cycle on tmpfs, where a
 /// system call takes 0.2 us.
 pub(super) fn process_id() -> u32 {
-    let Some(own) = system::wiped_at_fork() else { return ask() };
+    let Some(own) = wiped_at_fork() else { return ask() };
     match own.pid.load(Ordering::Relaxed) {
         0 => {
             let id = ask();
@@ -57,14 +26,27 @@ pub(super) fn process_id() -> u32 {
     }
 }
 
+fn kept_generation(own: &Own) -> u64 {
+    let kept = own.generation.load(Ordering::Relaxed);
+    if kept != 0 {
+        return kept;
+    }
+    let drawn = draw();
+    // Of two threads, the second takes what the first has drawn.
+    match own.generation.compare_exchange(0, drawn, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => drawn,
+        Err(first) => first,
+    }
+}
+
 /// See `Env::generation`.
 pub(super) fn generation() -> u64 {
-    system::wiped_at_fork().map_or_else(|| generation_in(forgotten_at_fork(), ask()), Own::generation)
+    wiped_at_fork().map_or_else(|| generation_in(forgotten_at_fork(), ask()), kept_generation)
 }
 
 /// See `Env::unique`.
 pub(super) fn unique() -> u64 {
-    let own = system::wiped_at_fork().unwrap_or_else(forgotten_at_fork);
+    let own = wiped_at_fork().unwrap_or_else(forgotten_at_fork);
     let count = generation().wrapping_add(own.claims.fetch_add(1, Ordering::Relaxed));
     // Who knew the next name could have something else stand there in time.
     draw() << 32 | count & u64::from(u32::MAX)
@@ -73,7 +55,7 @@ pub(super) fn unique() -> u64 {
 /// This process's fingerprint, which does not change while it lives; `read` is asked only if it is not known.
 pub(super) fn fingerprint(read: impl FnOnce() -> Option<Fingerprint>) -> Option<Fingerprint> {
     // Kept only where every fork forgets it: a child that claimed with its parent's would be taken for dead.
-    let Some(own) = system::wiped_at_fork() else { return read() };
+    let Some(own) = wiped_at_fork() else { return read() };
     let kept = Fingerprint::from_bits(own.fingerprint.load(Ordering::Relaxed));
     kept.or_else(|| {
         let print = read()?;
@@ -105,7 +87,7 @@ fn forgotten_at_fork() -> &'static Own {
 /// A number that another pid, or another generation, does not give.
 fn generation_in(own: &Own, pid: u32) -> u64 {
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-    own.generation().wrapping_add(u64::from(pid).wrapping_mul(SPREAD))
+    kept_generation(own).wrapping_add(u64::from(pid).wrapping_mul(SPREAD))
 }
 
 fn on_fork_in_child(act: extern "C" fn()) {
@@ -124,12 +106,12 @@ fn on_fork_in_child(act: extern "C" fn()) {
 
 /// From the system's random source; never 0.
 fn draw() -> u64 {
-    system::random().unwrap_or_else(guess).max(1)
+    random().unwrap_or_else(guess).max(1)
 }
 
 /// Without a random source: what differs between processes, and between two with one pid.
 fn guess() -> u64 {
-    let [wall, local] = [ClockId::Realtime, system::CLOCK].map(clock_gettime);
+    let [wall, local] = [ClockId::Realtime, CLOCK].map(clock_gettime);
     let times = (wall.tv_sec as u64).rotate_left(32) ^ (wall.tv_nsec as u64) ^ (local.tv_nsec as u64).rotate_left(20);
     fastrand::Rng::with_seed(times ^ u64::from(ask()).rotate_left(40)).u64(..) ^ fastrand::u64(..)
 }
@@ -160,7 +142,7 @@ mod tests {
     #[test]
     fn a_forked_child_does_not_find_what_its_parent_kept() {
         assert_eq!((process_id(), process_id()), (ask(), ask()));
-        assert!(system::wiped_at_fork().is_some(), "this kernel has such memory");
+        assert!(wiped_at_fork().is_some(), "this kernel has such memory");
         let (generation_of_parent, unique_of_parent) = (generation(), unique());
         assert_eq!(generation(), generation_of_parent);
         // The true one: all tests of this process share what it keeps.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
 use rustix::io::Errno;
 
-use super::{Event, Kept, OsEnv};
-use crate::env::Env;
+use super::clock;
+use super::kept::Kept;
+use super::system::event::Event;
 use crate::time::LocalTime;
 
 /// What wakes a watcher that sleeps, beside a cancellation.
@@ -24,6 +25,10 @@ pub(crate) struct Wakes {
 
 /// What has woken it.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(
+    not(any(target_os = "linux", feature = "tokio")),
+    allow(dead_code, reason = "there a waiter looks again, whatever has woken it")
+)]
 pub(crate) struct Woken {
     pub(super) process: bool,
     pub(super) changes: bool,
@@ -45,6 +50,10 @@ impl Wakes {
 
 impl Woken {
     /// Whether anything but the time has.
+    #[cfg_attr(
+        not(any(target_os = "linux", feature = "tokio")),
+        allow(dead_code, reason = "there a waiter looks again, whatever has woken it")
+    )]
     pub(crate) fn is_any(self) -> bool {
         self.process || self.changes || self.cancel
     }
@@ -52,7 +61,7 @@ impl Woken {
 
 /// Waits for this one alone.
 pub(super) fn wait_for_one(wakes: &Wakes, cancel: Option<&Event>) -> Woken {
-    let left = wakes.until.since(OsEnv.now());
+    let left = wakes.until.since(clock::now());
     wait(None, &[(wakes, cancel)], left).0.first().copied().unwrap_or_default()
 }
 

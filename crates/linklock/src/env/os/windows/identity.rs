@@ -13,6 +13,7 @@ use windows_sys::Win32::System::WindowsProgramming::GetUserNameW;
 use windows_sys::core::{s, w};
 
 use super::handles::succeeded;
+use crate::time::LocalTime;
 
 /// From the system's random source.
 pub(super) fn random() -> u32 {
@@ -127,9 +128,14 @@ fn machine() -> Option<String> {
 
 type QueryInterruptTime = unsafe extern "system" fn(*mut u64);
 
+/// The clock that deadlines are kept on.
+pub(super) fn now() -> LocalTime {
+    LocalTime::from_nanos(uptime_nanos())
+}
+
 /// The interrupt time: it counts in sleep, and is never set. GetTickCount64 counts the same in steps of 16 ms, by which a
 /// holder would trust its lock for too long. Wine 8 lacks the call: there it is the performance counter.
-pub(super) fn uptime_nanos() -> u64 {
+fn uptime_nanos() -> u64 {
     static QUERY: OnceLock<Option<QueryInterruptTime>> = OnceLock::new();
     let Some(query) = *QUERY.get_or_init(query_interrupt_time) else { return performance_nanos() };
     let mut ticks = 0;

@@ -8,6 +8,8 @@ use std::io;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "tokio")]
+use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, HANDLE, WAIT_OBJECT_0};
 use windows_sys::Win32::Storage::FileSystem::{
@@ -17,10 +19,10 @@ use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, OVERLAPPED
 use windows_sys::Win32::System::Threading::{CreateEventW, SetEvent, WaitForMultipleObjects};
 
 use super::handles::{get, owned, succeeded};
-use super::{OsEnv, files, processes, records};
 #[cfg(feature = "tokio")]
-use crate::env::TaskWatcher;
-use crate::env::{Env, Location, Reach, Watcher};
+use super::wakes;
+use super::{files, identity, processes, records};
+use crate::env::{Location, Reach, Watcher};
 use crate::names::{bytes_of, is_same_name};
 use crate::time::LocalTime;
 
@@ -31,11 +33,33 @@ pub(super) struct OsWatcher {
     process: Option<(u32, Option<OwnedHandle>)>,
     /// Whether other machines can change the file system; `None` until a path is known.
     shared: Option<bool>,
+    /// Nothing but a poll and a cancellation wakes it.
+    is_deaf: bool,
+    /// Until when it sleeps, and does not only ask for a cancellation.
+    #[cfg(feature = "tokio")]
+    until: LocalTime,
 }
+
+/// So often the thread that waits for tasks asks for a cancellation.
+#[cfg(feature = "tokio")]
+const CANCEL_EVERY: Duration = Duration::from_millis(100);
 
 impl OsWatcher {
     pub(super) fn new() -> Self {
-        Self { changes: None, process: None, shared: None }
+        Self {
+            changes: None,
+            process: None,
+            shared: None,
+            is_deaf: false,
+            #[cfg(feature = "tokio")]
+            until: LocalTime::from_nanos(0),
+        }
+    }
+
+    /// For tasks, see [`wakes`](super::wakes).
+    #[cfg(feature = "tokio")]
+    pub(super) fn deaf() -> Self {
+        Self { is_deaf: true, ..Self::new() }
     }
 }
 
@@ -47,9 +71,9 @@ impl Watcher for OsWatcher {
             self.shared = Some(dir.as_ref().map_or(true, is_shared));
             let name = at.name().to_owned();
             // Where a directory cannot be watched, a waiter polls.
-            self.changes = dir.and_then(|dir| Changes::watch(dir, name)).ok();
+            self.changes = dir.ok().filter(|_| !self.is_deaf).and_then(|dir| Changes::watch(dir, name).ok());
         }
-        if self.process.as_ref().map(|p| p.0) != pid {
+        if !self.is_deaf && self.process.as_ref().map(|p| p.0) != pid {
             self.process = pid.map(|pid| (pid, processes::open_for_wait(pid)));
         }
     }
@@ -69,7 +93,7 @@ impl Watcher for OsWatcher {
 
     fn wait(&mut self, until: LocalTime, cancel: Option<&Event>) {
         loop {
-            let left = until.since(OsEnv.now());
+            let left = until.since(identity::now());
             let process = self.process.as_ref().and_then(|(_, handle)| handle.as_ref());
             let changed = self.changes.as_ref().map(|changes| &changes.event.handle);
             let cancelled = cancel.map(|cancel| &cancel.handle);
@@ -97,8 +121,18 @@ impl Watcher for OsWatcher {
     }
 
     #[cfg(feature = "tokio")]
-    fn for_task(self: Box<Self>) -> Result<TaskWatcher, Box<dyn Watcher>> {
-        Err(self)
+    fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<wakes::Wakes> {
+        self.until = until;
+        match cancel {
+            Some(cancel) if cancel.is_set() => None,
+            Some(_) => Some(wakes::Wakes(until.min(identity::now() + CANCEL_EVERY))),
+            None => Some(wakes::Wakes(until)),
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    fn wake_up(&mut self, _: wakes::Woken, cancel: Option<&Event>) -> bool {
+        identity::now() >= self.until || cancel.is_some_and(Event::is_set)
     }
 }
 
@@ -139,7 +173,7 @@ fn sleep(ms: u32) {
 }
 
 /// A file system of this machine's own knows no protocol by which to reach it; what cannot be told counts as shared.
-pub(super) fn is_shared(dir: &File) -> bool {
+fn is_shared(dir: &File) -> bool {
     let own = get::<FILE_REMOTE_PROTOCOL_INFO>(dir).err().and_then(|e| e.raw_os_error());
     own != Some(ERROR_INVALID_PARAMETER as i32)
 }

@@ -9,7 +9,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::OFlags;
 use rustix::io::{Errno, read, write};
 
-use super::Kept;
+use super::super::kept::Kept;
 
 /// Nobody else has an eventfd that appends.
 const MARK: OFlags = OFlags::APPEND.union(OFlags::NONBLOCK);
@@ -78,7 +78,7 @@ impl Event {
     }
 
     /// To poll it again, once it was given to wait on.
-    pub(in super::super) fn unchecked(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn unchecked(&self) -> Option<BorrowedFd<'_>> {
         self.current().unchecked()
     }
 

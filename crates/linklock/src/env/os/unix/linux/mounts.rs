@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, major, makedev, minor};
 
-use super::fs_read;
+use super::super::content::fs_read;
 use crate::env::Stamps;
 
 const NFS: u64 = 0x6969;
@@ -13,13 +13,13 @@ const BEEGFS: u64 = 0x1983_0326;
 const FUSE: u64 = 0x6573_5546;
 
 /// Whether other machines change it too; `None` if that cannot be known.
-pub(super) fn is_shared(dir: &Path) -> Option<bool> {
+pub(crate) fn is_shared(dir: &Path) -> Option<bool> {
     Some(!is_local_magic(magic(dir)?))
 }
 
 /// How to read a file so that no read delegation stays with this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(crate) enum Reading {
     AsUsual,
     /// With O_DIRECT.
     Direct,
@@ -31,7 +31,7 @@ pub(super) enum Reading {
 /// wants none.
 ///
 /// Each look at a lock asks. On a disk it makes no call, elsewhere one, and on NFS no request to the server but the first time.
-pub(super) fn reading(dir: &Path, device: u64) -> Reading {
+pub(crate) fn reading(dir: &Path, device: u64) -> Reading {
     match nfs(dir, device) {
         Nfs::No | Nfs::V3 => Reading::AsUsual,
         Nfs::V41OrLater => Reading::Direct,
@@ -43,7 +43,7 @@ pub(super) fn reading(dir: &Path, device: u64) -> Reading {
 ///
 /// Each release of a dir lock asks, so it must cost little: one call on a disk, and on NFS no request to the server but the
 /// first time.
-pub(in super::super) fn removes_by_name_alone(dir: &Path) -> bool {
+pub(crate) fn removes_by_name_alone(dir: &Path) -> bool {
     device(dir).is_none_or(|device| !matches!(nfs(dir, device), Nfs::No | Nfs::V3))
 }
 
@@ -83,7 +83,7 @@ fn device(dir: &Path) -> Option<u64> {
 
 /// Where one clock stamps all files. It is a list of what is known, each with its evidence; GlusterFS, CephFS, Lustre, JuiceFS
 /// and SMB have been shown, or say in their sources, that a client's own clock stamps what it changes.
-pub(in super::super) fn stamps(dir: &Path) -> Stamps {
+pub(crate) fn stamps(dir: &Path) -> Stamps {
     let of_one_clock = match magic(dir) {
         // The server's kernel: shown with its clock an hour off, on versions 3 to 4.2. BeeGFS: one metadata server for each
         // directory, by its documents.

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
-use super::super::own::Own;
+use super::super::numbers::Own;
 
 /// A forked child finds all of it zero, whoever forked it and by which function: see MADV_WIPEONFORK in madvise(2). `None`
 /// where the kernel has no such memory, and then always.
-pub(in super::super) fn wiped_at_fork() -> Option<&'static Own> {
+pub(crate) fn wiped_at_fork() -> Option<&'static Own> {
     // Not a lock, which a fork could leave locked.
     static PAGE: AtomicPtr<Own> = AtomicPtr::new(ptr::null_mut());
     // What PAGE points to where there is none: whether there is one must not change while generations are compared.

@@ -16,8 +16,12 @@ use rustix::fs::OFlags;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::process::{PidfdFlags, Resource, getrlimit};
 
+use super::super::convert::to_pid;
+use super::super::kept::Kept;
+use super::super::own::generation;
+use super::super::reach::reach;
+use super::basics::as_path;
 use super::event::{new_eventfd, set, unset};
-use super::{Kept, as_path, generation, reach, to_pid};
 use crate::env::{Location, PerProcess};
 
 /// On the file itself, not on the directory, where every other contender's claim would wake us. A link removed or a new

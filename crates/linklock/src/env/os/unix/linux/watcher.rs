@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::clock;
+use super::super::kept::Kept;
 use super::super::wakes::{Wakes, Woken, wait_for_one};
+use super::event::Event;
+use super::mounts;
 use super::waiters::{Sleep, Waiters, Watched};
-use super::{Kept, OsEnv, mounts};
-use crate::env::{Env, Event, Location, Reach, Watcher};
+use crate::env::{Location, Reach, Watcher};
 use crate::time::LocalTime;
 
 /// inotify for the lock, a pidfd for its holder: both are shared with the other waiters of this process.
@@ -28,21 +31,21 @@ pub(crate) struct OsWatcher {
 const CANCEL_EVERY: Duration = Duration::from_secs(1);
 
 impl OsWatcher {
-    pub(in super::super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let waiters = Waiters::of_process();
         let number = waiters.join();
         Self { waiters, number, own: None, watched: Watched::Yes, is_deaf: false, process: None, shared: None }
     }
 
-    /// What to sleep with, and for how long; `None` if there is a reason to look.
-    pub(crate) fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<Wakes> {
+    /// See [`Watcher::fall_asleep`].
+    fn begin(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<Wakes> {
         let event = cancel.map(Event::to_wait_on);
         // Asked after `to_wait_on`: whoever set it before may have set another event.
         if cancel.is_some_and(Event::is_set) {
             return None;
         }
         let hears_cancel = event.is_some_and(|fd| fd.is_some());
-        let until = if event.is_some() && !hears_cancel { until.min(OsEnv.now() + CANCEL_EVERY) } else { until };
+        let until = if event.is_some() && !hears_cancel { until.min(clock::now() + CANCEL_EVERY) } else { until };
         let changes = match self.waiters.fall_asleep(self.number, &mut self.own) {
             Sleep::Woken => return None,
             Sleep::Leading(kept) | Sleep::Following(kept) => Some(kept),
@@ -60,8 +63,8 @@ impl OsWatcher {
         Some(Wakes { process, changes, hears_cancel, until })
     }
 
-    /// After the sleep. True if there is a reason to look.
-    pub(crate) fn wake_up(&mut self, woken: Woken, cancel: Option<&Event>) -> bool {
+    /// See [`Watcher::wake_up`].
+    fn end(&mut self, woken: Woken, cancel: Option<&Event>) -> bool {
         if let (true, Some((_, fd))) = (woken.process, &mut self.process) {
             // Told once; a process that has ended would wake us again and again.
             *fd = None;
@@ -118,18 +121,22 @@ impl Watcher for OsWatcher {
     }
 
     fn wait(&mut self, until: LocalTime, cancel: Option<&Event>) {
-        loop {
-            let Some(wakes) = self.fall_asleep(until, cancel) else { return };
+        while let Some(wakes) = self.begin(until, cancel) {
             let woken = wait_for_one(&wakes, cancel);
             // Else it was woken in order to lead, or as the leader for others.
-            if self.wake_up(woken, cancel) {
+            if self.end(woken, cancel) {
                 return;
             }
         }
     }
 
     #[cfg(feature = "tokio")]
-    fn for_task(self: Box<Self>) -> Result<Self, Box<dyn Watcher>> {
-        Ok(*self)
+    fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<Wakes> {
+        self.begin(until, cancel)
+    }
+
+    #[cfg(feature = "tokio")]
+    fn wake_up(&mut self, woken: Woken, cancel: Option<&Event>) -> bool {
+        self.end(woken, cancel)
     }
 }

@@ -1,0 +1,90 @@
+//! Making, reading and listing files by descriptor.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read};
+use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, OFlags, Timestamps, openat, unlinkat};
+use rustix::io::retry_on_intr;
+
+use super::convert::{to_mode, to_timespec};
+use super::reach::open_at;
+use super::system::stat::{stat_open, stat_open_as_known};
+use crate::env::{Attr, Each, Expiry, FileKind, Location};
+
+/// Up to `limit` bytes of a regular file, and its attributes.
+pub(crate) fn read(at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
+    // NONBLOCK: a FIFO of that name shall not keep us.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = open_at(at, flags)?;
+    let attr = stat_open(&file)?;
+    let mut content = Vec::new();
+    if attr.kind == FileKind::Regular {
+        fs::File::from(file).take(limit as u64).read_to_end(&mut content)?;
+    }
+    Ok((attr, content))
+}
+
+pub(crate) const TO_LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+pub(crate) fn show_names(dir: OwnedFd, each: &mut Each<'_>) -> io::Result<()> {
+    for entry in rustix::fs::Dir::new(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." && each(OsStr::from_bytes(name), entry.ino()).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// `owner`: whose the directory is. A file of ours in another's directory is removed again: that one has taken the place of the
+/// directory that was meant.
+pub(crate) fn create(
+    dir: BorrowedFd<'_>,
+    name: &Path,
+    content: &[u8],
+    mode: u32,
+    expiry: &mut Expiry<'_>,
+    owner: Option<u32>,
+) -> io::Result<Attr> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| openat(dir, name, flags, to_mode(mode)))?;
+    fill(file, content, expiry, owner).inspect_err(|_| {
+        // The error that is told is the one that stopped us; this one would only follow from it.
+        let _ = unlinkat(dir, name, AtFlags::empty());
+    })
+}
+
+fn fill(file: OwnedFd, content: &[u8], expiry: &mut Expiry<'_>, owner: Option<u32>) -> io::Result<Attr> {
+    let mut attr = stat_open(&file)?;
+    if owner.is_some_and(|owner| owner != attr.owner) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let expiry = expiry(&attr);
+    let mut rest = content;
+    while !rest.is_empty() {
+        let written = retry_on_intr(|| rustix::io::write(&file, rest))?;
+        rest = &rest[written..];
+    }
+    if let Some(expiry) = expiry {
+        // After the write, which would set the mtime to now.
+        let times = Timestamps { last_access: to_timespec(expiry), last_modification: to_timespec(expiry) };
+        retry_on_intr(|| rustix::fs::futimens(&file, &times))?;
+        attr = stat_open_as_known(&file)?;
+    }
+    close(file)?;
+    Ok(attr)
+}
+
+/// NFS writes when a file is closed, and tells then that there was no room.
+fn close(file: OwnedFd) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "to close a file and learn how that went has no safe function")]
+    // SAFETY: the descriptor was ours alone, and nobody has it any more.
+    unsafe {
+        Ok(rustix::io::try_close(file.into_raw_fd())?)
+    }
+}

@@ -1,0 +1,93 @@
+//! Attributes, by statx(2), and setting times.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Statx, StatxFlags, Timestamps, openat, statx, utimensat};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::super::convert::kind;
+use super::basics::as_path;
+use crate::env::{Attr, FileId, Meant};
+use crate::time::ServerTime;
+
+pub(crate) fn stat_at(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Attr> {
+    stat_with(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+pub(crate) fn stat_afresh(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Attr> {
+    // FORCE_SYNC: an NFS client may otherwise answer from a cache that is up to a minute old.
+    stat_with(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_FORCE_SYNC)
+}
+
+pub(crate) fn stat_dir(dir: &Path) -> io::Result<Attr> {
+    stat_with(CWD, dir, AtFlags::STATX_FORCE_SYNC)
+}
+
+pub(crate) fn id_as_known(dir: BorrowedFd<'_>, name: &Path) -> io::Result<FileId> {
+    // Without DONT_SYNC an NFS client asks for the attributes of what was just renamed.
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
+    Ok(id(&retry_on_intr(|| statx(dir, name, flags, StatxFlags::INO))?))
+}
+
+pub(crate) fn stat_open(file: &OwnedFd) -> io::Result<Attr> {
+    Ok(to_attr(&statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?))
+}
+
+/// What came with the reply to the last change, where there is one: asks nobody.
+pub(crate) fn stat_open_as_known(file: &OwnedFd) -> io::Result<Attr> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    Ok(to_attr(&statx(file, "", flags, StatxFlags::BASIC_STATS)?))
+}
+
+fn stat_with(dir: BorrowedFd<'_>, name: &Path, flags: AtFlags) -> io::Result<Attr> {
+    let stat = retry_on_intr(|| statx(dir, name, flags, StatxFlags::BASIC_STATS));
+    // A symbolic link to itself among the directories is no directory.
+    Ok(to_attr(&stat.map_err(|e| if e == Errno::LOOP { Errno::NOTDIR } else { e })?))
+}
+
+fn id(stat: &Statx) -> FileId {
+    FileId { device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino }
+}
+
+fn to_attr(stat: &Statx) -> Attr {
+    Attr {
+        id: id(stat),
+        kind: kind(stat.stx_mode.into()),
+        nlink: stat.stx_nlink.into(),
+        len: stat.stx_size,
+        mtime: ServerTime::from_parts(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
+        ctime: ServerTime::from_parts(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
+        mode: u32::from(stat.stx_mode) & 0o7777,
+        owner: stat.stx_uid,
+    }
+}
+
+/// By a descriptor that opens nothing, so that the times are set of the file that was looked at.
+pub(crate) fn set_times(dir: BorrowedFd<'_>, name: &Path, meant: Meant, times: &Timestamps) -> io::Result<Attr> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let by_name = || utimensat(dir, name, times, AtFlags::SYMLINK_NOFOLLOW);
+    let file = match retry_on_intr(|| openat(dir, name, flags, Mode::empty())) {
+        // A holder must be able to go on.
+        Err(Errno::MFILE | Errno::NFILE) if meant.is(&stat_at(dir, name)?) => {
+            retry_on_intr(by_name)?;
+            return stat_at(dir, name);
+        }
+        file => file?,
+    };
+    if !meant.is(&stat_open_as_known(&file)?) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    retry_on_intr(|| match utimensat(&file, "", times, AtFlags::EMPTY_PATH) {
+        // Kernels before 5.8 take no such flag, but know it by this name.
+        Err(Errno::INVAL) => match utimensat(CWD, as_path(file.as_fd()), times, AtFlags::empty()) {
+            // There is no /proc: nothing but the name is left.
+            Err(Errno::NOENT) => by_name(),
+            set => set,
+        },
+        set => set,
+    })?;
+    // The reply brought the attributes: the cache has the ctime that the server gave, so it need not be asked again.
+    stat_open_as_known(&file)
+}

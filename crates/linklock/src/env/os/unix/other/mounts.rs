@@ -1,0 +1,31 @@
+//! What can be known of the file system that a path is on.
+
+use std::path::Path;
+
+use crate::env::Stamps;
+
+/// Not known: the careful answer.
+pub(crate) fn removes_by_name_alone(_: &Path) -> bool {
+    true
+}
+
+/// What only this machine changes has its clock alone. Of what others change too, it is not known.
+pub(crate) fn stamps(dir: &Path) -> Stamps {
+    if is_shared(dir) == Some(false) { Stamps::Server } else { Stamps::NotKnown }
+}
+
+/// Whether other machines change it too; `None` if that cannot be known.
+pub(crate) fn is_shared(dir: &Path) -> Option<bool> {
+    #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+    {
+        const MNT_LOCAL: u64 = 0x1000;
+        let stat = rustix::fs::statfs(dir).ok()?;
+        #[allow(clippy::unnecessary_cast, reason = "the field's width differs between systems")]
+        Some(stat.f_flags as u64 & MNT_LOCAL == 0)
+    }
+    #[cfg(not(any(target_vendor = "apple", target_os = "freebsd")))]
+    {
+        let _ = dir;
+        None
+    }
+}
