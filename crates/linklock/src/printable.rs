@@ -13,9 +13,9 @@ use std::fmt::{self, Write};
 /// The errors of this crate, its events, and what [`Token`] and [`Holder`] print are shown so. The fields of [`Holder`], [`About`] and
 /// [`Leftover`] hold what is on disk.
 ///
-/// [`Token`]: crate::claim::Token
-/// [`Holder`]: crate::inspect::Holder
-/// [`About`]: crate::inspect::About
+/// [`Token`]: crate::token::Token
+/// [`Holder`]: crate::holder::Holder
+/// [`About`]: crate::holder::About
 /// [`Leftover`]: crate::protocol::leftovers::Leftover
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(&'a [u8]);

@@ -111,12 +111,9 @@ impl Sleepers {
         is_ours.then(|| self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A waker that panics, such as one of the application's, ends the sleep of nobody else.
+    /// Begins again after a panic, which would leave all tasks of the process asleep.
     fn run_through_panics(&self) {
-        while let Err(cause) = panic::catch_unwind(AssertUnwindSafe(|| self.run())) {
-            // To drop what a program has panicked with could panic again.
-            mem::forget(cause);
-        }
+        while !ends(|| self.run()) {}
     }
 
     /// Ends when nobody has slept for a while; the next sleeper starts it again.
@@ -134,7 +131,10 @@ impl Sleepers {
             state.is_running = idle.is_none() || now < until;
             let (is_running, bell) = (state.is_running, state.bell_or_new());
             drop(state);
-            awake.into_iter().for_each(Waker::wake);
+            // One that panics, such as an application's, keeps nobody else asleep.
+            for waker in awake {
+                let _ = ends(|| waker.wake());
+            }
             if !is_running {
                 return;
             }
@@ -143,6 +143,12 @@ impl Sleepers {
             woken = wait_for_any(bell.as_deref(), &wakes, until.since(OsEnv.now()));
         }
     }
+}
+
+/// False if it panicked, which the panic hook has told.
+fn ends(act: impl FnOnce()) -> bool {
+    // To drop what a program has panicked with could panic again.
+    panic::catch_unwind(AssertUnwindSafe(act)).map_err(mem::forget).is_ok()
 }
 
 impl State {

@@ -56,7 +56,7 @@ impl OsWatcher {
         }
     }
 
-    /// For tasks, see [`wakes`](super::wakes).
+    /// For tasks, see wakes.rs.
     #[cfg(feature = "tokio")]
     pub(super) fn deaf() -> Self {
         Self { is_deaf: true, ..Self::new() }

@@ -37,7 +37,7 @@ impl OsWatcher {
         Self { waiters, number, own: None, watched: Watched::Yes, is_deaf: false, process: None, shared: None }
     }
 
-    /// See [`Watcher::fall_asleep`].
+    /// `fall_asleep` of a task, and the first half of `wait`.
     fn begin(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<Wakes> {
         let event = cancel.map(Event::to_wait_on);
         // Asked after `to_wait_on`: whoever set it before may have set another event.
@@ -63,7 +63,7 @@ impl OsWatcher {
         Some(Wakes { process, changes, hears_cancel, until })
     }
 
-    /// See [`Watcher::wake_up`].
+    /// `wake_up` of a task, and the second half of `wait`. True if there is a reason to look.
     fn end(&mut self, woken: Woken, cancel: Option<&Event>) -> bool {
         if let (true, Some((_, fd))) = (woken.process, &mut self.process) {
             // Told once; a process that has ended would wake us again and again.
