@@ -257,7 +257,7 @@ impl From<ReleaseError> for Error {
 /// Notice of a lock's loss. Clones are one and the same.
 #[derive(Clone, Debug)]
 pub struct Loss {
-    tenure: Arc<Tenure>,
+    pub(crate) tenure: Arc<Tenure>,
 }
 
 impl Loss {

@@ -188,6 +188,8 @@ mod inspect;
 #[cfg(feature = "serde")]
 mod serialize;
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod guard;
 mod keepalive;
 mod lock;

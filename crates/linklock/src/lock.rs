@@ -141,6 +141,14 @@ impl Lock {
         Ok(done)
     }
 
+    /// As `acquire_with`, in steps: between two, the future pends.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn acquire_in_task(self, wait: Wait) -> Result<Guard, Error> {
+        self.privacy.check(&self.place)?;
+        let stake = acquire::contend(&self.place, &wait, acquire::Pace::Task).await?;
+        Ok(Guard::new(self.place, stake, self.keep_alive))
+    }
+
     /// Takes over a lock that another process of this user acquired and left, by its token. What the claim holds is asked of the
     /// disk, and how long it lasts of the server's clock.
     ///

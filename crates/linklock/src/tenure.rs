@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "tokio")]
+use tokio::sync::Notify;
+
 use crate::claim::Claim;
 use crate::error::{Error, Lost};
 use crate::lease::Lease;
@@ -33,6 +36,9 @@ pub(crate) struct Tenure {
     /// child may find it locked for ever.
     waiting: Mutex<u32>,
     changed: Condvar,
+    /// The same for tasks.
+    #[cfg(feature = "tokio")]
+    changed_for_tasks: Notify,
     /// `None` once the lock was released or left. Locked during each operation on the lock, so for as long as a file system
     /// hangs; a forked child may find it locked for ever.
     stake: Mutex<Option<Stake>>,
@@ -95,6 +101,8 @@ impl Tenure {
             lost: OnceLock::new(),
             waiting: Mutex::default(),
             changed: Condvar::new(),
+            #[cfg(feature = "tokio")]
+            changed_for_tasks: Notify::new(),
             stake: Mutex::new(Some(stake)),
             kept_alive: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
@@ -254,6 +262,8 @@ impl Tenure {
         if waiting > 0 {
             self.changed.notify_all();
         }
+        #[cfg(feature = "tokio")]
+        self.changed_for_tasks.notify_waiters();
     }
 
     pub(crate) fn release(&self) -> Result<(), Error> {
@@ -310,10 +320,8 @@ impl Tenure {
         let mut waiting = self.lock_waiting();
         loop {
             let now = self.place.env.now();
-            if self.lost.get().is_some() || self.is_overdue() {
-                return Some(true);
-            } else if self.has_ended() {
-                return Some(false);
+            if let Some(is_lost) = self.outcome() {
+                return Some(is_lost);
             } else if limit.is_some_and(|limit| now >= limit) {
                 return None;
             }
@@ -323,10 +331,38 @@ impl Tenure {
             *waiting -= 1;
         }
     }
+
+    /// As [`wait_for_loss`](Self::wait_for_loss) without a limit, for a task. Asks no file system, and waits for no lock.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn await_loss(&self) -> bool {
+        if self.is_foreign() {
+            return true;
+        }
+        loop {
+            // Before the look: from now on it hears of every change.
+            let changed = self.changed_for_tasks.notified();
+            if let Some(is_lost) = self.outcome() {
+                return is_lost;
+            }
+            let left = self.trusted_until().since(self.place.env.now());
+            // At its end or before, look again.
+            let _ = tokio::time::timeout(left.min(SLICE), changed).await;
+        }
+    }
+
+    /// Whether the lock was lost, or ended before; `None` while it is held.
+    fn outcome(&self) -> Option<bool> {
+        if self.lost.get().is_some() || self.is_overdue() {
+            return Some(true);
+        }
+        self.has_ended().then_some(false)
+    }
 }
 
-/// As `Condvar::wait_timeout`, but no longer than a second at once: its clock stands still while the machine is suspended,
-/// and deadlines do not.
+/// No wait is longer: the clocks that waits are timed by stand still while the machine is suspended, and deadlines do not.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// As `Condvar::wait_timeout`, but no longer than a second at once.
 pub(crate) fn sleep<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>, time: Duration) -> MutexGuard<'a, T> {
-    changed.wait_timeout(guard, time.min(Duration::from_secs(1))).unwrap_or_else(PoisonError::into_inner).0
+    changed.wait_timeout(guard, time.min(SLICE)).unwrap_or_else(PoisonError::into_inner).0
 }

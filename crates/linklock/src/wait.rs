@@ -110,7 +110,7 @@ impl Cancel {
         self.0.is_set()
     }
 
-    pub(crate) fn event(&self) -> &Event {
+    pub(crate) fn event(&self) -> &Arc<Event> {
         &self.0
     }
 }

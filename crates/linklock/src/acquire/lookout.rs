@@ -1,5 +1,6 @@
 //! Looking at a lock path so that no change is missed: what wakes us is armed before the look.
 
+use super::pace::Pace;
 use crate::env::{FileId, Location, Watcher};
 use crate::error::Error;
 use crate::protocol::judge::holder_pid;
@@ -8,6 +9,7 @@ use crate::protocol::place::Place;
 use crate::protocol::seen::{Seen, SeenLock};
 use crate::time::LocalTime;
 use crate::token::Token;
+use crate::wait::Cancel;
 
 /// Which lock is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +65,7 @@ impl Sight {
 /// Looks at a lock path, or waits for changes elsewhere.
 pub(super) struct Lookout<'a> {
     place: &'a Place,
+    pace: Pace,
     watcher: Option<Box<dyn Watcher>>,
     alarm: Alarm,
     sight: Sight,
@@ -71,14 +74,14 @@ pub(super) struct Lookout<'a> {
 }
 
 impl<'a> Lookout<'a> {
-    pub(super) fn new(place: &'a Place) -> Self {
-        Self { place, watcher: None, alarm: Alarm::Off, sight: Sight::None, looked: place.env.now() }
+    pub(super) fn new(place: &'a Place, pace: Pace) -> Self {
+        Self { place, pace, watcher: None, alarm: Alarm::Off, sight: Sight::None, looked: place.env.now() }
     }
 
     /// Looks at the lock path, with the wake-ups for what is there armed before the look: no change falls in between.
     pub(super) fn look(&mut self) -> Result<Seen, Error> {
-        let place = self.place;
-        let watcher = self.watcher.get_or_insert_with(|| place.env.watcher());
+        let (place, pace) = (self.place, self.pace);
+        let watcher = self.watcher.get_or_insert_with(|| pace.watcher(place.env.as_ref()));
         loop {
             // What is still there is still armed for; and to ask for a process costs as much as to wake up.
             let is_armed = matches!(self.alarm, Alarm::Proved(_)) && watcher.sees_end();
@@ -130,7 +133,26 @@ impl<'a> Lookout<'a> {
     }
 
     pub(super) fn watcher(&mut self) -> &mut dyn Watcher {
-        self.watcher.get_or_insert_with(|| self.place.env.watcher()).as_mut()
+        self.watcher.get_or_insert_with(|| self.pace.watcher(self.place.env.as_ref())).as_mut()
+    }
+
+    /// Sleeps until what the wake-ups are armed for, a cancellation, or until `until`.
+    pub(super) async fn sleep(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
+        let watcher = self.watcher.take().unwrap_or_else(|| self.new_watcher());
+        self.watcher = Some(self.pace.sleep(watcher, until, cancel).await);
+    }
+
+    /// Sleeps until `until` or a cancellation, whatever changes meanwhile. The next look arms the wake-ups again.
+    pub(super) async fn rest(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
+        self.disarm();
+        let mut deaf = self.new_watcher();
+        while self.place.env.now() < until && !cancel.is_some_and(Cancel::is_cancelled) {
+            deaf = self.pace.sleep(deaf, until, cancel).await;
+        }
+    }
+
+    fn new_watcher(&self) -> Box<dyn Watcher> {
+        self.pace.watcher(self.place.env.as_ref())
     }
 }
 

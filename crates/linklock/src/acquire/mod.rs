@@ -1,6 +1,7 @@
 //! The only loop that waits for a lock.
 
 mod lookout;
+mod pace;
 mod until_free;
 mod waiter;
 
@@ -20,35 +21,32 @@ use crate::protocol::{fence, leftovers, look, steps};
 use crate::time::ServerTime;
 use crate::wait::{Wait, poll_delay};
 
+pub(crate) use pace::Pace;
+use pace::run;
 pub(crate) use until_free::wait_until_free;
 use waiter::Waiter;
 
 /// Takes the lock, however long `wait` lets it try.
 pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
-    let mut contender = Contender {
-        stake: steps::stage(place)?,
-        waiter: Waiter::new(place, wait),
-        late: 0,
-        in_vain: 0,
-        asked: None,
-        swept: false,
-        is_out_of_order: false,
-    };
-    let acquired = contender.contend();
+    run(contend(place, wait, Pace::Thread))
+}
+
+/// The same, as it is awaited. Dropped before it is ready, it leaves nothing on disk.
+pub(crate) async fn contend(place: &Place, wait: &Wait, pace: Pace) -> Result<Stake, Error> {
+    let mut stake = steps::stage(place)?;
+    let mut contender = Contender::new(&mut stake, Waiter::new(place, wait, pace));
+    let acquired = contender.contend().await;
     match acquired {
         Ok(()) => {
+            contender.is_staged = false;
             tracing::info!(lock = %Printable::new(place.lock_path()), claim = %contender.stake.claim.token,
                 waited_ms = contender.waiter.waited().as_millis() as u64, "acquired");
-            Ok(contender.stake)
         }
-        Err(e) => {
-            if let Some(ticket) = contender.waiter.ticket.take() {
-                ticket.leave(place);
-            }
-            steps::withdraw(place, &contender.stake.claim);
-            Err(e)
-        }
+        // In a thread that panics too, where to drop it does not.
+        Err(_) => contender.leave(),
     }
+    drop(contender);
+    acquired.map(|()| stake)
 }
 
 /// A contender whose time is up goes on only this often, however often the lock is seen free or changes hands.
@@ -57,8 +55,13 @@ const LAST_ROUNDS: u32 = 3;
 /// So many attempts in a row may fail on a lock that is then seen free before each of them waits a little.
 const IN_VAIN_MOST: u32 = 32;
 
+/// Whoever is dropped before it has the lock leaves nothing on disk.
 struct Contender<'a> {
-    stake: Stake,
+    stake: &'a mut Stake,
+    /// Whether the stake is a claim that is yet to be won or withdrawn.
+    is_staged: bool,
+    /// The generation of the process that contends.
+    process: u64,
     waiter: Waiter<'a>,
     /// How often the contender went on although its time was up.
     late: u32,
@@ -72,11 +75,37 @@ struct Contender<'a> {
     is_out_of_order: bool,
 }
 
-impl Contender<'_> {
-    fn contend(&mut self) -> Result<(), Error> {
+impl<'a> Contender<'a> {
+    fn new(stake: &'a mut Stake, waiter: Waiter<'a>) -> Self {
+        Self {
+            stake,
+            is_staged: true,
+            process: waiter.place.env.generation(),
+            waiter,
+            late: 0,
+            in_vain: 0,
+            asked: None,
+            swept: false,
+            is_out_of_order: false,
+        }
+    }
+
+    /// Takes from the disk what is there of it: the place in the queue, and the claim.
+    fn leave(&mut self) {
+        let place = self.waiter.place;
+        if !std::mem::take(&mut self.is_staged) {
+            return;
+        }
+        if let Some(ticket) = self.waiter.ticket.take() {
+            ticket.leave(place);
+        }
+        steps::withdraw(place, &self.stake.claim);
+    }
+
+    async fn contend(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
         if self.queues_up() && !queue::is_empty(place)? {
-            self.wait_in_queue()?;
+            self.wait_in_queue().await?;
             // Its expiry may be over by now.
             self.stake.fresh = false;
         }
@@ -87,22 +116,22 @@ impl Contender<'_> {
                 Attempt::Void => {
                     steps::withdraw(place, &self.stake.claim);
                     self.give_up_if_late(None)?;
-                    self.stake = steps::stage(place)?;
+                    *self.stake = steps::stage(place)?;
                 }
                 Attempt::Failed => {
-                    while let Err(e) = self.wait_for_turn() {
-                        self.waiter.bear(e)?;
+                    while let Err(e) = self.wait_for_turn().await {
+                        self.waiter.bear(e).await?;
                     }
                 }
             }
         }
     }
 
-    fn wait_for_turn(&mut self) -> Result<(), Error> {
+    async fn wait_for_turn(&mut self) -> Result<(), Error> {
         if self.queues_up() {
-            self.wait_in_queue()?;
+            self.wait_in_queue().await?;
         }
-        self.until_worth_trying()
+        self.until_worth_trying().await
     }
 
     fn queues_up(&self) -> bool {
@@ -110,10 +139,10 @@ impl Contender<'_> {
     }
 
     /// Waits until nobody is before us.
-    fn wait_in_queue(&mut self) -> Result<(), Error> {
+    async fn wait_in_queue(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
         if self.waiter.ticket.is_none() {
-            self.waiter.ticket = Ticket::draw(place, &self.stake)?;
+            self.waiter.ticket = Ticket::draw(place, self.stake)?;
             self.is_out_of_order = self.waiter.ticket.is_none();
         }
         loop {
@@ -129,7 +158,7 @@ impl Contender<'_> {
             // For those who are told whom they wait for.
             let seen = look::look(place)?;
             let lock = if let Seen::Lock(lock) = &seen { Some(lock) } else { None };
-            if self.waiter.pause(lock, None)?.is_break() {
+            if self.waiter.pause(lock, None).await?.is_break() {
                 let holder = lock.and_then(SeenLock::holder);
                 return Err(self.waiter.timed_out(holder));
             }
@@ -139,7 +168,7 @@ impl Contender<'_> {
     /// Tries once; with the lock goes the place in the queue, and comes the fencing token.
     fn attempt(&mut self) -> Result<Attempt, Error> {
         let place = self.waiter.place;
-        let attempt = steps::attempt(place, &mut self.stake)?;
+        let attempt = steps::attempt(place, self.stake)?;
         if attempt != Attempt::Won {
             return Ok(attempt);
         }
@@ -147,29 +176,29 @@ impl Contender<'_> {
         if !place.fence {
             // To leave may have taken too long to trust the lock any more.
             if queued && place.env.now() >= self.stake.lease.deadline {
-                let _ = steps::release(place, &self.stake);
+                let _ = steps::release(place, self.stake);
                 return Ok(Attempt::Void);
             }
             return Ok(Attempt::Won);
         }
-        let drawn = fence::draw(place, &self.stake);
+        let drawn = fence::draw(place, self.stake);
         if let Ok(Some(number)) = drawn {
             self.stake.fence = Some(number);
             return Ok(Attempt::Won);
         }
         // Lost while it was drawn, or not to be had: give back what may still be ours.
-        let _ = steps::release(place, &self.stake);
+        let _ = steps::release(place, self.stake);
         drawn.map(|_| Attempt::Void)
     }
 
     /// Waits until another attempt may succeed. Makes no change on disk while the lock is held.
-    fn until_worth_trying(&mut self) -> Result<(), Error> {
+    async fn until_worth_trying(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
         loop {
             let lock = match self.waiter.look()? {
-                Seen::Free => return self.seen_free(),
+                Seen::Free => return self.seen_free().await,
                 Seen::Stuck { owner, since } if owner != self.stake.owner => {
-                    self.waiter.wait_for_removal(since)?;
+                    self.waiter.wait_for_removal(since).await?;
                     continue;
                 }
                 Seen::EmptyDirectory { ours: true } | Seen::Stuck { .. } => {
@@ -179,10 +208,10 @@ impl Contender<'_> {
                         self.swept = true;
                         leftovers::sweep(place, || Some(self.stake.anchor));
                     }
-                    return self.seen_free();
+                    return self.seen_free().await;
                 }
                 Seen::EmptyDirectory { ours: false } => {
-                    self.waiter.doubt_directory()?;
+                    self.waiter.doubt_directory().await?;
                     continue;
                 }
                 Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what)),
@@ -199,7 +228,7 @@ impl Contender<'_> {
                 }
             }
             let (looked, lives) = (self.waiter.lookout.looked, self.waiter.lookout.sees_holder());
-            let judged = self.waiter.judge.judge(&mut self.stake, &lock, looked, lives)?;
+            let judged = self.waiter.judge.judge(self.stake, &lock, looked, lives)?;
             // Without a claim the server's clock cannot be asked; an attempt makes another.
             let Some(judged) = judged else { return self.give_up_if_late(lock.holder()) };
             self.waiter.is_busy = false;
@@ -218,7 +247,7 @@ impl Contender<'_> {
                 }
             }
             let expires = (judged.verdict == Verdict::Live).then_some(judged.expires);
-            if self.waiter.pause(Some(&lock), expires)?.is_break() {
+            if self.waiter.pause(Some(&lock), expires).await?.is_break() {
                 return Err(self.waiter.timed_out(lock.holder()));
             }
         }
@@ -226,14 +255,14 @@ impl Contender<'_> {
 
     /// Others may be faster every time, which is as it should be; but a file system that goes on saying both "exists" and
     /// "not there" shall not keep a processor busy.
-    fn seen_free(&mut self) -> Result<(), Error> {
+    async fn seen_free(&mut self) -> Result<(), Error> {
         self.in_vain += 1;
         if self.in_vain > IN_VAIN_MOST {
             // Not for long at first: nothing is there that could wake us.
             let env = &self.waiter.place.env;
             let reach = if self.in_vain > 2 * IN_VAIN_MOST { Reach::NoneShared } else { Reach::NoneLocal };
             let soon = env.now() + poll_delay(env.as_ref(), reach);
-            if self.waiter.pause(None, Some(soon))?.is_break() {
+            if self.waiter.pause(None, Some(soon)).await?.is_break() {
                 return Err(self.waiter.timed_out(None));
             }
         }
@@ -261,5 +290,14 @@ impl Contender<'_> {
             return Err(self.waiter.timed_out(holder));
         }
         Ok(())
+    }
+}
+
+impl Drop for Contender<'_> {
+    fn drop(&mut self) {
+        // After a panic it is not known what is done and what is not. A forked child has no part in what is its parent's.
+        if !std::thread::panicking() && self.waiter.place.env.generation() == self.process {
+            self.leave();
+        }
     }
 }

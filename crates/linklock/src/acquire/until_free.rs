@@ -1,5 +1,6 @@
 //! Waiting for a lock without taking it.
 
+use super::pace::{Pace, run};
 use super::waiter::Waiter;
 use crate::error::Error;
 use crate::protocol::judge::{Judgement, Verdict, judge};
@@ -11,12 +12,16 @@ use crate::wait::Wait;
 ///
 /// [`Lock::inspect`]: crate::Lock::inspect
 pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
-    let mut waiter = Waiter::new(place, wait);
+    run(until_free(place, wait))
+}
+
+async fn until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
+    let mut waiter = Waiter::new(place, wait, Pace::Thread);
     loop {
         let seen = match waiter.look() {
             Ok(seen) => seen,
             Err(e) => {
-                waiter.bear(e)?;
+                waiter.bear(e).await?;
                 continue;
             }
         };
@@ -24,11 +29,11 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
         let lock = match &seen {
             Seen::Free | Seen::EmptyDirectory { ours: true } => return Ok(()),
             Seen::EmptyDirectory { ours: false } => {
-                waiter.doubt_directory()?;
+                waiter.doubt_directory().await?;
                 continue;
             }
             Seen::Stuck { since, .. } => {
-                waiter.wait_for_removal(*since)?;
+                waiter.wait_for_removal(*since).await?;
                 continue;
             }
             Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what.clone())),
@@ -46,7 +51,7 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
             }
             return Ok(());
         }
-        if waiter.pause(Some(lock), Some(judged.expires))?.is_break() {
+        if waiter.pause(Some(lock), Some(judged.expires)).await?.is_break() {
             return Err(waiter.timed_out(lock.holder()));
         }
     }

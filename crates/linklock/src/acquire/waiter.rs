@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::lookout::Lookout;
+use super::pace::Pace;
 use crate::env::{FileId, Reach};
 use crate::error::Error;
 use crate::holder::Holder;
@@ -41,14 +42,14 @@ const DOUBTS: u32 = 3;
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 impl<'a> Waiter<'a> {
-    pub(super) fn new(place: &'a Place, wait: &'a Wait) -> Self {
+    pub(super) fn new(place: &'a Place, wait: &'a Wait, pace: Pace) -> Self {
         let started = place.env.now();
         Self {
             place,
             wait,
             started,
             until: wait.limit.map(|limit| started + limit),
-            lookout: Lookout::new(place),
+            lookout: Lookout::new(place, pace),
             judge: Judge::new(place),
             reported: None,
             ticket: None,
@@ -97,38 +98,39 @@ impl<'a> Waiter<'a> {
 
     /// Pauses, since an empty directory without our mark may be one that a holder on Windows, which knows no such mark, is
     /// about to remove. One that stays is somebody else's.
-    pub(super) fn doubt_directory(&mut self) -> Result<(), Error> {
+    pub(super) async fn doubt_directory(&mut self) -> Result<(), Error> {
         self.doubts += 1;
-        if self.doubts >= DOUBTS || self.pause(None, None)?.is_break() {
+        if self.doubts >= DOUBTS || self.pause(None, None).await?.is_break() {
             return Err(Error::not_a_lock(self.place.lock_path(), "an empty directory"));
         }
         Ok(())
     }
 
     /// Pauses, since another user, who alone may, is about to remove the directory. One that stays is an error.
-    pub(super) fn wait_for_removal(&mut self, since: ServerTime) -> Result<(), Error> {
+    pub(super) async fn wait_for_removal(&mut self, since: ServerTime) -> Result<(), Error> {
         let env = self.place.env.as_ref();
         if let Some(what) = stuck(env, since) {
             return Err(Error::not_a_lock(self.place.lock_path(), what));
         }
         let soon = env.now() + poll_delay(env, Reach::ThisMachine);
-        if self.pause(None, Some(soon))?.is_break() { Err(self.timed_out(None)) } else { Ok(()) }
+        if self.pause(None, Some(soon)).await?.is_break() { Err(self.timed_out(None)) } else { Ok(()) }
     }
 
     /// Pauses after an error that says nothing of the lock: there was no descriptor to look with. Many waiters of one process may
     /// need more than it may have. Any other error ends the wait.
-    pub(super) fn bear(&mut self, error: Error) -> Result<(), Error> {
+    pub(super) async fn bear(&mut self, error: Error) -> Result<(), Error> {
         let env = self.place.env.as_ref();
         if !error.io_error().is_some_and(|e| env.is_for_want_of_descriptors(e)) {
             return Err(error);
         }
         // What is there is not known, so nothing that happens to it need wake us.
         let soon = env.now() + poll_delay(env, Reach::NoneShared);
-        if self.pause(None, Some(soon))?.is_break() { Err(error) } else { Ok(()) }
+        if self.pause(None, Some(soon)).await?.is_break() { Err(error) } else { Ok(()) }
     }
 
-    /// Pauses until a change, the next poll, or `expires`. Breaks if the time was up before.
-    pub(super) fn pause(
+    /// Pauses until a change, the next poll, or `expires`. Breaks if the time was up before. All that a contender ever awaits is
+    /// this; so it is here that one in a task may be dropped.
+    pub(super) async fn pause(
         &mut self,
         lock: Option<&SeenLock>,
         expires: Option<LocalTime>,
@@ -143,23 +145,17 @@ impl<'a> Waiter<'a> {
             ticket.refresh(self.place)?;
         }
         self.report(holder.as_ref());
-        let cancel = self.wait.cancel.as_ref().map(|cancel| cancel.event());
+        let cancel = self.wait.cancel.as_ref();
         if let Some(rest) = self.wake_ups.rest_needed(lock, env.now()) {
-            self.lookout.disarm();
-            let until = env.now() + rest;
-            let mut deaf = env.watcher();
-            while env.now() < until && self.check_cancelled(None).is_ok() {
-                deaf.wait(until, cancel);
-            }
+            self.lookout.rest(env.now() + rest, cancel).await;
             return Ok(ControlFlow::Continue(()));
         }
         let now = env.now();
-        let watcher = self.lookout.watcher();
-        let poll = now + poll_delay(env, watcher.reach());
+        let poll = now + poll_delay(env, self.lookout.watcher().reach());
         let report = self.wait.report.as_ref().map(|_| now + REPORT_EVERY);
         let expires = expires.filter(|expires| *expires > now);
         let next = [self.until, expires, report].into_iter().flatten().fold(poll, LocalTime::min);
-        watcher.wait(next, cancel);
+        self.lookout.sleep(next, cancel).await;
         Ok(ControlFlow::Continue(()))
     }
 

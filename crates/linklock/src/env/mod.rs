@@ -20,6 +20,8 @@ use crate::time::{LocalTime, ServerTime};
 pub(crate) use attr::{Attr, FileId, FileKind, Meant};
 pub(crate) use location::Location;
 pub(crate) use os::Event;
+#[cfg(feature = "tokio")]
+pub(crate) use os::{Wakes, Woken};
 pub(crate) use per_process::PerProcess;
 
 /// What is known of a process.
@@ -146,6 +148,11 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn stamps(&self, dir: &Path) -> Stamps;
 
     fn watcher(&self) -> Box<dyn Watcher>;
+    /// The same for a task: the thread that waits for all tasks sleeps with it.
+    #[cfg(feature = "tokio")]
+    fn watcher_for_task(&self) -> Box<dyn Watcher> {
+        self.watcher()
+    }
 
     /// Whether an error says that this process or the system has too many open files.
     fn is_for_want_of_descriptors(&self, _: &io::Error) -> bool {
@@ -224,7 +231,7 @@ pub(crate) enum Reach {
 }
 
 /// What a contender waits with, for changes at one path.
-pub(crate) trait Watcher: Debug {
+pub(crate) trait Watcher: Debug + Send {
     /// Wakes on a change of what is there now, and on the end of process `pid`. To be called before looking: a change
     /// between the look and the wait is then not missed.
     fn arm(&mut self, at: &Location, pid: Option<u32>);
@@ -235,4 +242,10 @@ pub(crate) trait Watcher: Debug {
     }
     /// Waits for a change, for `cancel` to be set, or until `until`, whatever comes first; may wake for nothing.
     fn wait(&mut self, until: LocalTime, cancel: Option<&Event>);
+    /// The first half of `wait`: what to sleep with. `None` if there is a reason to look already.
+    #[cfg(feature = "tokio")]
+    fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<Wakes>;
+    /// The second half, after something has woken it or its time is up. True if there is a reason to look.
+    #[cfg(feature = "tokio")]
+    fn wake_up(&mut self, woken: Woken, cancel: Option<&Event>) -> bool;
 }

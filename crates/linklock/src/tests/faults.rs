@@ -504,6 +504,11 @@ impl Env for FaultyEnv {
             false => Box::new(FaultyWatcher { env: self.this(), is_armed: false }),
         }
     }
+
+    #[cfg(feature = "tokio")]
+    fn watcher_for_task(&self) -> Box<dyn Watcher> {
+        if self.has_real_wakeups.load(Ordering::SeqCst) { OsEnv.watcher_for_task() } else { self.watcher() }
+    }
 }
 
 struct FaultyDir {
@@ -544,6 +549,17 @@ impl Watcher for FaultyWatcher {
         if !self.is_armed || self.env.interfere(Call::Wait, Path::new(""), || Ok(()), || ()).is_ok() {
             self.env.sleep(until.since(self.env.now()));
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<crate::env::Wakes> {
+        self.wait(until, cancel);
+        None
+    }
+
+    #[cfg(feature = "tokio")]
+    fn wake_up(&mut self, _: crate::env::Woken, _: Option<&Event>) -> bool {
+        true
     }
 }
 

@@ -2,6 +2,8 @@
 //! fails.
 
 mod acquiring;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod bounds;
 mod breaking;
 mod clocks;

@@ -1,5 +1,7 @@
 //! The operating system as an [`Env`](super::Env). Each platform has the same types and functions.
 
+#[cfg(feature = "tokio")]
+pub(crate) mod sleepers;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -14,6 +16,8 @@ use windows as platform;
 compile_error!("linklock runs on Unix and Windows: this system needs a module of its own in src/env/os");
 
 pub(crate) use platform::{Event, OsEnv};
+#[cfg(feature = "tokio")]
+pub(crate) use platform::{Wakes, Woken};
 
 #[cfg(test)]
 mod tests {

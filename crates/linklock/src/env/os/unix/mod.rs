@@ -15,8 +15,16 @@ mod new_dir;
 mod own;
 mod reach;
 mod users;
+mod wakes;
+
+#[cfg(feature = "tokio")]
+mod bell;
 
 mod os_env;
 
+#[cfg(feature = "tokio")]
+pub(super) use bell::{Bell, wait_for_any};
 pub(crate) use os_env::OsEnv;
 pub(crate) use system::event::Event;
+#[cfg(feature = "tokio")]
+pub(crate) use wakes::{Wakes, Woken};

@@ -3,6 +3,8 @@
 mod handles;
 mod paths;
 mod records;
+#[cfg(feature = "tokio")]
+mod wakes;
 
 mod identity;
 mod processes;
@@ -14,4 +16,8 @@ mod watcher;
 mod os_env;
 
 pub(crate) use os_env::OsEnv;
+#[cfg(feature = "tokio")]
+pub(super) use wakes::{Bell, wait_for_any};
+#[cfg(feature = "tokio")]
+pub(crate) use wakes::{Wakes, Woken};
 pub(crate) use watcher::Event;

@@ -182,4 +182,9 @@ impl Env for OsEnv {
     fn watcher(&self) -> Box<dyn Watcher> {
         Box::new(OsWatcher::new())
     }
+
+    #[cfg(feature = "tokio")]
+    fn watcher_for_task(&self) -> Box<dyn Watcher> {
+        Box::new(OsWatcher::deaf())
+    }
 }

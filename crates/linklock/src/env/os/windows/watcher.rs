@@ -8,6 +8,8 @@ use std::io;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "tokio")]
+use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, HANDLE, WAIT_OBJECT_0};
 use windows_sys::Win32::Storage::FileSystem::{
@@ -17,6 +19,8 @@ use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, OVERLAPPED
 use windows_sys::Win32::System::Threading::{CreateEventW, SetEvent, WaitForMultipleObjects};
 
 use super::handles::{get, owned, succeeded};
+#[cfg(feature = "tokio")]
+use super::wakes;
 use super::{files, identity, processes, records};
 use crate::env::{Location, Reach, Watcher};
 use crate::names::{bytes_of, is_same_name};
@@ -29,11 +33,33 @@ pub(super) struct OsWatcher {
     process: Option<(u32, Option<OwnedHandle>)>,
     /// Whether other machines can change the file system; `None` until a path is known.
     shared: Option<bool>,
+    /// Nothing but a poll and a cancellation wakes it.
+    is_deaf: bool,
+    /// Until when it sleeps, and does not only ask for a cancellation.
+    #[cfg(feature = "tokio")]
+    until: LocalTime,
 }
+
+/// So often the thread that waits for tasks asks for a cancellation.
+#[cfg(feature = "tokio")]
+const CANCEL_EVERY: Duration = Duration::from_millis(100);
 
 impl OsWatcher {
     pub(super) fn new() -> Self {
-        Self { changes: None, process: None, shared: None }
+        Self {
+            changes: None,
+            process: None,
+            shared: None,
+            is_deaf: false,
+            #[cfg(feature = "tokio")]
+            until: LocalTime::from_nanos(0),
+        }
+    }
+
+    /// For tasks, see wakes.rs.
+    #[cfg(feature = "tokio")]
+    pub(super) fn deaf() -> Self {
+        Self { is_deaf: true, ..Self::new() }
     }
 }
 
@@ -45,9 +71,9 @@ impl Watcher for OsWatcher {
             self.shared = Some(dir.as_ref().map_or(true, is_shared));
             let name = at.name().to_owned();
             // Where a directory cannot be watched, a waiter polls.
-            self.changes = dir.and_then(|dir| Changes::watch(dir, name)).ok();
+            self.changes = dir.ok().filter(|_| !self.is_deaf).and_then(|dir| Changes::watch(dir, name).ok());
         }
-        if self.process.as_ref().map(|p| p.0) != pid {
+        if !self.is_deaf && self.process.as_ref().map(|p| p.0) != pid {
             self.process = pid.map(|pid| (pid, processes::open_for_wait(pid)));
         }
     }
@@ -92,6 +118,21 @@ impl Watcher for OsWatcher {
                 Some(Woken::Third) | None => return,
             }
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<wakes::Wakes> {
+        self.until = until;
+        match cancel {
+            Some(cancel) if cancel.is_set() => None,
+            Some(_) => Some(wakes::Wakes(until.min(identity::now() + CANCEL_EVERY))),
+            None => Some(wakes::Wakes(until)),
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    fn wake_up(&mut self, _: wakes::Woken, cancel: Option<&Event>) -> bool {
+        identity::now() >= self.until || cancel.is_some_and(Event::is_set)
     }
 }
 
@@ -151,6 +192,12 @@ struct Request {
     overlapped: UnsafeCell<OVERLAPPED>,
     notes: UnsafeCell<records::Buffer>,
 }
+
+// SAFETY: a `Changes` has its request alone, as the `Rc` is never cloned, so both move together. The system writes to the request
+// from wherever it likes, and any thread may wait for its end; if the thread that made it ends first, it ends with an error, and
+// `finished` tells.
+#[expect(unsafe_code, reason = "the cells and the `Rc` are for the system's sake, and no other thread's")]
+unsafe impl Send for Changes {}
 
 impl Changes {
     fn watch(dir: File, name: OsString) -> io::Result<Self> {

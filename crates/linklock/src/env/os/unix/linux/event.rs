@@ -77,6 +77,11 @@ impl Event {
         self.current().get()
     }
 
+    /// To poll it again, once it was given to wait on.
+    pub(crate) fn unchecked(&self) -> Option<BorrowedFd<'_>> {
+        self.current().unchecked()
+    }
+
     fn current(&self) -> &Kept {
         #[expect(unsafe_code, reason = "a signal handler can take no lock")]
         // SAFETY: whatever was stored there came from a box, and is not freed before `self` is dropped, which cannot be while it is

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
-
 use super::super::clock;
 use super::super::kept::Kept;
+use super::super::wakes::{Wakes, Woken, wait_for_one};
 use super::event::Event;
 use super::mounts;
 use super::waiters::{Sleep, Waiters, Watched};
@@ -38,50 +37,43 @@ impl OsWatcher {
         Self { waiters, number, own: None, watched: Watched::Yes, is_deaf: false, process: None, shared: None }
     }
 
-    /// True if there is a reason to look.
-    fn sleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> bool {
+    /// `fall_asleep` of a task, and the first half of `wait`.
+    fn begin(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<Wakes> {
         let event = cancel.map(Event::to_wait_on);
         // Asked after `to_wait_on`: whoever set it before may have set another event.
         if cancel.is_some_and(Event::is_set) {
-            return true;
+            return None;
         }
-        let now = clock::now();
-        let until = if event.is_some_and(|fd| fd.is_none()) { until.min(now + CANCEL_EVERY) } else { until };
-        let sleep = self.waiters.fall_asleep(self.number, &mut self.own);
-        let changes = match &sleep {
-            Sleep::Woken => return true,
-            Sleep::Leading(kept) | Sleep::Following(kept) => kept.unchecked(),
+        let hears_cancel = event.is_some_and(|fd| fd.is_some());
+        let until = if event.is_some() && !hears_cancel { until.min(clock::now() + CANCEL_EVERY) } else { until };
+        let changes = match self.waiters.fall_asleep(self.number, &mut self.own) {
+            Sleep::Woken => return None,
+            Sleep::Leading(kept) | Sleep::Following(kept) => Some(kept),
             Sleep::Deaf => None,
         };
         let was_deaf = std::mem::replace(&mut self.is_deaf, changes.is_none());
         if self.is_deaf && !was_deaf && self.watched == Watched::Yes {
             // The next poll comes sooner then.
-            return true;
+            return None;
         }
         if self.process.as_ref().is_some_and(|(_, fd)| fd.as_ref().is_some_and(|fd| fd.get().is_none())) {
             self.process = None;
         }
-        let process = self.process.as_ref().and_then(|(_, fd)| fd.as_ref()).and_then(|fd| fd.unchecked());
-        // In this order they are found again.
-        let wanted = [process, changes, event.flatten()];
-        let mut fds: Vec<PollFd<'_>> =
-            wanted.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        let left = until.since(now);
-        let timeout = Timeout { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
-        // Interrupted or failed: a wake-up for nothing.
-        let is_any_set = poll(&mut fds, Some(&timeout)).is_ok_and(|set| set > 0);
-        let mut set = fds.iter().map(|fd| !fd.revents().is_empty());
-        let [has_ended, has_changed, is_cancelled] = wanted.map(|fd| fd.is_some() && set.next() == Some(true));
-        drop(fds);
-        if let (true, Some((_, fd))) = (has_ended, &mut self.process) {
+        let process = self.process.as_ref().and_then(|(_, fd)| fd.clone());
+        Some(Wakes { process, changes, hears_cancel, until })
+    }
+
+    /// `wake_up` of a task, and the second half of `wait`. True if there is a reason to look.
+    fn end(&mut self, woken: Woken, cancel: Option<&Event>) -> bool {
+        if let (true, Some((_, fd))) = (woken.process, &mut self.process) {
             // Told once; a process that has ended would wake us again and again.
             *fd = None;
         }
-        if let (true, Some(cancel)) = (is_cancelled, cancel) {
+        if let (true, Some(cancel)) = (woken.cancel, cancel) {
             self.heed(cancel);
         }
-        let is_over = !is_any_set || has_ended || is_cancelled;
-        self.waiters.wake_up(self.number, has_changed, is_over) || is_over
+        let is_over = !woken.is_any() || woken.process || woken.cancel;
+        self.waiters.wake_up(self.number, woken.changes, is_over) || is_over
     }
 
     /// One whose own event was closed by the application may have set this one, which got its number.
@@ -129,7 +121,22 @@ impl Watcher for OsWatcher {
     }
 
     fn wait(&mut self, until: LocalTime, cancel: Option<&Event>) {
-        // Woken in order to lead, or as the leader for others.
-        while !self.sleep(until, cancel) {}
+        while let Some(wakes) = self.begin(until, cancel) {
+            let woken = wait_for_one(&wakes, cancel);
+            // Else it was woken in order to lead, or as the leader for others.
+            if self.end(woken, cancel) {
+                return;
+            }
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<Wakes> {
+        self.begin(until, cancel)
+    }
+
+    #[cfg(feature = "tokio")]
+    fn wake_up(&mut self, woken: Woken, cancel: Option<&Event>) -> bool {
+        self.end(woken, cancel)
     }
 }

@@ -38,6 +38,11 @@ impl Event {
         self.is_set.load(Ordering::SeqCst)
     }
 
+    /// To poll it again, once it was given to wait on.
+    pub(crate) fn unchecked(&self) -> Option<BorrowedFd<'_>> {
+        self.read.unchecked()
+    }
+
     /// `None` in a forked child, and where the application has closed it.
     pub(crate) fn to_wait_on(&self) -> Option<BorrowedFd<'_>> {
         self.read.get()

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
-
 use super::super::clock;
+#[cfg(feature = "tokio")]
+use super::super::wakes::Woken;
+use super::super::wakes::{Wakes, wait_for_one};
 use super::event::Event;
 use super::mounts::is_shared;
 use crate::env::{Location, Reach, Watcher};
@@ -38,14 +39,29 @@ impl Watcher for OsWatcher {
     }
 
     fn wait(&mut self, until: LocalTime, cancel: Option<&Event>) {
-        let event = cancel.map(Event::to_wait_on);
-        let now = clock::now();
-        let until = if event.is_some_and(|fd| fd.is_none()) { until.min(now + CANCEL_EVERY) } else { until };
-        let mut fds: Vec<PollFd<'_>> =
-            event.flatten().into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        let left = until.since(now);
-        let timeout = Timeout { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
-        // Interrupted or failed: a wake-up for nothing.
-        let _ = poll(&mut fds, Some(&timeout));
+        if let Some(wakes) = begin(until, cancel) {
+            wait_for_one(&wakes, cancel);
+        }
     }
+
+    #[cfg(feature = "tokio")]
+    fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<Wakes> {
+        begin(until, cancel)
+    }
+
+    /// Nothing wakes it that is no reason to look.
+    #[cfg(feature = "tokio")]
+    fn wake_up(&mut self, _: Woken, _: Option<&Event>) -> bool {
+        true
+    }
+}
+
+fn begin(until: LocalTime, cancel: Option<&Event>) -> Option<Wakes> {
+    let event = cancel.map(Event::to_wait_on);
+    if cancel.is_some_and(Event::is_set) {
+        return None;
+    }
+    let hears_cancel = event.is_some_and(|fd| fd.is_some());
+    let until = if event.is_some() && !hears_cancel { until.min(clock::now() + CANCEL_EVERY) } else { until };
+    Some(Wakes { process: None, changes: None, hears_cancel, until })
 }
