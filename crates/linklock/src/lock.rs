@@ -146,7 +146,7 @@ impl Lock {
     pub(crate) async fn acquire_in_task(self, wait: Wait) -> Result<Guard, Error> {
         self.privacy.check(&self.place)?;
         let stake = acquire::contend(&self.place, &wait, acquire::Pace::Task).await?;
-        Ok(Guard::new(self.place, stake, self.keep_alive))
+        Guard::new(self.place, stake, self.keep_alive)
     }
 
     /// Takes over a lock that another process of this user acquired and left, by its token. What the claim holds is asked of the
