@@ -1,6 +1,5 @@
 //! The exceptions of the package, and which error of the library becomes which exception.
 
-use std::error::Error as _;
 use std::io;
 
 use linklock::{Error, ErrorKind};
@@ -27,7 +26,7 @@ pub(crate) fn to_python(e: &Error) -> PyErr {
 }
 
 fn errno(e: &Error) -> i32 {
-    let Some(source) = e.source().and_then(|source| source.downcast_ref::<io::Error>()) else {
+    let Some(source) = e.io_error() else {
         return if e.kind() == ErrorKind::Permission { libc::EACCES } else { libc::EIO };
     };
     source.raw_os_error().unwrap_or(match source.kind() {
