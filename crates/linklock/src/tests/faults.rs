@@ -552,13 +552,13 @@ impl Watcher for FaultyWatcher {
     }
 
     #[cfg(feature = "tokio")]
-    fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<crate::env::Wakes> {
+    fn fall_asleep(&mut self, until: LocalTime, cancel: Option<&Event>) -> Option<crate::env::os::Wakes> {
         self.wait(until, cancel);
         None
     }
 
     #[cfg(feature = "tokio")]
-    fn wake_up(&mut self, _: crate::env::Woken, _: Option<&Event>) -> bool {
+    fn wake_up(&mut self, _: crate::env::os::Woken, _: Option<&Event>) -> bool {
         true
     }
 }

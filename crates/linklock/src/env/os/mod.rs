@@ -3,9 +3,9 @@
 #[cfg(feature = "tokio")]
 pub(crate) mod sleepers;
 #[cfg(unix)]
-mod unix;
+pub(super) mod unix;
 #[cfg(windows)]
-mod windows;
+pub(super) mod windows;
 
 #[cfg(unix)]
 use unix as platform;
@@ -15,21 +15,21 @@ use windows as platform;
 #[cfg(not(any(unix, windows)))]
 compile_error!("linklock runs on Unix and Windows: this system needs a module of its own in src/env/os");
 
+#[cfg(all(test, feature = "tokio"))]
+pub(crate) use platform::wakes::{Wakes, Woken};
 pub(crate) use platform::{Event, OsEnv};
-#[cfg(feature = "tokio")]
-pub(crate) use platform::{Wakes, Woken};
 
 #[cfg(test)]
 mod tests {
     use super::OsEnv;
-    use crate::env::Env;
+    use crate::env::world::Env;
 
     /// A wrong answer would let two hold the lock: a pid means nothing to a peer in another world, such as Wine beside
     /// Linux.
     #[cfg(any(target_os = "linux", windows))] // Elsewhere no process is known.
     #[test]
     fn a_fingerprint_from_another_world_tells_nothing_of_a_process() {
-        use crate::env::Liveness;
+        use crate::env::world::Liveness;
         use crate::fingerprint::Fingerprint;
         let here = OsEnv.fingerprint(OsEnv.process_id()).unwrap();
         assert_eq!(OsEnv.liveness(OsEnv.process_id(), here), Liveness::Alive);

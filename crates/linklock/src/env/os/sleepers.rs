@@ -11,8 +11,10 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use super::platform::{Bell, Event, OsEnv, Wakes, Woken, wait_for_any};
-use crate::env::{Env, PerProcess, Watcher};
+use super::platform::wakes::{Wakes, Woken};
+use super::platform::{Bell, Event, OsEnv, wait_for_any};
+use crate::env::per_process::PerProcess;
+use crate::env::world::{Env, Watcher};
 use crate::time::LocalTime;
 
 /// So long the thread stays after the last sleeper woke up, who may only look and sleep again.

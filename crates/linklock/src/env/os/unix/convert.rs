@@ -3,7 +3,7 @@
 use rustix::fs::{FileType, Mode, Timespec};
 use rustix::process::Pid;
 
-use crate::env::FileKind;
+use crate::env::attr::FileKind;
 use crate::time::ServerTime;
 
 /// The width of a mode differs between systems.

@@ -13,7 +13,9 @@ use rustix::io::retry_on_intr;
 use super::convert::{to_mode, to_timespec};
 use super::reach::open_at;
 use super::system::stat::{stat_open, stat_open_as_known};
-use crate::env::{Attr, Each, Expiry, FileKind, Location};
+use crate::env::attr::{Attr, FileKind};
+use crate::env::location::Location;
+use crate::env::world::{Each, Expiry};
 
 /// Up to `limit` bytes of a regular file, and its attributes.
 pub(crate) fn read(at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {

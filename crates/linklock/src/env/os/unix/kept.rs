@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat};
 
 use super::own;
-use crate::env::FileId;
+use crate::env::attr::FileId;
 
 /// A descriptor that is checked before each use, and before it is closed. One that is not ours any more is forgotten,
 /// and not closed.

@@ -6,7 +6,7 @@ mod numbers;
 
 #[cfg_attr(target_os = "linux", path = "linux/mod.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "other/mod.rs")]
-mod system;
+pub(in crate::env) mod system;
 
 mod clock;
 mod files;
@@ -15,7 +15,7 @@ mod new_dir;
 mod own;
 mod reach;
 mod users;
-mod wakes;
+pub(in crate::env) mod wakes;
 
 #[cfg(feature = "tokio")]
 mod bell;
@@ -26,5 +26,3 @@ mod os_env;
 pub(super) use bell::{Bell, wait_for_any};
 pub(crate) use os_env::OsEnv;
 pub(crate) use system::event::Event;
-#[cfg(feature = "tokio")]
-pub(crate) use wakes::{Wakes, Woken};

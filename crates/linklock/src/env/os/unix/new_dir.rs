@@ -14,7 +14,8 @@ use super::convert::to_mode;
 use super::files::{TO_LIST, create, show_names};
 use super::system::basics::TO_REACH;
 use super::system::stat::stat_open_as_known;
-use crate::env::{Attr, DirMode, Expiry, FileKind, NewDir};
+use crate::env::attr::{Attr, FileKind};
+use crate::env::world::{DirMode, Expiry, NewDir};
 
 /// A new directory that only its owner may open. No umask removes these bits.
 const CLOSED: u32 = 0o700;

@@ -19,7 +19,9 @@ use super::system::stat::{self, id_as_known, stat_afresh, stat_at, stat_dir};
 use super::system::watcher::OsWatcher;
 use super::users::{Known, known, name_of_user};
 use super::{clock, files, new_dir, own};
-use crate::env::{Attr, DirMode, Each, Env, Expiry, FileId, Liveness, Location, Meant, NewDir, Stamps, Watcher};
+use crate::env::attr::{Attr, FileId, Meant};
+use crate::env::location::Location;
+use crate::env::world::{DirMode, Each, Env, Expiry, Liveness, NewDir, Stamps, Watcher};
 use crate::fingerprint::Fingerprint;
 use crate::time::{LocalTime, ServerTime};
 

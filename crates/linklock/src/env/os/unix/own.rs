@@ -124,8 +124,8 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::env::Env;
     use crate::env::os::OsEnv;
+    use crate::env::world::Env;
 
     /// Runs `holds` in a forked child, and returns whether it was true there.
     fn in_forked_child(holds: impl Fn() -> bool + Send + Sync + 'static) -> bool {

@@ -10,8 +10,8 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::system::basics::TO_REACH;
 use super::system::stat::{stat_afresh, stat_open_as_known};
-use crate::env::Location;
 use crate::env::location::Between;
+use crate::env::location::Location;
 
 /// Acts on a name in a directory. The directory in between is opened for this call only, and nothing on the way to it
 /// is followed. A descriptor that stayed open could be closed by others, and would hide that the directory was

@@ -29,8 +29,10 @@ use windows_sys::Win32::Storage::FileSystem::{
 use super::handles::{self, get, last_status, next_entries, set};
 use super::paths::to_wide;
 use super::{records, relative};
+use crate::env::attr::{Attr, FileId, FileKind, Meant};
 use crate::env::location::Between;
-use crate::env::{Attr, Each, Expiry, FileId, FileKind, Location, Meant, NewDir};
+use crate::env::location::Location;
+use crate::env::world::{Each, Expiry, NewDir};
 use crate::time::ServerTime;
 
 const SHARE_ALL: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;

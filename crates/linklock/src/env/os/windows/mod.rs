@@ -1,10 +1,11 @@
 //! Windows 10 and later, in layers: a module uses only those above it.
 
+pub(in crate::env) mod event;
 mod handles;
 mod paths;
 mod records;
 #[cfg(feature = "tokio")]
-mod wakes;
+pub(in crate::env) mod wakes;
 
 mod identity;
 mod processes;
@@ -15,9 +16,7 @@ mod watcher;
 
 mod os_env;
 
+pub(crate) use event::Event;
 pub(crate) use os_env::OsEnv;
 #[cfg(feature = "tokio")]
 pub(super) use wakes::{Bell, wait_for_any};
-#[cfg(feature = "tokio")]
-pub(crate) use wakes::{Wakes, Woken};
-pub(crate) use watcher::Event;

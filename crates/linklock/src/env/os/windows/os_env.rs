@@ -11,7 +11,9 @@ use windows_sys::Win32::Foundation::ERROR_TOO_MANY_OPEN_FILES;
 
 use super::watcher::OsWatcher;
 use super::{files, identity, paths, processes};
-use crate::env::{Attr, DirMode, Each, Env, Expiry, FileId, Liveness, Location, Meant, NewDir, Stamps, Watcher};
+use crate::env::attr::{Attr, FileId, Meant};
+use crate::env::location::Location;
+use crate::env::world::{DirMode, Each, Env, Expiry, Liveness, NewDir, Stamps, Watcher};
 use crate::fingerprint::Fingerprint;
 use crate::time::{LocalTime, ServerTime};
 

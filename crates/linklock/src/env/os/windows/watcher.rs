@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(feature = "tokio")]
 use std::time::Duration;
 
@@ -16,13 +15,15 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_NOTIFY_CHANGE_DIR_NAME, FILE_NOTIFY_CHANGE_FILE_NAME, FILE_REMOTE_PROTOCOL_INFO, ReadDirectoryChangesW,
 };
 use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, OVERLAPPED};
-use windows_sys::Win32::System::Threading::{CreateEventW, SetEvent, WaitForMultipleObjects};
+use windows_sys::Win32::System::Threading::WaitForMultipleObjects;
 
-use super::handles::{get, owned, succeeded};
+use super::event::Event;
+use super::handles::{get, succeeded};
 #[cfg(feature = "tokio")]
 use super::wakes;
 use super::{files, identity, processes, records};
-use crate::env::{Location, Reach, Watcher};
+use crate::env::location::Location;
+use crate::env::world::{Reach, Watcher};
 use crate::names::{bytes_of, is_same_name};
 use crate::time::LocalTime;
 
@@ -276,34 +277,5 @@ impl Drop for Changes {
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Changes").field("dir", &self.dir).field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// Once set, it stays set and wakes whoever waits on it.
-#[derive(Debug)]
-pub(crate) struct Event {
-    is_set: AtomicBool,
-    handle: OwnedHandle,
-}
-
-impl Event {
-    pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: no attributes and no name; to be unset by hand, and not set. The handle is ours alone.
-        #[expect(unsafe_code, reason = "no safe form of this call exists")]
-        let event = unsafe { owned(CreateEventW(std::ptr::null(), 1, 0, std::ptr::null())) };
-        event.map(|handle| Self { is_set: AtomicBool::new(false), handle })
-    }
-
-    pub(crate) fn set(&self) {
-        self.is_set.store(true, Ordering::SeqCst);
-        // SAFETY: the handle is an event's, and open. Nothing can go wrong then.
-        #[expect(unsafe_code, reason = "no safe form of this call exists")]
-        unsafe {
-            SetEvent(self.handle.as_raw_handle());
-        }
-    }
-
-    pub(crate) fn is_set(&self) -> bool {
-        self.is_set.load(Ordering::SeqCst)
     }
 }

@@ -5,7 +5,7 @@ pub(super) mod mounts;
 pub(super) mod page;
 pub(super) mod stat;
 
-pub(super) mod event;
+pub(in crate::env) mod event;
 pub(super) mod proc;
 pub(super) mod reading;
 pub(super) mod waiters;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, CWD, StatxFlags, major, makedev, minor};
 
 use super::super::content::fs_read;
-use crate::env::Stamps;
+use crate::env::world::Stamps;
 
 const NFS: u64 = 0x6969;
 const BEEGFS: u64 = 0x1983_0326;

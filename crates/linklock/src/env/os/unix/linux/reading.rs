@@ -9,7 +9,8 @@ use super::super::files;
 use super::super::reach::open_at;
 use super::mounts::{Reading, reading};
 use super::stat::stat_open;
-use crate::env::{Attr, FileKind, Location};
+use crate::env::attr::{Attr, FileKind};
+use crate::env::location::Location;
 
 pub(crate) fn read_without_delegation(at: &Location, device: u64, limit: usize) -> io::Result<(Attr, Vec<u8>)> {
     match reading(at.dir(), device) {

@@ -22,7 +22,8 @@ use super::super::own::generation;
 use super::super::reach::reach;
 use super::basics::as_path;
 use super::event::{new_eventfd, set, unset};
-use crate::env::{Location, PerProcess};
+use crate::env::location::Location;
+use crate::env::per_process::PerProcess;
 
 /// On the file itself, not on the directory, where every other contender's claim would wake us. A link removed or a new
 /// mtime is ATTRIB; below a directory, an entry's are meant too.

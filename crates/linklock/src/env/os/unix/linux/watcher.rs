@@ -9,7 +9,8 @@ use super::super::wakes::{Wakes, Woken, wait_for_one};
 use super::event::Event;
 use super::mounts;
 use super::waiters::{Sleep, Waiters, Watched};
-use crate::env::{Location, Reach, Watcher};
+use crate::env::location::Location;
+use crate::env::world::{Reach, Watcher};
 use crate::time::LocalTime;
 
 /// inotify for the lock, a pidfd for its holder: both are shared with the other waiters of this process.

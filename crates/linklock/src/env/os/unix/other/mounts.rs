@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::env::Stamps;
+use crate::env::world::Stamps;
 
 /// Not known: the careful answer.
 pub(crate) fn removes_by_name_alone(_: &Path) -> bool {

@@ -9,7 +9,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::super::convert::kind;
 use super::basics::TO_REACH;
-use crate::env::{Attr, FileId, Meant};
+use crate::env::attr::{Attr, FileId, Meant};
 use crate::time::ServerTime;
 
 pub(crate) fn stat_at(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Attr> {

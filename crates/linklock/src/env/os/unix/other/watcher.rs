@@ -8,7 +8,8 @@ use super::super::wakes::Woken;
 use super::super::wakes::{Wakes, wait_for_one};
 use super::event::Event;
 use super::mounts::is_shared;
-use crate::env::{Location, Reach, Watcher};
+use crate::env::location::Location;
+use crate::env::world::{Reach, Watcher};
 use crate::time::LocalTime;
 
 /// So often a waiter asks for a cancellation that has no descriptor to wake it.
