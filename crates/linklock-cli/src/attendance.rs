@@ -100,6 +100,8 @@ impl<'a> Attendance<'a> {
             self.sleep(Some(SHORT))?;
         }
         let status = loop {
+            // First: what it takes note of may be the end of COMMAND, which is looked for next. Later ones wake the next sleep.
+            self.heed_signals();
             let status = self.process.try_wait()?;
             if let Some(status) = status
                 && self.is_done(status)
@@ -107,7 +109,6 @@ impl<'a> Attendance<'a> {
                 break status;
             }
             self.keep();
-            self.heed_signals();
             if !self.lost && self.guard.is_lost() {
                 self.lost = true;
                 self.end_lost_work();
