@@ -53,10 +53,12 @@ enum Work {
     GoesOn,
     /// Linklock has asked it to end, and kills it then.
     IsAsked {
-        kill_at: Instant,
+        kill_at: Option<Instant>,
     },
-    /// Linklock has killed it, and does so again until nothing is left: a process may just have started another.
-    IsKilled,
+    /// Linklock has killed it so often, and does so again until nothing is left: a process may just have started another.
+    IsKilled {
+        rounds: u32,
+    },
 }
 
 /// How long a COMMAND runs before linklock starts the threads that keep the lock alive and watch for its loss, so that a short
@@ -113,13 +115,16 @@ impl<'a> Attendance<'a> {
                 self.lost = true;
                 self.end_lost_work();
             }
-            if let Work::IsAsked { kill_at } = self.work
+            if let Work::IsAsked { kill_at: Some(kill_at) } = self.work
                 && Instant::now() >= kill_at
             {
-                self.work = Work::IsKilled;
+                self.work = Work::IsKilled { rounds: 0 };
             }
-            if matches!(self.work, Work::IsKilled) && !self.kill(status.is_some()) {
-                break status.map_or_else(|| self.wait_for_command(), Ok)?;
+            if let Work::IsKilled { rounds } = &mut self.work {
+                *rounds += 1;
+                if !self.kill(status.is_some()) {
+                    break status.map_or_else(|| self.wait_for_command(), Ok)?;
+                }
             }
             self.sleep(self.until_next())?;
         };
@@ -202,13 +207,21 @@ impl<'a> Attendance<'a> {
         self.reports.push(self.console.error_without_waiting(message));
     }
 
-    /// TERM now, and KILL later: after --kill-after, but before another contender can have the lock. Says in how long; `None` where
-    /// the system cannot ask.
+    /// TERM now, and KILL later: after --kill-after, but if the lock is lost, before another contender can have it. Says in how long;
+    /// `None` where the system cannot ask.
     fn ask_to_end(&mut self) -> Option<(Reached, Duration)> {
         let reached = self.process.ask_to_end()?;
-        let kill_in = self.kill_after.min(self.guard.until_takeover());
-        self.work = Work::IsAsked { kill_at: Instant::now() + kill_in };
-        Some((reached, kill_in))
+        let now = Instant::now();
+        let most = if self.lost { self.guard.until_takeover() } else { Duration::MAX };
+        let kill_at = now.checked_add(self.kill_after.min(most));
+        let kill_at = match self.work {
+            // Lost on the way: not later than before.
+            Work::IsAsked { kill_at: Some(before) } => Some(kill_at.map_or(before, |at| at.min(before))),
+            Work::IsKilled { .. } => return Some((reached, Duration::ZERO)),
+            Work::IsAsked { kill_at: None } | Work::GoesOn => kill_at,
+        };
+        self.work = Work::IsAsked { kill_at };
+        Some((reached, kill_at.map_or(Duration::MAX, |at| at.saturating_duration_since(now))))
     }
 
     /// Whether it is of use to go on: not if all that is left of the work may not be killed by this user.
@@ -237,8 +250,9 @@ impl<'a> Attendance<'a> {
     fn until_next(&self) -> Option<Duration> {
         let work = match self.work {
             Work::GoesOn => None,
-            Work::IsAsked { kill_at } => Some(kill_at.saturating_duration_since(Instant::now())),
-            Work::IsKilled => Some(KILLS_EVERY),
+            Work::IsAsked { kill_at } => kill_at.map(|at| at.saturating_duration_since(Instant::now())),
+            // A process that hangs in a file system may not end for long: less and less often.
+            Work::IsKilled { rounds } => Some((KILLS_EVERY * rounds).min(LOOKS_EVERY)),
         };
         let keeping = match &self.keeping {
             _ if self.lost => None,
