@@ -44,9 +44,8 @@ fn print_token(token: &Token, fence: Option<u64>) -> io::Result<()> {
 }
 
 pub(crate) fn refresh(args: &RefreshArgs) -> Result<Exit, Failure> {
-    let lock = args.at.builder().lifetime(args.lifetime).build()?;
-    let guard = lock.adopt(&token(&args.token))?;
-    let refreshed = guard.refresh_for(args.lifetime);
+    let guard = args.at.builder().build()?.adopt(&token(&args.token))?;
+    let refreshed = args.lifetime.map_or_else(|| guard.refresh(), |lifetime| guard.refresh_for(lifetime));
     // Even if the refresh failed, only the script releases the lock.
     guard.leave();
     refreshed?;

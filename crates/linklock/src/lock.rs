@@ -150,7 +150,8 @@ impl Lock {
     }
 
     /// Takes over a lock that another process of this user acquired and left, by its token. What the claim holds is asked of the
-    /// disk, and how long it lasts of the server's clock.
+    /// disk, and how long it lasts of the server's clock. The guard keeps the lock's own lifetime, which `link` rounds up by a
+    /// sixteenth at most; this builder's lifetime counts only for a claim that names none, as flufl.lock's.
     ///
     /// # Errors
     /// Lost, if its lifetime is over; not held, if another claim, another user's or none holds the lock.

@@ -95,7 +95,8 @@ pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Erro
     if left.is_zero() {
         return Err(Error::lost(place.lock_path(), Lost::Overdue));
     }
-    let lease = Lease { deadline: before + left, expiry, lifetime: place.lifetime };
+    let lifetime = lock.lifetime_to_keep(place.lifetime);
+    let lease = Lease { deadline: before + left, expiry, lifetime };
     let stake = Stake {
         claim,
         id: attr.id,

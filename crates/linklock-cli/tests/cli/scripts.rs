@@ -27,6 +27,9 @@ fn a_token_goes_from_acquire_to_status_to_refresh_to_release() {
     let after = status(&scene);
     assert_eq!(after["token"], before["token"], "a refresh does not change the holder");
     assert!(after["expires_in_ms"].as_i64().unwrap() > 290_000, "{after}");
+    // Without the option a refresh keeps the lifetime.
+    assert_exit(&end(scene.linklock("refresh", [&token])), 0);
+    assert!(status(&scene)["expires_in_ms"].as_i64().unwrap() > 290_000, "{}", status(&scene));
 
     assert_exit(&end(scene.linklock("release", [&token])), 0);
     scene.assert_free();

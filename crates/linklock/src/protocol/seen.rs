@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::claim::Claim;
 use crate::env::{Attr, Env};
 use crate::holder::{About, Holder};
+use crate::lifetime::{LIFETIME_LEAST, LIFETIME_MOST};
 use crate::options::Protocol;
 use crate::time::ServerTime;
 use crate::token::Token;
@@ -86,6 +87,18 @@ impl SeenLock {
     /// the rest of the lifetime.
     pub(crate) fn own_lifetime(&self, usual: Duration) -> Duration {
         self.stated_lifetime().unwrap_or(usual).max(self.attr.mtime.since(self.attr.ctime))
+    }
+
+    /// The lifetime that a refresh by whoever takes the lock over keeps, so that it never shortens the lock: the one that the lock
+    /// was acquired with, or a longer one that a refresh has set since.
+    ///
+    /// What a refresh has set shows in the file's times, but not exactly: both times have ticks, and a reply takes its time. In
+    /// whole seconds, and less what the ticks can add, it does not grow from refresh to refresh.
+    pub(crate) fn lifetime_to_keep(&self, usual: Duration) -> Duration {
+        let mark = self.claim.as_ref().map(Claim::mark).unwrap_or_default();
+        let set = self.attr.mtime.since(self.attr.ctime).saturating_sub(mark + self.attr.ctime.rounding());
+        let whole = Duration::from_secs((set + Duration::from_millis(500)).as_secs());
+        self.stated_lifetime().unwrap_or(usual).max(whole).clamp(LIFETIME_LEAST, LIFETIME_MOST)
     }
 
     /// Limits the lifetime that it says.

@@ -2,6 +2,7 @@
 //! fails.
 
 mod acquiring;
+mod adopting;
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod bounds;

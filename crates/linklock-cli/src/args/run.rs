@@ -1,0 +1,34 @@
+//! The arguments of `run`.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::shared::{Contest, Place};
+use crate::duration::parse as duration;
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) at: Place,
+    /// The command to run, and its arguments. Options after COMMAND belong to COMMAND
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+    /// How long others treat the lock as held after its last refresh. linklock refreshes it every third of this time
+    #[arg(short, long, value_name = "D", value_parser = duration, default_value = "60s")]
+    pub(crate) lifetime: Duration,
+    /// If the lock is lost, or a signal ends COMMAND, what COMMAND started gets TERM, and after this time KILL; KILL comes sooner if
+    /// another contender could acquire the lock before. Windows ends all at once
+    #[arg(long, value_name = "D", value_parser = duration, default_value = "10s")]
+    pub(crate) kill_after: Duration,
+    /// Hold the lock until all processes have ended that COMMAND started, also those in the background. Linux and Windows
+    #[arg(long)]
+    pub(crate) wait_all: bool,
+    #[command(flatten)]
+    pub(crate) contest: Contest,
+    /// Give COMMAND a fencing token in LINKLOCK_FENCE: a number that grows with every acquisition. The file LOCKPATH|fence
+    /// (on Windows with ^ for |) counts them and stays
+    #[arg(long)]
+    pub(crate) fence: bool,
+}

@@ -1,0 +1,107 @@
+//! Arguments that several subcommands have.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use linklock::{Builder, Lock, Protocol, SEPARATOR};
+
+use crate::duration::parse as duration;
+use crate::exit::NOT_IN_TIME;
+
+/// The help lists rare options last.
+pub(super) const LAST: usize = 100;
+
+// Where the lock is. (Here and below a doc comment would become the subcommand's description.)
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// The path that all contenders agree on. Its directory must exist
+    #[arg(value_name = "LOCKPATH")]
+    pub(crate) path: PathBuf,
+    /// The character between the parts of a claim's name. All contenders must use the same, and LOCKPATH must not contain it
+    #[arg(long, value_name = "C", default_value_t = SEPARATOR, display_order = LAST)]
+    pub(crate) separator: char,
+}
+
+// How to contend for the lock.
+#[derive(Debug, Args)]
+pub(crate) struct Contest {
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+    #[command(flatten)]
+    pub(crate) judgement: Judgement,
+    /// How to store the lock: link is compatible with flufl.lock, dir needs no hard links
+    #[arg(long, value_name = "PROTOCOL", default_value = "link")]
+    pub(crate) protocol: ProtocolArg,
+    /// Acquire the lock in order of arrival. All contenders should use this option: one without it overtakes the others.
+    /// Each waiter has a ticket in the directory LOCKPATH|queue (on Windows with ^ for |)
+    #[arg(long)]
+    pub(crate) queue: bool,
+    /// Write the whole command line into a lock of --protocol dir, not only the command's name. Everybody who may read the
+    /// lock can read the arguments. acquire writes the command line of the process that holds the lock (on Linux)
+    #[arg(long)]
+    pub(crate) describe_command: bool,
+    /// Refuse the lock (exit status 77) unless its directory is private: this user or root owns it, and nobody else may
+    /// write to it. Not on Windows
+    #[arg(long)]
+    pub(crate) require_private: bool,
+}
+
+// How long to wait.
+#[derive(Debug, Args)]
+pub(crate) struct Patience {
+    /// Wait this long at most [default: no limit]
+    #[arg(short = 'w', long, value_name = "D", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Try once, and do not wait
+    #[arg(short, long, conflicts_with = "timeout")]
+    pub(crate) nonblock: bool,
+    /// The exit status if the lock is still held after --timeout, or with --nonblock
+    #[arg(short = 'E', long, value_name = "N", default_value_t = NOT_IN_TIME)]
+    pub(crate) conflict_exit_code: u8,
+}
+
+// When others' locks may be broken.
+#[derive(Debug, Args)]
+pub(crate) struct Judgement {
+    /// How long after its expiry a lock may be broken
+    #[arg(long, value_name = "D", value_parser = duration, default_value = "10s")]
+    pub(crate) grace: Duration,
+    /// Do not treat a lock as abandoned because its process on this machine has ended. Wait for its expiry
+    #[arg(long)]
+    pub(crate) no_recover_dead: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProtocolArg {
+    Link,
+    Dir,
+}
+
+impl From<ProtocolArg> for Protocol {
+    fn from(arg: ProtocolArg) -> Self {
+        match arg {
+            ProtocolArg::Link => Self::Link,
+            ProtocolArg::Dir => Self::Dir,
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn builder(&self) -> Builder {
+        Lock::builder(&self.path).separator(self.separator)
+    }
+}
+
+impl Contest {
+    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+        let builder = self.judgement.apply(builder).protocol(self.protocol.into());
+        builder.queue(self.queue).require_private(self.require_private)
+    }
+}
+
+impl Judgement {
+    pub(crate) fn apply(&self, builder: Builder) -> Builder {
+        builder.grace(self.grace).recover_dead(!self.no_recover_dead)
+    }
+}
