@@ -20,7 +20,8 @@ fn another_process_refreshes_and_releases_a_lock_by_its_token() {
         one.ask("refresh").unwrap();
         let status = settings.lock().inspect().unwrap();
         assert_eq!(status.holder.unwrap().token, token, "{protocol}: it is the same claim");
-        assert!(status.remaining.unwrap() > HOUR / 2, "{protocol}: with the new owner's lifetime");
+        let left = status.remaining.unwrap();
+        assert!((50..70).contains(&left.as_secs()), "{protocol}: with its own lifetime, not the new owner's: {left:?}");
         one.ask("leave").unwrap();
         other.ask(&format!("adopt {token}")).unwrap();
         other.ask("release").unwrap();
@@ -95,15 +96,18 @@ fn only_the_token_that_holds_the_lock_adopts_it() {
     }
 }
 
-/// The lock's remaining time is short against the lifetime that its new owner will give it.
+/// What is left of the lock's time may be short against the lifetime that its new owner will give it: with `link`, a refresh has
+/// set a shorter one here than the claim names.
 #[test]
 fn an_adopted_lock_with_keep_alive_is_held_from_the_start() {
     for protocol in BOTH {
         let ground = Ground::new();
-        let settings = Settings::new(&ground.lock(), protocol);
-        let token = settings.lock().acquire().unwrap().leave();
-        let guard = settings.lifetime(HOUR).keep_alive(true).lock().adopt(&token).unwrap();
-        assert!(!guard.is_lost(), "{protocol}: almost nothing of its 15 s has passed");
+        let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR);
+        let guard = settings.lock().acquire().unwrap();
+        guard.refresh_for(Duration::from_secs(15)).unwrap();
+        let token = guard.leave();
+        let guard = settings.keep_alive(true).lock().adopt(&token).unwrap();
+        assert!(!guard.is_lost(), "{protocol}: of its 15 s next to nothing has passed");
         guard.release().unwrap_or_else(|e| panic!("{protocol}: {e}"));
     }
 }
