@@ -44,7 +44,10 @@ fn print_token(token: &Token, fence: Option<u64>) -> io::Result<()> {
 }
 
 pub(crate) fn refresh(args: &RefreshArgs) -> Result<Exit, Failure> {
-    let guard = args.at.builder().build()?.adopt(&token(&args.token))?;
+    let builder = args.at.builder();
+    // Checks it, before anything is asked of the disk.
+    let builder = if let Some(lifetime) = args.lifetime { builder.lifetime(lifetime) } else { builder };
+    let guard = builder.build()?.adopt(&token(&args.token))?;
     let refreshed = args.lifetime.map_or_else(|| guard.refresh(), |lifetime| guard.refresh_for(lifetime));
     // Even if the refresh failed, only the script releases the lock.
     guard.leave();

@@ -54,6 +54,7 @@ fn a_longer_lifetime_that_a_refresh_has_set_is_kept_and_does_not_grow() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it makes the files of a peer")]
 fn the_builders_lifetime_counts_for_a_claim_that_names_none() {
     let arena = Arena::new();
     let lock = arena.lock(Protocol::Link);

@@ -80,7 +80,7 @@ impl Process {
             }
             match Signal::from_named_raw(signal) {
                 // As a terminal sends them, to all: a shell that waits for a step goes on waiting if only itself gets one.
-                Some(signal @ (Signal::INT | Signal::QUIT)) if started => {
+                Some(signal @ (Signal::INT | Signal::QUIT)) => {
                     self.send_to_all(signal);
                 }
                 signal => self.send_to_command(signal),
