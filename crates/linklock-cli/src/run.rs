@@ -68,15 +68,15 @@ fn start(args: &RunArgs, guard: &Guard, signals: &Signals) -> Result<Process, Fa
 
 /// Releases the lock. Work under a lost lock never counts as a success.
 fn conclude(end: End, guard: Guard, signals: &Signals, console: Console) -> Result<Exit, Failure> {
-    let exit = match signal_of_end(end.status) {
-        // Who sent it to us sees that we have ended by it.
-        Some(signal) if signals.has_come(signal) => Exit::Signal(signal),
-        _ => Exit::Command(number_of_end(end.status)),
-    };
     let released = release(guard, end.lost);
     for report in end.reports {
         report.finish();
     }
+    let exit = match signal_of_end(end.status) {
+        // Who sent it to us sees that we have ended by it.
+        Some(signal) if signals.concern_us(signal) => Exit::Signal(signal),
+        _ => Exit::Command(number_of_end(end.status)),
+    };
     match released {
         // The loss was reported when it happened.
         _ if end.lost => Ok(Exit::Lost),

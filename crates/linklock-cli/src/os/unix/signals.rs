@@ -46,9 +46,11 @@ impl Signals {
         ENDING.contains(&signal)
     }
 
-    /// Whether a signal of this number has ever come.
-    pub(crate) fn has_come(&self, signal: i32) -> bool {
-        self.inbox.ever.load(Ordering::Acquire) & bit(signal) != 0
+    /// Whether linklock is to end by the signal that ended COMMAND: if it has come to linklock too. An INT of the terminal may end COMMAND
+    /// a moment before it comes here; to end by one that did not come is no harm, since shells go on with their loops unless it has
+    /// come to them.
+    pub(crate) fn concern_us(&self, signal: i32) -> bool {
+        signal == libc::SIGINT || self.inbox.ever.load(Ordering::Acquire) & bit(signal) != 0
     }
 
     /// The first signal cancels this.

@@ -41,7 +41,7 @@ impl Signals {
     }
 
     /// No signal ends COMMAND here.
-    pub(crate) fn has_come(&self, _signal: i32) -> bool {
+    pub(crate) fn concern_us(&self, _signal: i32) -> bool {
         false
     }
 
