@@ -93,7 +93,7 @@ pub(crate) fn forget_colors(command: &mut Command) {
 pub(crate) fn heed_signals(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     let heed = || {
-        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP] {
             #[expect(unsafe_code, reason = "signal(2) has no safe wrapper")]
             // SAFETY: this installs no handler, and nothing in the child relies on the former disposition.
             unsafe {

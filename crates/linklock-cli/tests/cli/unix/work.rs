@@ -13,7 +13,7 @@ use super::terminal::Terminal;
 use super::{BUSY, is_running, run, send, state};
 use crate::losses::{LIFETIME, break_by_force};
 use crate::scripts::status;
-use crate::support::{Running, Scene, assert_exit, end, eventually, linklock, outcome, stdout};
+use crate::support::{Running, Scene, assert_exit, end, eventually, heed_signals, linklock, outcome, stdout};
 
 /// A step of a script: another process, which the shell waits for, and which only KILL ends.
 fn stubborn_step(scene: &Scene) -> String {
@@ -165,6 +165,8 @@ fn a_key_ends_the_loop_of_a_shell_around_run() {
     let mut command = Command::new("bash");
     let script = "while :; do echo round >>\"$3\"; \"$1\" run \"$2\" sleep 60; done";
     command.args(["-c", script, "bash", env!("CARGO_BIN_EXE_linklock")]).arg(&scene.lock).arg(&rounds);
+    // Whoever runs the tests in the background ignores INT.
+    heed_signals(&mut command);
     let terminal = Terminal::open();
     terminal.control(&mut command);
     let child = command.spawn().unwrap();
