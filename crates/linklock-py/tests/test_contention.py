@@ -56,8 +56,10 @@ def count(path, counter, python, words, command):
     peers = [make() for make in (lambda: ours(path), lambda: flufls(path, python)) for _ in range(PROCESSES_OF_EACH)]
     programs = [threading.Thread(target=run_programs) for _ in range(PROCESSES_OF_EACH)]
     try:
+        # All have started before the first begins: the details of a lock that changes hands may be gone at the second look.
         for peer in peers:
-            peer.ask("details")  # It has started.
+            peer.ask("details")
+        for peer in peers:
             peer.tell(command, counter, INCREMENTS_OF_EACH)
         for thread in programs:
             thread.start()
