@@ -226,7 +226,7 @@ impl Env for SimEnv {
         let made = self.tell(&format!("create {}", Self::show(path)), made)?;
         let (file, attr) = made.file.ok_or(error(ErrorKind::NotFound))?;
         let mtime = expiry(&attr);
-        self.call(&Request::Write { file, content: content.to_vec() })?;
+        self.call(&Request::Write { file, at: 0, content: content.to_vec() })?;
         if mtime.is_none() {
             return Ok(attr);
         }
@@ -240,6 +240,16 @@ impl Env for SimEnv {
         let set = self.ask(path, |file| Request::SetMtime { file, mtime: Some(expiry) }).map(|(attr, _)| attr);
         self.changed(path, &set);
         self.tell(&format!("set the expiry of {}", Self::show(path)), set)
+    }
+
+    fn append(&self, at: &Location, meant: Meant, content: &[u8]) -> io::Result<()> {
+        let path = at.as_path();
+        self.check(path, meant)?;
+        let (attr, _) = self.ask(path, |file| Request::GetAttr { file })?;
+        let end = attr.len as usize;
+        let made = self.ask(path, |file| Request::Write { file, at: end, content: content.to_vec() }).map(drop);
+        self.changed(path, &made);
+        self.tell(&format!("append to {}", Self::show(path)), made)
     }
 
     fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {

@@ -13,6 +13,7 @@ use crate::env::{Env, Location, Step};
 use crate::explore::schedule;
 use crate::options::{OnBehalfOf, Protocol};
 use crate::protocol::fence;
+use crate::protocol::judge::{Judge, Verdict};
 use crate::protocol::look::look;
 use crate::protocol::place::Place;
 use crate::protocol::seen::{Seen, SeenLock};
@@ -47,10 +48,18 @@ impl Actor {
 }
 
 /// Plays a story of three processes, of which the first has a machine of its own. Returns the violation that ended it.
-fn play(without: &'static [Step], story: fn(&Sim, &[Actor; 3])) -> Option<String> {
+fn play(without: &'static [Step], story: impl Fn(&Sim, &[Actor; 3]) + Send + Sync + 'static) -> Option<String> {
+    play_on(&Config::new(Protocol::Link), without, story)
+}
+
+/// The same in a world of its own, but without faults that the story does not tell of.
+fn play_on(
+    world: &Config,
+    without: &'static [Step],
+    story: impl Fn(&Sim, &[Actor; 3]) + Send + Sync + 'static,
+) -> Option<String> {
+    let config = Config { hosts: vec![0, 1, 1], faults: Faults::NONE, fence: false, without, ..world.clone() };
     let violations = schedule(RandomScheduler::new_from_seed(0, 1), move || {
-        let config =
-            Config { hosts: vec![0, 1, 1], faults: Faults::NONE, fence: false, without, ..Config::new(Protocol::Link) };
         let sim = Sim::new(&config);
         let actors = [0, 1, 2].map(|number| {
             sim.with(|world| world.processes[number].ended = false);
@@ -77,10 +86,8 @@ fn beside(name: &str) -> Location {
 
 /// Loses a file's content, but not its name and times, as a power failure of the server does.
 fn lose_content(actor: &Actor, at: &Location) {
-    let expiry = actor.env.stat(at).unwrap().mtime;
     let file = actor.env.resolve(at.as_path()).unwrap().handle;
-    actor.env.call(&Request::Write { file, content: Vec::new() }).unwrap();
-    actor.env.call(&Request::SetMtime { file, mtime: Some(expiry) }).unwrap();
+    actor.env.sim.with(|world| world.server.lose_content(file));
 }
 
 /// The bug: a breaker that looked again believed a cached name, which still led to the broken lock, and moved the file that had
@@ -215,4 +222,54 @@ fn a_release_for_a_process_that_ends_just_then_removes_no_other_lock() {
     assert_eq!(play(&[], story), None);
     let violation = play(&[Step::ReleaseInTurn], story).unwrap();
     assert!(violation.contains("a live claim is removed"), "{violation}");
+}
+
+/// The bug: each client stamped files by its own clock, and a request from before a refresh came again after it, with the old
+/// stamp. The consequence: to a contender that did not look in between, the lock seemed unchanged, and it removed a live claim.
+/// The mend: a refresh makes the entry longer, which no late request takes back.
+#[test]
+fn a_late_request_makes_no_refreshed_lock_look_as_it_did_before() {
+    // What comes late: the write that filled the entry, or the setting of its times by an earlier refresh.
+    for is_write in [true, false] {
+        let story = move |sim: &Sim, [holder, breaker, _]: &[Actor; 3]| {
+            let (lifetime, grace) = (Duration::from_secs(20), Duration::from_secs(2));
+            let place = |actor: &Actor| Place { lifetime, grace, ..actor.place.clone() };
+            let (held, broken) = (place(holder), place(breaker));
+            let mut stake = acquire::acquire(&held, &Wait::never()).unwrap();
+            let mut refresh = || {
+                pass(sim, lifetime / 2);
+                let limit = stake.lease.deadline;
+                steps::refresh(&held, &mut stake, lifetime, limit).unwrap();
+                run::believe(&holder.env, &stake);
+            };
+            if !is_write {
+                refresh();
+            }
+            let entry = holder.place.location().inside(holder.look().claim.unwrap().token.as_os_str());
+            let (attr, content) = holder.env.read(&entry, usize::MAX).unwrap();
+            let file = holder.env.resolve(entry.as_path()).unwrap().handle;
+            let late = match is_write {
+                true => Request::Write { file, at: 0, content },
+                false => Request::SetMtime { file, mtime: Some(attr.mtime) },
+            };
+            let late = sim.with(|world| world.send(holder.env.number, &late));
+            let mut judge = Judge::new(&broken);
+            let mut look = || {
+                let (looked, seen) = (breaker.env.now(), breaker.look());
+                (judge.watch(&seen, looked).unwrap().verdict, seen)
+            };
+            assert_eq!(look().0, Verdict::Live);
+            refresh();
+            sim.with(|world| world.carry_out(&late)).unwrap();
+            pass(sim, lifetime / 2 + 3 * grace);
+            // Less than the lifetime after the refresh.
+            if let (Verdict::Expired, seen) = look() {
+                steps::break_lock(&broken, &seen).unwrap();
+            }
+        };
+        let world = Config { client_stamps: true, ..Config::new(Protocol::Dir) };
+        assert_eq!(play_on(&world, &[], story), None, "{is_write}");
+        let violation = play_on(&world, &[Step::GrowingEntry], story).unwrap();
+        assert!(violation.contains("a live claim is removed"), "{is_write}: {violation}");
+    }
 }

@@ -40,8 +40,10 @@ pub(crate) enum Request {
         mode: u32,
         verifier: u64,
     },
+    /// Never makes the file shorter.
     Write {
         file: Handle,
+        at: usize,
         content: Vec<u8>,
     },
     SetMtime {
@@ -145,9 +147,13 @@ impl Server {
                 Ok(Answer { names: entries.keys().cloned().collect(), inodes, ..Answer::default() })
             }
             Request::Create { dir, name, mode, verifier } => self.create((*dir, name), *mode, *verifier, now),
-            Request::Write { file, content } => {
+            Request::Write { file, at, content } => {
                 let node = self.node_mut(*file)?;
-                node.body = Body::File(content.clone());
+                if let Body::File(old) = &mut node.body {
+                    let end = at + content.len();
+                    old.resize(old.len().max(end), 0);
+                    old[*at..end].copy_from_slice(content);
+                }
                 (node.mtime, node.ctime) = (now, now);
                 self.with_attr(*file)
             }
@@ -278,6 +284,11 @@ impl Server {
             _ => [None, None],
         };
         files.into_iter().flatten().collect()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn lose_content(&mut self, file: Handle) {
+        self.node_mut(file).unwrap().body = Body::File(Vec::new());
     }
 
     fn node(&self, file: Handle) -> Result<&Node, ErrorKind> {

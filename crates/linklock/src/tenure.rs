@@ -11,6 +11,7 @@ use crate::claim::Claim;
 use crate::error::{Error, Lost};
 use crate::lease::Lease;
 use crate::printable::Printable;
+use crate::protocol::expiry::least_counted;
 use crate::protocol::place::Place;
 use crate::protocol::stake::Stake;
 use crate::protocol::steps;
@@ -217,9 +218,10 @@ impl Tenure {
             return Err(self.lose(Error::lost(self.place.lock_path(), self.why_lost())));
         }
         let lifetime = lifetime.unwrap_or(stake.lease.lifetime);
-        if lifetime < stake.lease.lifetime {
+        let counted = least_counted(&self.place, stake, lifetime);
+        if counted < stake.lease.lifetime {
             // From the moment that the request is carried out, which may be long before its reply, others count the shorter one.
-            self.trust_until(self.trusted_until().min(self.place.env.now() + lifetime));
+            self.trust_until(self.trusted_until().min(self.place.env.now() + counted));
         }
         let refreshed = steps::refresh(&self.place, stake, lifetime, self.trusted_until());
         self.shown.set(&stake.lease);

@@ -102,6 +102,10 @@ fn fresh_attributes(on: &Stage<'_>) -> Checked {
     let after = on.a.stat("f").ok()?;
     same("A: the mtime of f", &far(), &after.mtime)?;
     same("A: f's ctime has moved on", &true, &(after.ctime > before.ctime))?;
+    on.b.append("f", b"\n").ok()?;
+    same("A: the length of f", &(before.len + 1), &on.a.stat("f").ok()?.len)?;
+    on.a.append("f", b"\n").ok()?;
+    same("B: the length of f", &(before.len + 2), &on.b.stat("f").ok()?.len)?;
     on.b.link("f", "g").ok()?;
     on.a.counts("f", 2)?;
     on.b.unlink("g").ok()?;
@@ -136,7 +140,7 @@ fn make_onto_unknown(on: &Stage<'_>) -> Checked {
 }
 
 fn known_file_gone(on: &Stage<'_>) -> Checked {
-    for name in ["stat", "read", "link", "touch", "expiry", "unlink"] {
+    for name in ["stat", "read", "link", "touch", "expiry", "append", "unlink"] {
         on.a.create(name).ok()?;
         on.a.has_seen(name);
         on.b.unlink(name).ok()?;
@@ -152,6 +156,7 @@ fn known_file_gone(on: &Stage<'_>) -> Checked {
     on.a.link("link", "new").fails(Errno::NOENT)?;
     on.a.touch("touch").fails(Errno::NOENT)?;
     on.a.set_expiry("expiry", far()).fails(Errno::NOENT)?;
+    on.a.append("append", b"\n").fails(Errno::NOENT)?;
     on.a.unlink("unlink").fails(Errno::NOENT)?;
     on.a.list("list").fails(Errno::NOENT)?;
     on.a.rmdir("rmdir").fails(Errno::NOENT)?;

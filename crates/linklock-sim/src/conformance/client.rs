@@ -151,6 +151,10 @@ impl<'a> Client<'a> {
         self.on("touch", name, |env, at| env.touch(at, believed(env, at)?))
     }
 
+    pub(super) fn append(&self, name: &str, content: &[u8]) -> Answer<()> {
+        self.on("append to", name, |env, at| env.append(at, believed(env, at)?, content))
+    }
+
     /// Makes a directory with one file in it.
     pub(super) fn make_full(&self, dir: &str, file: &str) -> Checked {
         self.mkdir(dir).ok()?;

@@ -104,6 +104,8 @@ pub(crate) trait Env: Debug + Send + Sync {
     /// is well. Gives the attributes as this machine knows them: those that came with the reply, where there is one. Of any
     /// other file than the one that is meant, nothing is changed: `NotFound`.
     fn set_expiry(&self, at: &Location, meant: Meant, expiry: ServerTime) -> io::Result<Attr>;
+    /// Makes the file that is meant longer by `content`; of any other, nothing is changed: `NotFound`. On return the server has it.
+    fn append(&self, at: &Location, meant: Meant, content: &[u8]) -> io::Result<()>;
     /// Changes the ctime, of the file that is meant, and leaves the mtime alone. Of the attributes it gives, only the ctime is
     /// sure to be the server's.
     fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr>;
@@ -193,6 +195,8 @@ pub(crate) enum Step {
     WhoseClock,
     /// A lock that is watched without a clock is watched for its own lifetime, not for the watcher's.
     OwnLifetime,
+    /// Where no clock is compared, a refresh leaves what no late request takes back.
+    GrowingEntry,
     /// A refresh counts as far as the attributes show it that came back.
     ShownRefresh,
     /// Who looks at a lock leaves no delegation with its machine.

@@ -44,6 +44,29 @@ pub(super) fn ask_clock(place: &Place, at: &Location, meant: Meant, known: Serve
     Ok(anchor)
 }
 
+/// Before a refresh that contenders cannot judge by a clock: makes the entry of a dir lock longer. They count for how long they
+/// see the lock unchanged. Where each client stamps files by its own clock, a request that comes late sets an entry's times back
+/// to those that they saw before the refresh. But no request that comes late makes the entry shorter.
+pub(super) fn show_refresh(place: &Place, stake: &mut Stake, at: &Location, meant: Meant) -> io::Result<()> {
+    if !shows_refresh(place) {
+        return Ok(());
+    }
+    let until = place.env.now() + least_counted(place, stake, place.lifetime);
+    stake.lease.deadline = stake.lease.deadline.min(until);
+    place.env.append(at, meant, b"\n")
+}
+
+fn shows_refresh(place: &Place) -> bool {
+    place.protocol == Protocol::Dir && !place.clock_is_known() && place.keeps(Step::GrowingEntry)
+}
+
+/// For how long, at least, others count a lock once a refresh with this lifetime has begun, whatever becomes of the refresh. A
+/// longer entry lasts for the lifetime that it names, however far away the expiry was before.
+pub(crate) fn least_counted(place: &Place, stake: &Stake, lifetime: Duration) -> Duration {
+    let named = stake.claim.lifetime.unwrap_or(place.lifetime).min(place.lifetime);
+    if shows_refresh(place) { lifetime.min(named) } else { lifetime }
+}
+
 /// Sets a new expiry on the claim's file, which exists. Returns until when that expiry may be trusted, counted from
 /// before the call. Never moves the stake's own deadline on. Until more is known, and if the call fails, the old expiry
 /// or the new one may be on disk, so the deadline is the earlier of both.

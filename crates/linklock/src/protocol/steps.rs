@@ -67,13 +67,16 @@ pub(crate) fn break_lock(place: &Place, seen: &SeenLock) -> Result<Break, Error>
 /// again, the error says that the lock is lost. After any other error the lock is not lost.
 pub(crate) fn refresh(place: &Place, stake: &mut Stake, lifetime: Duration, limit: LocalTime) -> Result<(), Error> {
     let lost = |why| Err(Error::lost(place.lock_path(), why));
+    let limit = limit.min(place.env.now() + expiry::least_counted(place, stake, lifetime));
     // An expired lock may be broken at any moment: a refresh now could come between a breaker's look and its break.
     if place.env.now() >= limit && place.keeps(Step::DeadlineOfRefresh) {
         return lost(Lost::Overdue);
     }
     let held = place.held_file(&stake.claim).of(stake.owner);
     let meant = stake.meant(place);
-    let deadline = match expiry::set(place, stake, &held, meant, lifetime) {
+    let set = expiry::show_refresh(place, stake, &held, meant)
+        .and_then(|()| expiry::set(place, stake, &held, meant, lifetime));
+    let deadline = match set {
         Ok(deadline) => deadline,
         Err(e) if is_gone(&e) => return lost(Lost::Broken),
         Err(e) => return Err(Error::io(place.lock_path(), "refresh the lock", e)),

@@ -24,8 +24,11 @@ impl Unchanged {
     pub(super) fn time_left(&self, lock: &SeenLock, needed: Duration, looked: LocalTime, now: LocalTime) -> Duration {
         // In a forked child the mutex may stay locked for ever. To forget what was seen only means to wait longer.
         let Ok(mut seen) = self.0.try_lock() else { return needed };
-        // A refresh changes at least the ctime, by more than its rounding.
-        let same = seen.as_ref().filter(|(seen, _)| seen.is_same(lock) && seen.attr.ctime == lock.attr.ctime);
+        // A refresh changes the ctime, by more than its rounding. A late request may set both times back, but not the length.
+        let has_same_attr = |seen: &SeenLock| {
+            (seen.attr.ctime, seen.attr.len) == (lock.attr.ctime, lock.attr.len) && seen.is_same(lock)
+        };
+        let same = seen.as_ref().filter(|(seen, _)| has_same_attr(seen));
         if let Some((_, since)) = same {
             return needed.saturating_sub(looked.since(*since));
         }

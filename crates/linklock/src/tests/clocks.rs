@@ -1,5 +1,6 @@
 //! Whose clock stamps files, which of the set times a file system keeps, and how long a look stays valid.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -124,6 +125,55 @@ fn without_a_common_clock_a_longer_lifetime_that_was_set_later_counts() {
         assert!(held.is_lost(), "{protocol}: others broke it before its deadline");
         assert!(arena.env.now().since(started) >= LIFETIME * 9 + GRACE, "{protocol}");
     }
+}
+
+/// Where no clock is compared, contenders see by the entry's length that there was a refresh.
+#[test]
+fn without_a_common_clock_each_refresh_of_a_dir_lock_makes_its_entry_longer() {
+    for (arena, is_longer) in [(on_unknown_clocks(), true), (Arena::new(), false)] {
+        let held = arena.rival(Protocol::Dir).acquire();
+        let length = || Plain.stat(&arena.path().join(held.token().as_os_str())).unwrap().len;
+        for _ in 0..3 {
+            let before = length();
+            held.refresh().unwrap();
+            assert_eq!(length() - before, u64::from(is_longer));
+        }
+        let holder = arena.lock(Protocol::Dir).inspect().unwrap().holder.unwrap();
+        assert_eq!(holder.about.unwrap().lifetime, LIFETIME, "its content is read as before");
+        held.release().unwrap();
+    }
+}
+
+/// Once the entry is longer, others count the lifetime that it names.
+#[test]
+fn without_a_common_clock_a_refresh_that_fails_half_way_is_trusted_for_the_lifetime_that_the_lock_names() {
+    for call in [Call::Append, Call::SetExpiry] {
+        let arena = on_unknown_clocks();
+        let held = arena.rival(Protocol::Dir).acquire();
+        held.refresh_for(LIFETIME * 10).unwrap();
+        let when = if call == Call::Append { When::After } else { When::Before };
+        arena.env.once(call, when, |_, _| Fate::Fail(io::ErrorKind::TimedOut));
+        held.refresh_for(LIFETIME * 10).unwrap_err();
+        assert!(held.remaining() <= LIFETIME, "{call:?}: {:?}", held.remaining());
+        held.check().unwrap();
+        held.refresh().unwrap();
+        held.release().unwrap();
+    }
+}
+
+#[test]
+fn without_a_common_clock_a_refresh_that_hangs_is_trusted_for_the_lifetime_that_the_lock_names() {
+    let arena = on_unknown_clocks();
+    let guard = arena.rival(Protocol::Dir).acquire();
+    guard.refresh_for(LIFETIME * 10).unwrap();
+    let loss = guard.loss();
+    arena.env.once(Call::Append, When::After, move |env, _| {
+        assert!(!loss.is_lost());
+        env.sleep(LIFETIME);
+        assert!(loss.is_lost(), "others may have broken it");
+        Fate::GoOn
+    });
+    assert!(guard.refresh_for(LIFETIME * 10).unwrap_err().is_lost());
 }
 
 /// CephFS and SMB do this. The difference between ctime and mtime then proves nothing, so only the claim's name gives the

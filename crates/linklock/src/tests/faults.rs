@@ -30,6 +30,8 @@ pub(super) enum Call {
     /// Writing the content of a new file, after its expiry was decided.
     Fill,
     SetExpiry,
+    /// Making a file longer.
+    Append,
     Touch,
     /// Attributes, from the server or from this machine's cache.
     Stat,
@@ -403,6 +405,10 @@ impl Env for FaultyEnv {
             false => OsEnv.set_expiry(at, self.as_kernel_means(at, meant)?, self.to_kernel(expiry)),
         };
         self.interfere(Call::SetExpiry, at, run, no_result).map(|attr| self.as_server_says(attr))
+    }
+
+    fn append(&self, at: &Location, meant: Meant, content: &[u8]) -> io::Result<()> {
+        self.interfere(Call::Append, at, || OsEnv.append(at, self.as_kernel_means(at, meant)?, content), || {})
     }
 
     fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {

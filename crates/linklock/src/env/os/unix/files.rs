@@ -13,7 +13,7 @@ use rustix::io::retry_on_intr;
 use super::convert::{to_mode, to_timespec};
 use super::reach::open_at;
 use super::system::stat::{stat_open, stat_open_as_known};
-use crate::env::attr::{Attr, FileKind};
+use crate::env::attr::{Attr, FileKind, Meant};
 use crate::env::location::Location;
 use crate::env::world::{Each, Expiry};
 
@@ -67,11 +67,7 @@ fn fill(file: OwnedFd, content: &[u8], expiry: &mut Expiry<'_>, owner: Option<u3
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     let expiry = expiry(&attr);
-    let mut rest = content;
-    while !rest.is_empty() {
-        let written = retry_on_intr(|| rustix::io::write(&file, rest))?;
-        rest = &rest[written..];
-    }
+    write_all(&file, content)?;
     if let Some(expiry) = expiry {
         // After the write, which sets the mtime to now.
         let times = Timestamps { last_access: to_timespec(expiry), last_modification: to_timespec(expiry) };
@@ -80,6 +76,27 @@ fn fill(file: OwnedFd, content: &[u8], expiry: &mut Expiry<'_>, owner: Option<u3
     }
     close(file)?;
     Ok(attr)
+}
+
+pub(crate) fn append(at: &Location, meant: Meant, content: &[u8]) -> io::Result<()> {
+    // NONBLOCK: opening a FIFO of that name must not block.
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = open_at(at, flags)?;
+    if !meant.is(&stat_open_as_known(&file)?) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    write_all(&file, content)?;
+    // A client may keep what is written for a while.
+    retry_on_intr(|| rustix::fs::fsync(&file))?;
+    close(file)
+}
+
+fn write_all(file: &OwnedFd, mut rest: &[u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        let written = retry_on_intr(|| rustix::io::write(file, rest))?;
+        rest = &rest[written..];
+    }
+    Ok(())
 }
 
 /// NFS writes when a file is closed, and only then reports that there was no room.

@@ -126,6 +126,10 @@ impl Env for OsEnv {
         set_times(at, meant, to_timespec(expiry), to_timespec(expiry))
     }
 
+    fn append(&self, at: &Location, meant: Meant, content: &[u8]) -> io::Result<()> {
+        files::append(at, meant, content)
+    }
+
     fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW as _ };
         let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT as _ };

@@ -19,11 +19,11 @@ use windows_sys::Win32::Foundation::{
     STATUS_DELETE_PENDING, STATUS_FILE_DELETED,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    DELETE, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO, FILE_DISPOSITION_FLAG_DELETE,
-    FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE, FILE_DISPOSITION_FLAG_POSIX_SEMANTICS, FILE_DISPOSITION_INFO,
-    FILE_DISPOSITION_INFO_EX, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_OVERLAPPED,
-    FILE_ID_INFO, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
-    FILE_STANDARD_INFO, FILE_WRITE_ATTRIBUTES,
+    DELETE, FILE_APPEND_DATA, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO,
+    FILE_DISPOSITION_FLAG_DELETE, FILE_DISPOSITION_FLAG_IGNORE_READONLY_ATTRIBUTE,
+    FILE_DISPOSITION_FLAG_POSIX_SEMANTICS, FILE_DISPOSITION_INFO, FILE_DISPOSITION_INFO_EX, FILE_FLAG_BACKUP_SEMANTICS,
+    FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_OVERLAPPED, FILE_ID_INFO, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES,
+    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_STANDARD_INFO, FILE_WRITE_ATTRIBUTES,
 };
 
 use super::handles::{self, get, last_status, next_entries, set};
@@ -182,6 +182,16 @@ pub(super) fn set_times(at: &Location, meant: Meant, times: Times) -> io::Result
     }
     set(&file, &basic_info(times))?;
     attr_of(&file)
+}
+
+pub(super) fn append(at: &Location, meant: Meant, content: &[u8]) -> io::Result<()> {
+    let mut file = open_any(at, FILE_READ_ATTRIBUTES | FILE_APPEND_DATA)?;
+    if !meant.is(&attr_of(&file)?) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    file.write_all(content)?;
+    // A client may keep what is written for a while.
+    file.sync_all()
 }
 
 /// Opens it, which asks the server, if there is one.

@@ -97,6 +97,10 @@ impl Env for OsEnv {
         files::set_times(at, meant, files::Times::Modified(expiry))
     }
 
+    fn append(&self, at: &Location, meant: Meant, content: &[u8]) -> io::Result<()> {
+        files::append(at, meant, content)
+    }
+
     fn touch(&self, at: &Location, meant: Meant) -> io::Result<Attr> {
         files::set_times(at, meant, files::Times::Accessed(self.wall_clock()))
     }
