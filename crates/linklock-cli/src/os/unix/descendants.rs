@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Descendant {
     pub(super) pid: Pid,
-    /// In clock ticks after boot: with the pid it identifies a process.
+    /// When it started: with the pid it identifies a process.
     start: u64,
     pub(super) group: i32,
     pub(super) is_stopped: bool,
@@ -24,6 +24,7 @@ mod system {
     use rustix::io::Errno;
     use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 
+    use super::super::proc::{self, Stat};
     use super::{Descendant, Pid, Signal};
 
     /// From here on orphans among our descendants become our children.
@@ -31,42 +32,31 @@ mod system {
         Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
     }
 
-    /// All that run, parents before their children. Without /proc none is known.
+    /// All that run, parents before their children. Without /proc none is known: that of another pid namespace tells of others.
     pub(in super::super) fn descendants() -> Vec<Descendant> {
-        let mut children: BTreeMap<i32, Vec<Descendant>> = BTreeMap::new();
+        if !proc::is_own() {
+            return Vec::new();
+        }
+        let mut children: BTreeMap<u32, Vec<Descendant>> = BTreeMap::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
             if let Some((parent, descendant)) = pid.and_then(look) {
                 children.entry(parent).or_default().push(descendant);
             }
         }
-        let mut all = children.remove(&own()).unwrap_or_default();
+        let mut all = children.remove(&std::process::id()).unwrap_or_default();
         let mut next = 0;
         while let Some(process) = all.get(next) {
-            all.extend(children.remove(&process.pid.as_raw_nonzero().get()).unwrap_or_default());
+            all.extend(children.remove(&(process.pid.as_raw_nonzero().get() as u32)).unwrap_or_default());
             next += 1;
         }
         all
     }
 
-    fn own() -> i32 {
-        rustix::process::getpid().as_raw_nonzero().get()
-    }
-
-    /// Its parent's pid, and what /proc/PID/stat says of it; `None` if it has ended. See proc_pid_stat(5).
-    fn look(pid: Pid) -> Option<(i32, Descendant)> {
-        let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-        // The command's name, in parentheses, may contain anything: the fields begin after the last one.
-        let end = stat.iter().rposition(|byte| *byte == b')')?;
-        let fields: Vec<&str> = std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().collect();
-        // Counted from field 3, the state. A leader that ended before its other threads is a zombie too, but counts them.
-        let (state, threads): (_, u64) = (*fields.first()?, fields.get(17)?.parse().ok()?);
-        if matches!(state, "Z" | "X") && threads <= 1 {
-            return None;
-        }
-        let (parent, group) = (fields.get(1)?.parse().ok()?, fields.get(2)?.parse().ok()?);
-        let start = fields.get(19)?.parse().ok()?;
-        Some((parent, Descendant { pid, start, group, is_stopped: matches!(state, "T" | "t") }))
+    /// Its parent's pid, and itself; `None` if it has ended.
+    fn look(pid: Pid) -> Option<(u32, Descendant)> {
+        let stat = Stat::read(pid.as_raw_nonzero().get() as u32).filter(|stat| !stat.has_ended)?;
+        Some((stat.parent, Descendant { pid, start: stat.start, group: stat.group, is_stopped: stat.is_stopped }))
     }
 
     /// Sends a signal to this process, and to no other that has its pid by now. False if linklock may not.

@@ -1,6 +1,8 @@
 //! The Unix arm.
 
 mod descendants;
+mod group;
+mod proc;
 pub(crate) mod process;
 pub(crate) mod shell;
 pub(crate) mod signals;

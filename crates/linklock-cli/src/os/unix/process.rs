@@ -9,35 +9,18 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use super::descendants::{Descendant, adopt_orphans, descendants, reap_orphans, send};
+use super::group::{group_of, own_group};
 use super::signals::{Signals, keep_statuses_of_children, number_of};
 use super::spawn::spawn;
+use crate::os::wishes::{Reached, Wishes};
 
 /// COMMAND, which on Linux does not outlive linklock, nor does what it started if linklock ends it.
 pub(crate) struct Process {
     child: Child,
     status: Option<ExitStatus>,
-}
-
-/// What signals want of linklock and COMMAND.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wishes {
-    /// To end: somebody has sent it.
-    pub(crate) end: bool,
-    /// To end, as far as the user's keys say.
-    pub(crate) interrupt: bool,
-    /// To stop, as Ctrl-Z does.
-    pub(crate) stop: bool,
-}
-
-/// Whom a signal could not reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reached {
-    All,
-    /// Not this process, which has become another user's.
-    NotThis(u32),
 }
 
 /// How long the processes of our process group have to stop by themselves at a Ctrl-Z: editors restore the terminal before.
@@ -69,7 +52,7 @@ impl Process {
     /// reached it.
     pub(crate) fn pass_on(&mut self, signals: &Signals, started: bool) -> Wishes {
         // The terminal sends what is typed to its foreground process group. COMMAND may have left ours, as timeout(1) does.
-        let gets_keys = started && getpgid(Some(self.pid())) == Ok(getpgrp());
+        let gets_keys = started && group_of(self.pid()) == own_group();
         let mut wishes = Wishes::default();
         for (signal, is_typed) in signals.take() {
             wishes.end |= Signals::ends(signal) && !is_typed;
@@ -139,7 +122,7 @@ impl Process {
 
     /// Stops COMMAND and all that it started, and then linklock. Once linklock is continued, it continues them if it `may`.
     pub(crate) fn suspend(&self, may: impl FnOnce() -> bool) {
-        let own = getpgrp().as_raw_nonzero().get();
+        let own = own_group();
         let mut suspended = Vec::new();
         let begin = Instant::now();
         loop {
@@ -163,7 +146,7 @@ impl Process {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        let _ = kill_process(rustix::process::getpid(), Signal::STOP);
+        let _ = kill_process(getpid(), Signal::STOP);
         if may() {
             for process in suspended {
                 send(&process, Signal::CONT);

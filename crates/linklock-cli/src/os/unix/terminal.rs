@@ -4,6 +4,8 @@ use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::group::own_group;
+
 /// Whether the terminal of our output acts upon escape sequences.
 pub(crate) fn understands_escapes() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term != "dumb")
@@ -12,8 +14,9 @@ pub(crate) fn understands_escapes() -> bool {
 /// Whether linklock may draw on this terminal. In the background the terminal belongs to another job: somebody may be typing
 /// there, and the terminal may stop a background job that writes.
 pub(crate) fn is_ours(terminal: impl AsFd) -> bool {
-    // A terminal that does not control our session has no foreground.
-    rustix::termios::tcgetpgrp(terminal).ok().is_none_or(|group| group == rustix::process::getpgrp())
+    // A terminal that does not control our session has no foreground, and one whose foreground is outside our pid namespace
+    // does not say which.
+    rustix::termios::tcgetpgrp(terminal).ok().is_none_or(|group| group.as_raw_nonzero().get() == own_group())
 }
 
 /// The width of the terminal, if it knows.

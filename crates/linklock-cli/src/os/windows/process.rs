@@ -11,22 +11,7 @@ use windows_sys::Win32::System::Threading::{INFINITE, WaitForMultipleObjects};
 use super::job::Job;
 use super::raw;
 use super::signals::Signals;
-
-/// What events want of linklock and COMMAND: nothing, since the console itself sees to both.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wishes {
-    pub(crate) end: bool,
-    pub(crate) interrupt: bool,
-    pub(crate) stop: bool,
-}
-
-/// Whom a request to end has reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(dead_code, reason = "elsewhere a process can become another user's")]
-pub(crate) enum Reached {
-    All,
-    NotThis(u32),
-}
+use crate::os::wishes::{Reached, Wishes};
 
 /// COMMAND. Neither it nor the processes that it starts outlive linklock.
 pub(crate) struct Process {
@@ -52,7 +37,8 @@ impl Process {
         Ok(self.status)
     }
 
-    /// COMMAND gets console events from the console. It can only have missed those before it was `started`.
+    /// Wishes for nothing, since the console itself sees to linklock and to COMMAND. COMMAND can only have missed what came before
+    /// it was `started`.
     pub(crate) fn pass_on(&mut self, signals: &Signals, started: bool) -> Wishes {
         if !started && signals.any().is_some() {
             self.end(STATUS_CONTROL_C_EXIT as u32);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::iter;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -12,6 +12,8 @@ use super::starting::run_script;
 use super::{is_running, state};
 use crate::scripts::status;
 use crate::support::{Scene, assert_exit, end, eventually, heed_signals, outcome, stderr, stdout};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_linklock");
 
 /// /proc shows which signals a process blocks, ignores and catches.
 #[test]
@@ -90,25 +92,42 @@ fn the_caller_holds_the_lock_even_if_proc_shows_another_process_with_its_pid() {
     BufReader::new(around.stdout.as_mut().unwrap()).read_line(&mut pid).unwrap();
     let script =
         "echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid || exit 99; sh -c '\"$@\"; true' sh \"$2\" acquire \"$3\"";
-    let output = Command::new("unshare")
-        .args(["--pid", "--fork", "--kill-child", "sh", "-c", script, "sh", pid.trim()])
-        .args([env!("CARGO_BIN_EXE_linklock").as_ref(), scene.lock.as_os_str()])
-        .output();
+    let output = in_pid_namespace(&["sh", "-c", script, "sh", pid.trim(), PROGRAM, scene.lock.to_str().unwrap()]);
     drop(around.stdin.take());
     around.wait().unwrap();
-    match output {
-        Ok(output) if output.status.success() => {
-            assert_eq!(stderr(&output), "");
-            assert_eq!(status(&scene)["pid"].to_string(), pid.trim());
-        }
-        // This user may not make a namespace.
-        Ok(output) if matches!(output.status.code(), Some(1 | 99)) => not_run(&stderr(&output)),
-        Ok(output) => panic!("{}: {}", output.status, stderr(&output)),
-        Err(e) => not_run(&format!("unshare(1): {e}")),
+    let Some(output) = output else { return };
+    assert!(output.status.success(), "{}: {}", output.status, stderr(&output));
+    assert_eq!(stderr(&output), "");
+    assert_eq!(status(&scene)["pid"].to_string(), pid.trim());
+}
+
+/// The bug: in a pid namespace of its own, linklock's process group has no number there, and /proc, left as it was, shows other
+/// processes. The consequence: a panic, and what ran outside was taken for what COMMAND had started: linklock waited for it, and
+/// would have sent it TERM and KILL.
+#[test]
+fn in_a_pid_namespace_whose_proc_shows_others_command_alone_is_known() {
+    let scene = Scene::new();
+    let lock = scene.lock.to_str().unwrap();
+    let waits_all = ["timeout", "30", PROGRAM, "run", "--wait-all", lock, "--", "sh", "-c", "sleep 0.3; exit 7"];
+    if let Some(output) = in_pid_namespace(&waits_all) {
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(7), ""));
+    }
+    // Linklock is the first process of its namespace, as in a container, and gets a signal.
+    let ends = "trap 'exit 7' TERM; kill -TERM $PPID; while :; do sleep 0.1; done";
+    if let Some(output) = in_pid_namespace(&[PROGRAM, "run", lock, "--", "sh", "-c", ends]) {
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(7), ""));
     }
 }
 
-/// Prints the reason past the test harness's capture.
-fn not_run(why: &str) {
+/// Runs it in a new pid namespace with the /proc of the one around. `None`, with the reason past the test harness's capture, where
+/// this user may not make one.
+fn in_pid_namespace(command: &[&str]) -> Option<Output> {
+    let made = Command::new("unshare").args(["--pid", "--fork", "--kill-child"]).args(command).output();
+    let why = match made {
+        Ok(output) if matches!(output.status.code(), Some(1 | 99)) => stderr(&output),
+        Ok(output) => return Some(output),
+        Err(e) => format!("unshare(1): {e}"),
+    };
     let _ = writeln!(io::stderr(), "not run: a pid namespace: {why}");
+    None
 }
