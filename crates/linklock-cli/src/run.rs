@@ -3,6 +3,9 @@
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::Builder;
+use std::time::Duration;
 
 use linklock::{Error, Guard, Printable};
 
@@ -65,7 +68,7 @@ fn start(args: &RunArgs, guard: &Guard, signals: &Signals) -> Result<Process, Fa
 
 /// Releases the lock. Work under a lost lock never counts as a success.
 fn conclude(end: End, guard: Guard, signals: &Signals, console: Console) -> Result<Exit, Failure> {
-    let released = guard.release().map_err(|e| Failure::from(Error::from(e)));
+    let released = release(guard, end.lost);
     for report in end.reports {
         report.finish();
     }
@@ -82,6 +85,39 @@ fn conclude(end: End, guard: Guard, signals: &Signals, console: Console) -> Resu
         Err(e) => {
             e.report(console);
             Ok(exit)
+        }
+    }
+}
+
+/// How long the release of a lost lock may take: it only tidies up.
+const TIDIES_WITHIN: Duration = Duration::from_secs(1);
+
+/// Releases the lock, but waits no longer than it can be of use: a file server that does not answer must not keep linklock, and with it
+/// the caller, from going on.
+fn release(guard: Guard, lost: bool) -> Result<(), Failure> {
+    let limit = if lost { TIDIES_WITHIN } else { guard.until_takeover().max(TIDIES_WITHIN) };
+    let path = guard.path().to_owned();
+    let (sender, released) = mpsc::channel();
+    let guard = Arc::new(Mutex::new(Some(guard)));
+    let theirs = Arc::clone(&guard);
+    let act = move || {
+        let guard = theirs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = sender.send(guard.map_or(Ok(()), Guard::release).map_err(Error::from));
+    };
+    let in_time = match Builder::new().name("linklock-release".into()).spawn(act) {
+        Ok(_) => released.recv_timeout(limit),
+        // Without a thread there is only the slow way.
+        Err(_) => {
+            let guard = guard.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Ok(guard.map_or(Ok(()), Guard::release).map_err(Error::from))
+        }
+    };
+    match in_time {
+        Ok(released) => Ok(released?),
+        Err(_) => {
+            let path = Printable::new(&path);
+            let message = format!("{path}: the file system does not answer, so the lock was not released; it expires");
+            Err(Failure::Message(Exit::Io, message))
         }
     }
 }
