@@ -272,12 +272,14 @@ def outage_longer_than_the_lifetime(world):
             [ceased] = [till for _, till, whose, _ in arena.beliefs() if whose == token]
             assert ceased < expiries[arena, lock], f"{arena.protocol}: the holder noticed the lost lock too late"
             shown(f"{arena.protocol}: the holder noticed it {(expiries[arena, lock] - ceased) / NS:.1f} s before the expiry")
-    world.heal(1)
-    for arena, peer, run in zip(world.arenas, kept, runs, strict=True):
-        refused(peer, "Lost", "release")
+    # While the server still does not answer.
+    for arena, run in zip(world.arenas, runs, strict=True):
         status = run.process.wait(PATIENCE_S)
         assert status == 76, f"{arena.protocol}: linklock run ended with {status}, not with 76 for a lost lock"
         shown(f"{arena.protocol}: linklock run ended its command before the expiry, and says that the lock was lost")
+    world.heal(1)
+    for peer in kept:
+        refused(peer, "Lost", "release")
     for _, successor, _, _ in successors:
         successor.ask("release")
     for arena in world.arenas:
