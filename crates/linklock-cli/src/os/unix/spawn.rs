@@ -103,3 +103,27 @@ fn script(command: &Command) -> Option<Command> {
     }
     Some(script)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_is_not_executed_once_the_lock_cannot_be_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (done, script) = (dir.path().join("done"), dir.path().join("script"));
+        // Without a first line that names the interpreter: it is tried twice.
+        std::fs::write(&script, "touch \"$1\"").unwrap();
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        for trusted_for in [Duration::ZERO, Duration::from_secs(60)] {
+            for program in ["touch".as_ref(), script.as_path()] {
+                let mut command = Command::new(program);
+                command.arg(&done);
+                let ended = spawn(command, trusted_for).and_then(|mut child| child.wait());
+                let is_late = ended.is_err_and(|e| e.kind() == io::ErrorKind::TimedOut);
+                assert_eq!((is_late, done.exists()), (trusted_for.is_zero(), !trusted_for.is_zero()), "{program:?}");
+                let _ = std::fs::remove_file(&done);
+            }
+        }
+    }
+}
