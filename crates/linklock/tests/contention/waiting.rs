@@ -109,10 +109,10 @@ fn a_shorter_lifetime_binds_the_holder_and_with_link_the_others_too() {
         let ground = Ground::new();
         let settings = Settings::new(&ground.lock(), protocol).lifetime(HOUR).grace(Duration::ZERO);
         let guard = settings.lock().acquire().unwrap();
-        guard.refresh_for(Duration::from_millis(50)).unwrap();
-        assert_eq!(guard.lifetime(), Duration::from_millis(50), "{protocol}");
+        guard.refresh_for(Duration::from_secs(1)).unwrap();
+        assert_eq!(guard.lifetime(), Duration::from_secs(1), "{protocol}");
         assert!(guard.loss().wait(), "{protocol}: for the holder");
-        match (protocol, settings.lock().acquire_with(&Wait::up_to(Duration::from_millis(500)))) {
+        match (protocol, settings.lock().acquire_with(&Wait::up_to(Duration::from_secs(2)))) {
             (Protocol::Link, next) => next.unwrap_or_else(|e| panic!("{e}")).release().unwrap(),
             // A dir lock's entry gives a lifetime for good, from its last change, so that no late request can shorten it.
             (_, next) => assert!(next.unwrap_err().is_timeout()),
