@@ -13,7 +13,13 @@ use crate::progress::Line;
 use crate::status;
 
 pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Failure> {
-    let whom = args.pid.unwrap_or_else(|| os::calling_shell().map_or(OnBehalfOf::Nobody, OnBehalfOf::Process));
+    if os::stdout_is_closed() {
+        let message =
+            format!("{}: not acquired: cannot print the token: stdout is closed", Printable::new(&args.at.path));
+        return Err(Failure::Message(Exit::Io, message));
+    }
+    let shell = os::calling_shell().map(OnBehalfOf::Process);
+    let whom = args.pid.or(shell).unwrap_or(OnBehalfOf::Nobody);
     let builder = args.contest.apply(args.at.builder()).lifetime(args.lifetime).fence(args.fence);
     let described = match whom {
         OnBehalfOf::Process(pid) if args.contest.describe_command => os::command_line(pid),
@@ -31,8 +37,21 @@ pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Fail
         )
     })?;
     guard.leave();
+    if args.pid.is_none() && shell.is_none() {
+        console.hint(&format!("{}: {BELONGS_TO_NOBODY}", Printable::new(lock.path())));
+    }
     Ok(Exit::Done)
 }
+
+/// For who relies on contenders that take the lock of a script that has died.
+#[cfg(unix)]
+const BELONGS_TO_NOBODY: &str = "the lock belongs to no process, because no calling shell is known to read the token. It is held \
+    until its release or its expiry, even if the script dies. Use --pid \"$$\" to name the script's shell; --pid none turns \
+    this note off";
+#[cfg(windows)]
+const BELONGS_TO_NOBODY: &str = "the lock belongs to no process, because linklock was not started by a shell. It is held until \
+    its release or its expiry, even if the script dies. Use --pid PID to name the script's process; --pid none turns this \
+    note off";
 
 fn print_token(token: &Token, fence: Option<u64>) -> io::Result<()> {
     let mut lines = token.as_os_str().as_encoded_bytes().to_vec();

@@ -76,6 +76,13 @@ impl Console {
         }
     }
 
+    /// Prints a hint on stderr, where stdout has another use.
+    pub(crate) fn hint(self, message: &str) {
+        if !self.quiet {
+            self.error(message);
+        }
+    }
+
     /// Prints on stdout what was done.
     pub(crate) fn note(self, message: &str) -> io::Result<()> {
         if self.quiet { Ok(()) } else { writeln!(io::stdout().lock(), "{}", printable(message)) }
@@ -84,7 +91,11 @@ impl Console {
     /// From here on prints on stderr what the library logs: with --verbose everything, else only its warnings of directories
     /// that others may write to.
     pub(crate) fn show_events(self) {
-        let events = tracing_subscriber::fmt().with_writer(anstream::stderr).fmt_fields(Fields);
+        let events = tracing_subscriber::fmt()
+            .with_writer(anstream::stderr)
+            .fmt_fields(Fields)
+            // If stderr cannot be written, to report that on stderr would panic, while the lock is held.
+            .log_internal_errors(false);
         // Nobody else has set a subscriber, so neither fails.
         let _ = if self.verbose {
             events.with_ansi(false).with_target(false).with_max_level(LevelFilter::DEBUG).try_init()

@@ -93,9 +93,15 @@ pub(crate) const ACQUIRE_ABOUT: &str = "\
 Acquire the lock for a script, and print its token
 
 The token names the claim; refresh and release need it. Nothing refreshes the lock in the background: choose a lifetime \
-that is long enough, or refresh the lock in time. If the script ends without releasing the lock, the lock is abandoned, \
-and contenders on this machine take it at once. On Windows a token contains ^ instead of |: put it in double quotes for \
-cmd.";
+that is long enough, or refresh the lock in time.
+
+The lock belongs to the shell that reads the token, as in TOKEN=$(linklock acquire LOCKPATH), also through timeout, nice or \
+sudo. If that shell ends without releasing the lock, the lock is abandoned, and contenders on this machine take it at once. \
+Where no such shell is known, such as with the token in a file, or on a system without /proc, the lock belongs to no \
+process and lasts until its expiry: name the script with --pid \"$$\".
+
+On Windows, the lock belongs to the shell that has started linklock, and a token contains ^ instead of |: put it in double \
+quotes for cmd.";
 
 pub(crate) const ACQUIRE: &str = "\
 EXAMPLES
@@ -108,7 +114,7 @@ EXAMPLES
     linklock acquire --pid none --lifetime 2h /srv/shared/data.lock > token
 
   Take a lock with a fencing token:
-    linklock acquire --fence /srv/shared/data.lock > held || exit
+    linklock acquire --pid \"$$\" --fence /srv/shared/data.lock > held || exit
     { read -r token; read -r fence; } < held
 
   In a batch file of Windows:

@@ -3,8 +3,12 @@
 // Windows has no sh.
 #![cfg(unix)]
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+
+use serde_json::Value;
 
 /// The shared directory in the examples.
 const SHARED: &str = "/srv/shared";
@@ -23,18 +27,54 @@ fn the_shell_examples_in_the_documents_work() {
     assert!(run >= 8, "only {run} examples were found");
 }
 
+/// linklock, and after `acquire` and `refresh` a line of what `status` then shows of each lock.
+const WITNESS: &str = r#"#!/bin/sh
+case $1 in
+acquire | refresh) PROGRAM "$@" || exit; said=$1 ;;
+*) exec PROGRAM "$@" ;;
+esac
+for lock in SHARED/*.lock; do
+    echo "$said $(PROGRAM status --json "$lock")" >>SEEN
+done
+"#;
+
 fn run_example(document: &str, example: &str) {
     let shared = tempfile::tempdir().expect("a temporary directory");
-    let program = Path::new(env!("CARGO_BIN_EXE_linklock"));
-    let path =
-        format!("{}:{}", program.parent().expect("a directory").display(), std::env::var("PATH").expect("a PATH"));
+    let tools = tempfile::tempdir().expect("a temporary directory");
+    let (witness, seen) = (tools.path().join("linklock"), tools.path().join("seen"));
+    let witnessing = WITNESS
+        .replace("PROGRAM", env!("CARGO_BIN_EXE_linklock"))
+        .replace("SHARED", shared.path().to_str().expect("UTF-8"))
+        .replace("SEEN", seen.to_str().expect("UTF-8"));
+    fs::write(&witness, witnessing).expect("a file can be written");
+    fs::set_permissions(&witness, fs::Permissions::from_mode(0o755)).expect("our own file");
+    let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").expect("a PATH"));
     let script = example.replace(SHARED, shared.path().to_str().expect("UTF-8"));
     let output = Command::new("sh").args(["-euc", &script]).env("PATH", path).output().expect("sh starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{document}: {}\n{example}\n{stderr}", output.status);
-    let entries = std::fs::read_dir(shared.path()).expect("the directory can be read");
+    assert_refreshed(document, example, &fs::read_to_string(&seen).unwrap_or_default());
+    let entries = fs::read_dir(shared.path()).expect("the directory can be read");
     let left: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
     assert!(left.is_empty(), "{document}: an example leaves {left:?}\n{example}");
+}
+
+/// After a refresh, a lock lasts for as long as it was acquired for.
+fn assert_refreshed(document: &str, example: &str, seen: &str) {
+    let mut acquired = 0;
+    for line in seen.lines() {
+        let (subcommand, json) = line.split_once(' ').expect("a word and an object");
+        let status: Value = serde_json::from_str(json).expect("JSON");
+        let left = status["expires_in_ms"].as_i64().expect("a held lock");
+        if subcommand == "acquire" {
+            acquired = left;
+        } else {
+            assert!(left > acquired - 2000, "{document}: {left} ms are left, {acquired} before\n{example}");
+        }
+    }
+    let lines = example.lines().filter(|line| line.trim_start().starts_with("linklock refresh ")).count();
+    let refreshes = seen.lines().filter(|line| line.starts_with("refresh ")).count();
+    assert!(refreshes >= lines, "{document}: {refreshes} refreshes\n{example}");
 }
 
 /// The text of each block between "```sh" and "```".

@@ -18,8 +18,8 @@ pub(crate) struct AcquireArgs {
     #[arg(short, long, value_name = "D", value_parser = duration, default_value = "15s")]
     pub(crate) lifetime: Duration,
     /// The process that holds the lock: once it has ended, contenders on this machine take the lock at once. none: the
-    /// lock lasts until its expiry. The default is the shell that runs the script, even if one of its subshells calls
-    /// linklock
+    /// lock lasts until its release or its expiry. The default is the shell that reads the token, as in TOKEN=$(linklock
+    /// acquire ...). If no such shell is known, no process holds the lock, and a note on stderr reports it
     #[arg(long, value_name = "PID|none", value_parser = on_behalf_of)]
     pub(crate) pid: Option<OnBehalfOf>,
     #[command(flatten)]

@@ -283,6 +283,13 @@ fn number(status: ExitStatus) -> Option<i32> {
     status.code().or_else(|| signal.map(|signal: i32| 128 + signal))
 }
 
+/// Prints why something was not tested, past the test harness's capture.
+#[cfg(unix)]
+pub(crate) fn not_run(why: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "not run: {why}");
+}
+
 #[track_caller]
 pub(crate) fn assert_exit(output: &Output, status: i32) {
     assert_eq!(number(output.status), Some(status), "{}\nstderr: {}", output.status, stderr(output));

@@ -7,4 +7,5 @@ pub(crate) mod process;
 pub(crate) mod shell;
 pub(crate) mod signals;
 mod spawn;
+pub(crate) mod streams;
 pub(crate) mod terminal;

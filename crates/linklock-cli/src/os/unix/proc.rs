@@ -21,8 +21,6 @@ pub(super) struct Stat {
     /// It waits to be reaped. A leader that ended before its other threads is a zombie too, but counts them.
     pub(super) has_ended: bool,
     pub(super) is_stopped: bool,
-    /// The kernel's own flag of a task, PF_FORKNOEXEC.
-    pub(super) forked_without_exec: bool,
     /// In clock ticks after boot: with the pid it identifies a process.
     pub(super) start: u64,
 }
@@ -38,13 +36,12 @@ impl Stat {
         let end = text.iter().rposition(|byte| *byte == b')')?;
         let fields: Vec<&str> = std::str::from_utf8(&text[end + 1..]).ok()?.split_ascii_whitespace().collect();
         // Counted from field 3, the state.
-        let (state, threads, flags) = (*fields.first()?, fields.get(17)?.parse::<u64>().ok()?, fields.get(6)?);
+        let (state, threads) = (*fields.first()?, fields.get(17)?.parse::<u64>().ok()?);
         Some(Self {
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
             has_ended: matches!(state, "Z" | "X") && threads <= 1,
             is_stopped: matches!(state, "T" | "t"),
-            forked_without_exec: flags.parse::<u32>().ok()? & 0x40 != 0,
             start: fields.get(19)?.parse().ok()?,
         })
     }
@@ -56,16 +53,15 @@ mod tests {
 
     #[test]
     fn a_processs_fields_begin_after_its_name_which_may_contain_anything() {
-        let text = |state, flags, threads| {
-            format!("7 (a) Z 1 2 (\n) {state} 5 6 6 0 -1 {flags} 0 0 0 0 0 0 0 0 20 0 {threads} 0 99 0").into_bytes()
+        let text = |state, threads| {
+            format!("7 (a) Z 1 2 (\n) {state} 5 6 6 0 -1 64 0 0 0 0 0 0 0 0 20 0 {threads} 0 99 0").into_bytes()
         };
-        let runs = Stat::parse(&text("S", 0x40_0040, 1)).unwrap();
+        let runs = Stat::parse(&text("S", 1)).unwrap();
         assert_eq!((runs.parent, runs.group, runs.start), (5, 6, 99));
-        assert!(runs.forked_without_exec && !runs.has_ended && !runs.is_stopped);
-        let stopped = Stat::parse(&text("T", 0x40_0000, 1)).unwrap();
-        assert!(stopped.is_stopped && !stopped.forked_without_exec);
-        assert!(Stat::parse(&text("Z", 0, 1)).unwrap().has_ended);
-        assert!(!Stat::parse(&text("Z", 0, 2)).unwrap().has_ended, "its other threads go on");
+        assert!(!runs.has_ended && !runs.is_stopped);
+        assert!(Stat::parse(&text("T", 1)).unwrap().is_stopped);
+        assert!(Stat::parse(&text("Z", 1)).unwrap().has_ended);
+        assert!(!Stat::parse(&text("Z", 2)).unwrap().has_ended, "its other threads go on");
         assert!(Stat::parse(b"7 (a) S 5 6").is_none());
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod job;
 pub(crate) mod process;
 pub(crate) mod shell;
 pub(crate) mod signals;
+pub(crate) mod streams;
 pub(crate) mod terminal;
 
 use std::io;

@@ -14,20 +14,27 @@ use super::{owned, raw};
 
 /// The process that runs the script which called us.
 ///
-/// That is linklock's parent, unless the script's shell has started another shell to run linklock: cmd does so for
+/// That is linklock's parent, if it is a shell: another program may have started linklock and end right after it, so then no
+/// process is named. The parent is not the script's if the script's shell has started another shell to run linklock: cmd does so for
 /// `for /f ... in ('linklock acquire ...')`, and the shells of MSYS and Cygwin for `$(linklock acquire ...)`. That shell
 /// ends right after linklock, and the lock would be abandoned at once. So shells of one name that have started each other
 /// count as one, and the outermost is the script's. If the guess is wrong, the lock names a process that lasts longer. That
 /// is safe: nobody takes the lock from a working script, it only lasts until its expiry.
 pub(crate) fn calling_shell() -> Option<u32> {
     let processes = snapshot().ok()?;
-    let mut shell = parent(&processes, std::process::id())?;
+    let mut shell = parent(&processes, std::process::id()).filter(|parent| is_shell(&processes[parent].name))?;
     while let Some(outer) = parent(&processes, shell)
         && processes[&outer].name == processes[&shell].name
     {
         shell = outer;
     }
     Some(shell)
+}
+
+fn is_shell(name: &[u16]) -> bool {
+    const SHELLS: [&str; 9] =
+        ["cmd.exe", "powershell.exe", "pwsh.exe", "sh.exe", "bash.exe", "dash.exe", "zsh.exe", "busybox.exe", "nu.exe"];
+    SHELLS.contains(&String::from_utf16_lossy(name).to_ascii_lowercase().as_str())
 }
 
 struct Entry {

@@ -1,7 +1,7 @@
 //! Only on Linux: signals while COMMAND starts, pid namespaces.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::iter;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output, Stdio};
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::starting::run_script;
 use super::{is_running, state};
 use crate::scripts::status;
-use crate::support::{Scene, assert_exit, end, eventually, heed_signals, outcome, stderr, stdout};
+use crate::support::{Scene, assert_exit, end, eventually, heed_signals, not_run, outcome, stderr, stdout};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_linklock");
 
@@ -79,7 +79,7 @@ fn interrupt(pid: &str) -> Option<()> {
 /// The bug: /proc was that of an outer pid namespace, where another process had the caller's pid, and linklock took that
 /// process's parent for the shell. The consequence: linklock refused the lock, or an unrelated process held it.
 #[test]
-fn the_caller_holds_the_lock_even_if_proc_shows_another_process_with_its_pid() {
+fn no_process_holds_the_lock_if_proc_shows_another_process_with_the_callers_pid() {
     let scene = Scene::new();
     // In the outer namespace this pid is a subshell, which never holds a lock; in the inner one it is the caller.
     let mut around = Command::new("sh")
@@ -90,15 +90,15 @@ fn the_caller_holds_the_lock_even_if_proc_shows_another_process_with_its_pid() {
         .unwrap();
     let mut pid = String::new();
     BufReader::new(around.stdout.as_mut().unwrap()).read_line(&mut pid).unwrap();
-    let script =
-        "echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid || exit 99; sh -c '\"$@\"; true' sh \"$2\" acquire \"$3\"";
+    let script = "echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid || exit 99; token=$(\"$2\" acquire \"$3\"; exit)";
     let output = in_pid_namespace(&["sh", "-c", script, "sh", pid.trim(), PROGRAM, scene.lock.to_str().unwrap()]);
     drop(around.stdin.take());
     around.wait().unwrap();
     let Some(output) = output else { return };
     assert!(output.status.success(), "{}: {}", output.status, stderr(&output));
-    assert_eq!(stderr(&output), "");
-    assert_eq!(status(&scene)["pid"].to_string(), pid.trim());
+    assert!(stderr(&output).contains("belongs to no process"), "{}", stderr(&output));
+    assert_ne!(status(&scene)["pid"].to_string(), pid.trim());
+    assert_eq!(status(&scene)["state"], "held");
 }
 
 /// The bug: in a pid namespace of its own, linklock's process group has no number there, and /proc, left as it was, shows other
@@ -128,6 +128,6 @@ fn in_pid_namespace(command: &[&str]) -> Option<Output> {
         Ok(output) => return Some(output),
         Err(e) => format!("unshare(1): {e}"),
     };
-    let _ = writeln!(io::stderr(), "not run: a pid namespace: {why}");
+    not_run(&format!("a pid namespace: {why}"));
     None
 }

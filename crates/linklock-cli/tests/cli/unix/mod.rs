@@ -1,5 +1,6 @@
 //! Only on Unix. Functions that these tests share.
 
+mod callers;
 mod forged;
 #[cfg(target_os = "linux")]
 mod linux;

@@ -52,7 +52,7 @@ fn status_shows_the_owner_of_the_file_beside_the_user_in_the_lock() {
 fn a_lock_contains_the_command_line_of_its_process_only_on_request() {
     for (option, requested) in [("--queue", false), ("--describe-command", true)] {
         let scene = Scene::new();
-        let script = "\"$1\" acquire --protocol dir \"$2\" \"$3\" >&2; \"$1\" status --json \"$3\"; true";
+        let script = "token=$(\"$1\" acquire --protocol dir \"$2\" \"$3\"); \"$1\" status --json \"$3\"; true";
         let mut command = std::process::Command::new("sh");
         // Before the paths, which may be long: the lock keeps the first 200 characters.
         command.args(["-c", script, "a-password", env!("CARGO_BIN_EXE_linklock"), option]).arg(&scene.lock);

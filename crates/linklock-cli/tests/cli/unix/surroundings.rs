@@ -4,10 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
-
-use serde_json::Value;
+use std::process::Stdio;
 
 use super::{as_ordinary_user, run};
 use crate::scripts::status;
@@ -33,30 +30,6 @@ fn a_directory_that_the_user_may_not_write_to_is_77() {
     assert_exit(&output, 77);
     assert_eq!(stdout(&output), "");
     scene.assert_free();
-}
-
-#[test]
-fn the_shell_of_the_script_holds_the_lock_and_not_a_subshell() {
-    for acquire in [
-        "token=$(linklock acquire \"$1\")",
-        "token=$(linklock acquire \"$1\" 2>/dev/null)",
-        "token=$(linklock acquire \"$1\" || exit 1)",
-        "token=$(linklock acquire \"$1\" | cat)",
-        "token=$( (linklock acquire \"$1\"; exit) )",
-    ] {
-        let scene = Scene::new();
-        let script = format!("{acquire}; echo $$; linklock status --json \"$1\"; linklock release \"$1\" \"$token\"");
-        let program = Path::new(env!("CARGO_BIN_EXE_linklock")).parent().unwrap();
-        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
-        let output =
-            Command::new("sh").args(["-euc", &script, "sh"]).arg(&scene.lock).env("PATH", path).output().unwrap();
-        assert_exit(&output, 0);
-        let said = stdout(&output);
-        let (shell, json) = said.split_once('\n').unwrap();
-        let status: Value = serde_json::from_str(json).unwrap();
-        assert_eq!(status["pid"].to_string(), shell, "{acquire}");
-        assert_eq!(status["state"], "held", "{acquire}");
-    }
 }
 
 #[test]
