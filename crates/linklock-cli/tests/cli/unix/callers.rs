@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Scene, assert_exit, end, heed_signals, linklock, not_run, stderr, stdout};
+use crate::support::{Scene, assert_exit, end, eventually, heed_signals, linklock, not_run, stderr, stdout};
 
 /// A shell with a script that acquires the lock in one of these ways, and then works until its input ends.
 struct Script(Child);
@@ -63,6 +63,8 @@ fn assert_belongs_to_the_script(shell: &[&str], acquire: &str) {
 #[test]
 fn the_lock_belongs_to_the_script_that_reads_the_token_whatever_runs_linklock() {
     let locker = "printf 'linklock acquire -l 10m \"$L\"' >\"$DIR/locker\"; token=$(sh \"$DIR/locker\")";
+    let handing_on =
+        "echo 't=$(linklock acquire -l 10m \"$L\"); echo \"$t\"' >\"$DIR/locker\"; token=$(sh \"$DIR/locker\")";
     for (tool, acquire) in [
         ("sh", "token=$(linklock acquire -l 10m \"$L\")"),
         ("sh", "token=$(linklock acquire -l 10m \"$L\" || exit)"),
@@ -80,6 +82,8 @@ fn the_lock_belongs_to_the_script_that_reads_the_token_whatever_runs_linklock() 
         ("sudo", "token=$(sudo -n linklock acquire -l 10m \"$L\")"),
         ("sh", "token=$(sh -c 'linklock acquire -l 10m \"$L\"; true')"),
         ("sh", locker),
+        ("sh", handing_on),
+        ("sh", "take() { local t; t=$(linklock acquire -l 10m \"$L\") || exit; echo \"$t\"; }; token=$(take)"),
     ] {
         if is_there(tool) {
             assert_belongs_to_the_script(&["sh"], acquire);
@@ -102,6 +106,27 @@ fn the_script_may_be_in_any_usual_shell() {
     // The shell of one command is the script, if it reads the token.
     let command = ["bash", "-c", "token=$(timeout 30 linklock acquire -l 10m \"$L\"); . \"$0\""];
     assert_belongs_to_the_script(&command, "");
+}
+
+/// A script may end before its subshell in the background, which has the token.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_lock_belongs_to_a_subshell_that_goes_on_after_the_script() {
+    let scene = Scene::new();
+    // A subshell in the background has no standard input of its own.
+    let words = "exec 3<&0; (token=$(linklock acquire -l 10m \"$L\"); echo \"$token\"; read end <&3) & exit 3";
+    let mut command = Command::new("sh");
+    command.args(["-c", words]);
+    let mut script = with_linklock(command, &scene).spawn().unwrap();
+    let keyboard = script.stdin.take();
+    let mut line = String::new();
+    BufReader::new(script.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("job.lock|"), "{line}");
+    assert_eq!(script.wait().unwrap().code(), Some(3), "the script has ended");
+    let contender = || end(scene.linklock("acquire", ["-n", "--pid", "none"])).status.code();
+    assert_eq!(contender(), Some(75), "the subshell works");
+    drop(keyboard);
+    eventually("the end of the subshell", || contender() == Some(0));
 }
 
 /// These callers end right after linklock, or may.
