@@ -7,6 +7,7 @@ use linklock::{Builder, Error, ErrorKind, Lock, OnBehalfOf, Printable, Token, Wa
 
 use crate::args::{AcquireArgs, BreakArgs, Patience, RefreshArgs, ReleaseArgs, WaitArgs};
 use crate::console::Console;
+use crate::directory;
 use crate::exit::{Exit, Failure};
 use crate::os::{self, Signals};
 use crate::progress::Line;
@@ -82,6 +83,7 @@ pub(crate) fn release(args: &ReleaseArgs) -> Result<Exit, Failure> {
 
 pub(crate) fn wait(args: &WaitArgs, console: Console) -> Result<Exit, Failure> {
     let lock = args.judgement.apply(args.at.builder()).build()?;
+    directory::check(&lock)?;
     let signals = Signals::catch()?;
     wait_for(&lock, &args.patience, &signals, console, |wait| lock.wait_until_free(wait))?;
     Ok(Exit::Done)
@@ -89,6 +91,7 @@ pub(crate) fn wait(args: &WaitArgs, console: Console) -> Result<Exit, Failure> {
 
 pub(crate) fn break_lock(args: &BreakArgs, console: Console) -> Result<Exit, Failure> {
     let lock = args.judgement.apply(args.at.builder()).build()?;
+    directory::check(&lock)?;
     let which = match &args.token {
         Some(text) => Which::Claim(token(text)),
         None if args.expired => Which::Expired,

@@ -17,9 +17,11 @@ pub(crate) enum Exit {
     Command(u32),
     /// This signal came to linklock and ended the wait, or COMMAND. Linklock ends by it too.
     Signal(i32),
+    /// The state of the lock, as `status --exit-code` reports it.
+    State(u8),
     /// The command line is not valid.
     Usage,
-    /// The claim could not be created.
+    /// The claim could not be created, or the lock's directory does not exist.
     CannotCreate,
     /// Input or output failed, or linklock cannot work with the file at the lock path.
     Io,
@@ -44,7 +46,7 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Command(number) => number,
-            Self::NotInTime(number) => number.into(),
+            Self::NotInTime(number) | Self::State(number) => number.into(),
             Self::Signal(signal) => os::number_of(signal),
             Self::Usage => 64,
             Self::CannotCreate => 73,

@@ -26,8 +26,10 @@ DIRECTORIES THAT OTHERS MAY WRITE TO
 
 EXIT STATUS
   0      success; run: the exit status of COMMAND
+  1-4    status --exit-code: held, expired, abandoned, not a lock
   64     usage error: an option, a duration, a path or a token is not valid
-  73     cannot create the claim: LOCKPATH's directory is missing or full, or the name is too long
+  73     LOCKPATH's directory is missing; or the claim cannot be created: the directory is full,
+         or the name is too long
   74     input/output error; or the file at LOCKPATH is not a lock; or the file system
          lacks something that the protocol needs
   75     not acquired in time (wait: not free, break: not expired); -E chooses another number
@@ -124,7 +126,14 @@ EXAMPLES
 pub(crate) const STATUS: &str = "\
 EXAMPLES
   Show all locks of a directory that are not free, for a monitor:
-    linklock status --json /srv/shared/*.lock";
+    linklock status --json /srv/shared/*.lock
+
+  Ask in a script whether the lock is free; by the next line it may be held:
+    if linklock status --exit-code /srv/shared/data.lock; then echo free; fi
+
+EXIT STATUS
+  0, whatever the state is. With --exit-code: 0 free, 1 held, 2 expired, 3 abandoned,
+  4 not a lock. 73 if LOCKPATH's directory does not exist. See linklock --help.";
 
 pub(crate) const BREAK: &str = "\
 EXAMPLES

@@ -5,6 +5,7 @@ mod attendance;
 mod clean;
 mod commands;
 mod console;
+mod directory;
 mod duration;
 mod exit;
 mod help;

@@ -1,58 +1,99 @@
 //! `status`, in words and as JSON.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::SystemTime;
 
 use anstyle::AnsiColor;
-use linklock::{Lock, Printable, State, Status};
+use linklock::{Lock, Printable, Protocol, State, Status};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::args::StatusArgs;
 use crate::console::{Console, json, printable};
+use crate::directory;
 use crate::duration::short;
 use crate::exit::{Exit, Failure};
+use crate::os::Running;
 
 /// An error does not stop it from looking at the other paths. The first error decides the exit status.
 pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failure> {
     let mut stdout = anstream::stdout().lock();
-    let mut exit = Exit::Done;
+    let (mut failed, mut state) = (None, 0);
     for path in &args.paths {
-        let builder = args.judgement.apply(Lock::builder(path).separator(args.separator));
-        let looked = builder.build().and_then(|lock| Ok((lock.inspect()?, lock)));
-        match looked {
-            Ok((status, lock)) if args.json => writeln!(stdout, "{}", to_json(&lock, &status)?)?,
-            Ok((status, lock)) => {
-                writeln!(stdout, "{}: {}", Printable::new(lock.path()), describe_in_color(&status))?;
+        match look(args, path) {
+            Ok((lock, seen)) => {
+                state = state.max(number_of(seen.status.state));
+                if args.json {
+                    writeln!(stdout, "{}", to_json(&lock, &seen)?)?;
+                } else {
+                    writeln!(stdout, "{}: {}", Printable::new(lock.path()), describe_in_color(&seen))?;
+                }
             }
             Err(e) => {
-                let failed = Failure::from(e).report(console);
-                exit = if exit == Exit::Done { failed } else { exit };
+                let exit = e.report(console);
+                failed.get_or_insert(exit);
             }
         }
     }
     stdout.flush()?;
-    Ok(exit)
+    Ok(failed.unwrap_or(if args.exit_code { Exit::State(state) } else { Exit::Done }))
+}
+
+/// What is at the lock path, and what this machine knows of the holder's process.
+struct Seen {
+    status: Status,
+    process: Option<Running>,
+}
+
+fn look(args: &StatusArgs, path: &Path) -> Result<(Lock, Seen), Failure> {
+    let lock = args.judgement.apply(Lock::builder(path).separator(args.separator)).build()?;
+    directory::check(&lock)?;
+    let mut status = lock.inspect()?;
+    let mut process = None;
+    // A dir lock says it itself.
+    if let Some(pid) = status.process.filter(|_| status.protocol == Some(Protocol::Link)) {
+        process = Running::of(pid);
+        // Only now is it certain that the pid had not been given to another process when we asked.
+        let before = status;
+        status = lock.inspect()?;
+        let token = |status: &Status| status.holder.as_ref().map(|holder| holder.token.clone());
+        process = process.filter(|_| status.process == Some(pid) && token(&status) == token(&before));
+    }
+    Ok((lock, Seen { status, process }))
+}
+
+/// The exit status of --exit-code. With several paths the greatest counts.
+fn number_of(state: State) -> u8 {
+    match state {
+        State::Free => 0,
+        State::Held => 1,
+        State::Expired => 2,
+        State::Abandoned => 3,
+        // What a later library adds is not a lock that this program knows.
+        _ => 4,
+    }
 }
 
 /// Who holds the lock, since when, and for how much longer.
 pub(crate) fn describe(status: &Status) -> String {
-    format!("{}{}", status.state, details(status))
+    format!("{}{}", status.state, details(status, None))
 }
 
 /// The same for a terminal, with the state in colour.
-fn describe_in_color(status: &Status) -> String {
+fn describe_in_color(Seen { status, process }: &Seen) -> String {
     let color = match status.state {
         State::Free => AnsiColor::Green,
         State::Held => AnsiColor::Yellow,
         _ => AnsiColor::Red,
     };
     let style = color.on_default();
-    format!("{style}{}{style:#}{}", status.state, details(status))
+    format!("{style}{}{style:#}{}", status.state, details(status, process.as_ref()))
 }
 
 /// What follows the state.
-fn details(status: &Status) -> String {
-    let holder = holder_of(status);
+fn details(status: &Status, process: Option<&Running>) -> String {
+    let holder = holder_of(status, process);
     let what = |unknown| printable(status.what.as_deref().unwrap_or(unknown));
     match status.state {
         State::Free => String::new(),
@@ -73,21 +114,39 @@ fn details(status: &Status) -> String {
     }
 }
 
-/// The holder's own words, and the owner of the lock's file, which the file system reports.
-fn holder_of(status: &Status) -> String {
-    let holder = status.holder.as_ref().map_or_else(|| "an unknown holder".into(), ToString::to_string);
+/// The holder's own words, the owner of the lock's file, which the file system reports, and what the system says of its process.
+fn holder_of(status: &Status, process: Option<&Running>) -> String {
+    let (holder, mut known) = match &status.holder {
+        Some(holder) if holder.has_process => (holder.to_string(), Vec::new()),
+        // To name it as the holder would send the reader after a process that has ended.
+        Some(holder) => ("no known process".into(), vec![format!("acquired by {holder}")]),
+        None => ("an unknown holder".into(), Vec::new()),
+    };
     let mut says = Vec::new();
     if let Some(about) = status.holder.as_ref().and_then(|holder| holder.about.as_ref()) {
         says.extend(about.command.as_ref().map(|command| Printable::word(command).to_string()));
         says.extend(about.user.as_ref().map(|user| format!("user {}", Printable::word(user))));
         says.extend(about.since.map(|since| format!("started {}", ago(Some(since)))));
     }
-    let mut known: Vec<_> = status.owner.iter().map(|owner| format!("file owner: {owner}")).collect();
+    known.extend(status.owner.iter().map(|owner| format!("file owner: {owner}")));
     if !says.is_empty() {
         known.push(format!("the lock says: {}", says.join(", ")));
     }
+    if let Some(process) = process {
+        let mut runs = vec![Printable::word(&process.command).to_string()];
+        runs.extend(user_of(status, process).map(|user| format!("user {}", Printable::word(&user))));
+        runs.extend(process.since.map(|since| format!("started {}", ago(Some(since)))));
+        known.push(format!("its process: {}", runs.join(", ")));
+    }
     let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join("; ")) };
     printable(&format!("{holder}{known}"))
+}
+
+/// The name of the process's user, if it is that of the lock's file, or the number.
+fn user_of(status: &Status, process: &Running) -> Option<String> {
+    let uid = process.uid?;
+    let owner = status.owner.as_ref().filter(|owner| owner.uid == uid);
+    Some(owner.and_then(|owner| owner.name.clone()).unwrap_or_else(|| uid.to_string()))
 }
 
 pub(crate) fn ago(time: Option<SystemTime>) -> String {
@@ -97,12 +156,45 @@ pub(crate) fn ago(time: Option<SystemTime>) -> String {
 
 /// One line for programs. The names are part of the program's interface.
 #[derive(Serialize)]
-struct Line<'a> {
+struct Line {
     path: String,
-    #[serde(flatten)]
-    status: &'a Status,
+    protocol: Value,
+    state: Value,
+    host: Value,
+    pid: Value,
+    token: Value,
+    command: Value,
+    user: Value,
+    owner_uid: Value,
+    owner: Value,
+    since: Value,
+    expires_at: Value,
+    expires_in_ms: Value,
 }
 
-fn to_json(lock: &Lock, status: &Status) -> io::Result<String> {
-    json(&Line { path: lock.path().to_string_lossy().into_owned(), status })
+/// The library's object, which says nothing of the process of a `link` lock's holder.
+fn to_json(lock: &Lock, Seen { status, process }: &Seen) -> io::Result<String> {
+    let mut fields = serde_json::to_value(status)?;
+    let mut field = |name: &str| fields.get_mut(name).map(Value::take).unwrap_or_default();
+    let mut line = Line {
+        path: lock.path().to_string_lossy().into_owned(),
+        protocol: field("protocol"),
+        state: field("state"),
+        host: field("host"),
+        pid: field("pid"),
+        token: field("token"),
+        command: field("command"),
+        user: field("user"),
+        owner_uid: field("owner_uid"),
+        owner: field("owner"),
+        since: field("since"),
+        expires_at: field("expires_at"),
+        expires_in_ms: field("expires_in_ms"),
+    };
+    if let Some(process) = process {
+        line.command = process.command.as_str().into();
+        line.user = user_of(status, process).into();
+        line.since = process.since.map(|since| humantime::format_rfc3339_millis(since).to_string()).into();
+    }
+    json(&line)
 }

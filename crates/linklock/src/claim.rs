@@ -38,10 +38,16 @@ impl Claim {
         Duration::from_nanos(fnv1a(bytes_of(self.token.as_os_str())) & MASK)
     }
 
+    /// Whether flufl.lock made it, whose names say no more than the process.
+    fn is_peers(&self) -> bool {
+        self.lifetime.is_none()
+    }
+
     /// The holder that others see, if this claim holds the lock.
     pub(crate) fn holder(&self, expiry: ServerTime, about: Option<About>) -> Holder {
         let expires_at = expiry.to_system_time();
-        Holder { host: self.host.clone(), pid: self.pid, token: self.token.clone(), expires_at, about }
+        let has_process = self.fingerprint.is_some() || self.is_peers();
+        Holder { host: self.host.clone(), pid: self.pid, has_process, token: self.token.clone(), expires_at, about }
     }
 }
 

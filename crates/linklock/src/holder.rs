@@ -15,8 +15,11 @@ use crate::token::Token;
 pub struct Holder {
     /// The name of the holder's machine.
     pub host: String,
-    /// The holder's process, on that machine.
+    /// The holder's process, on that machine. If it is not known to have one, the process that acquired the lock.
     pub pid: u32,
+    /// Whether the claim names a process. False for a lock that was acquired on nobody's behalf, or where nothing told the process
+    /// from others: such a lock is never abandoned. flufl.lock always names its process.
+    pub has_process: bool,
     /// The name of the holder's claim.
     pub token: Token,
     /// When the lock's lifetime ends, on the file server's clock.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::error::Error;
 use crate::holder::{Holder, Owner};
 use crate::options::Protocol;
-use crate::protocol::judge::{Verdict, judge};
+use crate::protocol::judge::{Verdict, holder_pid, judge};
 use crate::protocol::look::look;
 use crate::protocol::place::Place;
 use crate::protocol::seen::{Seen, SeenLock, stuck};
@@ -64,6 +64,9 @@ pub struct Status {
     pub protocol: Option<Protocol>,
     /// Who holds the lock. `None` if it is free, or if this user may not read it.
     pub holder: Option<Holder>,
+    /// The holder's process, if it runs on this machine and certainly is the one that the claim names: it has that pid and start
+    /// time. So until it ends, this pid is no other process's.
+    pub process: Option<u32>,
     /// The owner of the lock's file, as the file system reports it, whatever the holder says about itself. `None` if
     /// the lock is free, if the lock's directory and the entry in it belong to different users, and on Windows.
     pub owner: Option<Owner>,
@@ -86,6 +89,7 @@ impl Status {
             state,
             protocol: None,
             holder: None,
+            process: None,
             owner: None,
             expires_at: None,
             remaining: None,
@@ -133,6 +137,7 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
         },
         protocol: Some(lock.protocol),
         holder: lock.holder(),
+        process: holder_pid(place, lock),
         owner,
         expires_at: Some(expiry.to_system_time()),
         remaining: (!remaining.is_zero()).then_some(remaining),

@@ -114,7 +114,8 @@ impl Serialize for Leftover {
 fn holder_fields<S: Serializer>(out: &mut S::SerializeStruct, holder: Option<&Holder>) -> Result<(), S::Error> {
     let about = holder.and_then(|holder| holder.about.as_ref());
     out.serialize_field("host", &holder.map(|holder| &holder.host))?;
-    out.serialize_field("pid", &holder.map(|holder| holder.pid))?;
+    // Null for who acquired the lock for nobody and has ended.
+    out.serialize_field("pid", &holder.filter(|holder| holder.has_process).map(|holder| holder.pid))?;
     out.serialize_field("token", &holder.map(|holder| &holder.token))?;
     out.serialize_field("command", &about.and_then(|about| about.command.as_deref()))?;
     out.serialize_field("user", &about.and_then(|about| about.user.as_deref()))

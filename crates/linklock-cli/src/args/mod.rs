@@ -40,7 +40,13 @@ impl Cli {
         {
             return Ok(Self { console, command: Command::Run(Deferred(args)) });
         }
-        Self::try_parse()
+        // For people who expect it, as git has it; the help lists --help alone.
+        let mut words: Vec<_> = std::env::args_os().collect();
+        if words.get(1).is_some_and(|word| word == "help") {
+            words.remove(1);
+            words.push("--help".into());
+        }
+        Self::try_parse_from(words)
     }
 }
 

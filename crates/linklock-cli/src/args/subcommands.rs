@@ -56,10 +56,15 @@ pub(crate) struct StatusArgs {
     #[arg(required = true, value_name = "LOCKPATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Print one JSON object per line: path, protocol, state (free, held, expired, abandoned, not-a-lock), host, pid, token,
-    /// command, user, owner_uid, owner, since, expires_at, expires_in_ms. Unknown values are null. The file system
-    /// supplies the owner of the lock's file; the holder itself wrote host, pid, command and user
+    /// command, user, owner_uid, owner, since, expires_at, expires_in_ms. Unknown values are null; pid is null if no
+    /// process holds the lock. The file system supplies the owner of the lock's file; the holder itself wrote host and pid,
+    /// and for --protocol dir command, user and since. For link these come from the process, if it runs on this machine
     #[arg(long)]
     pub(crate) json: bool,
+    /// Exit with the state: 0 free, 1 held, 2 expired, 3 abandoned, 4 not a lock. Of several paths the greatest counts.
+    /// An error still has its own exit status
+    #[arg(long)]
+    pub(crate) exit_code: bool,
     /// The character between the parts of a claim's name
     #[arg(long, value_name = "C", default_value_t = SEPARATOR, display_order = LAST)]
     pub(crate) separator: char,

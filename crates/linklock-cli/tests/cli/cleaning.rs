@@ -81,7 +81,7 @@ fn leftovers_of_killed_waiters_are_listed_and_removed_while_the_lock_is_held_and
         assert_eq!(text.matches(": its process has ended\n").count(), 5, "{text}");
         let holds = usize::from(held && protocol == "link");
         assert_eq!(text.matches(": it holds the lock\n").count(), holds, "{text}");
-        let state = if held { ": held by process " } else { ": free\n" };
+        let state = if held { ": held by no known process (acquired by process " } else { ": free\n" };
         assert!(
             text.contains(state) && text.ends_with("with --yes linklock removes the files listed with \"remove\"\n"),
             "{text}"
@@ -175,7 +175,7 @@ fn clean_groups_the_leftovers_of_a_directory_by_lock() {
     assert_eq!(scene.names(), kept);
     assert_exit(&end(scene.linklock("refresh", [&token])), 0);
     // This directory is a lock, not a directory of locks.
-    assert!(clean(&dir_lock, &[]).contains("dir.lock: held by process "));
+    assert!(clean(&dir_lock, &[]).contains("dir.lock: held by no known process ("));
     // On Windows, an empty directory is a free lock.
     if cfg!(unix) {
         let empty = Scene::new();

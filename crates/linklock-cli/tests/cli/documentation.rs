@@ -50,6 +50,7 @@ fn the_man_page_has_every_option_and_the_limits_of_what_linklock_can_do() {
         "--expired",
         "--force",
         "--yes",
+        "--exit-code",
         "--quiet",
         "--verbose",
         "--color",
@@ -89,4 +90,13 @@ fn each_shell_has_a_completion_script() {
             assert!(script.contains(word), "{shell}: {word} is missing");
         }
     }
+}
+
+#[test]
+fn help_is_a_subcommand_too() {
+    assert_eq!(printed(&["help"]), printed(&["--help"]));
+    for subcommand in SUBCOMMANDS {
+        assert_eq!(printed(&["help", subcommand]), printed(&[subcommand, "--help"]));
+    }
+    assert_exit(&end(linklock(["help", "brake"])), 64);
 }

@@ -4,6 +4,7 @@ mod descendants;
 mod group;
 mod proc;
 pub(crate) mod process;
+pub(crate) mod running;
 pub(crate) mod shell;
 pub(crate) mod signals;
 mod spawn;

@@ -2,6 +2,7 @@
 
 pub(crate) mod job;
 pub(crate) mod process;
+pub(crate) mod running;
 pub(crate) mod shell;
 pub(crate) mod signals;
 pub(crate) mod streams;

@@ -42,7 +42,7 @@ fn status_shows_the_owner_of_the_file_beside_the_user_in_the_lock() {
         assert_eq!(fields["user"], json!(user()));
         let words = stdout(&end(scene.linklock("status", [] as [&str; 0])));
         assert!(
-            words.contains(&format!(" (file owner: {shown}; the lock says: linklock, user {}, started ", user())),
+            words.contains(&format!("; file owner: {shown}; the lock says: linklock, user {}, started ", user())),
             "{words}"
         );
     }
