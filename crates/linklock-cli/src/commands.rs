@@ -141,10 +141,15 @@ pub(crate) fn wait_for<T>(
     let mut wait = limit.unwrap_or_default().cancelled_by(signals.cancel());
     let line = Line::new(console);
     if let Some(line) = &line {
-        wait = wait.reporting(line.reporter(lock.path().to_owned()));
+        wait = line.report_of(wait, lock.path().to_owned());
     }
     let done = act(&wait);
-    drop(line);
+    if let Some(line) = line {
+        let by_signal = signals.any().is_some();
+        if by_signal || done.is_ok() {
+            line.log_end(by_signal, lock.path());
+        }
+    }
     if let Some(signal) = signals.any() {
         return Err(Failure::Signal(signal));
     }

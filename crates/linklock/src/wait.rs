@@ -26,6 +26,8 @@ pub struct Wait {
     pub(crate) limit: Option<Duration>,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) report: Option<Report>,
+    /// How often at least it is called once a second has passed; `None`: each second.
+    pub(crate) report_every: Option<Duration>,
 }
 
 type Report = Arc<dyn Fn(&Waiting<'_>) + Send + Sync>;
@@ -59,6 +61,13 @@ impl Wait {
     pub fn reporting(mut self, report: impl Fn(&Waiting<'_>) + Send + Sync + 'static) -> Self {
         self.report = Some(Arc::new(report));
         self
+    }
+
+    /// As [`reporting`](Self::reporting), but after the first second at least once in `interval`. A report wakes the waiter, which
+    /// then looks at the lock: where requests to a file server count, choose a long interval.
+    #[must_use]
+    pub fn reporting_every(self, interval: Duration, report: impl Fn(&Waiting<'_>) + Send + Sync + 'static) -> Self {
+        Self { report_every: Some(interval), ..self.reporting(report) }
     }
 }
 

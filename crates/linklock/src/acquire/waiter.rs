@@ -150,9 +150,10 @@ impl<'a> Waiter<'a> {
             self.lookout.rest(env.now() + rest, cancel).await;
             return Ok(ControlFlow::Continue(()));
         }
+        let often = self.wait.report_every.filter(|_| self.waited() >= REPORT_EVERY).unwrap_or(REPORT_EVERY);
         let now = env.now();
         let poll = now + poll_delay(env, self.lookout.watcher().reach());
-        let report = self.wait.report.as_ref().map(|_| now + REPORT_EVERY);
+        let report = self.wait.report.as_ref().map(|_| now + often);
         let expires = expires.filter(|expires| *expires > now);
         let next = [self.until, expires, report].into_iter().flatten().fold(poll, LocalTime::min);
         self.lookout.sleep(next, cancel).await;
