@@ -34,6 +34,9 @@ pub(crate) struct Attendance<'a> {
     interrupted: Option<Instant>,
     wait_all: bool,
     kill_after: Duration,
+    /// COMMAND's start.
+    started: Instant,
+    hold: Duration,
     console: Console,
     reports: Vec<Report>,
 }
@@ -78,7 +81,7 @@ impl<'a> Attendance<'a> {
         console: Console,
     ) -> Self {
         let wishes = process.pass_on(signals, false);
-        let (kill_after, wait_all) = (args.kill_after, args.wait_all);
+        let (kill_after, wait_all, started, hold) = (args.kill_after, args.wait_all, Instant::now(), args.hold);
         let (keeping, work, lost, reports) = (Keeping::Nobody, Work::GoesOn, false, Vec::new());
         Self {
             process,
@@ -91,6 +94,8 @@ impl<'a> Attendance<'a> {
             interrupted: wishes.interrupt.then(Instant::now),
             wait_all,
             kill_after,
+            started,
+            hold,
             console,
             reports,
         }
@@ -108,6 +113,7 @@ impl<'a> Attendance<'a> {
             if let Some(status) = status
                 && self.is_done(status)
             {
+                self.hold()?;
                 break status;
             }
             self.keep();
@@ -145,6 +151,27 @@ impl<'a> Attendance<'a> {
             self.ask_to_end();
         }
         false
+    }
+
+    /// Holds the lock until `--hold` has passed, so that a contender whose clock is a little late does not run a short COMMAND once
+    /// more. A signal that asks linklock to end also ends this, also one that came while COMMAND ran.
+    fn hold(&mut self) -> io::Result<()> {
+        loop {
+            let left = self.hold.saturating_sub(self.started.elapsed());
+            if self.lost || left.is_zero() || self.signals.asked_to_end() {
+                return Ok(());
+            }
+            self.keep();
+            if self.guard.is_lost() {
+                self.lost = true;
+                let path = Printable::new(self.guard.path());
+                let message = format!("{path}: the lock is lost; COMMAND had ended");
+                self.reports.push(self.console.error_without_waiting(message));
+                return Ok(());
+            }
+            self.sleep(Some(self.until_next().unwrap_or(left).min(left)))?;
+            self.heed_signals();
+        }
     }
 
     fn keep(&mut self) {

@@ -54,6 +54,9 @@ With --fence, COMMAND finds a fencing token in LINKLOCK_FENCE: a number greater 
 The resource that the lock protects can remember the greatest number that it has seen, and refuse smaller ones. That \
 stops a COMMAND on a machine that was suspended and does not know that its lock was broken.
 
+With --hold, linklock keeps the lock after COMMAND has ended, until that time has passed since its start. TERM, INT, HUP and \
+QUIT end the hold, also if they came while COMMAND ran. The exit status is that of COMMAND, or 76 if the lock is lost.
+
 Signals: linklock passes TERM, INT, HUP, QUIT, USR1 and USR2 on to COMMAND. While linklock waits for the lock, these \
 signals end the wait. A signal that is ignored when linklock starts, as under nohup, stays ignored.
 
@@ -77,8 +80,8 @@ for .exe: name a batch file with its .cmd or .bat.";
 
 pub(crate) const RUN: &str = "\
 EXAMPLES
-  Do nothing if another machine is running the job:
-    linklock run -n /srv/shared/nightly.lock ./nightly.sh
+  Run a nightly job on one of many machines, in the crontab of each:
+    linklock run -n -q --hold 10m /srv/shared/nightly.lock ./nightly.sh
 
   Wait five minutes at most, and exit with 200 if that was too short:
     linklock run -w 5m -E 200 /srv/shared/build.lock make -j8 all

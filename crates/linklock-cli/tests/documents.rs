@@ -19,7 +19,7 @@ fn the_shell_examples_in_the_documents_work() {
     let mut run = 0;
     for document in ["README.md", "docs/using.md"] {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
-        for example in shell_examples(&text) {
+        for example in examples(&text, "sh") {
             run_example(document, &example);
             run += 1;
         }
@@ -37,6 +37,29 @@ for lock in SHARED/*.lock; do
     echo "$said $(PROGRAM status --json "$lock")" >>SEEN
 done
 "#;
+
+/// The lines of the crontab run the job once, on hosts whose clocks differ by a second.
+#[test]
+fn the_crontab_in_the_readme_runs_its_job_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = fs::read_to_string(root.join("README.md")).unwrap();
+    let lines: Vec<_> = examples(&text, "crontab")
+        .iter()
+        .flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let [line] = &lines[..] else { panic!("not one line: {lines:?}") };
+    let command = line.splitn(6, ' ').nth(5).expect("five fields and a command");
+    assert!(command.contains(" -q ") && command.contains(" --hold 10m "), "{command}");
+    let shared = tempfile::tempdir().expect("a temporary directory");
+    let command = command.replace(SHARED, shared.path().to_str().expect("UTF-8")).replace("10m", "3s");
+    let script = format!("({command}) & sleep 1; ({command}); echo \"status $?\"; wait");
+    let program = Path::new(env!("CARGO_BIN_EXE_linklock")).parent().expect("a directory");
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").expect("a PATH"));
+    let output = Command::new("sh").args(["-uc", &script]).env("PATH", path).output().expect("sh starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "only one host runs this\nstatus 75\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "cron would send it by mail");
+}
 
 fn run_example(document: &str, example: &str) {
     let shared = tempfile::tempdir().expect("a temporary directory");
@@ -77,13 +100,14 @@ fn assert_refreshed(document: &str, example: &str, seen: &str) {
     assert!(refreshes >= lines, "{document}: {refreshes} refreshes\n{example}");
 }
 
-/// The text of each block between "```sh" and "```".
-fn shell_examples(text: &str) -> Vec<String> {
+/// The text of each block between "```LANGUAGE" and "```".
+fn examples(text: &str, language: &str) -> Vec<String> {
+    let start = format!("```{language}");
     let mut examples = Vec::new();
     let mut open: Option<String> = None;
     for line in text.lines() {
         match &mut open {
-            None if line == "```sh" => open = Some(String::new()),
+            None if line == start => open = Some(String::new()),
             None => {}
             Some(_) if line == "```" => examples.extend(open.take()),
             Some(example) => {

@@ -25,6 +25,10 @@ pub(crate) struct RunArgs {
     /// Hold the lock until all processes have ended that COMMAND started, also those in the background. Linux and Windows
     #[arg(long)]
     pub(crate) wait_all: bool,
+    /// Keep the lock for this long at least, counted from the start of COMMAND. So hosts whose clocks differ by less run a
+    /// nightly job once, even if it is short
+    #[arg(long, value_name = "D", value_parser = duration, default_value = "0s")]
+    pub(crate) hold: Duration,
     #[command(flatten)]
     pub(crate) contest: Contest,
     /// Give COMMAND a fencing token in LINKLOCK_FENCE: a number that grows with every acquisition. The file LOCKPATH|fence

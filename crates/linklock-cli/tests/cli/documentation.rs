@@ -51,6 +51,7 @@ fn the_man_page_has_every_option_and_the_limits_of_what_linklock_can_do() {
         "--force",
         "--yes",
         "--exit-code",
+        "--hold",
         "--quiet",
         "--verbose",
         "--color",

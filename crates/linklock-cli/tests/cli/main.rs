@@ -4,6 +4,7 @@ mod cleaning;
 mod disk;
 mod documentation;
 mod exit_statuses;
+mod holding;
 mod losses;
 mod running;
 mod scripts;

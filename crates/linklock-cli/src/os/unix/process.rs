@@ -62,6 +62,8 @@ impl Process {
                 continue;
             }
             match Signal::from_named_raw(signal) {
+                // What COMMAND left when it ended is not meant.
+                Some(Signal::INT | Signal::QUIT) if self.status.is_some() => {}
                 // As a terminal sends them, to all: a shell that waits for a step goes on waiting if only itself gets one.
                 Some(signal @ (Signal::INT | Signal::QUIT)) => {
                     self.send_to_all(signal);
@@ -178,7 +180,7 @@ impl Drop for Process {
 }
 
 /// A pipe that closes when something has happened for which a thread waits. `poll` can then wait for it and for signals.
-pub(crate) struct Alarm(PipeReader);
+pub(crate) struct Alarm(pub(super) PipeReader);
 
 impl Alarm {
     /// Rings when `happens` returns.

@@ -64,6 +64,12 @@ impl Signals {
         CAUGHT.into_iter().find(|signal| come & bit(*signal) != 0)
     }
 
+    /// Whether a signal has come that asks linklock to end, even if it was passed on since.
+    pub(crate) fn asked_to_end(&self) -> bool {
+        let come = self.inbox.ever.load(Ordering::Acquire);
+        ENDING.into_iter().any(|signal| come & bit(signal) != 0)
+    }
+
     /// The signals that have come since the last call, and whether each was typed: then the kernel has sent it to the terminal's
     /// whole foreground process group.
     pub(super) fn take(&self) -> impl Iterator<Item = (i32, bool)> + use<> {

@@ -45,6 +45,11 @@ impl Signals {
         false
     }
 
+    /// Whether an event has come: each of them asks linklock to end.
+    pub(crate) fn asked_to_end(&self) -> bool {
+        self.any().is_some()
+    }
+
     /// An event that has come, if any.
     pub(crate) fn any(&self) -> Option<i32> {
         let come = self.inbox.come.load(Ordering::Acquire);
