@@ -8,6 +8,15 @@ EXAMPLES
   See who holds the lock:
     linklock status /srv/shared/report.lock
 
+ENVIRONMENT
+  The defaults of options, for all locks of a user or a job:
+  LINKLOCK_PROTOCOL  --protocol of run and acquire
+  LINKLOCK_LIFETIME  --lifetime of run and acquire
+  LINKLOCK_GRACE     --grace
+
+  For COMMAND, run sets LINKLOCK_PATH, LINKLOCK_TOKEN and, with --fence, LINKLOCK_FENCE.
+  NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM choose colours.
+
 WHAT OTHERS CAN READ
   A lock names its holder: the host's name, the pid, and the expiry. A lock of --protocol dir also
   contains the name of COMMAND (acquire: of the process that holds the lock), the user's name,
@@ -42,7 +51,9 @@ EXIT STATUS
   Windows has no signals, and the exit status of COMMAND has 32 bits. There
   3221225786 (0xC000013A) means that Ctrl-C ended the wait.";
 
-pub(crate) const RUN_USAGE: &str = "linklock run [OPTIONS] LOCKPATH [--] COMMAND [ARG...]";
+pub(crate) const RUN_USAGE: &str = "\
+linklock run [OPTIONS] LOCKPATH [--] COMMAND [ARG...]
+       linklock run [OPTIONS] LOCKPATH -c WORDS";
 
 pub(crate) const RUN_ABOUT: &str = "\
 Run COMMAND while holding the lock
@@ -87,7 +98,7 @@ EXAMPLES
     linklock run -w 5m -E 200 /srv/shared/build.lock make -j8 all
 
   Run several commands under one lock:
-    linklock run /srv/shared/data.lock sh -c 'fetch && convert && publish'
+    linklock run /srv/shared/data.lock -c 'fetch && convert | publish'
 
 EXIT STATUS
   That of COMMAND; 128+N if signal N killed COMMAND; 126 if COMMAND cannot be executed, 127 if

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 fn run(command: Command, console: Console) -> Result<Exit, Failure> {
     console.show_events();
     match command {
-        Command::Run(Deferred(args)) => run::run(&args, console),
+        Command::Run(Deferred(args)) => run::run(&args.resolved(), console),
         Command::Acquire(Deferred(args)) => commands::acquire(&args, console),
         Command::Refresh(Deferred(args)) => commands::refresh(&args),
         Command::Release(Deferred(args)) => commands::release(&args),

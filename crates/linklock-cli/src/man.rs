@@ -22,9 +22,28 @@ pub(crate) fn page(command: Command) -> io::Result<Vec<u8>> {
     for subcommand in command.get_subcommands() {
         render_subcommand(subcommand, &mut page)?;
     }
-    render_after_help(&command, "SH", &mut page)?;
+    render_sections(&command.get_after_help().map(ToString::to_string).unwrap_or_default(), "SH", &mut page)?;
+    render_sections(FURTHER, "SH", &mut page)?;
     Ok(page)
 }
+
+/// What the help has no room for. On Windows the separator is another one, but then there is no man page.
+const FURTHER: &str = "\
+FILES
+  linklock creates these files beside LOCKPATH, and removes all but the counter of --fence:
+
+  LOCKPATH                   the lock, while it is held: a file (link), or a directory with
+                             one file (dir)
+  LOCKPATH|HOST|PID|NONCE    a claim: the attempt of one contender to hold the lock. Its name
+                             is the token. A contender that was killed leaves it behind;
+                             clean removes it, and so does every break of the lock
+  LOCKPATH|break             a short lock by which contenders take turns to break the lock
+  LOCKPATH|queue             a directory with a ticket for each contender that waits (--queue)
+  LOCKPATH|fence             a directory that counts fencing tokens (--fence). It may be
+                             removed once no lock and no resource uses the tokens any more
+
+SEE ALSO
+  flock(1), lockfile-create(1), link(2), rename(2), flock(2), nfs(5), crontab(5)";
 
 fn render_subcommand(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_uppercase();
@@ -45,12 +64,11 @@ fn render_subcommand(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
         let line = if let Some(heading) = line.strip_prefix(".SH ") { format!(".SS {heading}") } else { line.into() };
         page.extend(line.bytes().chain([b'\n']));
     }
-    render_after_help(command, "SS", page)
+    render_sections(&command.get_after_help().map(ToString::to_string).unwrap_or_default(), "SS", page)
 }
 
 /// A line of capitals becomes a heading. The other lines keep their layout.
-fn render_after_help(command: &Command, heading: &str, page: &mut Vec<u8>) -> io::Result<()> {
-    let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+fn render_sections(text: &str, heading: &str, page: &mut Vec<u8>) -> io::Result<()> {
     let mut roff = Roff::new();
     let mut open = false;
     for line in text.lines() {

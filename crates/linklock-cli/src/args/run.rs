@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
-use super::shared::{Contest, Place};
+use super::shared::{Contest, LIFETIME, Place};
 use crate::duration::parse as duration;
 
 #[derive(Debug, Args)]
@@ -13,10 +13,16 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) at: Place,
     /// The command to run, and its arguments. Options after COMMAND belong to COMMAND
-    #[arg(required = true, num_args = 1.., trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(num_args = 1.., trailing_var_arg = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
+    #[cfg_attr(unix, arg(required_unless_present = "words"))]
+    #[cfg_attr(not(unix), arg(required = true))]
     pub(crate) command: Vec<OsString>,
+    /// Instead of COMMAND: run WORDS as a command of the shell /bin/sh. Not on Windows
+    #[cfg(unix)]
+    #[arg(short = 'c', value_name = "WORDS", conflicts_with = "command")]
+    pub(crate) words: Option<OsString>,
     /// How long others treat the lock as held after its last refresh. linklock refreshes it every third of this time
-    #[arg(short, long, value_name = "D", value_parser = duration, default_value = "60s")]
+    #[arg(short, long, value_name = "D", value_parser = duration, default_value = "60s", env = LIFETIME, hide_env_values = true)]
     pub(crate) lifetime: Duration,
     /// If the lock is lost, or a signal ends COMMAND, what COMMAND started gets TERM, and after this time KILL; KILL comes sooner if
     /// another contender could acquire the lock before. Windows ends all at once
@@ -35,4 +41,20 @@ pub(crate) struct RunArgs {
     /// (on Windows with ^ for |) counts them and stays
     #[arg(long)]
     pub(crate) fence: bool,
+}
+
+impl RunArgs {
+    /// With the shell as COMMAND, where words for it were given.
+    #[cfg(unix)]
+    pub(crate) fn resolved(mut self) -> Self {
+        if let Some(words) = self.words.take() {
+            self.command = vec!["/bin/sh".into(), "-c".into(), words];
+        }
+        self
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn resolved(self) -> Self {
+        self
+    }
 }

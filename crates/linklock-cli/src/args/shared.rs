@@ -12,6 +12,9 @@ use crate::exit::NOT_IN_TIME;
 /// The help lists rare options last.
 pub(super) const LAST: usize = 100;
 
+/// The variable with the default of --lifetime. `refresh` does not read it: there the default is the lock's own lifetime.
+pub(super) const LIFETIME: &str = "LINKLOCK_LIFETIME";
+
 // Where the lock is. (Here and below a doc comment would become the subcommand's description.)
 #[derive(Debug, Args)]
 pub(crate) struct Place {
@@ -31,7 +34,7 @@ pub(crate) struct Contest {
     #[command(flatten)]
     pub(crate) judgement: Judgement,
     /// How to store the lock: link is compatible with flufl.lock, dir needs no hard links
-    #[arg(long, value_name = "PROTOCOL", default_value = "link")]
+    #[arg(long, value_name = "PROTOCOL", default_value = "link", env = "LINKLOCK_PROTOCOL", hide_env_values = true)]
     pub(crate) protocol: ProtocolArg,
     /// Acquire the lock in order of arrival. All contenders should use this option: one without it overtakes the others.
     /// Each waiter has a ticket in the directory LOCKPATH|queue (on Windows with ^ for |)
@@ -65,7 +68,7 @@ pub(crate) struct Patience {
 #[derive(Debug, Args)]
 pub(crate) struct Judgement {
     /// How long after its expiry a lock may be broken
-    #[arg(long, value_name = "D", value_parser = duration, default_value = "10s")]
+    #[arg(long, value_name = "D", value_parser = duration, default_value = "10s", env = "LINKLOCK_GRACE", hide_env_values = true)]
     pub(crate) grace: Duration,
     /// Do not treat a lock as abandoned because its process on this machine has ended. Wait for its expiry
     #[arg(long)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use linklock::{OnBehalfOf, SEPARATOR};
 
-use super::shared::{Contest, Judgement, LAST, Patience, Place};
+use super::shared::{Contest, Judgement, LAST, LIFETIME, Patience, Place};
 use crate::duration::parse as duration;
 
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ pub(crate) struct AcquireArgs {
     #[command(flatten)]
     pub(crate) at: Place,
     /// How long the lock lasts without a refresh
-    #[arg(short, long, value_name = "D", value_parser = duration, default_value = "15s")]
+    #[arg(short, long, value_name = "D", value_parser = duration, default_value = "15s", env = LIFETIME, hide_env_values = true)]
     pub(crate) lifetime: Duration,
     /// The process that holds the lock: once it has ended, contenders on this machine take the lock at once. none: the
     /// lock lasts until its release or its expiry. The default is the shell that reads the token, as in TOKEN=$(linklock

@@ -70,6 +70,29 @@ fn the_man_page_has_every_option_and_the_limits_of_what_linklock_can_do() {
 }
 
 #[test]
+fn the_man_page_has_the_usual_sections() {
+    let page = printed(&["man"]);
+    let sections: Vec<_> = page.lines().filter_map(|line| line.strip_prefix(".SH ")).collect();
+    for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "ENVIRONMENT", "EXIT STATUS", "FILES", "SEE ALSO"] {
+        let quoted = format!("\"{section}\"");
+        assert!(sections.iter().any(|found| *found == section || *found == quoted), "{section}: {sections:?}");
+    }
+    for variable in ["LINKLOCK_PROTOCOL", "LINKLOCK_LIFETIME", "LINKLOCK_GRACE"] {
+        assert!(page.contains(variable) && printed(&["--help"]).contains(variable), "{variable}");
+        assert!(printed(&["run", "--help"]).contains(&format!("[env: {variable}]")), "{variable}");
+    }
+    for name in ["LOCKPATH|HOST|PID|NONCE", "LOCKPATH|break", "LOCKPATH|queue", "LOCKPATH|fence"] {
+        assert!(page.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn a_shell_completes_command_as_the_name_of_a_command() {
+    let zsh = printed(&["completions", "zsh"]);
+    assert!(zsh.contains(":_cmdambivalent'"), "{zsh}");
+}
+
+#[test]
 fn the_help_of_a_subcommand_begins_with_its_description() {
     for subcommand in SUBCOMMANDS {
         let listed = printed(&["--help"]);

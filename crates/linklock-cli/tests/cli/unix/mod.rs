@@ -10,6 +10,7 @@ mod signals;
 mod starting;
 mod surroundings;
 mod terminal;
+mod words;
 #[cfg(target_os = "linux")] // Elsewhere only COMMAND itself is known.
 mod work;
 
