@@ -30,14 +30,15 @@ pub(super) struct Waiter<'a> {
     /// Our place in the queue, if there is one.
     pub(super) ticket: Option<Ticket>,
     /// How many looks in a row have found an empty directory that has no mark of ours.
-    doubts: u32,
+    /// Since when an empty directory without our mark is at the lock path.
+    doubted_since: Option<LocalTime>,
     /// Whether it was another's turn to break the lock when we would have.
     pub(super) is_busy: bool,
     wake_ups: WakeUps,
 }
 
-/// So many looks an empty directory gets before it is somebody else's.
-const DOUBTS: u32 = 3;
+/// An empty directory that stays for so long is somebody else's: the steps of a release take milliseconds.
+const DOUBT: Duration = Duration::from_secs(2);
 
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -53,7 +54,7 @@ impl<'a> Waiter<'a> {
             judge: Judge::new(place),
             reported: None,
             ticket: None,
-            doubts: 0,
+            doubted_since: None,
             is_busy: false,
             wake_ups: WakeUps { lock: None, since: started, looks: 0 },
         }
@@ -91,7 +92,7 @@ impl<'a> Waiter<'a> {
     pub(super) fn look(&mut self) -> Result<Seen, Error> {
         let seen = self.lookout.look()?;
         if !matches!(seen, Seen::EmptyDirectory { ours: false }) {
-            self.doubts = 0;
+            self.doubted_since = None;
         }
         Ok(seen)
     }
@@ -99,8 +100,9 @@ impl<'a> Waiter<'a> {
     /// Pauses, since an empty directory without our mark may be one that a holder on Windows, which knows no such mark, is
     /// about to remove. One that stays is somebody else's.
     pub(super) async fn doubt_directory(&mut self) -> Result<(), Error> {
-        self.doubts += 1;
-        if self.doubts >= DOUBTS || self.pause(None, None).await?.is_break() {
+        let now = self.place.env.now();
+        let until = *self.doubted_since.get_or_insert(now) + DOUBT;
+        if now >= until || self.pause(None, Some(until)).await?.is_break() {
             return Err(Error::not_a_lock(self.place.lock_path(), "an empty directory"));
         }
         Ok(())
