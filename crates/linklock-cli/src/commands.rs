@@ -108,8 +108,20 @@ pub(crate) fn break_lock(args: &BreakArgs, console: Console) -> Result<Exit, Fai
 
 /// The library reports a time-out, as for a contender. An operator did not wait.
 fn not_broken(lock: &Lock, which: &Which, e: Error) -> Failure {
-    if e.kind() != ErrorKind::Timeout {
-        return e.into();
+    match e.kind() {
+        ErrorKind::Timeout => {}
+        // In this situation an operator needs to know why breaking takes any room.
+        ErrorKind::CannotCreate => {
+            let path = Printable::new(lock.path());
+            let cause = e.io_error().map_or_else(|| e.to_string(), ToString::to_string);
+            let message = format!(
+                "{path}: not broken: {cause}; breakers take turns by a small directory and a file beside the lock, because two \
+                 at once could remove the next holder's lock; make room, for example with linklock clean --yes, or as root, \
+                 who may use reserved space"
+            );
+            return Failure::Message(Exit::CannotCreate, message);
+        }
+        _ => return e.into(),
     }
     let holder = e.holder().map_or_else(|| "an unknown holder".into(), ToString::to_string);
     let why = if *which == Which::Expired {

@@ -61,6 +61,8 @@ Run COMMAND while holding the lock
 linklock acquires the lock, runs COMMAND, refreshes the lock while COMMAND runs, and releases it when COMMAND has ended. \
 COMMAND finds the absolute lock path in LINKLOCK_PATH, and the token in LINKLOCK_TOKEN.
 
+If a service manager has opened sockets for linklock (LISTEN_FDS), COMMAND gets them, and LISTEN_PID is COMMAND's pid.
+
 With --fence, COMMAND finds a fencing token in LINKLOCK_FENCE: a number greater than those of all earlier acquisitions. \
 The resource that the lock protects can remember the greatest number that it has seen, and refuse smaller ones. That \
 stops a COMMAND on a machine that was suspended and does not know that its lock was broken.

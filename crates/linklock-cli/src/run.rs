@@ -14,7 +14,7 @@ use crate::attendance::{Attendance, End};
 use crate::commands::wait_for;
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
-use crate::os::{Process, Signals, number_of_end, signal_of_end};
+use crate::os::{Process, Signals, hand_over_sockets, number_of_end, signal_of_end};
 
 pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
     let builder = args.contest.apply(args.at.builder()).lifetime(args.lifetime).fence(args.fence);
@@ -48,7 +48,7 @@ fn start(args: &RunArgs, guard: &Guard, signals: &Signals) -> Result<Process, Fa
         // COMMAND would take an outer lock's number for this lock's.
         None => command.env_remove("LINKLOCK_FENCE"),
     };
-    Process::start(command, signals, guard.remaining()).map_err(|e| {
+    Process::start(hand_over_sockets(command), signals, guard.remaining()).map_err(|e| {
         let is_missing =
             matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) || program.is_empty();
         let program = Printable::new(program);

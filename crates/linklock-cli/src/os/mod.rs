@@ -8,6 +8,7 @@ mod arm;
 mod arm;
 mod wishes;
 
+pub(crate) use arm::activation::hand_over_sockets;
 pub(crate) use arm::process::{Alarm, Process, number_of_end, signal_of_end};
 pub(crate) use arm::running::Running;
 pub(crate) use arm::shell::{calling_shell, command_line};

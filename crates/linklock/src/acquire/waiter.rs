@@ -29,7 +29,6 @@ pub(super) struct Waiter<'a> {
     reported: Option<Token>,
     /// Our place in the queue, if there is one.
     pub(super) ticket: Option<Ticket>,
-    /// How many looks in a row have found an empty directory that has no mark of ours.
     /// Since when an empty directory without our mark is at the lock path.
     doubted_since: Option<LocalTime>,
     /// Whether it was another's turn to break the lock when we would have.

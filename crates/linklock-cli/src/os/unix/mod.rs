@@ -1,5 +1,6 @@
 //! The Unix arm.
 
+pub(crate) mod activation;
 mod descendants;
 mod group;
 mod proc;

@@ -1,5 +1,6 @@
 //! The Windows arm.
 
+pub(crate) mod activation;
 pub(crate) mod job;
 pub(crate) mod process;
 pub(crate) mod running;
