@@ -31,6 +31,7 @@ use crate::exit::{Exit, Failure};
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
+    os::survive_file_size_limit();
     let cli = match Cli::of_command_line() {
         Ok(cli) => cli,
         Err(e) => return explain(e).into(),

@@ -254,6 +254,16 @@ fn catch(signal: i32, inbox: Arc<Inbox>) -> io::Result<()> {
     Ok(())
 }
 
+/// Where the user limits the size of files (`ulimit -f`), a write beyond that becomes an error, after which nothing is left on disk.
+/// By default the signal would end linklock. COMMAND gets it as before: what is caught here is not caught there.
+pub(crate) fn survive_file_size_limit() {
+    if !is_ignored(libc::SIGXFSZ) {
+        #[expect(unsafe_code, reason = "the compiler cannot check what a signal handler does")]
+        // SAFETY: it does nothing. If it cannot be registered, the signal ends linklock.
+        let _ = unsafe { signal_hook_registry::register_sigaction(libc::SIGXFSZ, |_| ()) };
+    }
+}
+
 #[cfg(target_os = "linux")]
 fn is_by_kernel(info: &libc::siginfo_t) -> bool {
     info.si_code == libc::SI_KERNEL

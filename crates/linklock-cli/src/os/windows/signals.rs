@@ -67,6 +67,9 @@ impl AsHandle for Signals {
 /// Here no process ends by a signal; the exit status says how it ended.
 pub(crate) fn die_by(_event: i32) {}
 
+/// No such limit exists here.
+pub(crate) fn survive_file_size_limit() {}
+
 /// The exit status of a process that Ctrl-C or another console event has ended.
 pub(crate) fn number_of(_event: i32) -> u32 {
     STATUS_CONTROL_C_EXIT as u32

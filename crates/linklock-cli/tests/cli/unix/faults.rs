@@ -49,6 +49,30 @@ fn a_break_on_a_full_disk_works_or_says_what_to_do() {
     );
 }
 
+/// The bug: the kernel's signal ended linklock between the creation of its claim and the first byte. The consequence: an empty file
+/// stayed beside the lock.
+#[test]
+fn a_limit_of_the_size_of_files_is_an_error_that_leaves_nothing() {
+    let scene = Scene::new();
+    for (protocol, call) in
+        [("link", "acquire --pid none"), ("dir", "acquire --pid none"), ("link", "run"), ("dir", "run")]
+    {
+        let script = format!(
+            "ulimit -f 0; exec \"$0\" {call} --protocol {protocol} \"$1\" {}",
+            if call == "run" { "true" } else { "" }
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_linklock")]).arg(&scene.lock);
+        let output = end(command);
+        assert_exit(&output, 73);
+        assert!(stderr(&output).contains("File too large"), "{call} {protocol}: {}", stderr(&output));
+        assert!(scene.names().is_empty(), "{call} {protocol}: {:?}", scene.names());
+    }
+    // COMMAND gets the signal.
+    let script = "(ulimit -f 0; exec sh -c 'echo x >\"$LINKLOCK_PATH.data\"'); test $? -gt 128";
+    assert_exit(&end(run(&scene, &[], script)), 0);
+}
+
 #[test]
 fn a_dir_lock_that_the_user_may_not_look_into_is_waited_for() {
     if !rustix::process::geteuid().is_root() {
