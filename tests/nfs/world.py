@@ -127,8 +127,15 @@ class Arena:
         return max(attributes.st_mtime_ns, attributes.st_ctime_ns + lifetime_ns)
 
     def check_nothing_is_left(self, *but):
-        left = sorted(set(os.listdir(self.directory())) - set(but))
+        left = {name: self._content(name) for name in set(os.listdir(self.directory())) - set(but)}
+        # While a process of the same client looks at a break lock's entry, its removal leaves a .nfs* file for a moment, and rmdir
+        # fails. An empty directory of that name is in nobody's way: the next breaker's rename replaces it.
+        left = {name: content for name, content in left.items() if not (name.endswith("|break") and content == [])}
         assert not left, f"{self.protocol}: leftovers on the server: {left}"
+
+    def _content(self, name):
+        path = self.directory() / name
+        return sorted(os.listdir(path)) if path.is_dir() else "a file"
 
     def clear(self):
         for peer in self.peers:

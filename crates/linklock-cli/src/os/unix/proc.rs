@@ -14,6 +14,7 @@ pub(super) fn is_own() -> bool {
 }
 
 /// What /proc/PID/stat says, see proc_pid_stat(5). Of use only where [`is_own`].
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "elsewhere nobody asks for what COMMAND has started"))]
 pub(super) struct Stat {
     pub(super) parent: u32,
     /// 0: a group whose leader is outside the namespace.
