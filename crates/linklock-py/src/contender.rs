@@ -3,16 +3,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use linklock::{Lock, Protocol, State, Status, Wait};
+use linklock::{Lock, OnBehalfOf, Protocol, Status, Token, Which};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::{duration, to_python};
-use crate::held::Held;
 use crate::log;
-use crate::waiting::Waiting;
 
 /// The checked settings of a lock. It does not hold the lock.
 #[pyclass(frozen, module = "linklock._core")]
@@ -21,38 +19,56 @@ pub(crate) struct Contender {
     lock: Arc<Lock>,
 }
 
+impl Contender {
+    pub(crate) fn lock(&self) -> &Arc<Lock> {
+        &self.lock
+    }
+}
+
 #[pymethods]
 impl Contender {
+    /// `host`: None for this machine's name. `on_behalf_of`: None for this process, 0 for nobody, or a pid.
     #[new]
-    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, require_private))]
+    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, require_private, on_behalf_of, mode))]
     #[expect(clippy::too_many_arguments, reason = "in Python they are keyword arguments")]
     fn new(
         path: PathBuf,
         lifetime: f64,
         grace: f64,
         separator: char,
-        host: String,
+        host: Option<String>,
         protocol: &str,
         keep_alive: bool,
         fence: bool,
         queue: bool,
         require_private: bool,
+        on_behalf_of: Option<u32>,
+        mode: u32,
     ) -> PyResult<Self> {
         let protocol = match protocol {
             "link" => Protocol::Link,
             "dir" => Protocol::Dir,
             other => return Err(PyValueError::new_err(format!("protocol {other:?}: 'link' or 'dir'"))),
         };
-        let builder = Lock::builder(path)
+        let on_behalf_of = match on_behalf_of {
+            None => OnBehalfOf::ThisProcess,
+            Some(0) => OnBehalfOf::Nobody,
+            Some(pid) => OnBehalfOf::Process(pid),
+        };
+        let mut builder = Lock::builder(path)
             .lifetime(duration(lifetime)?)
             .grace(duration(grace)?)
             .separator(separator)
-            .host(host)
             .protocol(protocol)
             .keep_alive(keep_alive)
             .fence(fence)
             .queue(queue)
-            .require_private(require_private);
+            .require_private(require_private)
+            .on_behalf_of(on_behalf_of)
+            .mode(mode);
+        if let Some(host) = host {
+            builder = builder.host(host);
+        }
         Ok(Self { lock: Arc::new(builder.build().map_err(|e| to_python(&e))?) })
     }
 
@@ -62,54 +78,88 @@ impl Contender {
         self.lock.path().into()
     }
 
-    /// One full attempt, which also breaks an expired lock.
-    fn try_acquire(&self, py: Python<'_>) -> PyResult<Held> {
-        let acquired = py.detach(|| self.lock.acquire_with(&Wait::never()));
-        log::hand_over(py);
-        Ok(Held::new(&self.lock, acquired.map_err(|e| to_python(&e))?))
+    /// The name that others see as this machine's.
+    #[getter]
+    fn host(&self) -> String {
+        self.lock.host().into()
     }
 
-    /// Begins to wait for the lock, for `limit` seconds or for ever.
-    fn wait(&self, limit: Option<f64>) -> PyResult<Waiting> {
-        let wait = match limit {
-            Some(limit) => Wait::up_to(duration(limit)?),
-            None => Wait::forever(),
-        };
-        Ok(Waiting::begin(&self.lock, wait)?)
-    }
-
-    /// What is at the lock path; None if the lock is free. The library reads it safely: it follows no symbolic link, waits
-    /// for no writer of a FIFO, reads no more than a lock's greatest length, and leaves no delegation with this machine.
-    fn look(&self, py: Python<'_>) -> PyResult<Option<Found>> {
+    /// What is at the lock path. The library reads it safely: it follows no symbolic link, waits for no writer of a FIFO, reads no
+    /// more than a lock's greatest length, and leaves no delegation with this machine.
+    fn look(&self, py: Python<'_>) -> PyResult<Found> {
         let status = py.detach(|| self.lock.inspect());
-        log::hand_over(py);
+        log::hand_over(py)?;
         Ok(Found::new(status.map_err(|e| to_python(&e))?))
+    }
+
+    /// Breaks the lock of this claim, or an expired or abandoned one, or any. Gives what was there; None if the lock was free.
+    fn break_lock(&self, py: Python<'_>, token: Option<OsString>, force: bool) -> PyResult<Option<Found>> {
+        let which = match token {
+            Some(token) => Which::Claim(Token::new(token)),
+            None if force => Which::Any,
+            None => Which::Expired,
+        };
+        let broken = py.detach(|| self.lock.break_lock(&which));
+        log::hand_over(py)?;
+        Ok(broken.map_err(|e| to_python(&e))?.map(Found::new))
     }
 }
 
-/// A lock, or another file, at the lock path. Only `holder` contains others' text as they wrote it; `text` is safe to show.
+/// What is at a lock path. What others wrote, the names of host, command and user, is as they wrote it; `text` is safe to show.
 #[pyclass(frozen, get_all, module = "linklock._core")]
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// Host and pid; None if it is not a lock, or if its holder cannot be read.
-    holder: Option<(String, u32)>,
-    /// In seconds since the epoch; None if it is not a lock.
+    /// The word that the program uses too.
+    state: String,
+    protocol: Option<String>,
+    /// None if it is not a lock, or if its holder cannot be read.
+    host: Option<String>,
+    pid: Option<u32>,
+    /// Whether the claim names that process.
+    has_process: bool,
+    token: Option<OsString>,
+    command: Option<String>,
+    user: Option<String>,
+    owner_uid: Option<u32>,
+    /// In seconds since the epoch.
+    since: Option<f64>,
     expires_at: Option<f64>,
+    available: bool,
     text: String,
 }
 
 impl Found {
-    fn new(status: Status) -> Option<Self> {
-        let text = match (status.state, &status.what, &status.holder) {
-            (State::Free, ..) => return None,
-            (_, Some(what), _) => format!("{what} is at the lock path, not a lock"),
-            (_, _, Some(holder)) => format!("it is held by {holder}"),
-            _ => "the holder cannot be read".into(),
+    fn new(status: Status) -> Self {
+        let text = match (&status.what, &status.holder) {
+            (Some(what), _) => format!("{what} is at the lock path, not a lock"),
+            (None, Some(holder)) => format!("it is held by {holder}"),
+            (None, None) if status.protocol.is_none() => "nobody holds it".into(),
+            (None, None) => "the holder cannot be read".into(),
         };
-        let expires_at = status.expires_at.map(|at| match at.duration_since(UNIX_EPOCH) {
-            Ok(after) => after.as_secs_f64(),
-            Err(before) => -before.duration().as_secs_f64(),
-        });
-        Some(Self { holder: status.holder.map(|holder| (holder.host, holder.pid)), expires_at, text })
+        let holder = status.holder.as_ref();
+        let about = holder.and_then(|holder| holder.about.as_ref());
+        Self {
+            state: status.state.to_string(),
+            protocol: status.protocol.map(|protocol| protocol.to_string()),
+            host: holder.map(|holder| holder.host.clone()),
+            pid: holder.map(|holder| holder.pid),
+            has_process: holder.is_some_and(|holder| holder.has_process),
+            token: holder.map(|holder| holder.token.as_os_str().to_owned()),
+            command: about.and_then(|about| about.command.clone()),
+            user: about.and_then(|about| about.user.clone()),
+            owner_uid: status.owner.as_ref().map(|owner| owner.uid),
+            since: about.and_then(|about| about.since).map(seconds),
+            expires_at: status.expires_at.map(seconds),
+            available: status.available,
+            text,
+        }
+    }
+}
+
+/// Since the epoch.
+fn seconds(time: SystemTime) -> f64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => after.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
     }
 }

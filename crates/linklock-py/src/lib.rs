@@ -5,8 +5,10 @@
 
 mod contender;
 mod errors;
-mod held;
+mod fork;
+mod hold;
 mod log;
+mod runtime;
 mod waiting;
 
 #[pyo3::pymodule]
@@ -18,11 +20,13 @@ mod _core {
     #[pymodule_export]
     use crate::errors::{AlreadyLockedError, LockError, NotALockError, NotLockedError, TimeOutError};
     #[pymodule_export]
-    use crate::held::{Held, forked};
+    use crate::fork::forked;
+    #[pymodule_export]
+    use crate::hold::{Hold, Notice, Slot};
     #[pymodule_export]
     use crate::log::printable;
     #[pymodule_export]
-    use crate::waiting::Waiting;
+    use crate::waiting::Bell;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

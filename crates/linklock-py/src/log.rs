@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use linklock::Printable;
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use tracing::field::{Field, Visit};
@@ -32,18 +33,23 @@ pub(crate) fn listen() {
     }
 }
 
-/// Hands over the stored events.
-pub(crate) fn hand_over(py: Python<'_>) {
+/// Hands over the stored events. A fault of a log's handler is reported as such faults are; but an interrupt that comes while a
+/// handler runs is the error of this call, so callers store first what they have acquired.
+pub(crate) fn hand_over(py: Python<'_>) -> PyResult<()> {
     if !IS_PENDING.load(Ordering::Acquire) || !IS_PENDING.swap(false, Ordering::AcqRel) {
-        return;
+        return Ok(());
     }
     let lines: Vec<Line> =
         LINES.lock().unwrap_or_else(PoisonError::into_inner).iter().flat_map(Receiver::try_iter).collect();
+    let mut interrupted = Ok(());
     for line in lines {
-        if let Err(e) = line.write(py) {
-            e.write_unraisable(py, None);
+        match line.write(py) {
+            Err(e) if e.is_instance_of::<PyException>(py) => e.write_unraisable(py, None),
+            Err(e) => interrupted = Err(e),
+            Ok(()) => {}
         }
     }
+    interrupted
 }
 
 /// Text in the form in which messages show it.

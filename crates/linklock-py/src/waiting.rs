@@ -1,84 +1,102 @@
-//! Waiting for a lock, in a thread that is not Python's.
+//! Waiting for a lock, as a task of the runtime.
 //!
-//! Python itself then waits for a file descriptor, which it does well: signal handlers run, an event loop continues, and the
-//! interpreter may end while a daemon thread waits.
+//! Python itself meanwhile waits for a file descriptor, which it does well: signal handlers run, an event loop continues, and
+//! the interpreter may end while a daemon thread waits.
 
-use std::io::{self, PipeReader, PipeWriter, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsRawFd;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SendError, channel};
 use std::time::Duration;
 
 use linklock::{Cancel, Error, Guard, Lock, Wait};
 use pyo3::prelude::*;
 
-use crate::errors::{LockError, to_python};
-use crate::held::Held;
-use crate::log;
+use crate::runtime;
 
-/// How long `cancel` waits for the thread to remove its claim.
-const PATIENCE: Duration = Duration::from_millis(40);
-
-type Acquired = Result<Guard, Error>;
-
-/// An acquisition in progress.
+/// Rings when waits have ended. All waits of an event loop share one.
 #[pyclass(frozen, module = "linklock._core")]
 #[derive(Debug)]
-pub(crate) struct Waiting {
-    lock: Arc<Lock>,
-    cancel: Cancel,
-    ended: PipeReader,
-    /// If nobody takes the result, the drop of its guard releases the lock.
-    result: Mutex<Receiver<Acquired>>,
-}
-
-impl Waiting {
-    pub(crate) fn begin(lock: &Arc<Lock>, wait: Wait) -> io::Result<Self> {
-        let cancel = Cancel::new()?;
-        let (ended, ending) = io::pipe()?;
-        let (sender, result) = channel();
-        let (for_thread, wait) = (Arc::clone(lock), wait.cancelled_by(&cancel));
-        thread::Builder::new()
-            .name("linklock-wait".into())
-            .spawn(move || acquire(&for_thread, &wait, &sender, ending))?;
-        Ok(Self { lock: Arc::clone(lock), cancel, ended, result: Mutex::new(result) })
-    }
-
-    fn receive(&self, py: Python<'_>, patience: Duration) -> Option<Acquired> {
-        let received =
-            py.detach(|| self.result.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience).ok());
-        log::hand_over(py);
-        received
-    }
-}
-
-fn acquire(lock: &Lock, wait: &Wait, result: &Sender<Acquired>, mut ending: PipeWriter) {
-    // These fail if nobody waits for the result any longer.
-    let _ = result.send(lock.acquire_with(wait));
-    let _ = ending.write_all(b".");
+pub(crate) struct Bell {
+    ears: PipeReader,
+    rope: Arc<PipeWriter>,
 }
 
 #[pymethods]
-impl Waiting {
-    /// A descriptor that becomes readable when the wait has ended.
+impl Bell {
+    #[new]
+    fn new() -> PyResult<Self> {
+        let (ears, rope) = io::pipe()?;
+        // A full pipe rings anyway.
+        rustix::io::ioctl_fionbio(&rope, true).map_err(io::Error::from)?;
+        rustix::io::ioctl_fionbio(&ears, true).map_err(io::Error::from)?;
+        Ok(Self { ears, rope: Arc::new(rope) })
+    }
+
+    /// A descriptor that is readable when it has rung.
     fn fileno(&self) -> i32 {
-        self.ended.as_raw_fd()
+        self.ears.as_raw_fd()
     }
 
-    /// The result of the wait, once it has ended.
-    fn result(&self, py: Python<'_>) -> PyResult<Held> {
-        match self.receive(py, Duration::ZERO) {
-            Some(Ok(guard)) => Ok(Held::new(&self.lock, guard)),
-            Some(Err(e)) => Err(to_python(&e)),
-            None => Err(LockError::new_err("the wait has not ended, or its result was taken")),
-        }
+    /// Makes it silent until it rings again.
+    fn hush(&self) {
+        let mut rung = [0; 256];
+        while (&self.ears).read(&mut rung).is_ok_and(|n| n > 0) {}
+    }
+}
+
+pub(crate) type Acquired = Result<Guard, Error>;
+
+/// How long an interrupted wait is given to remove its claim: the process may end next.
+const PATIENCE: Duration = Duration::from_millis(40);
+
+/// An acquisition in progress. To drop it ends it; a lock that is acquired at the same moment is released.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    cancel: Cancel,
+    has_ended: Arc<AtomicBool>,
+    result: Receiver<Acquired>,
+}
+
+impl Waiting {
+    /// Call it with the interpreter's lock.
+    pub(crate) fn begin(lock: &Lock, wait: Wait, bell: &Bell) -> io::Result<Self> {
+        let (cancel, (sender, result)) = (Cancel::new()?, channel());
+        let wait = wait.cancelled_by(&cancel);
+        let (lock, rope, has_ended) = (lock.clone(), Arc::clone(&bell.rope), Arc::new(AtomicBool::new(false)));
+        let ended = Arc::clone(&has_ended);
+        runtime::handle()?.spawn(async move {
+            let acquired = lock.acquire_async(&wait).await;
+            // Nobody waits for it any longer.
+            if let Err(SendError(Ok(guard))) = sender.send(acquired) {
+                let _ = guard.release_async().await;
+            }
+            ended.store(true, Ordering::Release);
+            // Fails if nobody listens, or if the pipe is full.
+            let _ = (&*rope).write(b".");
+        });
+        Ok(Self { cancel, has_ended, result })
     }
 
-    /// Ends the wait. A lock that was acquired at the same moment is released.
-    fn cancel(&self, py: Python<'_>) {
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+
+    /// Ends it, and waits for its end, but not for a file system that hangs.
+    pub(crate) fn end(self) {
         self.cancel.cancel();
-        let acquired = self.receive(py, PATIENCE);
-        py.detach(|| drop(acquired));
+        drop(self.result.recv_timeout(PATIENCE));
+    }
+
+    /// The result, once.
+    pub(crate) fn take(&self) -> Option<Acquired> {
+        self.result.try_recv().ok()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.cancel.cancel();
     }
 }

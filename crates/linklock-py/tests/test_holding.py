@@ -72,7 +72,7 @@ def test_a_claim_is_removed_even_after_its_lock_file_was_removed(path, names):
 def test_a_lock_is_kept_alive_while_it_is_held(path):
     with Lock(path, KEPT_S, keep_alive=True) as lock:
         time.sleep(KEPT_S * 2)
-        assert lock._held.check(), "check() does not refresh it"
+        assert lock._linklock.seat.slot.held.check(), "check() does not refresh it"
 
 
 def test_a_loss_is_reported_once_and_a_release_is_not_a_loss(path):

@@ -76,6 +76,11 @@ impl Lock {
         self.place.lock_path()
     }
 
+    /// The name that others see for this machine.
+    pub fn host(&self) -> &str {
+        &self.place.host
+    }
+
     /// Takes the lock, and waits for it for ever.
     ///
     /// # Errors
@@ -394,7 +399,10 @@ impl Builder {
                 host
             }
             // What the system has is no user's mistake: make it fit.
-            None => env.host_name().replace(|c| path.is_not_for_hosts(c), "-"),
+            None => match env.host_name().replace(|c| path.is_not_for_hosts(c), "-") {
+                name if name.is_empty() => "-".into(),
+                name => name,
+            },
         };
         path.check_room(&host, self.queue)?;
         if self.require_private && env.user_id().is_none() {

@@ -5,8 +5,11 @@
 ...     print('only one process at a time gets here')
 """
 
-from linklock._core import AlreadyLockedError, LockError, NotLockedError, TimeOutError, __version__
-from linklock._lock import SEP, Lock, LockState
+from linklock._core import AlreadyLockedError, LockError, NotLockedError, TimeOutError
+from linklock._core import __version__ as __version__
+from linklock._inspect import Status, break_lock, inspect
+from linklock._lock import Lock, LockState
+from linklock._seat import SEP
 
 __all__ = [
     'SEP',
@@ -15,5 +18,8 @@ __all__ = [
     'LockError',
     'LockState',
     'NotLockedError',
+    'Status',
     'TimeOutError',
+    'break_lock',
+    'inspect',
 ]

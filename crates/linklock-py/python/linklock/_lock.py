@@ -1,54 +1,37 @@
-"""The class Lock: flufl.lock's API with additions for Python, on `linklock._core`."""
+"""The class Lock: flufl.lock's API with additions for Python."""
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import functools
 import logging
 import os
-import random
-import select
 import socket
-import sys
-import threading
 import time
+import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
 from datetime import datetime, timedelta
 from enum import Enum
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Literal, Optional, TypeVar, Union
 
-from linklock._core import (
-    AlreadyLockedError,
-    Contender,
-    Held,
-    NotALockError,
-    NotLockedError,
-    TimeOutError,
-    Waiting,
-    forked,
-    printable,
+from linklock._core import AlreadyLockedError, Hold, NotLockedError, TimeOutError
+from linklock._seat import (
+    DEFAULT_GRACE,
+    DEFAULT_LIFETIME,
+    SEP,
+    Interval,
+    Patience,
+    Seat,
+    Settings,
+    absolute,
+    in_thread,
+    log,
+    pause_s,
+    to_timedelta,
 )
 
-Interval = int | float | timedelta
-T = TypeVar('T')
-
-#: The character between the parts of a claim file's name. A lock file's name should not contain it.
-SEP: Final = '^' if sys.platform == 'win32' else '|'
-
-DEFAULT_LIFETIME: Final = timedelta(seconds=15)
-DEFAULT_GRACE: Final = timedelta(seconds=10)
-
-# How soon a signal is noticed that arrives just before the main thread begins to wait.
-SIGNAL_TICK_MS: Final = 50
-
-log = logging.getLogger('linklock')
-log.addHandler(logging.NullHandler())
-
-# The parent's locks stay with the parent.
-os.register_at_fork(after_in_child=forked)
+L = TypeVar('L', bound='Lock')
+OnLost = Callable[['Lock'], object]
 
 
 class LockState(Enum):
@@ -68,6 +51,35 @@ class LockState(Enum):
     unknown = 6
 
 
+class _State:
+    """All that a Lock has. In one attribute, so that no name of ours is one of a subclass's."""
+
+    __slots__ = ('lockfile', 'seat', 'default_timeout', 'retry_errnos', 'on_lost', 'claimfile')
+
+    def __init__(self, lockfile: str, settings: Settings):
+        self.lockfile = lockfile
+        self.seat = Seat(settings)
+        self.default_timeout: Optional[Interval] = None
+        self.retry_errnos: list[int] = []
+        self.on_lost: Optional[OnLost] = None
+        #: A name that a subclass has chosen for a lock that is not held.
+        self.claimfile: Optional[str] = None
+
+    def twin(self) -> _State:
+        """The settings. A held lock stays with the object and the process that acquired it."""
+        other = object.__new__(_State)
+        other.__setstate__(self.__getstate__())
+        return other
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        settings = Settings(**vars(self.seat.settings))
+        return self.lockfile, settings, self.default_timeout, self.retry_errnos[:], self.on_lost, self.claimfile
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        lockfile, settings, self.default_timeout, self.retry_errnos, self.on_lost, self.claimfile = state
+        self.lockfile, self.seat = lockfile, Seat(settings)
+
+
 class Lock:
     """A lock at a path on a file system, which processes on many machines may share.
 
@@ -84,88 +96,79 @@ class Lock:
     :param queue: Whether contenders acquire the lock in the order of their arrival, if they all set this.
     :param require_private: Whether `lock()` raises a PermissionError unless the lock's directory is private: this user or
         root owns it, and nobody else may write to it.
+    :param on_behalf_of: The process that holds the lock: when it ends, others on its machine acquire the lock at once. None
+        for this process, 'nobody' for none (the lock then lasts until it is released or expires), or a pid.
 
-    An object holds the lock for all threads. Threads that must exclude each other need one object each.
+    An object that several threads share is one holder: what one thread acquires, all hold, and any of them may release it.
+    While it is held, `lock()` raises AlreadyLockedError in every thread. Threads that must exclude each other need one object
+    each.
     """
+
+    _linklock: _State
 
     def __init__(
         self,
-        lockfile: str | os.PathLike[str],
-        lifetime: Interval | None = None,
+        lockfile: Union[str, os.PathLike[str]],
+        lifetime: Optional[Interval] = None,
         separator: str = SEP,
-        default_timeout: Interval | None = None,
+        default_timeout: Optional[Interval] = None,
         *,
         keep_alive: bool = False,
-        on_lost: Callable[[Lock], object] | None = None,
+        on_lost: Optional[OnLost] = None,
         protocol: Literal['link', 'dir'] = 'link',
-        grace: Interval | None = None,
+        grace: Optional[Interval] = None,
         fence: bool = False,
         queue: bool = False,
         require_private: bool = False,
+        on_behalf_of: Union[int, Literal['nobody'], None] = None,
     ):
-        self._lockfile = os.fsdecode(lockfile)
-        # A later chdir changes nothing. abspath() would resolve `..` after a symbolic link to another directory.
-        self._path = self._lockfile if os.path.isabs(self._lockfile) else os.path.join(os.getcwd(), self._lockfile)
-        self._hostname = _hostname()
-        self._lifetime = _timedelta(DEFAULT_LIFETIME if lifetime is None else lifetime)
-        self._grace = _timedelta(DEFAULT_GRACE if grace is None else grace)
-        self._separator = separator
-        self._default_timeout = default_timeout
-        self._keep_alive = keep_alive
-        self._fence = fence
-        self._queue = queue
-        self._require_private = require_private
-        self._on_lost = on_lost
-        self._protocol = protocol
-        self._retry_errnos: list[int] = []
-        self._forget()
-        self._configure()
-
-    def _configure(self) -> None:
-        self._contender = Contender(
-            self._path,
-            lifetime=self._lifetime.total_seconds(),
-            grace=self._grace.total_seconds(),
-            separator=self._separator,
-            host=self._hostname,
-            protocol=self._protocol,
-            keep_alive=self._keep_alive,
-            fence=self._fence,
-            queue=self._queue,
-            require_private=self._require_private,
+        path = os.fsdecode(lockfile)
+        settings = Settings(
+            absolute(path),
+            lifetime=to_timedelta(DEFAULT_LIFETIME if lifetime is None else lifetime),
+            grace=to_timedelta(DEFAULT_GRACE if grace is None else grace),
+            separator=separator,
+            protocol=protocol,
+            keep_alive=keep_alive,
+            fence=fence,
+            queue=queue,
+            require_private=require_private,
+            on_behalf_of=_process(on_behalf_of),
         )
-        # For messages and logs, since others may have chosen the name.
-        self._shown = printable(self._lockfile)
+        state = self._linklock = _State(path, settings)
+        state.default_timeout = default_timeout
+        state.on_lost = on_lost
+        self._set_claimfile()
 
-    def _forget(self) -> None:
-        self._held: Held | None = None
-        self._stop_watching: threading.Event | None = None
+    def __getattr__(self, name: str) -> Any:
+        # Some subclasses do what flufl.lock's constructor does, and do not call it.
+        if name != '_linklock':
+            raise AttributeError(f'{type(self).__name__!r} object has no attribute {name!r}')
+        state = self.__dict__['_linklock'] = _State('', Settings(os.path.join(os.getcwd(), 'unnamed')))
+        return state
 
     def __getstate__(self) -> dict[str, Any]:
         """The settings. A held lock stays with the object and the process that acquired it."""
-        state = self.__dict__.copy()
-        for name in ('_contender', '_held', '_stop_watching'):
-            del state[name]
-        return state
+        return {**self.__dict__, '_linklock': self._linklock.twin()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._forget()
-        self._configure()
 
     def __repr__(self) -> str:
+        seat = self._linklock.seat
+        held = seat.slot.held
         return '<{} {} [{}: {}] pid={} at {:#x}>'.format(
             self.__class__.__name__,
-            self._shown,
-            'locked' if self._held is not None and self._held.check() else 'unlocked',
-            self._lifetime,
+            seat.shown(),
+            'locked' if held is not None and held.check() else 'unlocked',
+            seat.settings.lifetime,
             os.getpid(),
             id(self),
         )
 
     # --- Acquire, refresh, release ---
 
-    def lock(self, timeout: Interval | None = None) -> None:
+    def lock(self, timeout: Optional[Interval] = None) -> None:
         """Acquires the lock.
 
         :param timeout: About how long to wait for it; None means the constructor's `default_timeout`. Zero means one
@@ -173,25 +176,33 @@ class Lock:
         :raises AlreadyLockedError: if this object holds the lock.
         :raises TimeOutError: if the lock was not acquired in time.
         """
-        if self._held is not None:
-            self._give_up_what_is_lost()
+        seat = self._linklock.seat
+        if seat.slot.held is not None:
+            _give_up_what_is_lost(self)
         # Little Python here and in unlock(): a lock needs few system calls, so Python's own time counts.
         is_logged = log.isEnabledFor(logging.DEBUG)
-        if is_logged:
-            log.debug('laying claim: %s', self._shown)
-        refusal = None
+        hold = seat.new_hold()
         try:
-            self._held = self._contender.try_acquire()
-        except (TimeOutError, OSError) as error:
-            refusal = error
-        if refusal is not None:
-            self._held = self._wait_after(refusal, self._until(timeout))
-        if is_logged:
-            log.debug('got the lock: %s', self._shown)
-        if self._on_lost is not None:
-            self._watch(self._on_lost)
+            if is_logged:
+                log.debug('laying claim: %s', seat.shown())
+            seat.acquire(hold, _patience(self, timeout))
+            if is_logged:
+                log.debug('got the lock: %s', seat.shown())
+            seat.keep(hold, _reporter(self))
+        except BaseException:
+            # An interrupt may come at any moment. Whoever gets it does not have the lock.
+            seat.undo(hold)
+            raise
 
-    def refresh(self, lifetime: Interval | None = None, *, unconditionally: bool = False) -> None:
+    def try_lock(self) -> bool:
+        """One full attempt, as `lock(timeout=0)`. Whether the lock was acquired."""
+        try:
+            self.lock(0)
+        except TimeOutError:
+            return False
+        return True
+
+    def refresh(self, lifetime: Optional[Interval] = None, *, unconditionally: bool = False) -> None:
         """Moves the expiry on: the lock lasts for its lifetime from now.
 
         :param lifetime: The lock's lifetime from now on.
@@ -201,8 +212,7 @@ class Lock:
         if lifetime is not None:
             self.lifetime = lifetime
         if not self.is_locked and not unconditionally:
-            found = self._contender.look()
-            raise NotLockedError(f'{self!r}: {"nobody holds it" if found is None else found.text}')
+            raise NotLockedError(f'{self!r}: {self._linklock.seat.look().text}')
 
     def unlock(self, *, unconditionally: bool = False) -> None:
         """Releases the lock.
@@ -210,210 +220,139 @@ class Lock:
         :param unconditionally: Do not raise an error if the lock is not held. No other holder's lock is ever removed.
         :raises NotLockedError: if the lock is not held, or another holder has acquired it since.
         """
-        held = self._held
-        if held is None:
-            if not unconditionally:
-                raise NotLockedError('Already unlocked')
-            return
-        try:
-            released = held.release()
-        except OSError as error:
-            released = self._retrying(held.release, after=error)
-        self._held = None
-        if self._stop_watching is not None:
-            self._stop_watching.set()
+        seat = self._linklock.seat
+        released = seat.release(_patience(self, None, waits=False))
         if released:
-            log.debug('unlocked: %s', self._shown)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug('unlocked: %s', seat.shown())
         elif not unconditionally:
-            raise NotLockedError(f'{self._shown}: the lock was lost before it was unlocked')
+            if released is None:
+                raise NotLockedError('Already unlocked')
+            raise NotLockedError(f'{seat.shown()}: the lock was lost before it was unlocked')
 
     @property
     def is_locked(self) -> bool:
         """Whether this object holds the lock, as the file system shows it. Reading this refreshes the lock."""
-        held = self._held
-        if held is None:
-            return False
-        try:
-            return self._retrying(held.refresh, self._lifetime.total_seconds())
-        except PermissionError:
-            log.error('No permission to refresh the lock')
-            return False
+        seat = self._linklock.seat
+        held = seat.slot.held
+        return held is not None and _refresh(self, held)
 
-    def __enter__(self) -> Self:
-        self.lock()
-        return self
+    def leave(self) -> str:
+        """Gives the lock up without releasing it: it stays held until another object adopts it by the token that this returns,
+        or until it expires. It is not kept alive meanwhile.
+
+        :raises NotLockedError: if the lock is not held.
+        """
+        seat = self._linklock.seat
+        token = seat.slot.leave()
+        seat.stop_watching()
+        if token is None:
+            raise NotLockedError('Already unlocked')
+        return token
+
+    def adopt(self, token: str) -> None:
+        """Takes over a lock that another object or process has left, by its token.
+
+        :raises AlreadyLockedError: if this object holds a lock.
+        :raises NotLockedError: if this token does not hold the lock, or no longer.
+        """
+        seat = self._linklock.seat
+        if seat.slot.held is not None:
+            _give_up_what_is_lost(self)
+        hold = seat.new_hold()
+        try:
+            hold.adopt(token)
+            seat.keep(hold, _reporter(self))
+        except BaseException:
+            # Not undone, which would release it: what could not be taken over stays with its token.
+            if hold.token is not None:
+                seat.slot.keep(hold)
+                seat.slot.leave()
+            raise
+
+    def __enter__(self: L) -> L:
+        slot = self._linklock.seat.slot
+        before = slot.held
+        try:
+            self.lock()
+            return self
+        except BaseException:
+            self._linklock.seat.undo_mine(before)
+            raise
 
     def __exit__(
         self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
+        exc_type: Optional[type[BaseException]],
+        exc_val: Optional[BaseException],
+        exc_tb: Optional[TracebackType],
     ) -> Literal[False]:
-        self.unlock()
+        try:
+            self.unlock()
+        except Exception:
+            raise
+        except BaseException:
+            # An interrupt does not keep the lock.
+            self._linklock.seat.slot.release()
+            raise
         return False
 
-    async def __aenter__(self) -> Self:
-        if self._held is not None:
-            self._give_up_what_is_lost()
-        until = self._until(None)
-        while True:
-            try:
-                self._held = await self._wait_in_loop(until)
-                break
-            except (NotALockError, OSError) as error:
-                if not self._is_worth_another_try(error, until):
-                    raise
-            await asyncio.sleep(_pause())
-        log.debug('got the lock: %s', self._shown)
-        if self._on_lost is not None:
-            self._watch(self._on_lost)
-        return self
+    async def __aenter__(self: L) -> L:
+        seat = self._linklock.seat
+        if seat.slot.held is not None:
+            _give_up_what_is_lost(self)
+        hold = seat.new_hold()
+        try:
+            await seat.acquire_in_loop(hold, _patience(self, None))
+            log.debug('got the lock: %s', seat.shown())
+            seat.keep(hold, _reporter(self))
+            return self
+        except BaseException:
+            seat.undo(hold)
+            raise
 
     async def __aexit__(
         self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
+        exc_type: Optional[type[BaseException]],
+        exc_val: Optional[BaseException],
+        exc_tb: Optional[TracebackType],
     ) -> Literal[False]:
-        await _in_thread(self.unlock)
+        await in_thread(self.unlock)
         return False
-
-    def _give_up_what_is_lost(self) -> None:
-        if self.is_locked:
-            log.debug('already locked: %s', self._shown)
-            raise AlreadyLockedError('We already had the lock')
-        self.unlock(unconditionally=True)
-
-    # --- Waiting ---
-
-    def _until(self, timeout: Interval | None) -> float | None:
-        if timeout is None:
-            timeout = self._default_timeout
-        return None if timeout is None else time.monotonic() + _timedelta(timeout).total_seconds()
-
-    def _is_worth_another_try(self, refusal: Exception, until: float | None) -> bool:
-        if isinstance(refusal, OSError) and refusal.errno not in self._retry_errnos:
-            return False
-        if until is not None and time.monotonic() >= until:
-            log.error('timed out: %s', refusal)
-            return False
-        level = logging.DEBUG if type(refusal) is TimeOutError else logging.WARNING
-        log.log(level, 'waiting for claim: %s', refusal)
-        return True
-
-    def _retrying(
-        self, operation: Callable[..., T], *args: object, after: OSError | None = None, until: float | None = None
-    ) -> T:
-        """Calls `operation` until it succeeds, as far as `retry_errnos` allows. `after`: it has failed once already."""
-        error: Exception | None = after
-        while True:
-            if error is not None:
-                if not self._is_worth_another_try(error, until):
-                    raise error
-                self._sleep()
-            try:
-                return operation(*args)
-            except (NotALockError, OSError) as again:
-                error = again
-
-    def _wait_after(self, refusal: Exception, until: float | None) -> Held:
-        if not self._is_worth_another_try(refusal, until):
-            raise refusal
-        return self._retrying(self._wait, until, until=until)
-
-    def _begin_to_wait(self, until: float | None) -> Waiting:
-        return self._contender.wait(None if until is None else until - time.monotonic())
-
-    def _wait(self, until: float | None) -> Held:
-        waiting = self._begin_to_wait(until)
-        try:
-            ended = select.poll()
-            ended.register(waiting, select.POLLIN)
-            # Signal handlers run in the main thread only.
-            tick = SIGNAL_TICK_MS if threading.current_thread() is threading.main_thread() else None
-            while not ended.poll(tick):
-                pass
-        except BaseException:
-            waiting.cancel()
-            raise
-        return self._result(waiting)
-
-    async def _wait_in_loop(self, until: float | None) -> Held:
-        waiting = self._begin_to_wait(until)
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-        loop.add_reader(waiting.fileno(), ended.set)
-        try:
-            await ended.wait()
-        except BaseException:
-            waiting.cancel()
-            raise
-        finally:
-            loop.remove_reader(waiting.fileno())
-        return self._result(waiting)
-
-    def _result(self, waiting: Waiting) -> Held:
-        try:
-            return waiting.result()
-        except TimeOutError as error:
-            if not isinstance(error, NotALockError):
-                log.error('timed out: %s', error)
-            raise
-
-    def _sleep(self) -> None:
-        time.sleep(_pause())
-
-    def _watch(self, on_lost: Callable[[Lock], object]) -> None:
-        # A daemon thread that waits only in Python, so the interpreter can end at any time.
-        held = self._held
-        assert held is not None
-        stop = self._stop_watching = threading.Event()
-        tick = min(1.0, self._lifetime.total_seconds() / 50)
-
-        def watch() -> None:
-            while not stop.wait(tick):
-                if held.is_lost:
-                    on_lost(self)
-                    return
-
-        threading.Thread(target=watch, name='linklock-on-lost', daemon=True).start()
 
     # --- Queries ---
 
     @property
     def hostname(self) -> str:
-        """This machine's name, as others see it in `details`."""
+        """This machine's name, as others see it in `details`: the node name, as the program has it."""
         return self._hostname
 
     @property
     def lockfile(self) -> str:
         """The lock's path, as the constructor got it."""
-        return self._lockfile
+        return self._linklock.lockfile
 
     @property
     def claimfile(self) -> str:
         """The claim file that holds the lock. While the lock is not held: a name of the same form that no claim has."""
-        if self._held is not None:
-            return self._held.claimfile
-        return self._separator.join((self._contender.path, self._hostname, str(os.getpid()), '0' * 32))
+        return self._claimfile
 
     @property
-    def fencing_token(self) -> int | None:
+    def fencing_token(self) -> Optional[int]:
         """A number that grows with each acquisition; None while the lock is not held, or without `fence=True`.
 
         The protected resource refuses a number that is smaller than an earlier one.
         """
-        return None if self._held is None else self._held.fencing_token
+        held = self._linklock.seat.slot.held
+        return None if held is None else held.fencing_token
 
     @property
     def lifetime(self) -> timedelta:
         """How long the lock lasts from its acquisition, and from each refresh."""
-        return self._lifetime
+        return self._linklock.seat.settings.lifetime
 
     @lifetime.setter
     def lifetime(self, lifetime: Interval) -> None:
-        self._lifetime = _timedelta(lifetime)
-        self._configure()
+        self._lifetime = to_timedelta(lifetime)
 
     @property
     def expiration(self) -> datetime:
@@ -421,10 +360,9 @@ class Lock:
 
         :raises FileNotFoundError: if nobody holds the lock.
         """
-        found = self._contender.look()
-        if found is None or found.expires_at is None:
-            why = 'nobody holds the lock' if found is None else found.text
-            raise FileNotFoundError(errno.ENOENT, why, self._path)
+        found = self._linklock.seat.look()
+        if found.expires_at is None:
+            raise FileNotFoundError(errno.ENOENT, found.text, self._linklock.seat.settings.path)
         return datetime.fromtimestamp(found.expires_at)
 
     @property
@@ -435,42 +373,115 @@ class Lock:
 
         :raises NotLockedError: if nobody holds the lock, or the file at its path is not a lock.
         """
-        found = self._contender.look()
-        if found is None or found.holder is None:
+        found = self._linklock.seat.look()
+        if found.host is None or found.pid is None:
             raise NotLockedError('Details are unavailable')
-        return *found.holder, self._contender.path
+        return found.host, found.pid, self._linklock.seat.settings.path
 
     @property
     def state(self) -> LockState:
         """The state of the lock, as its file shows it."""
-        found = self._contender.look()
-        if found is None:
+        found = self._linklock.seat.look()
+        if found.state == 'free':
             return LockState.unlocked
-        if found.holder is None or found.expires_at is None:
+        if found.host is None or found.pid is None or found.expires_at is None:
             return LockState.unknown
-        hostname, pid = found.holder
-        if hostname != self._hostname:
+        # flufl.lock writes the machine's full name.
+        if found.host != self._hostname and found.host != socket.getfqdn():
             return LockState.unknown
-        if pid != os.getpid() and not _is_running(pid):
+        is_ours = found.pid == os.getpid()
+        if not is_ours and (found.state == 'abandoned' or not _is_running(found.pid)):
             return LockState.stale
         # Timestamps, since a daylight-saving change repeats an hour of local time.
         is_expired = found.expires_at < self._now().timestamp()
-        if pid == os.getpid():
+        if is_ours:
             return LockState.ours_expired if is_expired else LockState.ours
         return LockState.theirs_expired if is_expired else LockState.unknown
 
     @property
     def retry_errnos(self) -> list[int]:
         """After these errnos a failed acquisition, refresh or release is tried again, after a pause."""
-        return self._retry_errnos[:]
+        return self._linklock.retry_errnos[:]
 
     @retry_errnos.setter
     def retry_errnos(self, errnos: list[int]) -> None:
-        self._retry_errnos = list(errnos)
+        self._linklock.retry_errnos = list(errnos)
 
     @retry_errnos.deleter
     def retry_errnos(self) -> None:
-        self._retry_errnos = []
+        self._linklock.retry_errnos = []
+
+    # --- What subclasses of flufl.lock's Lock set, call or override ---
+
+    @property
+    def _lockfile(self) -> str:
+        return self._linklock.lockfile
+
+    @_lockfile.setter
+    def _lockfile(self, lockfile: Union[str, os.PathLike[str]]) -> None:
+        state = self._linklock
+        state.lockfile = os.fsdecode(lockfile)
+        state.seat.settings.path = absolute(state.lockfile)
+
+    @property
+    def _lifetime(self) -> timedelta:
+        return self._linklock.seat.settings.lifetime
+
+    @_lifetime.setter
+    def _lifetime(self, lifetime: timedelta) -> None:
+        self._linklock.seat.settings.lifetime = lifetime
+
+    @property
+    def _hostname(self) -> str:
+        return self._linklock.seat.contender().host
+
+    @_hostname.setter
+    def _hostname(self, hostname: str) -> None:
+        self._linklock.seat.settings.host = hostname
+
+    @property
+    def _separator(self) -> str:
+        return self._linklock.seat.settings.separator
+
+    @_separator.setter
+    def _separator(self, separator: str) -> None:
+        self._linklock.seat.settings.separator = separator
+
+    @property
+    def _default_timeout(self) -> Optional[Interval]:
+        return self._linklock.default_timeout
+
+    @_default_timeout.setter
+    def _default_timeout(self, timeout: Optional[Interval]) -> None:
+        self._linklock.default_timeout = timeout
+
+    @property
+    def _retry_errnos(self) -> list[int]:
+        return self._linklock.retry_errnos
+
+    @_retry_errnos.setter
+    def _retry_errnos(self, errnos: list[int]) -> None:
+        self._linklock.retry_errnos = errnos
+
+    @property
+    def _claimfile(self) -> str:
+        state = self._linklock
+        held = state.seat.slot.held
+        claimfile = None if held is None else held.claimfile
+        return claimfile or state.claimfile or ''
+
+    @_claimfile.setter
+    def _claimfile(self, claimfile: str) -> None:
+        # Each acquisition makes a claim of its own beside the lock, whatever name is set here.
+        self._linklock.claimfile = claimfile
+
+    def _set_claimfile(self) -> None:
+        settings = self._linklock.seat.settings
+        self._claimfile = settings.separator.join((settings.path, self._hostname, str(os.getpid()), '0' * 32))
+
+    def _sleep(self) -> None:
+        """The pause before another try after an error of the file system."""
+        time.sleep(pause_s())
 
     def _now(self) -> datetime:
         """The time with which `state` compares the expiration: a hook for subclasses.
@@ -480,18 +491,60 @@ class Lock:
         return datetime.now()
 
 
-@functools.cache
-def _hostname() -> str:
-    # The same as flufl.lock's. It may ask a name server, which is slow.
-    return socket.getfqdn()
+def _process(on_behalf_of: Union[int, str, None]) -> Optional[int]:
+    """As the core has it: 0 is nobody."""
+    if on_behalf_of == 'nobody':
+        return 0
+    if on_behalf_of is None or isinstance(on_behalf_of, int) and on_behalf_of > 0:
+        return on_behalf_of
+    raise ValueError(f"on_behalf_of {on_behalf_of!r}: None, 'nobody' or a process id")
 
 
-def _timedelta(interval: Interval) -> timedelta:
-    return interval if isinstance(interval, timedelta) else timedelta(seconds=interval)
+def _patience(lock: Lock, timeout: Optional[Interval], waits: bool = True) -> Patience:
+    state = lock._linklock
+    if timeout is None and waits:
+        timeout = state.default_timeout
+    return Patience(timeout, state.retry_errnos, lock._sleep, log)
 
 
-def _pause() -> float:
-    return random.uniform(0.01, 1.0)
+def _reporter(lock: Lock) -> Optional[Callable[[], object]]:
+    """Calls `on_lost`, and does not keep the lock."""
+    on_lost = lock._linklock.on_lost
+    if on_lost is None:
+        return None
+    ref = weakref.ref(lock)
+
+    def report() -> None:
+        lock = ref()
+        if lock is not None:
+            on_lost(lock)
+
+    return report
+
+
+def _refresh(lock: Lock, held: Hold) -> bool:
+    seconds = lock._linklock.seat.settings.lifetime.total_seconds()
+    try:
+        try:
+            return held.refresh(seconds)
+        except OSError as error:
+            return _patience(lock, None, waits=False).retry(lambda: held.refresh(seconds), after=error)
+    except PermissionError:
+        log.error('No permission to refresh the lock')
+        return False
+
+
+def _give_up_what_is_lost(lock: Lock) -> None:
+    """Raises AlreadyLockedError if the lock is held; releases what is left of one that was lost."""
+    seat = lock._linklock.seat
+    held = seat.slot.held
+    if held is None:
+        return
+    if _refresh(lock, held):
+        log.debug('already locked: %s', seat.shown())
+        raise AlreadyLockedError('We already had the lock')
+    # Only this one: another thread may have acquired the lock since.
+    seat.slot.release(held)
 
 
 def _is_running(pid: int) -> bool:
@@ -503,19 +556,3 @@ def _is_running(pid: int) -> bool:
     except OSError as error:
         return error.errno not in (errno.ESRCH, errno.EINVAL, errno.ENOENT)
     return True
-
-
-async def _in_thread(function: Callable[[], T]) -> T:
-    """Runs it in a separate thread: all threads of the loop's executor may wait for this lock."""
-    future: Future[T] = Future()
-    # From here on it cannot be cancelled, only ignored.
-    future.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name='linklock-unlock').start()
-    return await asyncio.wrap_future(future)
