@@ -32,8 +32,8 @@ pub(crate) struct Hold {
     state: Mutex<State>,
     /// Known once it is acquired.
     won: OnceLock<Won>,
-    /// Whether a slot has it. Then a drop without a release leaves the lock on disk until it expires, as with flufl.lock: some
-    /// programs acquire a lock and drop the object.
+    /// Whether a drop without a release leaves the lock on disk until it expires, as with flufl.lock: some programs acquire a lock
+    /// and drop the object. Not before a slot has it.
     is_kept: AtomicBool,
 }
 
@@ -160,6 +160,13 @@ impl Hold {
         }
     }
 
+    /// Ends the wait soon, with a `TimeOutError`.
+    fn stop_waiting(&self) {
+        if let State::Waits(waiting) = &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            waiting.cancel();
+        }
+    }
+
     /// Takes the result of the wait.
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
         let mut is_over = true;
@@ -219,6 +226,12 @@ impl Hold {
             State::Holds(guard) => unless_lost(guard.check()),
             _ => Ok(false),
         })
+    }
+
+    /// Whether this process may still hold it: it was acquired here, and is neither released nor lost.
+    #[getter]
+    fn is_current(&self) -> bool {
+        self.generation.is_current() && self.won.get().is_some_and(|won| !won.loss.is_lost())
     }
 
     /// Notice of its loss; None before it is acquired.
@@ -283,9 +296,10 @@ impl Slot {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|held| held.clone_ref(py))
     }
 
-    /// Keeps an acquired lock. One that was there before was lost: nobody else could have acquired it.
-    fn keep(&self, hold: Py<Hold>) {
-        hold.get().is_kept.store(true, Ordering::Relaxed);
+    /// Keeps an acquired lock. One that was there before was lost: nobody else could have acquired it. `stays`: on disk, if the
+    /// object is dropped while it holds the lock.
+    fn keep(&self, hold: Py<Hold>, stays: bool) {
+        hold.get().is_kept.store(stays, Ordering::Relaxed);
         drop(self.swap(Some(hold)));
     }
 

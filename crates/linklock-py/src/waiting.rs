@@ -83,6 +83,10 @@ impl Waiting {
         self.has_ended.load(Ordering::Acquire)
     }
 
+    pub(crate) fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
     /// Ends it, and waits for its end, but not for a file system that hangs.
     pub(crate) fn end(self) {
         self.cancel.cancel();

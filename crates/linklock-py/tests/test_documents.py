@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
+DOCUMENTS = ("README.md", "docs/from-flufl.md", "docs/from-filelock.md", "crates/linklock-py/README.md")
 EXAMPLES = [
     pytest.param(code, id=f"{document}-{n}")
-    for document in ("README.md", "docs/from-flufl.md", "crates/linklock-py/README.md")
+    for document in DOCUMENTS
     for n, code in enumerate(re.findall(r"^```python\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE))
 ]
 
@@ -20,8 +21,4 @@ def test_an_example_runs_unchanged(code, tmp_path):
 
 
 def test_every_document_that_should_have_an_example_has_one():
-    assert {example.id.rpartition("-")[0] for example in EXAMPLES} == {
-        "README.md",
-        "docs/from-flufl.md",
-        "crates/linklock-py/README.md",
-    }
+    assert {example.id.rpartition("-")[0] for example in EXAMPLES} == set(DOCUMENTS)

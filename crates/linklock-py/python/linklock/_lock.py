@@ -266,7 +266,7 @@ class Lock:
         except BaseException:
             # Not undone, which would release it: what could not be taken over stays with its token.
             if hold.token is not None:
-                seat.slot.keep(hold)
+                seat.slot.keep(hold, True)
                 seat.slot.leave()
             raise
 

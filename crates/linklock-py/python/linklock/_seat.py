@@ -210,16 +210,17 @@ class Seat:
                 patience.check(error)
             await asyncio.sleep(pause_s())
 
-    def keep(self, hold: Hold, on_lost: Optional[Callable[[], object]] = None) -> None:
-        """From here on the object holds the lock."""
-        self.slot.keep(hold)
+    def keep(self, hold: Hold, on_lost: Optional[Callable[[], object]] = None, stays: bool = True) -> None:
+        """From here on the object holds the lock. `stays`: on disk, if the object is dropped meanwhile."""
+        self.slot.keep(hold, stays)
         if on_lost is not None:
             self._watch(hold, on_lost)
 
-    def undo(self, hold: Hold) -> None:
-        """Takes an acquisition back that was interrupted, however far it came."""
-        self.slot.forget(hold)
+    def undo(self, hold: Hold) -> bool:
+        """Takes an acquisition back that was interrupted, however far it came. Whether the object held the lock by it."""
+        was_kept = self.slot.forget(hold)
         hold.undo()
+        return was_kept
 
     def undo_mine(self, before: Optional[Hold]) -> None:
         """Takes back what this thread has acquired since, if it was interrupted before anybody learnt of it."""
