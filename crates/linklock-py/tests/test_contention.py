@@ -35,7 +35,7 @@ def program():
 
 def ours(path):
     """The same contender as for flufl.lock, with `flufl.lock` mapped to this package."""
-    mapped = f"PYTHONPATH={HERE / 'flufl_suite/mapped'}"
+    mapped = f"PYTHONPATH={HERE.parent / 'linklock-flufl/src'}"
     return Peer("package", "env", mapped, sys.executable, INTEROP / "flufl_peer.py", path, "--short-poll")
 
 
