@@ -228,12 +228,6 @@ impl Hold {
         })
     }
 
-    /// Whether this process may still hold it: it was acquired here, and is neither released nor lost.
-    #[getter]
-    fn is_current(&self) -> bool {
-        self.generation.is_current() && self.won.get().is_some_and(|won| !won.loss.is_lost())
-    }
-
     /// Notice of its loss; None before it is acquired.
     #[getter]
     fn loss(&self) -> Option<Notice> {

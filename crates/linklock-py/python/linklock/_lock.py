@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 import time
-import weakref
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import Enum
@@ -27,6 +26,7 @@ from linklock._seat import (
     in_thread,
     log,
     pause_s,
+    reporter,
     to_timedelta,
 )
 
@@ -188,7 +188,7 @@ class Lock:
             seat.acquire(hold, _patience(self, timeout))
             if is_logged:
                 log.debug('got the lock: %s', seat.shown())
-            seat.keep(hold, _reporter(self))
+            seat.keep(hold, reporter(self, self._linklock.on_lost))
         except BaseException:
             # An interrupt may come at any moment. Whoever gets it does not have the lock.
             seat.undo(hold)
@@ -262,7 +262,7 @@ class Lock:
         hold = seat.new_hold()
         try:
             hold.adopt(token)
-            seat.keep(hold, _reporter(self))
+            seat.keep(hold, reporter(self, self._linklock.on_lost))
         except BaseException:
             # Not undone, which would release it: what could not be taken over stays with its token.
             if hold.token is not None:
@@ -304,7 +304,7 @@ class Lock:
         try:
             await seat.acquire_in_loop(hold, _patience(self, None))
             log.debug('got the lock: %s', seat.shown())
-            seat.keep(hold, _reporter(self))
+            seat.keep(hold, reporter(self, self._linklock.on_lost))
             return self
         except BaseException:
             seat.undo(hold)
@@ -505,21 +505,6 @@ def _patience(lock: Lock, timeout: Optional[Interval], waits: bool = True) -> Pa
     if timeout is None and waits:
         timeout = state.default_timeout
     return Patience(timeout, state.retry_errnos, lock._sleep, log)
-
-
-def _reporter(lock: Lock) -> Optional[Callable[[], object]]:
-    """Calls `on_lost`, and does not keep the lock."""
-    on_lost = lock._linklock.on_lost
-    if on_lost is None:
-        return None
-    ref = weakref.ref(lock)
-
-    def report() -> None:
-        lock = ref()
-        if lock is not None:
-            on_lost(lock)
-
-    return report
 
 
 def _refresh(lock: Lock, held: Hold) -> bool:

@@ -79,6 +79,20 @@ class Settings:
         )
 
 
+def reporter(lock: T, on_lost: Optional[Callable[[T], object]]) -> Optional[Callable[[], object]]:
+    """Calls `on_lost` with the lock object, and does not keep that object."""
+    if on_lost is None:
+        return None
+    ref = weakref.ref(lock)
+
+    def report() -> None:
+        lock = ref()
+        if lock is not None:
+            on_lost(lock)
+
+    return report
+
+
 def absolute(path: str) -> str:
     """A later chdir changes nothing. abspath() would resolve `..` after a symbolic link to another directory."""
     return path if os.path.isabs(path) else os.path.join(os.getcwd(), path)

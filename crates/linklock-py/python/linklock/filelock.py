@@ -24,7 +24,7 @@ import time
 import warnings
 import weakref
 from abc import ABCMeta, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from datetime import timedelta
 from types import TracebackType
@@ -32,7 +32,7 @@ from typing import Any, ClassVar, Final, NoReturn, Optional, TypeVar, Union
 
 from linklock._core import Hold, NotALockError, TimeOutError
 from linklock._core import __version__ as __version__
-from linklock._seat import Interval, Patience, Seat, Settings, absolute, in_thread, to_timedelta
+from linklock._seat import Interval, Patience, Seat, Settings, absolute, in_thread, reporter, to_timedelta
 
 __all__ = [
     'AcquireReturnProxy',
@@ -354,14 +354,23 @@ class BaseFileLock(contextlib.ContextDecorator, metaclass=_Meta):
         :param force: Release it however often it was acquired.
         :raises LockLost: if it was lost before.
         """
+        if self._is_last(force):
+            self._release()
+            self._note_release(force)
+
+    def _is_last(self, force: bool) -> bool:
+        """Whether this release is the one that counts. Any other one is counted only."""
         context = self._state()
         if context.lock_file_fd is None:
-            return
+            return False
         if context.lock_counter > 1 and not force:
             context.lock_counter -= 1
-            return
+            return False
         _log.debug('Attempting to release lock %s on %s', id(self), context.lock_file)
-        self._release()
+        return True
+
+    def _note_release(self, force: bool) -> None:
+        context = self._context
         # Another thread that shares the state may have begun to acquire it meanwhile.
         context.lock_counter = 0 if force else max(0, context.lock_counter - 1)
         _log.debug('Lock %s released on %s', id(self), context.lock_file)
@@ -419,18 +428,20 @@ class _LinklockFileLock(BaseFileLock):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if os.path.basename(path) in ('', '.', '..'):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), context.lock_file)
-        _check_writable(path)
-        if self._leaves_files and _is_empty_file(path):
-            context.forget_leftover()
-            context.leftover = _take_leftover(path)
-            if context.leftover is None:
-                return None
+        file = _lone_file(path)
+        if file is not None:
+            _check_writable(path, file)
+            if self._leaves_files and file.st_size == 0:
+                context.forget_leftover()
+                context.leftover = _take_leftover(path)
+                if context.leftover is None:
+                    return None
         return seat.new_hold()
 
     def _keep(self, hold: Hold) -> None:
         context = self._context
         assert context.seat is not None
-        context.seat.keep(hold, self._reporter(), stays=False)
+        context.seat.keep(hold, reporter(self, self._on_lost), stays=False)
         context.lock_file_fd = -1
         for other in context.waiting:
             if other is not hold:
@@ -447,33 +458,30 @@ class _LinklockFileLock(BaseFileLock):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), context.lock_file) from error
         # Another kind of lock file, such as the real SoftFileLock's.
 
-    def _reporter(self) -> Optional[Callable[[], object]]:
-        on_lost, ref = self._on_lost, weakref.ref(self)
-        if on_lost is None:
-            return None
-
-        def report() -> None:
-            lock = ref()
-            if lock is not None:
-                on_lost(lock)
-
-        return report
-
-    def _acquire(self) -> None:
+    @contextlib.contextmanager
+    def _filling(self) -> Iterator[Optional[Hold]]:
+        """Keeps what its block has filled, or takes it back. None is to be filled if the real filelock has the path."""
         hold = self._prepare()
         if hold is None:
+            yield None
             return
-        seat = self._seat()
+        context = self._context
+        context.waiting.append(hold)
         try:
-            try:
-                hold.try_acquire()
-            except TimeOutError as error:
-                self._refused(error)
-                return
+            yield hold
             self._keep(hold)
+        except TimeOutError as error:
+            self._refused(error)
         except BaseException:
-            self._undo(seat, hold)
+            self._undo(self._seat(), hold)
             raise
+        finally:
+            context.waiting.remove(hold)
+
+    def _acquire(self) -> None:
+        with self._filling() as hold:
+            if hold is not None:
+                hold.try_acquire()
 
     def _undo(self, seat: Seat, hold: Hold) -> None:
         """Takes back what was interrupted, and not what another thread that shares the state has acquired."""
@@ -488,25 +496,12 @@ class _LinklockFileLock(BaseFileLock):
     def _wait(self, poll_interval: float, left: Optional[float]) -> None:
         seat = self._seat()
         # Nothing tells of the end of a lock that is not linklock's.
-        if _is_foreign(seat.settings.path):
+        if _lone_file(seat.settings.path) is not None:
             super()._wait(poll_interval, left)
             return
-        hold = self._prepare()
-        if hold is None:
-            return
-        self._context.waiting.append(hold)
-        try:
-            try:
+        with self._filling() as hold:
+            if hold is not None:
                 seat.acquire(hold, self._patience(left))
-            except TimeOutError as error:
-                self._refused(error)
-                return
-            self._keep(hold)
-        except BaseException:
-            self._undo(seat, hold)
-            raise
-        finally:
-            self._context.waiting.remove(hold)
 
     def _release(self) -> None:
         context = self._context
@@ -553,27 +548,19 @@ FileLock = UnixFileLock
 _quiet = logging.Logger('linklock.filelock', logging.CRITICAL + 1)
 
 
-def _is_empty_file(path: str) -> bool:
+def _lone_file(path: str) -> Optional[os.stat_result]:
+    """A file of another kind of lock: no lock of linklock's is a file with only one name."""
     with contextlib.suppress(OSError):
         found = os.lstat(path)
-        return stat.S_ISREG(found.st_mode) and found.st_size == 0 and found.st_nlink == 1
-    return False
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            return found
+    return None
 
 
-def _is_foreign(path: str) -> bool:
-    """Whether a file of another kind of lock is there: no lock of linklock's has only one name."""
-    with contextlib.suppress(OSError):
-        found = os.lstat(path)
-        return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
-    return False
-
-
-def _check_writable(path: str) -> None:
+def _check_writable(path: str, file: os.stat_result) -> None:
     """filelock refuses a file that its owner may not write. Its time 0 stands for one that is about to be removed."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        found = os.lstat(path)
-        if stat.S_ISREG(found.st_mode) and found.st_mtime != 0 and not found.st_mode & stat.S_IWUSR:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    if file.st_mtime != 0 and not file.st_mode & stat.S_IWUSR:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def _take_leftover(path: str) -> Optional[int]:
@@ -741,16 +728,9 @@ class BaseAsyncFileLock(BaseFileLock):
         :param force: Release it however often it was acquired.
         :raises LockLost: if it was lost before.
         """
-        context = self._state()
-        if context.lock_file_fd is None:
-            return
-        if context.lock_counter > 1 and not force:
-            context.lock_counter -= 1
-            return
-        _log.debug('Attempting to release lock %s on %s', id(self), context.lock_file)
-        await self._run(self._release)
-        context.lock_counter = 0 if force else max(0, context.lock_counter - 1)
-        _log.debug('Lock %s released on %s', id(self), context.lock_file)
+        if self._is_last(force):
+            await self._run(self._release)
+            self._note_release(force)
 
     def __enter__(self) -> NoReturn:
         raise NotImplementedError('Do not use `with` for asyncio locks, use `async with` instead.')
@@ -775,25 +755,12 @@ class BaseAsyncFileLock(BaseFileLock):
 class _AsyncLinklockFileLock(_LinklockFileLock, BaseAsyncFileLock):
     async def _wait_in_loop(self, poll_interval: float, left: Optional[float]) -> None:
         seat = self._seat()
-        if _is_foreign(seat.settings.path):
+        if _lone_file(seat.settings.path) is not None:
             await super()._wait_in_loop(poll_interval, left)
             return
-        hold = self._prepare()
-        if hold is None:
-            return
-        self._context.waiting.append(hold)
-        try:
-            try:
+        with self._filling() as hold:
+            if hold is not None:
                 await seat.acquire_in_loop(hold, self._patience(left))
-            except TimeOutError as error:
-                self._refused(error)
-                return
-            self._keep(hold)
-        except BaseException:
-            self._undo(seat, hold)
-            raise
-        finally:
-            self._context.waiting.remove(hold)
 
 
 class AsyncUnixFileLock(_AsyncLinklockFileLock, UnixFileLock):

@@ -100,7 +100,7 @@ impl Drop for Process {
 }
 
 /// A thread that ends when something has happened. A wait for events can then wait for that too.
-pub(crate) struct Alarm(pub(super) JoinHandle<()>);
+pub(crate) struct Alarm(JoinHandle<()>);
 
 impl Alarm {
     /// Rings when `happens` returns.
