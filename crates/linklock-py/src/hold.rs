@@ -162,7 +162,10 @@ impl Hold {
 
     /// Ends the wait soon, with a `TimeOutError`.
     fn stop_waiting(&self) {
-        if let State::Waits(waiting) = &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+        // Whoever has locked it asks the file system, which may hang, and does not wait.
+        if let Ok(state) = self.state.try_lock()
+            && let State::Waits(waiting) = &*state
+        {
             waiting.cancel();
         }
     }

@@ -180,7 +180,7 @@ impl Drop for Process {
 }
 
 /// A pipe that closes when something has happened for which a thread waits. `poll` can then wait for it and for signals.
-pub(crate) struct Alarm(pub(super) PipeReader);
+pub(crate) struct Alarm(PipeReader);
 
 impl Alarm {
     /// Rings when `happens` returns.
