@@ -42,6 +42,11 @@ impl<'a> Client<'a> {
         Self { name, env, dir }
     }
 
+    /// For a step that compares what the clients see.
+    pub(super) fn sees(&self, what: &str) -> String {
+        format!("{what}, as {} sees it", self.name)
+    }
+
     fn at(&self, name: &str) -> Location {
         match name.split_once('/') {
             None => Location::beside(&self.dir, name.as_ref()),

@@ -25,7 +25,7 @@ pub(super) struct Stage<'a> {
 impl Stage<'_> {
     /// Waits longer than a tick of the coarsest clock, so that the next change gives another ctime.
     pub(super) fn tick(&self) {
-        (self.sleep)(Duration::from_millis(100));
+        (self.sleep)(Duration::from_millis(20));
     }
 
     /// Notes the answer where more than one is right.

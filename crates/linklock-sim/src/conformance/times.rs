@@ -44,7 +44,7 @@ fn moves_ctime(on: &Stage<'_>, what: &str, look_at: &str, change: impl FnOnce() 
     change()?;
     for client in [&on.a, &on.b] {
         let after = client.stat(look_at).ok()?;
-        is_later(what, &before, &after)?;
+        is_later(&client.sees(what), &before, &after)?;
         same(&format!("{what}: mtime"), &before.mtime, &after.mtime)?;
     }
     Ok(())
@@ -112,6 +112,7 @@ fn times_of_directory(on: &Stage<'_>) -> Checked {
         change()?;
         for client in [&on.a, &on.b] {
             let after = client.stat("dir").ok()?;
+            let what = &client.sees(what);
             is_later(what, &before, &after)?;
             holds(what, after.mtime > before.mtime, || ("a later mtime".into(), "the old one".into()))?;
         }
