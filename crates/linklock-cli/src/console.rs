@@ -126,9 +126,12 @@ impl<'w> FormatFields<'w> for Fields {
 
 type FormatWarning = fn(&FmtContext<'_, Registry, Fields>, Writer<'_>, &Event<'_>) -> fmt::Result;
 
-/// Formats the warnings of open directories, and drops all other events.
+/// What a user is to hear of, without --verbose: others may remove the lock, or the file system may not be fit for it.
+const WARNINGS: [&str; 2] = ["linklock::private", "linklock::file_system"];
+
+/// Formats these warnings, and drops all other events.
 fn warning(context: &FmtContext<'_, Registry, Fields>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-    if event.metadata().target() != "linklock::private" {
+    if !WARNINGS.contains(&event.metadata().target()) {
         return Ok(());
     }
     write!(writer, "{} warning: ", prefix())?;

@@ -157,6 +157,31 @@ EXAMPLES
     linklock status --json /srv/shared/data.lock
     linklock break /srv/shared/data.lock --token 'data.lock|host|4711|00012345678901234567'";
 
+#[cfg(unix)]
+pub(crate) const DOCTOR_ABOUT: &str = "\
+Find out whether a directory is fit for locks, and what to choose there
+
+linklock says what it knows of the kind of file system, and tries what locks need: hard links, renames, times, the sticky bit, \
+names, waking, and locks of both protocols. It does so in a directory of its own in DIR, and removes that again. It takes about \
+ten seconds.
+
+With a second path of the same directory, or with a second host, it also measures how late each side sees what the other does, \
+how far apart their clocks are, and whether both ever hold a lock at once.";
+
+#[cfg(unix)]
+pub(crate) const DOCTOR: &str = "\
+EXAMPLES
+  Examine a directory:
+    linklock doctor /srv/shared
+
+  Measure between two hosts; start both within a minute:
+    host-a$ linklock doctor --with host-b /srv/shared
+    host-b$ linklock doctor --with host-a /srv/shared
+
+EXIT STATUS
+  0 fit, 1 fit with warnings, 2 unfit, by the protocol that is fit best. Other numbers: it could
+  not be examined. See linklock --help.";
+
 pub(crate) const CLEAN_ABOUT: &str = "\
 List or remove the files that killed contenders left beside the lock
 

@@ -6,6 +6,8 @@ mod clean;
 mod commands;
 mod console;
 mod directory;
+#[cfg(unix)]
+mod doctor;
 mod duration;
 mod exit;
 mod help;
@@ -56,6 +58,8 @@ fn run(command: Command, console: Console) -> Result<Exit, Failure> {
         Command::Break(Deferred(args)) => commands::break_lock(&args, console),
         Command::Wait(Deferred(args)) => commands::wait(&args, console),
         Command::Clean(Deferred(args)) => clean::clean(&args, console),
+        #[cfg(unix)]
+        Command::Doctor(Deferred(args)) => doctor::doctor(&args, console),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "linklock", &mut script);

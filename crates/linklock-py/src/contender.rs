@@ -29,7 +29,7 @@ impl Contender {
 impl Contender {
     /// `host`: None for this machine's name. `on_behalf_of`: None for this process, 0 for nobody, or a pid.
     #[new]
-    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, require_private, on_behalf_of, mode))]
+    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, require_private, unsafe_filesystem, on_behalf_of, mode))]
     #[expect(clippy::too_many_arguments, reason = "in Python they are keyword arguments")]
     fn new(
         path: PathBuf,
@@ -42,6 +42,7 @@ impl Contender {
         fence: bool,
         queue: bool,
         require_private: bool,
+        unsafe_filesystem: bool,
         on_behalf_of: Option<u32>,
         mode: u32,
     ) -> PyResult<Self> {
@@ -64,6 +65,7 @@ impl Contender {
             .fence(fence)
             .queue(queue)
             .require_private(require_private)
+            .allow_unsafe_file_system(unsafe_filesystem)
             .on_behalf_of(on_behalf_of)
             .mode(mode);
         if let Some(host) = host {

@@ -12,8 +12,9 @@ use crate::cache::Known;
 use crate::client::{SHELL, SimEnv, error};
 use crate::config::{DIR, LOCK};
 use crate::env::{
-    Attr, DirMode, Each, Env, Event, Expiry, FileId, Liveness, Location, Meant, NewDir, Reach, Stamps, Step, Watcher,
+    Attr, DirMode, Each, Env, Event, Expiry, FileId, Liveness, Location, Meant, NewDir, Reach, Step, Watcher,
 };
+use crate::file_system::{FILE_SYSTEMS, FileSystem, Stamps};
 use crate::fingerprint::Fingerprint;
 use crate::server::{Answer, Handle, Request};
 use crate::time::{LocalTime, ServerTime};
@@ -363,6 +364,11 @@ impl Env for SimEnv {
         // A server that ignores times is FUSE, where the library cannot know which clock stamps files.
         let is_known = self.sim.with(|world| !world.config.client_stamps && !world.config.times.ignores_times);
         if is_known { Stamps::Server } else { Stamps::NotKnown }
+    }
+
+    /// What the protocols rely on is shown here. What a server lacks in some world is theirs to find out.
+    fn file_system(&self, _: &Path) -> Option<&'static FileSystem> {
+        FILE_SYSTEMS.iter().find(|known| known.name == "NFS")
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

@@ -24,8 +24,10 @@ macro_rules! library {
 library! {
     "../../linklock/src/acquire/mod.rs" acquire,
     "../../linklock/src/claim.rs" claim,
+    "../../linklock/src/doctor/conformance/mod.rs" conformance,
     "../../linklock/src/env/mod.rs" env,
     "../../linklock/src/error.rs" error,
+    "../../linklock/src/file_system.rs" file_system,
     "../../linklock/src/fingerprint.rs" fingerprint,
     "../../linklock/src/holder.rs" holder,
     "../../linklock/src/lease.rs" lease,
@@ -46,7 +48,7 @@ mod chance;
 mod checks;
 mod client;
 mod config;
-mod conformance;
+mod conform;
 mod delegations;
 mod explore;
 mod fate;
@@ -148,7 +150,7 @@ impl Job {
         let (config, search) = match self {
             Self::Runs { config, search } => (config, search),
             Self::Soak(soak) => return soak.run(out),
-            Self::Conformance(directories) => return conformance::tell(&directories, out),
+            Self::Conformance(directories) => return conform::tell(&directories, out),
         };
         let summary = match search {
             Search::Story(seed) | Search::PctStory(seed) => {

@@ -134,6 +134,8 @@ pub(crate) fn place(env: &SimEnv) -> Option<Place> {
         command: None,
         fence,
         queue,
+        allow_unsafe: false,
+        checked: Arc::default(),
         unchanged: Arc::default(),
         break_lock_unchanged: Arc::default(),
     })

@@ -5,8 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::file_system::FileSystem;
 use crate::holder::Holder;
 use crate::lifetime::typed;
+use crate::options::Protocol;
 use crate::printable::{Escaping, Printable};
 
 /// Why a lock could not be acquired, kept or released. It prints as one line: what failed, where, why, who holds the
@@ -89,8 +91,12 @@ enum Repr {
         "{path}: this is {what}, not a lock, so linklock does not touch it; move it away, or choose another lock path"
     )]
     NotALock { path: Shown, what: String },
-    #[error("{path}: this file system has no hard links, which the link protocol needs; use the dir protocol")]
-    NoHardLinks { path: Shown, cause: io::Error },
+    #[error("{path}: this file system has no hard links, which the link protocol needs ({cause}); {instead}")]
+    NoHardLinks { path: Shown, cause: io::Error, instead: &'static str },
+    #[error(
+        "{path}: refused, because the {protocol} protocol fails on {name}: {why}; {instead}, or overrule this (--unsafe-filesystem)"
+    )]
+    UnsafeFileSystem { path: Shown, protocol: Protocol, name: &'static str, why: &'static str, instead: &'static str },
     #[error("{path}: the lock of {} has expired, but this user may not break it ({cause}); ask its owner or root", name(holder.as_ref()))]
     CannotBreak { path: Shown, holder: Option<Holder>, cause: io::Error },
     #[error(
@@ -104,8 +110,14 @@ enum Repr {
     NotPrivate { path: Shown, why: String },
     #[error("{0}")]
     Invalid(String),
-    #[error("{path}: cannot {action}: {cause}{}", hint(cause))]
-    Io { path: Shown, action: &'static str, cause: io::Error },
+    #[error("{path}: cannot {action}: {cause}{}{}", hint(action, cause), advised(*advice))]
+    Io {
+        path: Shown,
+        action: &'static str,
+        cause: io::Error,
+        /// A file system's name, and what a user should do there.
+        advice: Option<(&'static str, &'static str)>,
+    },
 }
 
 /// Why a lock was lost.
@@ -173,8 +185,15 @@ fn name(holder: Option<&Holder>) -> String {
     holder.map_or_else(|| "an unknown holder".into(), Holder::to_string)
 }
 
-fn hint(cause: &io::Error) -> &'static str {
+fn advised(advice: Option<(&str, &str)>) -> String {
+    advice.map_or_else(String::new, |(name, advice)| format!("; on {name}: {advice}"))
+}
+
+fn hint(action: &str, cause: &io::Error) -> &'static str {
     match cause.kind() {
+        io::ErrorKind::InvalidInput if action == CREATE => {
+            "; if names cannot hold the separator there, choose another one (--separator ^)"
+        }
         io::ErrorKind::NotFound => "; make the directory first",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room for a file of a few hundred bytes",
         // An error that linklock made says itself what to do.
@@ -195,7 +214,9 @@ impl Error {
             Repr::Lost { .. } => ErrorKind::Lost,
             Repr::NotHeld { .. } => ErrorKind::NotHeld,
             Repr::NotALock { .. } => ErrorKind::NotALock,
-            Repr::NoHardLinks { .. } | Repr::ClockNotKnown { .. } => ErrorKind::Unsupported,
+            Repr::NoHardLinks { .. } | Repr::UnsafeFileSystem { .. } | Repr::ClockNotKnown { .. } => {
+                ErrorKind::Unsupported
+            }
             Repr::CannotBreak { .. } => ErrorKind::CannotBreak,
             Repr::NotPrivate { .. } => ErrorKind::Permission,
             Repr::Invalid(_) => ErrorKind::Invalid,
@@ -233,6 +254,7 @@ impl Error {
             | Repr::NotHeld { path, .. }
             | Repr::NotALock { path, .. }
             | Repr::NoHardLinks { path, .. }
+            | Repr::UnsafeFileSystem { path, .. }
             | Repr::ClockNotKnown { path, .. }
             | Repr::CannotBreak { path, .. }
             | Repr::NotPrivate { path, .. }
@@ -300,8 +322,30 @@ impl Error {
         Self::new(Repr::NotALock { path: Shown(path.into()), what: what.into() })
     }
 
-    pub(crate) fn no_hard_links(path: &Path, cause: io::Error) -> Self {
-        Self::new(Repr::NoHardLinks { path: Shown(path.into()), cause })
+    /// `instead`: what to do about it.
+    pub(crate) fn no_hard_links(path: &Path, cause: io::Error, instead: &'static str) -> Self {
+        Self::new(Repr::NoHardLinks { path: Shown(path.into()), cause, instead })
+    }
+
+    pub(crate) fn unsafe_file_system(
+        path: &Path,
+        protocol: Protocol,
+        name: &'static str,
+        why: &'static str,
+        instead: &'static str,
+    ) -> Self {
+        Self::new(Repr::UnsafeFileSystem { path: Shown(path.into()), protocol, name, why, instead })
+    }
+
+    /// Adds what is known of the file system, if that may be why it took a call for a wrong one.
+    pub(crate) fn advised(mut self, known: &FileSystem) -> Self {
+        if let Repr::Io { cause, advice, .. } = &mut *self.0
+            && cause.kind() == io::ErrorKind::InvalidInput
+            && !known.advice.is_empty()
+        {
+            *advice = Some((known.name, known.advice));
+        }
+        self
     }
 
     pub(crate) fn clock_not_known(path: &Path, holder: Option<Holder>) -> Self {
@@ -325,7 +369,7 @@ impl Error {
     }
 
     pub(crate) fn io(path: &Path, action: &'static str, cause: io::Error) -> Self {
-        Self::new(Repr::Io { path: Shown(path.into()), action, cause })
+        Self::new(Repr::Io { path: Shown(path.into()), action, cause, advice: None })
     }
 
     fn new(repr: Repr) -> Self {

@@ -163,6 +163,7 @@
 //! For operators, see [`Which`] (break a lock) and [`Leftover`] (clean up after killed processes).
 
 // In layers: a module uses only those above it in this list.
+mod file_system;
 mod fingerprint;
 mod lifetime;
 mod names;
@@ -196,10 +197,15 @@ mod lock;
 mod operator;
 mod tenure;
 
+#[cfg(all(unix, feature = "doctor"))]
+pub mod doctor;
+
 #[cfg(test)]
 mod tests;
 
 pub use error::{Error, ErrorKind};
+#[cfg(all(unix, feature = "doctor"))]
+pub use file_system::Mount;
 pub use guard::{Guard, Loss, ReleaseError};
 pub use holder::{About, Holder, Owner};
 pub use inspect::{State, Status};

@@ -68,6 +68,7 @@ impl Lock {
             fence: false,
             queue: false,
             require_private: false,
+            allow_unsafe: false,
         }
     }
 
@@ -263,6 +264,7 @@ pub struct Builder {
     fence: bool,
     queue: bool,
     require_private: bool,
+    allow_unsafe: bool,
 }
 
 impl Builder {
@@ -373,6 +375,14 @@ impl Builder {
         self
     }
 
+    /// Whether the lock may be on a file system where the protocol is known to fail: where two may hold it, or nobody can have
+    /// it. Off unless set: then the acquisition fails with the kind [`Unsupported`](crate::ErrorKind::Unsupported), and there is a
+    /// warning, as a `tracing` event, where it is not known. What is known is in docs/filesystems.md.
+    pub fn allow_unsafe_file_system(mut self, allow: bool) -> Self {
+        self.allow_unsafe = allow;
+        self
+    }
+
     /// Checks the settings. Touches nothing on disk.
     ///
     /// # Errors
@@ -423,6 +433,8 @@ impl Builder {
             command: self.command,
             fence: self.fence,
             queue: self.queue,
+            allow_unsafe: self.allow_unsafe,
+            checked: Arc::default(),
             unchanged: Arc::default(),
             break_lock_unchanged: Arc::default(),
         };

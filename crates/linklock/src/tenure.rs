@@ -202,11 +202,12 @@ impl Tenure {
         if self.is_lost() {
             return Err(Error::lost(self.place.lock_path(), self.why_lost()));
         }
-        match steps::holds(&self.place, stake) {
+        let holds = || match steps::holds(&self.place, stake) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(self.lose(Error::lost(self.place.lock_path(), Lost::Broken))),
+            Ok(false) => Err(Error::lost(self.place.lock_path(), Lost::Broken)),
             Err(e) => Err(Error::io(self.place.lock_path(), "look at the lock", e)),
-        }
+        };
+        self.surely(holds).map_err(|e| if e.is_lost() { self.lose(e) } else { e })
     }
 
     /// Refreshes, with the lifetime that the lock has or a new one.
@@ -223,7 +224,7 @@ impl Tenure {
             // From the moment that the request is carried out, which may be long before its reply, others count the shorter one.
             self.trust_until(self.trusted_until().min(self.place.env.now() + counted));
         }
-        let refreshed = steps::refresh(&self.place, stake, lifetime, self.trusted_until());
+        let refreshed = self.surely(|| steps::refresh(&self.place, stake, lifetime, self.trusted_until()));
         self.shown.set(&stake.lease);
         match refreshed {
             Ok(()) if self.lost.get().is_some() => return Err(Error::lost(self.place.lock_path(), self.why_lost())),
@@ -236,6 +237,25 @@ impl Tenure {
             Err(e) => return Err(self.lose(e)),
         }
         Ok(())
+    }
+
+    /// Asks again if the lock seems broken, and this machine may only not know yet where the names there are. Once, and not beyond
+    /// what the lock is trusted for.
+    fn surely(&self, mut ask: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
+        let answer = ask();
+        if !answer.as_ref().is_err_and(|e| e.is_lost() && e.why_lost() == Lost::Broken) {
+            return answer;
+        }
+        let (env, cached) = (self.place.env.as_ref(), self.place.names_cached());
+        let until = env.now() + cached;
+        if cached.is_zero() || until >= self.trusted_until() {
+            return answer;
+        }
+        let mut watcher = env.watcher();
+        while env.now() < until {
+            watcher.wait(until, None);
+        }
+        ask()
     }
 
     fn why_lost(&self) -> Lost {
@@ -272,7 +292,7 @@ impl Tenure {
         self.check_owner()?;
         let mut stake = self.lock_stake();
         let Some(held) = stake.as_ref() else { return Ok(()) };
-        let released = steps::release(&self.place, held);
+        let released = self.surely(|| steps::release(&self.place, held));
         if let Err(e) = released {
             if e.is_lost() {
                 self.forget(&mut stake);

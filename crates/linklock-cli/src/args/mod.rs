@@ -1,5 +1,7 @@
 //! The command line. Parsing, `--help`, shell completions and the man page all come from these definitions.
 
+#[cfg(unix)]
+mod doctor;
 mod run;
 mod shared;
 mod subcommands;
@@ -7,6 +9,8 @@ mod subcommands;
 use clap::{ArgMatches, Args, ColorChoice, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
+#[cfg(unix)]
+pub(crate) use self::doctor::DoctorArgs;
 pub(crate) use self::run::RunArgs;
 pub(crate) use self::shared::Patience;
 pub(crate) use self::subcommands::{AcquireArgs, BreakArgs, CleanArgs, RefreshArgs, ReleaseArgs, StatusArgs, WaitArgs};
@@ -109,6 +113,10 @@ pub(crate) enum Command {
     /// List or remove the files that killed contenders left beside the lock
     #[command(after_help = help::CLEAN, long_about = help::CLEAN_ABOUT)]
     Clean(Deferred<CleanArgs>),
+    /// Find out whether a directory is fit for locks, and what to choose there
+    #[cfg(unix)]
+    #[command(after_help = help::DOCTOR, long_about = help::DOCTOR_ABOUT)]
+    Doctor(Deferred<DoctorArgs>),
     /// Print a completion script for a shell
     Completions {
         /// The shell to complete in

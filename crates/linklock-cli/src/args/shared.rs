@@ -48,6 +48,10 @@ pub(crate) struct Contest {
     /// write to it. Not on Windows
     #[arg(long)]
     pub(crate) require_private: bool,
+    /// Use a file system where this protocol is known to fail: two may hold the lock there, or nobody can have it. Without it
+    /// that is refused, and there is a warning where it is not known
+    #[arg(long)]
+    pub(crate) unsafe_filesystem: bool,
 }
 
 // How long to wait.
@@ -99,7 +103,8 @@ impl Place {
 impl Contest {
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
         let builder = self.judgement.apply(builder).protocol(self.protocol.into());
-        builder.queue(self.queue).require_private(self.require_private)
+        let builder = builder.queue(self.queue).require_private(self.require_private);
+        builder.allow_unsafe_file_system(self.unsafe_filesystem)
     }
 }
 

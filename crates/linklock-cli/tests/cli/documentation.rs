@@ -43,6 +43,7 @@ fn the_man_page_has_every_option_and_the_limits_of_what_linklock_can_do() {
         "--no-recover-dead",
         "--describe-command",
         "--require-private",
+        "--unsafe-filesystem",
         "--kill-after",
         "--pid",
         "--json",

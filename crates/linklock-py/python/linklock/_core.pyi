@@ -45,6 +45,7 @@ class Contender:
         fence: bool,
         queue: bool,
         require_private: bool,
+        unsafe_filesystem: bool,
         on_behalf_of: Optional[int],
         mode: int,
     ) -> Contender: ...

@@ -96,6 +96,8 @@ class Lock:
     :param queue: Whether contenders acquire the lock in the order of their arrival, if they all set this.
     :param require_private: Whether `lock()` raises a PermissionError unless the lock's directory is private: this user or
         root owns it, and nobody else may write to it.
+    :param unsafe_filesystem: Whether the lock may be on a file system where the protocol is known to fail: where two may hold
+        it, or nobody can have it. Without it, `lock()` raises an OSError there.
     :param on_behalf_of: The process that holds the lock: when it ends, others on its machine acquire the lock at once. None
         for this process, 'nobody' for none (the lock then lasts until it is released or expires), or a pid.
 
@@ -120,6 +122,7 @@ class Lock:
         fence: bool = False,
         queue: bool = False,
         require_private: bool = False,
+        unsafe_filesystem: bool = False,
         on_behalf_of: Union[int, Literal['nobody'], None] = None,
     ):
         path = os.fsdecode(lockfile)
@@ -133,6 +136,7 @@ class Lock:
             fence=fence,
             queue=queue,
             require_private=require_private,
+            unsafe_filesystem=unsafe_filesystem,
             on_behalf_of=_process(on_behalf_of),
         )
         state = self._linklock = _State(path, settings)

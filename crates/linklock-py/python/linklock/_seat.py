@@ -59,6 +59,7 @@ class Settings:
     fence: bool = False
     queue: bool = False
     require_private: bool = False
+    unsafe_filesystem: bool = False
     on_behalf_of: Optional[int] = None
     mode: int = 0o644
 
@@ -74,6 +75,7 @@ class Settings:
             fence=self.fence,
             queue=self.queue,
             require_private=self.require_private,
+            unsafe_filesystem=self.unsafe_filesystem,
             on_behalf_of=self.on_behalf_of,
             mode=self.mode,
         )

@@ -17,7 +17,7 @@ use crate::protocol::place::Place;
 use crate::protocol::queue::{self, Ticket};
 use crate::protocol::seen::{Seen, SeenLock};
 use crate::protocol::stake::{Attempt, Break, Stake};
-use crate::protocol::{fence, leftovers, look, steps};
+use crate::protocol::{fence, fitness, leftovers, look, steps};
 use crate::time::ServerTime;
 use crate::wait::{Wait, poll_delay};
 
@@ -33,6 +33,13 @@ pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
 
 /// The same, as it is awaited. Dropped before it is ready, it leaves nothing on disk.
 pub(crate) async fn contend(place: &Place, wait: &Wait, pace: Pace) -> Result<Stake, Error> {
+    contend_here(place, wait, pace).await.map_err(|e| match place.file_system() {
+        Some(known) => e.advised(known),
+        None => e,
+    })
+}
+
+async fn contend_here(place: &Place, wait: &Wait, pace: Pace) -> Result<Stake, Error> {
     let mut stake = steps::stage(place)?;
     let mut contender = Contender::new(&mut stake, Waiter::new(place, wait, pace));
     let acquired = contender.contend().await;
@@ -104,6 +111,7 @@ impl<'a> Contender<'a> {
 
     async fn contend(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
+        fitness::check(place, self.stake)?;
         if self.queues_up() && !queue::is_empty(place)? {
             self.wait_in_queue().await?;
             // Its expiry may be over by now.
@@ -214,7 +222,10 @@ impl<'a> Contender<'a> {
                     self.waiter.doubt_directory().await?;
                     continue;
                 }
-                Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what)),
+                Seen::NotALock(what) => {
+                    self.waiter.doubt(&what).await?;
+                    continue;
+                }
                 Seen::Lock(lock) => lock,
             };
             self.in_vain = 0;

@@ -36,7 +36,10 @@ async fn until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
                 waiter.wait_for_removal(*since).await?;
                 continue;
             }
-            Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what.clone())),
+            Seen::NotALock(what) => {
+                waiter.doubt(what).await?;
+                continue;
+            }
             Seen::Lock(lock) => lock,
         };
         let looked = waiter.lookout.looked;

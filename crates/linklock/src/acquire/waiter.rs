@@ -29,7 +29,7 @@ pub(super) struct Waiter<'a> {
     reported: Option<Token>,
     /// Our place in the queue, if there is one.
     pub(super) ticket: Option<Ticket>,
-    /// Since when an empty directory without our mark is at the lock path.
+    /// Since when something is at the lock path that does not look like a lock.
     doubted_since: Option<LocalTime>,
     /// Whether it was another's turn to break the lock when we would have.
     pub(super) is_busy: bool,
@@ -90,7 +90,7 @@ impl<'a> Waiter<'a> {
     /// Looks at the lock path, with the wake-ups for what is there armed before the look.
     pub(super) fn look(&mut self) -> Result<Seen, Error> {
         let seen = self.lookout.look()?;
-        if !matches!(seen, Seen::EmptyDirectory { ours: false }) {
+        if !matches!(seen, Seen::EmptyDirectory { ours: false } | Seen::NotALock(_)) {
             self.doubted_since = None;
         }
         Ok(seen)
@@ -105,6 +105,21 @@ impl<'a> Waiter<'a> {
             return Err(Error::not_a_lock(self.place.lock_path(), "an empty directory"));
         }
         Ok(())
+    }
+
+    /// Pauses, since this machine may believe for a while what it knows of the names there, although the lock has come or gone.
+    /// What is still no lock then is none.
+    pub(super) async fn doubt(&mut self, what: &str) -> Result<(), Error> {
+        let cached = self.place.names_cached();
+        if cached.is_zero() {
+            return Err(Error::not_a_lock(self.place.lock_path(), what));
+        }
+        let now = self.place.env.now();
+        let until = *self.doubted_since.get_or_insert(now) + cached;
+        if now >= until {
+            return Err(Error::not_a_lock(self.place.lock_path(), what));
+        }
+        if self.pause(None, Some(until)).await?.is_break() { Err(self.timed_out(None)) } else { Ok(()) }
     }
 
     /// Pauses, since another user, who alone may, is about to remove the directory. One that stays is an error.

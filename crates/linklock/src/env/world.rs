@@ -16,6 +16,7 @@ use super::os::unix::wakes::{Wakes, Woken};
 use super::os::windows::event::Event;
 #[cfg(all(windows, feature = "tokio"))]
 use super::os::windows::wakes::{Wakes, Woken};
+use crate::file_system::{FileSystem, Mount, Stamps};
 use crate::fingerprint::Fingerprint;
 use crate::time::{LocalTime, ServerTime};
 
@@ -26,15 +27,6 @@ pub(crate) enum Liveness {
     /// It has ended, or its pid is another process's now.
     Dead,
     Unknown,
-}
-
-/// Whose clock stamps the files of a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stamps {
-    /// The file server's, or this machine's where nobody else changes the file system: one clock for all contenders.
-    Server,
-    /// Not known to be one clock: each client may stamp what it changes by its own.
-    NotKnown,
 }
 
 /// Says what mtime a new file is to have, see [`Env::create`].
@@ -55,6 +47,10 @@ pub(crate) enum DirMode {
 
 /// A directory that was made just now, and is open: what is made in it is made there, whatever has its name meanwhile.
 pub(crate) trait NewDir {
+    /// Whether it has the sticky bit that it was made with.
+    fn is_sticky(&self) -> bool {
+        true
+    }
     /// As [`Env::create`].
     fn create(&self, name: &OsStr, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr>;
 }
@@ -143,6 +139,15 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn removes_by_name_alone(&self, dir: &Path) -> bool;
     /// Whose clock stamps the files in a directory. Asks the server for nothing.
     fn stamps(&self, dir: &Path) -> Stamps;
+    /// Of what kind the file system of a directory is, if it is a known one. Asks the server for nothing.
+    fn file_system(&self, _dir: &Path) -> Option<&'static FileSystem> {
+        None
+    }
+    /// How a directory is mounted, for people to read.
+    #[allow(dead_code, reason = "the doctor asks for it")]
+    fn mount(&self, _dir: &Path) -> Option<Mount> {
+        None
+    }
 
     fn watcher(&self) -> Box<dyn Watcher>;
     /// The same for a task: the thread that waits for all tasks sleeps with it.

@@ -2,7 +2,7 @@
 
 use super::dir::{remove_empty, remove_leftovers};
 use super::look::look;
-use super::place::{Place, STICKY};
+use super::place::Place;
 use super::seen::Seen;
 use super::turn::Turn;
 use crate::env::{FileKind, Step};
@@ -41,7 +41,7 @@ fn clear_in_turn(place: &Place) {
         let Ok(Some(turn)) = Turn::take(place) else { return };
         // The removal itself shows whether the directory is empty.
         let seen = place.forget_names().and_then(|()| place.env.stat(place.location()));
-        let is_ours = seen.is_ok_and(|attr| attr.kind == FileKind::Directory && attr.mode & STICKY != 0);
+        let is_ours = seen.is_ok_and(|attr| attr.kind == FileKind::Directory && place.is_marked(&attr));
         if is_ours && turn.is_ours() {
             remove_empty(place);
         }

@@ -11,11 +11,11 @@ use std::io;
 
 use super::claims;
 use super::expiry::freshen;
-use super::io_error::{gone_is_ok, is_gone, is_refused};
+use super::io_error::{gone_is_ok, is_gone, is_not_empty, is_refused};
 use super::look::look;
-use super::nfs_names;
 use super::place::{Place, STICKY, WRITE_OTHERS};
 use super::seen::{Seen, SeenLock};
+use super::silly_names;
 use super::stake::{Attempt, Break, RECENT, Stake};
 use crate::claim::Claim;
 use crate::env::{Attr, DirMode, FileKind, Location, Step};
@@ -41,6 +41,9 @@ pub(super) fn stage(place: &Place) -> Result<Stake, Error> {
         let token = claim.token.clone();
         let about = about(place, &claim).to_json();
         let made = place.env.make_dir(&dir, mode).and_then(|new| {
+            if matches!(mode, DirMode::Usual(_)) {
+                place.checked.set_has_lost_mark(!new.is_sticky());
+            }
             // Fills the very directory that was created: others may give its name to another one.
             let entry = place.staged_file(&claim);
             claims::create(place, claim, &entry, |expiry| {
@@ -133,7 +136,7 @@ impl Moved {
         }
         // A file system without the flags of renameat2, such as NFS.
         match place.env.stat(to) {
-            Ok(attr) if attr.kind == FileKind::Directory && attr.mode & STICKY == 0 && !place.path.is_break_lock => {
+            Ok(attr) if attr.kind == FileKind::Directory && !place.is_marked(&attr) => {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             _ => {}
@@ -272,8 +275,10 @@ pub(super) fn break_lock(place: &Place, seen: &SeenLock, clear: Clear) -> Result
 /// can come, rmdir removes no file. The lock is free, even if this fails.
 pub(super) fn remove_empty(place: &Place) {
     let Err(e) = place.env.rmdir(place.location()) else { return };
-    if e.kind() == io::ErrorKind::DirectoryNotEmpty && remove_leftovers(place) {
-        // Fails if it is gone, or held again. Both are fine.
+    if is_not_empty(&e) {
+        remove_leftovers(place);
+        // Fails if it is gone, or held again. Both are fine. Some file systems say "not empty" until the last reader of an entry
+        // that was removed has closed it.
         let _ = place.env.rmdir(place.location());
     }
 }
@@ -282,7 +287,7 @@ pub(super) fn remove_empty(place: &Place) {
 /// reader learns that the lock has changed. The client that has it open refuses, and its file is gone soon. Returns
 /// whether any was removed.
 pub(super) fn remove_leftovers(place: &Place) -> bool {
-    let leftovers = place.names(place.location(), nfs_names::MOST, &nfs_names::has_prefix).unwrap_or_default();
-    let leftovers = leftovers.iter().filter(|name| nfs_names::is_removable(place, name));
+    let leftovers = place.names(place.location(), silly_names::MOST, &silly_names::has_prefix).unwrap_or_default();
+    let leftovers = leftovers.iter().filter(|name| silly_names::is_removable(place, name));
     leftovers.map(|name| place.env.unlink(&place.location().inside(name))).filter(Result::is_ok).count() > 0
 }

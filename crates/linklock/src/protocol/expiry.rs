@@ -97,7 +97,12 @@ fn set_by_known_clock(
     let before = place.env.now();
     let lease = Lease::starting(before, &stake.anchor, lifetime, stake.claim.mark());
     stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
-    let attr = place.env.set_expiry(at, meant, lease.expiry)?;
+    let mut attr = place.env.set_expiry(at, meant, lease.expiry)?;
+    if place.protocol == Protocol::Dir && attr.ctime == attr.mtime && attr.mtime + ROUNDING >= lease.expiry {
+        // The ctime follows the mtime (FAT, some clients of CephFS and SMB). From there on the lock would last for its lifetime once
+        // more. It is safe: whichever of the two is on disk, others count at least until the expiry.
+        attr = place.env.set_expiry(at, meant, lease.expiry - lifetime_on_disk(place, &stake.claim))?;
+    }
     // Even with drift, a slow reply says less than an older, fast one. If the ctime did not change, perhaps nothing
     // did: FUSE file systems have answered like that.
     if let Some(anchor) = Anchor::of_change(&attr, before, place.env.now())
@@ -128,7 +133,7 @@ pub(super) fn shown_deadline(
     let named = claim.lifetime.unwrap_or(place.lifetime);
     let shown = match place.protocol {
         Protocol::Link => attr.mtime,
-        Protocol::Dir => expiry_of_entry(attr, place.lifetime.min(named)),
+        Protocol::Dir => expiry_of_entry(attr, lifetime_on_disk(place, claim)),
     };
     let missing = lease.expiry.since(shown);
     // If it is later than requested, it only keeps others out for longer. That happens to a dir lock that was acquired
@@ -139,6 +144,12 @@ pub(super) fn shown_deadline(
     // A contender that cannot compare clocks counts the lifetime that the lock names, from this change on.
     let counted = named.max(attr.mtime.since(attr.ctime));
     Ok((lease.deadline - missing).min(before + counted))
+}
+
+/// The lifetime that others count for a dir lock from its last change on, at least: its name says it, and its entry to the
+/// millisecond.
+fn lifetime_on_disk(place: &Place, claim: &Claim) -> Duration {
+    claim.lifetime.map_or(place.lifetime, |named| named.min(place.lifetime))
 }
 
 /// Makes the expiry fresh for the next attempt, unless it still is. Returns whether the claim is usable: there, and as

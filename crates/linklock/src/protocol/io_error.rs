@@ -17,6 +17,11 @@ pub(super) fn is_unreadable(e: &io::Error) -> bool {
     is_refused(e) || matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Unsupported)
 }
 
+/// The directory has names in it. xfs says EEXIST for that: rmdir(2) allows both.
+pub(super) fn is_not_empty(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
+}
+
 pub(super) fn gone_is_ok(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|e| if is_gone(&e) { Ok(()) } else { Err(e) })
 }

@@ -15,6 +15,7 @@ use crate::claim::Claim;
 use crate::env::{Attr, Location, Step};
 use crate::error::{Error, Lost};
 use crate::names::bytes_of;
+use crate::options::Protocol;
 use crate::printable::Printable;
 use crate::time::ServerTime;
 
@@ -165,9 +166,20 @@ fn not_linked(place: &Place, linked: io::Result<()>) -> Result<Attempt, Error> {
             Ok(Attempt::Failed)
         }
         io::ErrorKind::NotFound => Ok(Attempt::Void),
-        io::ErrorKind::Unsupported | io::ErrorKind::TooManyLinks => Err(Error::no_hard_links(place.lock_path(), e)),
-        _ => Err(Error::io(place.lock_path(), "link the claim to the lock path", e)),
+        _ => Err(link_failed(place, e)),
     }
+}
+
+/// The error of link(2), if it says that no link can be made.
+pub(super) fn link_failed(place: &Place, e: io::Error) -> Error {
+    match e.kind() {
+        io::ErrorKind::Unsupported | io::ErrorKind::TooManyLinks => no_hard_links(place, e),
+        _ => Error::io(place.lock_path(), "link the claim to the lock path", e),
+    }
+}
+
+pub(super) fn no_hard_links(place: &Place, cause: io::Error) -> Error {
+    Error::no_hard_links(place.lock_path(), cause, place.instead_of(Protocol::Link))
 }
 
 /// Whether these are the attributes of our claim, linked. The inode number is not enough: it is reused after a file is

@@ -4,19 +4,22 @@ mod io_error;
 pub(crate) mod seen;
 pub(crate) mod unchanged;
 
+mod checked;
 pub(crate) mod place;
 pub(crate) mod stake;
 
 mod claims;
 pub(crate) mod expiry;
 pub(crate) mod identify;
-mod nfs_names;
+pub(crate) mod silly_names;
+mod warned;
 
 pub(crate) mod judge;
 pub(crate) mod look;
 
 pub(crate) mod clear;
 mod dir;
+pub(crate) mod fitness;
 mod link;
 pub(crate) mod steps;
 mod turn;

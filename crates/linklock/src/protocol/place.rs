@@ -8,12 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::checked::Checked;
 use super::io_error::{is_gone, is_refused};
 use super::seen::SeenLock;
 use super::unchanged::Unchanged;
 use crate::claim::Claim;
-use crate::env::{Attr, Env, Liveness, Location, Stamps, Step};
+use crate::env::{Attr, Env, Liveness, Location, Step};
 use crate::error::Error;
+use crate::file_system::{FileSystem, Fitness, Stamps};
 use crate::holder::Owner;
 use crate::lock_path::LockPath;
 use crate::options::{OnBehalfOf, Protocol};
@@ -23,6 +25,9 @@ pub(super) const ROUNDING: Duration = Duration::from_secs(2);
 
 /// A slower reply says too little about the server's clock.
 pub(super) const SLOW: Duration = Duration::from_secs(1);
+
+/// For how long a name may be cached on a file system that is not known: as libfuse does unless told otherwise.
+const NAMES_CACHED: Duration = Duration::from_secs(1);
 
 /// A lock's content is a path. A longer content is not a path.
 pub(super) const CONTENT_LIMIT: usize = 8192;
@@ -58,6 +63,10 @@ pub(crate) struct Place {
     pub(crate) fence: bool,
     /// Whether contenders acquire the lock in the order in which they arrived.
     pub(crate) queue: bool,
+    /// Whether the lock may be on a file system where the protocol is known to fail.
+    pub(crate) allow_unsafe: bool,
+    /// What was found out about the file system, for all locks of this place.
+    pub(crate) checked: Arc<Checked>,
     /// How long the lock was seen unchanged, for where clocks cannot be compared.
     pub(crate) unchanged: Arc<Unchanged>,
     /// The same, for the break lock.
@@ -158,6 +167,44 @@ impl Place {
     /// The attributes of the lock's directory from this machine's cache, without a request to the server.
     pub(super) fn dir_as_known(&self) -> io::Result<Attr> {
         self.env.stat_as_known(&Location::beside(self.path.dir(), ".".as_ref()))
+    }
+
+    /// Whether a directory has our mark, if this file system keeps it. Where it does not, an empty one counts as ours: nobody
+    /// could tell it from what a release has left.
+    pub(super) fn is_marked(&self, attr: &Attr) -> bool {
+        self.path.is_break_lock || attr.mode & STICKY != 0 || !self.keeps_marks()
+    }
+
+    fn keeps_marks(&self) -> bool {
+        !self.checked.has_lost_mark() && self.file_system().is_none_or(|known| known.keeps_sticky)
+    }
+
+    /// What is known of the kind of file system.
+    pub(crate) fn file_system(&self) -> Option<&'static FileSystem> {
+        self.env.file_system(self.path.dir())
+    }
+
+    /// What a user may do where this protocol cannot be used.
+    pub(super) fn instead_of(&self, protocol: Protocol) -> &'static str {
+        let (other, text) = match protocol {
+            Protocol::Link => (Protocol::Dir, "use the dir protocol"),
+            Protocol::Dir => (Protocol::Link, "use the link protocol"),
+        };
+        let other = self.file_system().map(|known| known.fitness(other));
+        match other {
+            Some(Fitness::Unsafe(_) | Fitness::NoHardLinks) => "keep the lock on another file system",
+            _ => text,
+        }
+    }
+
+    /// For how long this machine may believe what it knows of a name, whatever others do. Zero where every answer that
+    /// counts comes from the server.
+    pub(crate) fn names_cached(&self) -> Duration {
+        match self.file_system() {
+            Some(known) => known.names_cached,
+            None if self.env.stamps(self.path.dir()) == Stamps::Server => Duration::ZERO,
+            None => NAMES_CACHED,
+        }
     }
 
     /// Makes an NFS client forget the names in the lock's directory, which may be old. Fresh attributes of the

@@ -2,11 +2,10 @@
 //! their own, they can also remove the lock while it is held.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::place::{Place, ROOT, STICKY};
+use super::warned::{Warning, is_first};
 use crate::env::Attr;
 use crate::error::Error;
 use crate::holder::Owner;
@@ -60,7 +59,7 @@ fn warn(place: &Place) {
     let Some(flaw) = Flaw::of(place, &attr, ROOT) else { return };
     // In a sticky directory, only the owner of a file and the owner of the directory may remove the file.
     let only_denies = attr.mode & STICKY != 0 && !matches!(flaw, Flaw::BelongsTo(_));
-    if !only_denies && is_first(place.path.dir()) {
+    if !only_denies && is_first(Warning::NotPrivate, place.path.dir()) {
         tracing::warn!(
             target: "linklock::private",
             "{}: this directory {flaw}: whoever may write to it can remove a held lock, and then two contenders can hold it; use a directory that only root may write to (chown root, chmod go-w), or a sticky one of root's (chmod +t), where others can only deny the lock",
@@ -100,22 +99,4 @@ impl fmt::Display for Flaw {
             Self::OpenToGroup { mode } => write!(f, "can be written to by its group (mode {mode:04o})"),
         }
     }
-}
-
-/// Whether this process has not warned of this directory yet. With very many directories, it may warn of one twice.
-fn is_first(dir: &Path) -> bool {
-    // 0: unused. Not a mutex, which a fork could leave locked.
-    static WARNED_OF: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
-    let mut hasher = DefaultHasher::new();
-    dir.hash(&mut hasher);
-    let mark = hasher.finish().max(1);
-    for slot in &WARNED_OF {
-        match slot.compare_exchange(0, mark, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => return true,
-            Err(other) if other == mark => return false,
-            Err(_) => {}
-        }
-    }
-    WARNED_OF[mark as usize % WARNED_OF.len()].store(mark, Ordering::Relaxed);
-    true
 }

@@ -192,6 +192,22 @@ fn a_longer_lifetime_is_not_trusted_if_no_ctime_is_before_its_mtime() {
     }
 }
 
+/// The bug: a refresh of a dir lock lasted twice as long where no ctime is before its mtime.
+#[test]
+fn a_refresh_lasts_once_if_no_ctime_is_before_its_mtime() {
+    let arena = Arena::new();
+    arena.env.ctime_is_not_before_mtime.store(true, Ordering::SeqCst);
+    let held = arena.rival(Protocol::Dir).acquire();
+    held.refresh().unwrap();
+    let left = arena.lock(Protocol::Dir).inspect().unwrap().remaining.unwrap();
+    assert!(left <= LIFETIME + MOMENT && left >= held.remaining(), "{left:?}");
+    held.leave();
+    let started = arena.env.now();
+    arena.lock(Protocol::Dir).acquire_with(&Wait::up_to(LIFETIME * 4)).unwrap().release().unwrap();
+    let waited = arena.env.now().since(started);
+    assert!(waited >= LIFETIME + GRACE - MOMENT && waited <= LIFETIME + GRACE + MOMENT, "{waited:?}");
+}
+
 #[test]
 fn without_a_common_clock_a_dead_breakers_turn_still_ends() {
     let arena = on_unknown_clocks();

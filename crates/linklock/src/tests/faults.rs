@@ -14,9 +14,9 @@ use tempfile::TempDir;
 
 use crate::env::os::OsEnv;
 use crate::env::{
-    Attr, DirMode, Each, Env, Event, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Reach, Stamps,
-    Watcher,
+    Attr, DirMode, Each, Env, Event, Expiry, FileId, FileKind, Liveness, Location, Meant, NewDir, Reach, Watcher,
 };
+use crate::file_system::{FILE_SYSTEMS, FileSystem, Stamps};
 use crate::fingerprint::Fingerprint;
 use crate::options::Protocol;
 use crate::time::{LocalTime, ServerTime};
@@ -103,6 +103,12 @@ pub(super) struct FaultyEnv {
     pub(super) others: Mutex<Vec<FileId>>,
     /// Nobody knows whose clock stamps files.
     pub(super) stamps_are_not_known: AtomicBool,
+    /// The kind of the file system, by its name in the table, if not its own.
+    pub(super) kind: Mutex<Option<&'static str>>,
+    /// Each name of a file has its own inode number, as with sshfs.
+    pub(super) has_a_number_for_each_name: AtomicBool,
+    /// Directories have no sticky bit, whatever they are made with.
+    pub(super) keeps_no_sticky_bit: AtomicBool,
     /// A stale listing of the lock's directory, with inode numbers, in place of the real one.
     pub(super) listing: Mutex<Option<Vec<(OsString, u64)>>>,
     /// How often the clock will still panic when the keep-alive thread reads it.
@@ -146,6 +152,9 @@ impl FaultyEnv {
             has_one_number: AtomicBool::new(false),
             others: Mutex::default(),
             stamps_are_not_known: AtomicBool::new(false),
+            kind: Mutex::default(),
+            has_a_number_for_each_name: AtomicBool::new(false),
+            keeps_no_sticky_bit: AtomicBool::new(false),
             listing: Mutex::default(),
             keepers_clock_panics: AtomicU64::new(0),
             user_id: AtomicU64::new(u64::MAX),
@@ -301,8 +310,19 @@ impl FaultyEnv {
         if self.has_one_number.load(Ordering::SeqCst) {
             attr.id.inode = 1;
         }
+        if self.keeps_no_sticky_bit.load(Ordering::SeqCst) && attr.kind == FileKind::Directory {
+            attr.mode &= !0o1000;
+        }
         if self.loses_content.load(Ordering::SeqCst) {
             attr.len = 0;
+        }
+        attr
+    }
+
+    fn numbered(&self, at: &Location, mut attr: Attr) -> Attr {
+        if self.has_a_number_for_each_name.load(Ordering::SeqCst) {
+            attr.nlink = 1;
+            attr.id.inode = at.as_path().as_os_str().len() as u64;
         }
         attr
     }
@@ -418,7 +438,8 @@ impl Env for FaultyEnv {
 
     fn stat(&self, at: &Location) -> io::Result<Attr> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.interfere(Call::Stat, at, || OsEnv.stat(at), no_result).map(|attr| self.as_server_says(attr))
+        let stat = self.interfere(Call::Stat, at, || OsEnv.stat(at), no_result);
+        stat.map(|attr| self.numbered(at, self.as_server_says(attr)))
     }
 
     fn stat_dir(&self, dir: &Path) -> io::Result<Attr> {
@@ -427,7 +448,8 @@ impl Env for FaultyEnv {
     }
 
     fn stat_as_known(&self, at: &Location) -> io::Result<Attr> {
-        self.interfere(Call::Stat, at, || OsEnv.stat(at), no_result).map(|attr| self.as_server_says(attr))
+        let stat = self.interfere(Call::Stat, at, || OsEnv.stat(at), no_result);
+        stat.map(|attr| self.numbered(at, self.as_server_says(attr)))
     }
 
     fn id_as_known(&self, at: &Location) -> io::Result<FileId> {
@@ -500,6 +522,13 @@ impl Env for FaultyEnv {
         if self.stamps_are_not_known.load(Ordering::SeqCst) { Stamps::NotKnown } else { OsEnv.stamps(dir) }
     }
 
+    fn file_system(&self, dir: &Path) -> Option<&'static FileSystem> {
+        match self.kind.lock().unwrap().as_deref() {
+            Some(name) => FILE_SYSTEMS.iter().find(|known| known.name == name),
+            None => OsEnv.file_system(dir),
+        }
+    }
+
     fn is_for_want_of_descriptors(&self, e: &io::Error) -> bool {
         OsEnv.is_for_want_of_descriptors(e)
     }
@@ -524,6 +553,10 @@ struct FaultyDir {
 }
 
 impl NewDir for FaultyDir {
+    fn is_sticky(&self) -> bool {
+        self.new.is_sticky() && !self.env.keeps_no_sticky_bit.load(Ordering::SeqCst)
+    }
+
     fn create(&self, name: &OsStr, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
         self.env.creating(&self.at.inside(name), expiry, |expiry| self.new.create(name, content, mode, expiry))
     }

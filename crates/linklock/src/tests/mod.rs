@@ -10,9 +10,12 @@ mod breaking;
 mod clocks;
 #[cfg(target_os = "linux")] // A waiter is woken through descriptors here alone.
 mod descriptors;
+#[cfg(all(unix, feature = "doctor"))]
+mod doctor;
 mod errors;
 mod faults;
 mod fencing;
+mod file_systems;
 mod holding;
 mod identifying;
 mod keeping;

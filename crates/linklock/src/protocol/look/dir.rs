@@ -8,18 +8,22 @@ use crate::holder::About;
 use crate::names::bytes_of;
 use crate::options::Protocol;
 use crate::protocol::io_error::{is_refused, is_unreadable};
-use crate::protocol::nfs_names;
 use crate::protocol::place::{BREAK_LIFETIME, Place, ROOT, STICKY};
 use crate::protocol::seen::{Seen, SeenLock};
+use crate::protocol::silly_names;
 
 /// What the directory at the lock path is. `None` if it changed during the look.
 pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
-    let ours = place.path.is_break_lock || attr.mode & STICKY != 0;
+    let ours = place.is_marked(&attr);
     // Reads no more names than needed: others may have put any number there.
     let (mut names, mut left) = (Vec::new(), Vec::new());
     let listed = place.env.list(place.location(), &mut |name, _| {
-        if ours && nfs_names::has_prefix(name) { &mut left } else { &mut names }.push(name.to_owned());
-        if names.len() > 1 || left.len() > nfs_names::MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if ours && silly_names::has_prefix(name) { &mut left } else { &mut names }.push(name.to_owned());
+        if names.len() > 1 || left.len() > silly_names::MOST {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     // An umask of 077 makes such a directory.
     let hidden = || Ok(Some(Seen::Lock(SeenLock::hidden(attr))));
@@ -28,8 +32,8 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         listed => listed?,
     }
     let name = match names.as_slice() {
-        [name] if left.len() <= nfs_names::MOST => name,
-        [] if left.len() <= nfs_names::MOST && left.iter().all(|name| nfs_names::is_removable(place, name)) => {
+        [name] if left.len() <= silly_names::MOST => name,
+        [] if left.len() <= silly_names::MOST && left.iter().all(|name| silly_names::is_removable(place, name)) => {
             let is_stuck = ours && is_anothers(place, &attr)?;
             let stuck = Seen::Stuck { owner: attr.owner, since: attr.ctime };
             return Ok(Some(if is_stuck { stuck } else { Seen::EmptyDirectory { ours } }));

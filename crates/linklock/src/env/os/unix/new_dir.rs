@@ -20,6 +20,8 @@ use crate::env::world::{DirMode, Expiry, NewDir};
 /// A new directory that only its owner may open. No umask removes these bits.
 const CLOSED: u32 = 0o700;
 
+const STICKY: u32 = 0o1000;
+
 /// A new directory has one time as mtime and ctime; a file system may round them. A rename renews only the ctime.
 const ROUNDING: Duration = Duration::from_secs(2);
 
@@ -27,6 +29,7 @@ const ROUNDING: Duration = Duration::from_secs(2);
 pub(super) struct OpenDir {
     dir: OwnedFd,
     owner: u32,
+    is_sticky: bool,
 }
 
 pub(super) fn make(parent: BorrowedFd<'_>, name: &Path, mode: DirMode) -> io::Result<OpenDir> {
@@ -48,7 +51,7 @@ pub(super) fn make(parent: BorrowedFd<'_>, name: &Path, mode: DirMode) -> io::Re
     if let DirMode::Exactly(bits) = mode {
         open_to_others(&dir, &attr, bits)?;
     }
-    Ok(OpenDir { dir, owner: attr.owner })
+    Ok(OpenDir { dir, owner: attr.owner, is_sticky: attr.mode & STICKY != 0 })
 }
 
 /// By the descriptor, so that it changes the directory that was checked: one that is empty and closed, as ours is.
@@ -71,6 +74,10 @@ fn taken() -> io::Error {
 }
 
 impl NewDir for OpenDir {
+    fn is_sticky(&self) -> bool {
+        self.is_sticky
+    }
+
     fn create(&self, name: &OsStr, content: &[u8], mode: u32, expiry: &mut Expiry<'_>) -> io::Result<Attr> {
         create(self.dir.as_fd(), Path::new(name), content, mode, expiry, Some(self.owner))
     }

@@ -12,7 +12,7 @@ use super::convert::{to_mode, to_pid, to_timespec};
 use super::files::{TO_LIST, show_names};
 use super::reach::{is_for_want_of_descriptors, open_at, reach, reach_both};
 use super::system::basics::rename_noreplace;
-use super::system::mounts::{removes_by_name_alone, stamps};
+use super::system::mounts::{file_system, mount, removes_by_name_alone, stamps};
 use super::system::proc::{Proc, command};
 use super::system::reading::read_without_delegation;
 use super::system::stat::{self, id_as_known, stat_afresh, stat_at, stat_dir};
@@ -21,7 +21,8 @@ use super::users::{Known, known, name_of_user};
 use super::{clock, files, new_dir, own};
 use crate::env::attr::{Attr, FileId, Meant};
 use crate::env::location::Location;
-use crate::env::world::{DirMode, Each, Env, Expiry, Liveness, NewDir, Stamps, Watcher};
+use crate::env::world::{DirMode, Each, Env, Expiry, Liveness, NewDir, Watcher};
+use crate::file_system::{FileSystem, Mount, Stamps};
 use crate::fingerprint::Fingerprint;
 use crate::time::{LocalTime, ServerTime};
 
@@ -209,6 +210,14 @@ impl Env for OsEnv {
 
     fn stamps(&self, dir: &Path) -> Stamps {
         stamps(dir)
+    }
+
+    fn file_system(&self, dir: &Path) -> Option<&'static FileSystem> {
+        file_system(dir)
+    }
+
+    fn mount(&self, dir: &Path) -> Option<Mount> {
+        mount(dir)
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

@@ -13,7 +13,8 @@ use super::watcher::OsWatcher;
 use super::{files, identity, paths, processes};
 use crate::env::attr::{Attr, FileId, Meant};
 use crate::env::location::Location;
-use crate::env::world::{DirMode, Each, Env, Expiry, Liveness, NewDir, Stamps, Watcher};
+use crate::env::world::{DirMode, Each, Env, Expiry, Liveness, NewDir, Watcher};
+use crate::file_system::Stamps;
 use crate::fingerprint::Fingerprint;
 use crate::time::{LocalTime, ServerTime};
 

@@ -6,15 +6,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, CWD, StatxFlags, major, makedev, minor};
 
 use super::super::content::fs_read;
-use crate::env::world::Stamps;
+use crate::file_system::{FileSystem, Mount, Stamps};
 
 const NFS: u64 = 0x6969;
-const BEEGFS: u64 = 0x1983_0326;
-const FUSE: u64 = 0x6573_5546;
+
+/// The kind of a directory's file system, if it is a known one. Reads the list of mounts where its number does not tell.
+///
+/// Called for each acquisition, so it must be cheap. On NFS it sends a request to the server only the first time.
+pub(crate) fn file_system(dir: &Path) -> Option<&'static FileSystem> {
+    let device = device(dir)?;
+    let is_nfs = is_last_nfs(device) && mount_of(device, NFS).is_some_and(|mount| mount.kind.starts_with("nfs"));
+    let magic = if is_nfs { NFS } else { magic(dir)? };
+    if magic == NFS {
+        LAST_NFS.store(device, Ordering::Relaxed);
+    }
+    FileSystem::find(magic, || mount_of(device, magic))
+}
 
 /// Whether other machines change it too. `None` if that is not known.
 pub(crate) fn is_shared(dir: &Path) -> Option<bool> {
-    Some(!is_local_magic(magic(dir)?))
+    device(dir)?;
+    Some(!file_system(dir).is_some_and(|known| known.is_local))
+}
+
+/// Whether one clock stamps all files.
+pub(crate) fn stamps(dir: &Path) -> Stamps {
+    file_system(dir).map_or(Stamps::NotKnown, |known| known.stamps)
 }
 
 /// How to read a file so that no read delegation stays with this machine.
@@ -59,14 +76,19 @@ enum Nfs {
     NotKnown,
 }
 
+/// The device that was NFS when it was last asked. The list of mounts then says what it is now.
+static LAST_NFS: AtomicU64 = AtomicU64::new(u64::MAX);
+
+fn is_last_nfs(device: u64) -> bool {
+    LAST_NFS.load(Ordering::Relaxed) == device
+}
+
 fn nfs(dir: &Path, device: u64) -> Nfs {
-    // The device that was NFS when it was last asked. The list of mounts then says what it is now.
-    static LAST_NFS: AtomicU64 = AtomicU64::new(u64::MAX);
     // A block device.
     if major(device) != 0 {
         return Nfs::No;
     }
-    if LAST_NFS.load(Ordering::Relaxed) != device {
+    if !is_last_nfs(device) {
         match magic(dir) {
             Some(NFS) => LAST_NFS.store(device, Ordering::Relaxed),
             Some(_) => return Nfs::No,
@@ -82,26 +104,17 @@ fn device(dir: &Path) -> Option<u64> {
     Some(makedev(stat.stx_dev_major, stat.stx_dev_minor))
 }
 
-/// Whether one clock stamps all files. The list has only file systems with evidence. For GlusterFS, CephFS, Lustre,
-/// JuiceFS and SMB, tests or their sources show that each client's own clock stamps what it changes.
-pub(crate) fn stamps(dir: &Path) -> Stamps {
-    let of_one_clock = match magic(dir) {
-        // NFS: the server's kernel. Tested with its clock an hour off, on versions 3 to 4.2. BeeGFS: one metadata
-        // server for each directory, by its documentation.
-        Some(NFS | BEEGFS) => true,
-        // MooseFS: its master's clock. Measured.
-        Some(FUSE) => kind_of_mount(dir).is_some_and(|kind| kind == "fuse.mfs"),
-        // A file system that only this machine changes: its own kernel.
-        Some(magic) => is_local_magic(magic),
-        None => false,
-    };
-    if of_one_clock { Stamps::Server } else { Stamps::NotKnown }
+/// How a directory is mounted.
+pub(crate) fn mount(dir: &Path) -> Option<Mount> {
+    mount_of(device(dir)?, magic(dir)?)
 }
 
-fn kind_of_mount(dir: &Path) -> Option<String> {
+fn mount_of(device: u64, magic: u64) -> Option<Mount> {
     let mounts = fs_read("/proc/self/mountinfo")?;
     let mounts = String::from_utf8_lossy(&mounts);
-    words_of_mount(&mounts, device(dir)?).next().map(str::to_owned)
+    let mut words = words_of_mount(&mounts, device).map(str::to_owned);
+    let (kind, source, options) = (words.next()?, words.next()?, words.next()?);
+    Some(Mount { magic, kind, source, options })
 }
 
 /// What the list of mounts says about a device's file system: its type, source and options. See proc_pid_mountinfo(5).
@@ -139,23 +152,6 @@ fn version(mounts: &[u8], device: u64) -> Nfs {
     }
 }
 
-/// File systems that only this machine changes, by their magic numbers in statfs(2) and in their own sources. Any other
-/// counts as shared: its waiters poll more often.
-fn is_local_magic(magic: u64) -> bool {
-    const EXT: u64 = 0xef53;
-    const XFS: u64 = 0x5846_5342;
-    const BTRFS: u64 = 0x9123_683e;
-    const ZFS: u64 = 0x2fc1_2fc1;
-    const F2FS: u64 = 0xf2f5_2010;
-    const BCACHEFS: u64 = 0xca45_1a4e;
-    const TMPFS: u64 = 0x0102_1994;
-    const RAMFS: u64 = 0x8584_58f6;
-    const OVERLAYFS: u64 = 0x794c_7630;
-    const FAT: u64 = 0x4d44;
-    const EXFAT: u64 = 0x2011_bab0;
-    [EXT, XFS, BTRFS, ZFS, F2FS, BCACHEFS, TMPFS, RAMFS, OVERLAYFS, FAT, EXFAT].contains(&magic)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,8 +186,6 @@ mod tests {
         assert_eq!(stamps(Path::new("/dev/shm")), Stamps::Server);
         assert_eq!(stamps(Path::new("/proc")), Stamps::NotKnown, "not named: the careful answer");
         assert_eq!(stamps(Path::new("/there is no such directory")), Stamps::NotKnown);
-        let mounts = "40 22 0:60 / /mnt/m rw,nosuid - fuse.mfs mfs#srv:9421 rw\n";
-        assert_eq!(words_of_mount(mounts, makedev(0, 60)).next(), Some("fuse.mfs"));
     }
 
     #[test]

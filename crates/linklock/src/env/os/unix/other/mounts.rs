@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::env::world::Stamps;
+use crate::file_system::{FileSystem, Mount, Stamps};
 
 /// Not known: the careful answer.
 pub(crate) fn removes_by_name_alone(_: &Path) -> bool {
@@ -12,6 +12,16 @@ pub(crate) fn removes_by_name_alone(_: &Path) -> bool {
 /// If only this machine changes the file system, only its clock stamps files. For shared ones it is not known.
 pub(crate) fn stamps(dir: &Path) -> Stamps {
     if is_shared(dir) == Some(false) { Stamps::Server } else { Stamps::NotKnown }
+}
+
+/// None is known by a number here.
+pub(crate) fn file_system(_: &Path) -> Option<&'static FileSystem> {
+    None
+}
+
+/// What linklock shows of a mount is Linux's.
+pub(crate) fn mount(_: &Path) -> Option<Mount> {
+    None
 }
 
 /// Whether other machines change it too. `None` if that is not known.

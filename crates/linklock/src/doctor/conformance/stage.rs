@@ -9,27 +9,27 @@ use super::client::{Checked, Client};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
-    pub(super) steps: Steps,
+    pub(crate) steps: Steps,
 }
 
-pub(super) type Steps = fn(&Stage<'_>) -> Checked;
+pub(crate) type Steps = fn(&Stage<'_>) -> Checked;
 
 /// Two clients in a directory that is new to both.
-pub(super) struct Stage<'a> {
-    pub(super) a: Client<'a>,
-    pub(super) b: Client<'a>,
-    pub(super) sleep: &'a dyn Fn(Duration),
-    pub(super) noted: RefCell<Vec<&'static str>>,
+pub(crate) struct Stage<'a> {
+    pub(crate) a: Client<'a>,
+    pub(crate) b: Client<'a>,
+    pub(crate) sleep: &'a dyn Fn(Duration),
+    pub(crate) noted: RefCell<Vec<&'static str>>,
 }
 
 impl Stage<'_> {
     /// Waits longer than a tick of the coarsest clock, so that the next change gives another ctime.
-    pub(super) fn tick(&self) {
+    pub(crate) fn tick(&self) {
         (self.sleep)(Duration::from_millis(20));
     }
 
     /// Notes the answer where more than one is right.
-    pub(super) fn note(&self, seen: &'static str) {
+    pub(crate) fn note(&self, seen: &'static str) {
         self.noted.borrow_mut().push(seen);
     }
 }

@@ -6,31 +6,19 @@
 //! Then it refreshes the cache in the same way as the library.
 
 mod caches;
-mod client;
+pub(crate) mod client;
 mod names;
-mod stage;
+pub(crate) mod stage;
 mod times;
-
-#[cfg(test)]
-mod tests;
 
 use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use shuttle::scheduler::RandomScheduler;
-
-use crate::client::SimEnv;
-use crate::config::{Config, DIR, Faults};
 use crate::env::os::OsEnv;
 use crate::env::{Env, Location};
-use crate::explore::schedule;
-use crate::options::Protocol;
-use crate::sim::Sim;
 use client::{Client, Difference};
 use stage::{Scenario, Stage};
 
@@ -59,27 +47,10 @@ impl fmt::Display for Verdict {
 }
 
 /// Plays one scenario. Each client's directory must exist and be empty.
-fn play(scenario: Scenario, a: Client<'_>, b: Client<'_>, sleep: &dyn Fn(Duration)) -> Verdict {
+pub(crate) fn play(scenario: Scenario, a: Client<'_>, b: Client<'_>, sleep: &dyn Fn(Duration)) -> Verdict {
     let stage = Stage { a, b, sleep, noted: RefCell::default() };
     let difference = (scenario.steps)(&stage).err();
     Verdict { name: scenario.name, noted: stage.noted.into_inner(), difference }
-}
-
-/// Plays every scenario, on the simulation or in one directory through one or two mounts, and prints each result.
-pub(crate) fn tell(directories: &[PathBuf], out: &mut impl Write) -> io::Result<ExitCode> {
-    let (mut played, mut failed) = (0, 0);
-    let tell = |verdict: Verdict| {
-        played += 1;
-        failed += u32::from(verdict.difference.is_some());
-        writeln!(out, "{verdict}")
-    };
-    match directories {
-        [] => scenarios().filter_map(|scenario| on_simulation(scenario, true)).try_for_each(tell)?,
-        [both] => on_real_directories(both, both, scenarios(), tell)?,
-        [a, b, ..] => on_real_directories(a, b, scenarios(), tell)?,
-    }
-    writeln!(out, "{played} scenarios, {failed} failed")?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Plays the scenarios on the real file system, in a fresh directory below both `a` and `b`, and removes it.
@@ -120,18 +91,4 @@ fn remove_all(env: &OsEnv, dir: &Location) -> io::Result<()> {
         env.unlink(&at).or_else(|_| remove_all(env, &at))?;
     }
     env.rmdir(dir)
-}
-
-/// Plays a scenario on a simulated server with two clients, where only caches cause surprises. `one_remove` stands
-/// for NFS 4.
-pub(crate) fn on_simulation(scenario: Scenario, one_remove: bool) -> Option<Verdict> {
-    let verdicts = schedule(RandomScheduler::new_from_seed(0, 1), move || {
-        let config = Config { hosts: vec![0, 1], faults: Faults::NONE, one_remove, ..Config::new(Protocol::Link) };
-        let sim = Sim::new(&config);
-        let [a, b] = [0, 1].map(|number| SimEnv { sim: Arc::clone(&sim), number });
-        let client = |name, env| Client::new(name, env, PathBuf::from(DIR));
-        let sleep = |time| sim.with(|world| world.now += time);
-        play(scenario, client("A", &a), client("B", &b), &sleep)
-    });
-    verdicts.into_iter().next()
 }

@@ -1,0 +1,483 @@
+//! Two doctors, on two machines or on two mounts of one directory, that find each other through that directory and measure what
+//! each sees of the other.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::report::{Finding, Level, finding, of};
+use super::tools::{check_cancelled, location, names, remove_all, rest};
+use crate::env::os::OsEnv;
+use crate::env::{Env, Location};
+use crate::error::Error;
+use crate::guard::ReleaseError;
+use crate::lock::Lock;
+use crate::options::Protocol;
+use crate::time::LocalTime;
+use crate::wait::{Cancel, Wait};
+
+/// How two doctors meet.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Meeting {
+    /// The name of this side, and of the other: both must differ.
+    pub names: [String; 2],
+    /// The separator of the locks.
+    pub separator: char,
+    /// How long to wait for the other at most.
+    pub patience: Duration,
+    /// For how long to contend for a lock of each protocol.
+    pub contend_for: Duration,
+    /// The protocols to try.
+    pub protocols: Vec<Protocol>,
+}
+
+impl Meeting {
+    /// Of two hosts, by their names: a minute for the other to come, and 15 s of contention under each protocol.
+    pub fn of(this: impl Into<String>, other: impl Into<String>) -> Self {
+        Self {
+            names: [this.into(), other.into()],
+            separator: crate::SEPARATOR,
+            patience: Duration::from_secs(60),
+            contend_for: Duration::from_secs(15),
+            protocols: vec![Protocol::Dir, Protocol::Link],
+        }
+    }
+
+    /// Within this time at most, instead of a minute.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// For so long under each protocol, instead of 15 s.
+    pub fn contend_for(mut self, time: Duration) -> Self {
+        self.contend_for = time;
+        self
+    }
+
+    /// With this separator in names.
+    pub fn separator(mut self, separator: char) -> Self {
+        self.separator = separator;
+        self
+    }
+
+    /// With these protocols alone.
+    pub fn protocols(mut self, protocols: Vec<Protocol>) -> Self {
+        self.protocols = protocols;
+        self
+    }
+}
+
+/// Meets the other doctor, that is started at about the same time with the names turned round, and measures with it: how late each
+/// sees what the other does, how far apart the clocks are, and whether a counter that both raise under a lock counts right.
+///
+/// # Errors
+/// If the other does not come, or ends before; if the directory cannot be used; cancelled.
+pub fn meet(dir: impl AsRef<Path>, meeting: &Meeting, cancel: &Cancel) -> Result<Vec<Finding>, Error> {
+    let dir = dir.as_ref();
+    let [this, other] = &meeting.names;
+    if this == other || this.is_empty() || other.is_empty() || this.contains('/') || other.contains('/') {
+        return Err(Error::invalid(format!("names {this:?} and {other:?}: two that differ, without a slash")));
+    }
+    let hall = Hall::enter(dir, meeting, cancel).map_err(|e| e.of(dir, other))?;
+    let findings = hall.measure(meeting).map_err(|e| e.of(dir, other));
+    if let Err(e) = &findings {
+        let _ = hall.mark(GAVE_UP, &e.to_string());
+    }
+    hall.leave(meeting.patience.min(Duration::from_secs(10)));
+    findings
+}
+
+enum Broken {
+    Io(io::Error),
+    Lock(Error),
+    Alone(Duration),
+    /// Why the other has.
+    GivenUp(String),
+}
+
+impl Broken {
+    fn of(self, dir: &Path, other: &str) -> Error {
+        match self {
+            Self::Io(e) => Error::io(dir, "meet the other doctor there", e),
+            Self::Lock(e) => e,
+            Self::GivenUp(why) => Error::io(
+                dir,
+                "measure with the other doctor there",
+                io::Error::other(format!("{other} gave up: {why}")),
+            ),
+            Self::Alone(waited) => Error::io(
+                dir,
+                "meet the other doctor there",
+                io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!(
+                        "nothing was heard of {other} within {waited:?}: is it the same directory, and did both start?"
+                    ),
+                ),
+            ),
+        }
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(e: io::Error) -> Self {
+        Self::Io(e)
+    }
+}
+
+impl From<Error> for Broken {
+    fn from(e: Error) -> Self {
+        Self::Lock(e)
+    }
+}
+
+impl From<ReleaseError> for Broken {
+    fn from(e: ReleaseError) -> Self {
+        Self::Lock(e.into())
+    }
+}
+
+/// The last mark of one that cannot go on.
+const GAVE_UP: &str = "gave-up";
+
+/// The directory where both meet. A mark is a file there with a value; each is made once, by one of them.
+struct Hall {
+    env: Arc<dyn Env>,
+    /// Of both names, and the one of this meeting in it.
+    outer: PathBuf,
+    path: PathBuf,
+    this: String,
+    other: String,
+    patience: Duration,
+    leads: bool,
+    cancel: Cancel,
+}
+
+const LIFETIME: Duration = Duration::from_secs(30);
+/// No cache is older that a lock could work with.
+const SEEN_WITHIN: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+impl Hall {
+    fn enter(dir: &Path, meeting: &Meeting, cancel: &Cancel) -> Result<Self, Broken> {
+        let env: Arc<dyn Env> = Arc::new(OsEnv);
+        let [this, other] = meeting.names.clone();
+        let leads = this < other;
+        let (first, second) = if leads { (&this, &other) } else { (&other, &this) };
+        let outer = dir.join(format!("linklock-doctor.{first}+{second}"));
+        exists_is_ok(env.mkdir(&location(&outer), 0o777))?;
+        let mut hall = Self {
+            env,
+            path: outer.clone(),
+            outer,
+            this,
+            other,
+            patience: meeting.patience,
+            leads,
+            cancel: cancel.clone(),
+        };
+        // Others' numbers of an earlier meeting are older than ours, and nobody answers with ours by chance.
+        let own = format!("{:016x}", hall.env.unique());
+        let hello = format!("hello.{}", hall.this);
+        let until = hall.env.now() + meeting.patience;
+        let _ = hall.env.unlink(&hall.at(&hello));
+        hall.write(&hello, &own)?;
+        loop {
+            let theirs = hall.read(&format!("hello.{}", hall.other));
+            if let Some(theirs) = &theirs {
+                hall.write(&format!("heard.{}.{theirs}", hall.this), &own).or_else(|e| exists(&e))?;
+                if hall.read(&format!("heard.{}.{own}", hall.other)).as_ref() == Some(theirs) {
+                    let (first, second) = if hall.leads { (&own, theirs) } else { (theirs, &own) };
+                    hall.path = hall.outer.join(format!("{first}.{second}"));
+                    exists_is_ok(hall.env.mkdir(&location(&hall.path), 0o777))?;
+                    return Ok(hall);
+                }
+            }
+            let cancelled = check_cancelled(dir, cancel);
+            if cancelled.is_err() || hall.env.now() >= until {
+                let _ = hall.env.unlink(&hall.at(&hello));
+                let _ = hall.env.rmdir(&location(&hall.outer));
+                cancelled?;
+                return Err(Broken::Alone(meeting.patience));
+            }
+            rest(hall.env.as_ref(), Duration::from_millis(50), cancel);
+        }
+    }
+
+    fn at(&self, name: &str) -> Location {
+        Location::beside(&self.path, name.as_ref())
+    }
+
+    fn write(&self, name: &str, value: &str) -> io::Result<()> {
+        self.env.create(&self.at(name), value.as_bytes(), 0o644, &mut |_| None).map(drop)
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        // Makes a client ask again for a name that was missing.
+        let _ = self.env.stat_dir(&self.path);
+        let (_, content) = self.env.read(&self.at(name), 1000).ok()?;
+        // Not yet written.
+        if content.is_empty() { None } else { Some(String::from_utf8_lossy(&content).into_owned()) }
+    }
+
+    fn wait(&self) -> Wait {
+        Wait::up_to(self.patience).cancelled_by(&self.cancel)
+    }
+
+    fn mark(&self, name: &str, value: &str) -> Result<(), Broken> {
+        Ok(self.write(&format!("{}.{name}", self.this), value)?)
+    }
+
+    /// Waits for the other's mark.
+    fn await_mark(&self, name: &str) -> Result<String, Broken> {
+        let name = format!("{}.{name}", self.other);
+        let until = self.env.now() + self.patience;
+        loop {
+            if let Some(value) = self.read(&name) {
+                return Ok(value);
+            }
+            if let Some(why) = self.read(&format!("{}.{GAVE_UP}", self.other)) {
+                return Err(Broken::GivenUp(why));
+            }
+            check_cancelled(&self.path, &self.cancel)?;
+            if self.env.now() >= until {
+                return Err(Broken::Alone(self.patience));
+            }
+            rest(self.env.as_ref(), LOOK_EVERY, &self.cancel);
+        }
+    }
+
+    /// Both are here.
+    fn gather(&self, name: &str) -> Result<String, Broken> {
+        self.mark(name, "here")?;
+        self.await_mark(name)
+    }
+
+    fn measure(&self, meeting: &Meeting) -> Result<Vec<Finding>, Broken> {
+        let mut findings = vec![self.lateness()?, self.clocks()?];
+        for protocol in &meeting.protocols {
+            findings.extend(self.sight(*protocol, meeting)?);
+            findings.push(self.contention(*protocol, meeting)?);
+        }
+        Ok(findings)
+    }
+
+    /// One makes a mark, the other answers as soon as it sees it, and so on.
+    fn lateness(&self) -> Result<Finding, Broken> {
+        const ROUNDS: usize = 10;
+        self.gather("begin")?;
+        let mut times = Vec::new();
+        for round in 0..ROUNDS {
+            let before = self.env.now();
+            if self.leads {
+                self.mark(&format!("ask{round}"), "?")?;
+                self.await_mark(&format!("answer{round}"))?;
+                times.push(self.env.now().since(before) / 2);
+            } else {
+                self.await_mark(&format!("ask{round}"))?;
+                self.mark(&format!("answer{round}"), "!")?;
+            }
+        }
+        times.sort();
+        let text = match (times.get(ROUNDS / 2), times.last()) {
+            (Some(median), Some(most)) => {
+                let text = format!("{median:.0?} in the median, {most:.0?} at most");
+                self.mark("late", &text)?;
+                text
+            }
+            _ => self.await_mark("late")?,
+        };
+        Ok(finding("lateness", Level::Note, format!("a new file is seen on the other side after {text}")))
+    }
+
+    fn clocks(&self) -> Result<Finding, Broken> {
+        let before = self.env.wall_clock();
+        let made = self.env.create(&self.at(&format!("{}.clock", self.this)), b"?", 0o644, &mut |_| None)?;
+        // How far this machine's clock is behind what its files have.
+        let own = i128::from(made.ctime.as_nanos()) - i128::from(before.as_nanos());
+        self.mark("offset", &own.to_string())?;
+        let theirs = self.await_mark("offset")?.parse().unwrap_or(own);
+        let apart = Duration::from_nanos(u64::try_from((own - theirs).abs()).unwrap_or(u64::MAX));
+        let text = format!("as far as their files tell, the clocks of both sides are {apart:.1?} apart");
+        Ok(finding("clocks", Level::Note, text))
+    }
+
+    fn lock(&self, name: &str, protocol: Protocol, meeting: &Meeting) -> Result<Lock, Error> {
+        let builder = Lock::builder(self.path.join(name)).protocol(protocol).separator(meeting.separator);
+        // Nobody's end counts but by the clock, as between machines.
+        let builder = builder.host(&self.this).recover_dead(false).allow_unsafe_file_system(true);
+        builder.lifetime(LIFETIME).build()
+    }
+
+    /// How late the other sees a lock that comes, is refreshed and goes.
+    fn sight(&self, protocol: Protocol, meeting: &Meeting) -> Result<Vec<Finding>, Broken> {
+        let lock = self.lock(&format!("seen-{protocol}"), protocol, meeting)?;
+        let step = |name: &str| format!("{protocol}-{name}");
+        self.gather(&step("sight"))?;
+        let mut findings = Vec::new();
+        if self.leads {
+            let guard = lock.acquire_with(&self.wait())?;
+            self.mark(&step("held"), "!")?;
+            self.await_mark(&step("kept-out"))?;
+            // Longer than before: it shows on a file system with whole seconds too.
+            guard.refresh_for(2 * LIFETIME)?;
+            self.mark(&step("refreshed"), "!")?;
+            self.await_mark(&step("saw-refresh"))?;
+            guard.release()?;
+            self.mark(&step("released"), "!")?;
+        } else {
+            self.await_mark(&step("held"))?;
+            let kept_out = match lock.acquire_with(&Wait::never()) {
+                Err(e) if e.is_timeout() => (Level::Good, "a lock of the other side keeps this one out".to_owned()),
+                Err(e) => (Level::Fault, format!("a lock of the other side is not seen as one: {e}")),
+                Ok(_) => (Level::Fault, "both sides had the lock at once".to_owned()),
+            };
+            let expires = || lock.inspect().ok().and_then(|status| status.expires_at);
+            let first = expires();
+            self.mark(&step("kept-out"), &told(kept_out.0, &kept_out.1))?;
+            self.await_mark(&step("refreshed"))?;
+            // Without a lock to look at, there is nothing to see.
+            let late = if first.is_some() { self.until(|| expires() > first)? } else { None };
+            self.mark(&step("saw-refresh"), "!")?;
+            let before = self.env.now();
+            let released = lock.acquire_with(&self.wait()).and_then(|guard| Ok(guard.release()?));
+            self.await_mark(&step("released"))?;
+            let (level, text) = match (late, released) {
+                (Some(late), Ok(())) => {
+                    let took = self.env.now().since(before);
+                    (Level::Note, format!("a refresh is seen after {late:.0?}, and a release after {took:.1?}"))
+                }
+                (None, Ok(())) => (Level::Fault, "a refresh was not seen".to_owned()),
+                (_, Err(e)) => (Level::Fault, format!("a release was not seen: {e}")),
+            };
+            self.mark(&step("sight-told"), &told(level, &text))?;
+        }
+        for told in ["kept-out", "sight-told"] {
+            let name = step(told);
+            let value = if self.leads {
+                self.await_mark(&name)?
+            } else {
+                self.read(&format!("{}.{name}", self.this)).unwrap_or_default()
+            };
+            let (level, text) = heard(&value);
+            findings.push(of(protocol, "sight", level, text));
+        }
+        Ok(findings)
+    }
+
+    /// How long it takes until this is so.
+    fn until(&self, is_so: impl Fn() -> bool) -> Result<Option<Duration>, Broken> {
+        let began = self.env.now();
+        loop {
+            if is_so() {
+                return Ok(Some(self.env.now().since(began)));
+            }
+            check_cancelled(&self.path, &self.cancel)?;
+            if self.env.now().since(began) > SEEN_WITHIN {
+                return Ok(None);
+            }
+            rest(self.env.as_ref(), LOOK_EVERY, &self.cancel);
+        }
+    }
+
+    /// Both raise one number, each time under the lock.
+    fn contention(&self, protocol: Protocol, meeting: &Meeting) -> Result<Finding, Broken> {
+        let counter = self.path.join(format!("counter-{protocol}"));
+        if self.leads {
+            count(&counter, 0)?;
+        }
+        let lock = self.lock(&format!("contended-{protocol}"), protocol, meeting)?;
+        self.gather(&format!("{protocol}-contend"))?;
+        let (holds, failed) = self.raise(&lock, &counter, meeting.contend_for);
+        self.mark(&format!("{protocol}-holds"), &format!("{holds} {failed}"))?;
+        let theirs = self.await_mark(&format!("{protocol}-holds"))?;
+        let (their_holds, their_error) = theirs.split_once(' ').unwrap_or((&theirs, ""));
+        let all = holds + their_holds.parse::<u64>().unwrap_or(0);
+        // The last change was made under the lock, so under the lock all is seen.
+        let guard = lock.acquire_with(&self.wait())?;
+        let counted = counted(&counter)?;
+        guard.release()?;
+        self.gather(&format!("{protocol}-counted"))?;
+        let shares = format!("{holds} by {} and {their_holds} by {}", self.this, self.other);
+        Ok(match (all.checked_sub(counted), [failed.as_str(), their_error].join(" ").trim()) {
+            (Some(0), "") => of(protocol, "contention", Level::Good, format!("{all} holds ({shares}), 0 overlaps")),
+            (Some(0), error) => {
+                of(protocol, "contention", Level::Fault, format!("{all} holds ({shares}), 0 overlaps; {error}"))
+            }
+            (lost, _) => {
+                let text =
+                    format!("{all} holds ({shares}), but the counter says {counted}: {lost:?} updates were lost");
+                of(protocol, "contention", Level::Fault, text)
+            }
+        })
+    }
+
+    fn raise(&self, lock: &Lock, counter: &Path, time: Duration) -> (u64, String) {
+        let until: LocalTime = self.env.now() + time;
+        let mut holds = 0;
+        while self.env.now() < until && !self.cancel.is_cancelled() {
+            let raised = lock.acquire_with(&self.wait()).map_err(Broken::from).and_then(|guard| {
+                count(counter, counted(counter)? + 1)?;
+                holds += 1;
+                Ok(guard.release()?)
+            });
+            match raised {
+                Ok(()) => {}
+                Err(Broken::Lock(e)) => return (holds, e.to_string()),
+                Err(Broken::Io(e)) => return (holds, e.to_string()),
+                Err(Broken::Alone(_) | Broken::GivenUp(_)) => return (holds, String::new()),
+            }
+        }
+        (holds, String::new())
+    }
+
+    /// The second to leave tidies up.
+    fn leave(&self, patience: Duration) {
+        let _ = self.mark("leaves", "!");
+        let until = self.env.now() + patience;
+        while self.leads && self.env.now() < until && self.read(&format!("{}.leaves", self.other)).is_none() {
+            rest(self.env.as_ref(), LOOK_EVERY, &self.cancel);
+        }
+        if self.leads {
+            let _ = remove_all(self.env.as_ref(), &self.path);
+            for name in names(self.env.as_ref(), &self.outer).unwrap_or_default() {
+                let _ = self.env.unlink(&Location::beside(&self.outer, name.as_ref()));
+            }
+            // Fails if another meeting is there.
+            let _ = self.env.rmdir(&location(&self.outer));
+        }
+    }
+}
+
+fn exists_is_ok(made: io::Result<()>) -> io::Result<()> {
+    made.or_else(|e| exists(&e))
+}
+
+fn exists(e: &io::Error) -> io::Result<()> {
+    if e.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(e.kind().into()) }
+}
+
+fn told(level: Level, text: &str) -> String {
+    format!("{level:?} {text}")
+}
+
+fn heard(told: &str) -> (Level, String) {
+    let (level, text) = told.split_once(' ').unwrap_or(("Fault", told));
+    let known = [Level::Good, Level::Note, Level::Warning];
+    (known.into_iter().find(|known| format!("{known:?}") == level).unwrap_or(Level::Fault), text.into())
+}
+
+/// As users do: in place.
+#[expect(clippy::disallowed_methods, reason = "what the lock protects is a user's file")]
+fn count(counter: &Path, number: u64) -> io::Result<()> {
+    fs::write(counter, number.to_string())
+}
+
+#[expect(clippy::disallowed_methods, reason = "what the lock protects is a user's file")]
+fn counted(counter: &Path) -> io::Result<u64> {
+    fs::read_to_string(counter)?.trim().parse().map_err(|_| io::Error::other("the counter is no number"))
+}

@@ -1,0 +1,82 @@
+//! Locks, tried out by two contenders.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::report::{Finding, Level, of};
+use super::tools::Workshop;
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::options::Protocol;
+use crate::wait::Wait;
+
+const LIFETIME: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What a contender waits for at most: whole seconds, a poll, a look at an unchanged lock.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// So many cycles are timed, or as many as this time lasts for.
+const CYCLES: usize = 25;
+const TIMED_FOR: Duration = Duration::from_secs(1);
+
+/// Nobody is early by more than clocks tick.
+const TICK: Duration = Duration::from_millis(50);
+
+pub(super) fn trial(shop: &Workshop, protocol: Protocol, separator: char) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    match by_hand(shop, protocol, separator, &mut findings) {
+        Err(e) if e.is_cancelled() => return Err(e),
+        Err(e) => findings.push(of(protocol, "trial", Level::Fault, e.to_string())),
+        Ok(()) => {}
+    }
+    Ok(findings)
+}
+
+fn by_hand(shop: &Workshop, protocol: Protocol, separator: char, findings: &mut Vec<Finding>) -> Result<(), Error> {
+    let mut found = |about, level, text: String| findings.push(of(protocol, about, level, text));
+    let lock = |host| {
+        let builder = Lock::builder(shop.path().join("trial.lock")).protocol(protocol).separator(separator);
+        // What is not known is told beside the trial.
+        let builder =
+            builder.lifetime(LIFETIME).grace(GRACE).host(host).recover_dead(false).allow_unsafe_file_system(true);
+        builder.build_in(Arc::clone(&shop.env))
+    };
+    let (ours, rivals) = (lock("doctor")?, lock("rival")?);
+    let guard = ours.acquire_with(&shop.patience(PATIENCE))?;
+    match rivals.acquire_with(&Wait::never()) {
+        Ok(_) => found("exclusion", Level::Fault, "two had the lock at once".into()),
+        Err(e) if e.is_timeout() && e.holder().is_some_and(|holder| holder.token == *guard.token()) => {
+            found("exclusion", Level::Good, "a second contender is kept out, and sees who holds the lock".into());
+        }
+        Err(e) => found("exclusion", Level::Fault, format!("a second contender does not see who holds the lock: {e}")),
+    }
+    guard.refresh()?;
+    guard.check()?;
+    guard.release()?;
+
+    let left = ours.acquire_with(&shop.patience(PATIENCE))?;
+    let env = shop.env.as_ref();
+    let began = env.now();
+    left.leave();
+    rivals.acquire_with(&shop.patience(PATIENCE))?.release()?;
+    let (waited, due) = (env.now().since(began), LIFETIME + GRACE);
+    let level = if waited + TICK < due { Level::Fault } else { Level::Good };
+    found("expiry", level, format!("a lock that is not refreshed is broken after {waited:.1?}, due after {due:?}"));
+
+    let (mut times, began) = (Vec::new(), env.now());
+    while times.len() < CYCLES && env.now().since(began) < TIMED_FOR {
+        let before = env.now();
+        ours.acquire_with(&shop.patience(PATIENCE))?.release()?;
+        times.push(env.now().since(before));
+    }
+    times.sort();
+    found("speed", Level::Note, format!("to acquire and release takes {:.2?}", times[times.len() / 2]));
+
+    let stays: Vec<_> = shop.names(shop.path()).unwrap_or_default();
+    let stays: Vec<_> = stays.iter().filter(|name| name.starts_with("trial.lock")).collect();
+    if !stays.is_empty() {
+        found("leftovers", Level::Warning, format!("{stays:?}"));
+    }
+    Ok(())
+}

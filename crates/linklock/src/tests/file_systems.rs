@@ -1,0 +1,234 @@
+//! File systems that lack something, or remember too long.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::faults::{Arena, BOTH, Call, Fate, When};
+use super::plain::Plain;
+use crate::file_system::{FILE_SYSTEMS, FileSystem, Fitness, Mount, Stamps};
+use crate::options::Protocol;
+use crate::{ErrorKind, Lock, Wait};
+
+fn refused(lock: &Lock) -> String {
+    let e = lock.acquire_with(&Wait::never()).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
+    e.to_string()
+}
+
+#[test]
+fn where_two_names_of_a_file_look_like_two_files_link_is_refused_and_leaves_nothing() {
+    for (kind, instead) in
+        [("sshfs", "; use the dir protocol"), ("rclone mount", "; keep the lock on another file system")]
+    {
+        let arena = Arena::new();
+        *arena.env.kind.lock().unwrap() = Some(kind);
+        arena.env.has_a_number_for_each_name.store(true, Ordering::SeqCst);
+        let said = refused(&arena.lock(Protocol::Link));
+        assert!(said.contains("no hard links") && said.ends_with(instead), "{kind}: {said}");
+        assert_eq!(arena.names(), [""; 0], "{kind}");
+    }
+}
+
+/// The bug: the lock came to be, nobody recognised it, and its own contender waited for it.
+#[test]
+fn links_are_tried_before_the_first_attempt_and_once() {
+    let arena = Arena::new();
+    *arena.env.kind.lock().unwrap() = Some("virtiofs");
+    let lock = arena.lock(Protocol::Link);
+    lock.acquire().unwrap().release().unwrap();
+    let links = arena.env.calls(Call::Link);
+    assert_eq!(links.iter().filter(|to| **to == arena.path()).count(), 1);
+    assert_eq!((links.len(), links[1] == arena.path()), (2, true), "{links:?}");
+    lock.acquire().unwrap().release().unwrap();
+    assert_eq!(arena.env.calls(Call::Link).len(), 3, "the file system is known by now");
+    assert_eq!(arena.names(), [""; 0]);
+}
+
+#[test]
+fn a_link_that_cannot_be_tried_to_the_end_ends_the_acquisition() {
+    for call in [Call::Link, Call::Unlink] {
+        let arena = Arena::new();
+        *arena.env.kind.lock().unwrap() = Some("virtiofs");
+        arena.env.once(call, When::Before, |_, _| Fate::Fail(io::ErrorKind::Other));
+        let e = arena.lock(Protocol::Link).acquire().unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Io, "{call:?}: {e}");
+        assert!(!arena.path().exists(), "{call:?}");
+    }
+}
+
+#[test]
+fn a_protocol_that_is_known_to_fail_is_refused_unless_that_is_overruled() {
+    let arena = Arena::new();
+    *arena.env.kind.lock().unwrap() = Some("mergerfs");
+    let said = refused(&arena.lock(Protocol::Dir));
+    assert!(said.contains("the dir protocol fails on mergerfs") && said.contains("use the link protocol"), "{said}");
+    assert_eq!(arena.names(), [""; 0]);
+    arena.lock(Protocol::Link).acquire().unwrap().release().unwrap();
+    let overruled = arena.builder(Protocol::Dir).allow_unsafe_file_system(true).build_in(arena.env.clone()).unwrap();
+    overruled.acquire().unwrap().release().unwrap();
+    *arena.env.kind.lock().unwrap() = Some("s3fs");
+    assert!(refused(&arena.lock(Protocol::Dir)).contains("keep the lock on another file system"));
+}
+
+/// The bug: after a crash, or while a reader was late, an empty directory stayed at the lock path, and everybody said "not a lock"
+/// for ever.
+#[test]
+fn where_directories_keep_no_mark_an_empty_one_is_free() {
+    for kept in [false, true] {
+        let arena = Arena::new();
+        arena.env.keeps_no_sticky_bit.store(!kept, Ordering::SeqCst);
+        Plain.mkdir(&arena.path()).unwrap();
+        let acquired = arena.lock(Protocol::Dir).acquire_with(&Wait::up_to(Duration::from_secs(60)));
+        match acquired {
+            Ok(guard) => guard.release().unwrap(),
+            Err(e) => assert!(kept && e.kind() == ErrorKind::NotALock, "{e}"),
+        }
+        assert_eq!(arena.path().exists(), kept);
+    }
+    // A contender for a link lock makes no directory that would show it: the table says it.
+    let arena = Arena::new();
+    *arena.env.kind.lock().unwrap() = Some("NTFS (ntfs-3g), and other disks by FUSE");
+    arena.env.keeps_no_sticky_bit.store(true, Ordering::SeqCst);
+    Plain.mkdir(&arena.path()).unwrap();
+    arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap().release().unwrap();
+    assert_eq!(arena.names(), [""; 0]);
+}
+
+#[test]
+fn what_clients_keep_of_an_open_entry_is_in_nobodys_way() {
+    for (name, is_removable) in [
+        (".fuse_hidden0000000500000001", true),
+        (".__smb0001", true),
+        (".fuse_hidden", false),
+        (".fuse_hidden is mine", false),
+        (".__smb", false),
+    ] {
+        let arena = Arena::new();
+        leave_at_lock_path(&arena.path(), name);
+        let acquired = arena.lock(Protocol::Dir).acquire_with(&Wait::never());
+        assert_eq!(acquired.is_ok(), is_removable, "{name}");
+        assert_eq!(arena.path().join(name).exists(), !is_removable, "{name}");
+    }
+}
+
+fn leave_at_lock_path(path: &Path, name: &str) {
+    Plain.mkdir(path).unwrap();
+    Plain.chmod(path, 0o1755).unwrap();
+    Plain.create(&path.join(name), b"what a reader has open").unwrap();
+}
+
+#[test]
+fn where_names_are_cached_no_lock_is_called_none_before_the_cache_has_passed() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        *arena.env.kind.lock().unwrap() = Some("GlusterFS");
+        Plain.create(&arena.path(), b"what this machine still knows").unwrap();
+        let path = arena.path();
+        arena.env.once(Call::Wait, When::Before, move |_, _| {
+            Plain.unlink(&path).unwrap();
+            Fate::GoOn
+        });
+        arena.lock(protocol).acquire().unwrap().release().unwrap();
+        Plain.create(&arena.path(), b"and this stays").unwrap();
+        let e = arena.lock(protocol).acquire().unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::NotALock, "{protocol}: {e}");
+    }
+}
+
+#[test]
+fn where_names_are_cached_a_lock_that_seems_broken_is_looked_at_again() {
+    for protocol in BOTH {
+        for kind in ["GlusterFS", "NFS"] {
+            let arena = Arena::new();
+            *arena.env.kind.lock().unwrap() = Some(kind);
+            let guard = arena.lock(protocol).acquire().unwrap();
+            arena.env.once(Call::SetExpiry, When::Before, |_, _| Fate::Fail(io::ErrorKind::NotFound));
+            let refreshed = guard.refresh();
+            assert_eq!(refreshed.is_ok(), kind == "GlusterFS", "{protocol} on {kind}: {refreshed:?}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_has_one_name_and_says_where_its_evidence_is_from() {
+    for known in FILE_SYSTEMS {
+        assert!(!known.name.is_empty() && !known.evidence.is_empty(), "{known:?}");
+        let same = FILE_SYSTEMS.iter().filter(|other| other.name == known.name);
+        assert_eq!(same.count(), 1, "{}", known.name);
+        assert_ne!(known.dir, Fitness::NoHardLinks, "{}: dir needs none", known.name);
+    }
+}
+
+#[test]
+fn a_kind_is_known_by_its_number_its_type_or_its_source() {
+    const FUSE: u64 = 0x6573_5546;
+    let found = |magic, kind: &str, source: &str| {
+        let mount = Mount { magic, kind: kind.into(), source: source.into(), options: "rw".into() };
+        FileSystem::find(magic, || Some(mount)).map(|known| known.name)
+    };
+    assert_eq!(found(0x6969, "nfs4", "srv:/export"), Some("NFS"));
+    assert_eq!(found(FUSE, "fuse.sshfs", "host:/dir"), Some("sshfs"));
+    // Debian's mfsmount sets no type.
+    assert_eq!(found(FUSE, "fuse", "mfs\\043srv:9421"), Some("MooseFS"));
+    assert_eq!(found(FUSE, "fuse", "/source/of/bindfs"), None);
+    assert_eq!(
+        FileSystem::find(0xef53, || panic!("the list of mounts is not read for a disk")).map(|k| k.stamps),
+        Some(Stamps::Server)
+    );
+}
+
+/// With LINKLOCK_WRITE_DOCS set, it writes the table instead.
+#[test]
+#[cfg_attr(windows, ignore = "the page may have other line ends there")]
+#[expect(clippy::disallowed_methods, reason = "it reads the page")]
+fn docs_show_the_table() {
+    const BEGIN: &str = "<!-- The table: made by the test docs_show_the_table. -->\n";
+    const END: &str = "<!-- The end of the table. -->\n";
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/filesystems.md");
+    let text = std::fs::read_to_string(&page).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (shown, after) = rest.split_once(END).unwrap();
+    let made = format!("\n{}\n", table());
+    if std::env::var_os("LINKLOCK_WRITE_DOCS").is_some() {
+        std::fs::write(&page, format!("{before}{BEGIN}{made}{END}{after}")).unwrap();
+    } else {
+        assert_eq!(shown, made, "write it with LINKLOCK_WRITE_DOCS=1 cargo test docs_show_the_table");
+    }
+}
+
+fn table() -> String {
+    let mut table =
+        "| file system | `link` | `dir` | whose clock | to know | by |\n| --- | --- | --- | --- | --- | --- |\n"
+            .to_owned();
+    for known in FILE_SYSTEMS {
+        let fitness = |fitness| match fitness {
+            Fitness::Shown => "shown".into(),
+            Fitness::Documented => "documented".into(),
+            Fitness::NotKnown => "not known".into(),
+            Fitness::NoHardLinks => "no hard links".into(),
+            Fitness::Unsafe(why) => format!("**refused**: {why}"),
+        };
+        let stamps = match known.stamps {
+            Stamps::Server if known.is_local => "this machine's",
+            Stamps::Server => "the server's",
+            Stamps::NotKnown => "each client's",
+        };
+        let mut notes = Vec::from_iter(Some(known.advice.to_owned()).filter(|advice| !advice.is_empty()));
+        if !known.names_cached.is_zero() {
+            notes.push(format!("names may be cached for {:?}", known.names_cached));
+        }
+        if !known.keeps_sticky {
+            notes.push("no sticky bit".into());
+        }
+        let (link, dir) = (fitness(known.link), fitness(known.dir));
+        table += &format!(
+            "| {} | {link} | {dir} | {stamps} | {} | {} |\n",
+            known.name,
+            notes.join("; ").replace('|', "\\|"),
+            known.evidence
+        );
+    }
+    table
+}
