@@ -5,10 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::file_system::FileSystem;
 use crate::holder::Holder;
 use crate::lifetime::typed;
-use crate::options::Protocol;
 use crate::printable::{Escaping, Printable};
 
 /// Why a lock could not be acquired, kept or released. It prints as one line: what failed, where, why, who holds the
@@ -96,7 +94,13 @@ enum Repr {
     #[error(
         "{path}: refused, because the {protocol} protocol fails on {name}: {why}; {instead}, or overrule this (--unsafe-filesystem)"
     )]
-    UnsafeFileSystem { path: Shown, protocol: Protocol, name: &'static str, why: &'static str, instead: &'static str },
+    UnsafeFileSystem {
+        path: Shown,
+        protocol: &'static str,
+        name: &'static str,
+        why: &'static str,
+        instead: &'static str,
+    },
     #[error("{path}: the lock of {} has expired, but this user may not break it ({cause}); ask its owner or root", name(holder.as_ref()))]
     CannotBreak { path: Shown, holder: Option<Holder>, cause: io::Error },
     #[error(
@@ -329,7 +333,7 @@ impl Error {
 
     pub(crate) fn unsafe_file_system(
         path: &Path,
-        protocol: Protocol,
+        protocol: &'static str,
         name: &'static str,
         why: &'static str,
         instead: &'static str,
@@ -338,12 +342,12 @@ impl Error {
     }
 
     /// Adds what is known of the file system, if that may be why it took a call for a wrong one.
-    pub(crate) fn advised(mut self, known: &FileSystem) -> Self {
+    pub(crate) fn advised(mut self, file_system: &'static str, what: &'static str) -> Self {
         if let Repr::Io { cause, advice, .. } = &mut *self.0
             && cause.kind() == io::ErrorKind::InvalidInput
-            && !known.advice.is_empty()
+            && !what.is_empty()
         {
-            *advice = Some((known.name, known.advice));
+            *advice = Some((file_system, what));
         }
         self
     }
