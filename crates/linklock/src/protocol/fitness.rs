@@ -32,7 +32,7 @@ pub(crate) fn check(place: &Place, stake: &Stake) -> Result<(), Error> {
         (Fitness::Unsafe(why), Some(known)) if !place.allow_unsafe => {
             return Err(Error::unsafe_file_system(
                 place.lock_path(),
-                place.protocol,
+                place.protocol.name(),
                 known.name,
                 why,
                 place.instead_of(place.protocol),
