@@ -185,7 +185,8 @@ fn a_key_ends_the_loop_of_a_shell_around_run() {
 fn a_command_in_its_own_process_group_stops_with_linklock_and_goes_on_only_with_the_lock() {
     for expires in [false, true] {
         let scene = Scene::new();
-        let lifetime = if expires { "500ms" } else { "1h" };
+        // Long enough to be kept alive on a machine that is busy.
+        let lifetime = if expires { "3s" } else { "1h" };
         let script = "timeout 60 sh -c 'echo $$ >step; while [ ! -e go ]; do sleep 0.05; done; echo went on >>log'";
         let mut command = linklock(["run", "-l", lifetime, "--kill-after", "100ms"]);
         command.arg(&scene.lock).args(["sh", "-c", script]).current_dir(scene.dir.path());
@@ -199,7 +200,7 @@ fn a_command_in_its_own_process_group_stops_with_linklock_and_goes_on_only_with_
         eventually("linklock has stopped", || state(&own) == Some('T'));
         assert_eq!(state(&step), Some('T'), "before linklock");
         if expires {
-            thread::sleep(Duration::from_millis(600));
+            thread::sleep(Duration::from_millis(3100));
         }
         fs::write(scene.dir.path().join("go"), "").unwrap();
         kill_process(Pid::from_child(&child), Signal::CONT).unwrap();
