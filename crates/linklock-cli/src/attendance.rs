@@ -9,7 +9,7 @@ use linklock::{Guard, Printable};
 use crate::args::RunArgs;
 use crate::console::{Console, Report};
 use crate::duration::short;
-use crate::os::{Alarm, Process, Reached, Signals, signal_of_end};
+use crate::os::{Alarm, Process, Reached, Signals, Wishes, signal_of_end};
 
 /// How COMMAND ended.
 pub(crate) struct End {
@@ -83,22 +83,25 @@ impl<'a> Attendance<'a> {
         let wishes = process.pass_on(signals, false);
         let (kill_after, wait_all, started, hold) = (args.kill_after, args.wait_all, Instant::now(), args.hold);
         let (keeping, work, lost, reports) = (Keeping::Nobody, Work::GoesOn, false, Vec::new());
-        Self {
+        let (is_asked_to_end, interrupted) = (false, None);
+        let mut attendance = Self {
             process,
             guard,
             signals,
             keeping,
             work,
             lost,
-            is_asked_to_end: wishes.end,
-            interrupted: wishes.interrupt.then(Instant::now),
+            is_asked_to_end,
+            interrupted,
             wait_all,
             kill_after,
             started,
             hold,
             console,
             reports,
-        }
+        };
+        attendance.heed(wishes);
+        attendance
     }
 
     pub(crate) fn until_end(mut self) -> io::Result<End> {
@@ -200,6 +203,10 @@ impl<'a> Attendance<'a> {
 
     fn heed_signals(&mut self) {
         let wishes = self.process.pass_on(self.signals, true);
+        self.heed(wishes);
+    }
+
+    fn heed(&mut self, wishes: Wishes) {
         self.is_asked_to_end |= wishes.end;
         if wishes.interrupt {
             self.interrupted = Some(Instant::now());

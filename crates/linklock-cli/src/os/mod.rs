@@ -15,4 +15,4 @@ pub(crate) use arm::shell::{calling_shell, command_line};
 pub(crate) use arm::signals::{Signals, die_by, number_of, survive_file_size_limit};
 pub(crate) use arm::streams::stdout_is_closed;
 pub(crate) use arm::terminal;
-pub(crate) use wishes::Reached;
+pub(crate) use wishes::{Reached, Wishes};
