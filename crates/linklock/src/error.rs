@@ -92,7 +92,7 @@ enum Repr {
     #[error("{path}: this file system has no hard links, which the link protocol needs ({cause}); {instead}")]
     NoHardLinks { path: Shown, cause: io::Error, instead: &'static str },
     #[error(
-        "{path}: refused, because the {protocol} protocol fails on {name}: {why}; {instead}, or overrule this (--unsafe-filesystem)"
+        "{path}: refused, because the {protocol} protocol fails on this file system, {name}: {why}; {instead}, or overrule this (--unsafe-filesystem)"
     )]
     UnsafeFileSystem {
         path: Shown,
@@ -285,6 +285,12 @@ impl Error {
             Repr::Io { cause, .. } | Repr::NoHardLinks { cause, .. } | Repr::CannotBreak { cause, .. } => Some(cause),
             _ => None,
         }
+    }
+
+    /// Whether the file system said no more than that: input/output error.
+    pub(crate) fn is_input_output(&self) -> bool {
+        const EIO: i32 = 5;
+        cfg!(unix) && self.io_error().and_then(io::Error::raw_os_error) == Some(EIO)
     }
 
     pub(crate) fn why_lost(&self) -> Lost {

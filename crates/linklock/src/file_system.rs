@@ -67,8 +67,8 @@ pub(crate) struct FileSystem {
     pub(crate) dir: Fitness,
     /// Whether a directory keeps the sticky bit that it was made with. Where that is not known, a claim shows it.
     pub(crate) keeps_sticky: bool,
-    /// For how long a client may believe what it knows of a name, whatever others do.
-    pub(crate) names_cached: Duration,
+    /// For how long a client may answer with what it knew, of a name or of a file's times, whatever others do.
+    pub(crate) cached_for: Duration,
     /// What a user should know or do.
     pub(crate) advice: &'static str,
     /// Where this comes from.
@@ -87,7 +87,7 @@ const LOCAL: FileSystem = FileSystem {
     link: Fitness::Shown,
     dir: Fitness::Shown,
     keeps_sticky: true,
-    names_cached: Duration::ZERO,
+    cached_for: Duration::ZERO,
     advice: "",
     evidence: "the whole test suite",
 };
@@ -97,7 +97,7 @@ const SHARED: FileSystem =
     FileSystem { is_local: false, stamps: Stamps::NotKnown, link: Fitness::NotKnown, dir: Fitness::NotKnown, ..LOCAL };
 
 /// Of what a process of this machine serves.
-const SERVED: FileSystem = FileSystem { names_cached: SECOND, ..SHARED };
+const SERVED: FileSystem = FileSystem { cached_for: SECOND, ..SHARED };
 
 /// A store of objects behind FUSE.
 const OBJECTS: FileSystem = FileSystem {
@@ -124,6 +124,7 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
         link: Fitness::NoHardLinks,
         keeps_sticky: false,
         advice: "names cannot hold `|`: `--separator ^`; times are of two seconds",
+        evidence: "a test on a real one, and a trial",
         ..LOCAL
     },
     FileSystem {
@@ -132,6 +133,7 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
         link: Fitness::NoHardLinks,
         keeps_sticky: false,
         advice: "names cannot hold `|`: `--separator ^`",
+        evidence: "a trial",
         ..LOCAL
     },
     FileSystem {
@@ -158,7 +160,7 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
         known_by: Type(&["fuse.ceph-fuse", "fuse.ceph"]),
         link: Fitness::Shown,
         dir: Fitness::Shown,
-        names_cached: Duration::ZERO,
+        cached_for: Duration::ZERO,
         evidence: "tests; clients stamp, by their source",
         ..SERVED
     },
@@ -245,8 +247,11 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
         name: "sshfs",
         known_by: Type(&["fuse.sshfs"]),
         link: Fitness::NoHardLinks,
-        dir: Fitness::Shown,
-        evidence: "tests: two names of a file look like two files",
+        dir: Fitness::Unsafe(
+            "it answers with what it knew up to 20 s before, so a lock that is refreshed looks expired",
+        ),
+        cached_for: Duration::from_secs(20),
+        evidence: "tests; its manual, dcache_timeout",
         ..SERVED
     },
     FileSystem {
@@ -275,7 +280,7 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
         ..LOCAL
     },
     FileSystem { name: "s3fs", known_by: Type(&["fuse.s3fs"]), ..OBJECTS },
-    FileSystem { name: "gcsfuse", known_by: Type(&["fuse.gcsfuse"]), names_cached: Duration::from_secs(60), ..OBJECTS },
+    FileSystem { name: "gcsfuse", known_by: Type(&["fuse.gcsfuse"]), cached_for: Duration::from_secs(60), ..OBJECTS },
     FileSystem { name: "blobfuse", known_by: Type(&["fuse.blobfuse", "fuse.blobfuse2"]), ..OBJECTS },
     FileSystem { name: "Mountpoint for Amazon S3", known_by: Type(&["fuse.mountpoint-s3"]), ..OBJECTS },
     FileSystem { name: "goofys", known_by: Type(&["fuse.goofys"]), ..OBJECTS },
@@ -292,7 +297,7 @@ const CLUSTER: FileSystem = FileSystem { link: Fitness::Documented, dir: Fitness
 const SMB: FileSystem = FileSystem {
     dir: Fitness::Documented,
     keeps_sticky: false,
-    names_cached: SECOND,
+    cached_for: SECOND,
     advice: "mount it with `nolease,actimeo=0,closetimeo=0`",
     evidence: "a trial on Samba 4.17 and Linux 6.1",
     ..SHARED

@@ -243,10 +243,11 @@ impl Tenure {
     /// what the lock is trusted for.
     fn surely(&self, mut ask: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
         let answer = ask();
-        if !answer.as_ref().is_err_and(|e| e.is_lost() && e.why_lost() == Lost::Broken) {
+        let is_doubtful = |e: &Error| (e.is_lost() && e.why_lost() == Lost::Broken) || e.is_input_output();
+        if !answer.as_ref().is_err_and(is_doubtful) {
             return answer;
         }
-        let (env, cached) = (self.place.env.as_ref(), self.place.names_cached());
+        let (env, cached) = (self.place.env.as_ref(), self.place.cached_for());
         let until = env.now() + cached;
         if cached.is_zero() || until >= self.trusted_until() {
             return answer;

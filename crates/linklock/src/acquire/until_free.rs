@@ -3,7 +3,7 @@
 use super::pace::{Pace, run};
 use super::waiter::Waiter;
 use crate::error::Error;
-use crate::protocol::judge::{Judgement, Verdict, judge};
+use crate::protocol::judge::{Judgement, Verdict, grace, judge};
 use crate::protocol::place::Place;
 use crate::protocol::seen::Seen;
 use crate::wait::Wait;
@@ -44,7 +44,7 @@ async fn until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
         };
         let looked = waiter.lookout.looked;
         let judged = waiter.judge.watch(lock, looked).unwrap_or_else(|| {
-            let expired_at = lock.expiry(place.lifetime) + place.grace;
+            let expired_at = lock.expiry(place.lifetime) + grace(place);
             let expires = place.env.now() + expired_at.since(server_now);
             Judgement { verdict: judge(place, lock, server_now), expires }
         });

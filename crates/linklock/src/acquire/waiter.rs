@@ -110,7 +110,7 @@ impl<'a> Waiter<'a> {
     /// Pauses, since this machine may believe for a while what it knows of the names there, although the lock has come or gone.
     /// What is still no lock then is none.
     pub(super) async fn doubt(&mut self, what: &str) -> Result<(), Error> {
-        let cached = self.place.names_cached();
+        let cached = self.place.cached_for();
         if cached.is_zero() {
             return Err(Error::not_a_lock(self.place.lock_path(), what));
         }
@@ -120,6 +120,12 @@ impl<'a> Waiter<'a> {
             return Err(Error::not_a_lock(self.place.lock_path(), what));
         }
         if self.pause(None, Some(until)).await?.is_break() { Err(self.timed_out(None)) } else { Ok(()) }
+    }
+
+    /// Whether what was seen may come of this machine's cache alone: for as long as that may be old.
+    fn may_doubt(&mut self) -> bool {
+        let now = self.place.env.now();
+        now < *self.doubted_since.get_or_insert(now) + self.place.cached_for()
     }
 
     /// Pauses, since another user, who alone may, is about to remove the directory. One that stays is an error.
@@ -133,10 +139,11 @@ impl<'a> Waiter<'a> {
     }
 
     /// Pauses after an error that says nothing of the lock: there was no descriptor to look with. Many waiters of one process may
-    /// need more than it may have. Any other error ends the wait.
+    /// need more than it may have. Or a client that answers from a cache met a file that had gone. Any other error ends the wait.
     pub(super) async fn bear(&mut self, error: Error) -> Result<(), Error> {
         let env = self.place.env.as_ref();
-        if !error.io_error().is_some_and(|e| env.is_for_want_of_descriptors(e)) {
+        let is_for_want = error.io_error().is_some_and(|e| env.is_for_want_of_descriptors(e));
+        if !is_for_want && !(error.is_input_output() && self.may_doubt()) {
             return Err(error);
         }
         // What is there is not known, so nothing that happens to it need wake us.

@@ -46,13 +46,13 @@ pub(super) fn known(env: &dyn Env, dir: &Path) -> Vec<Finding> {
         };
         findings.push(of(protocol, "known", level, text));
     }
-    if !known.names_cached.is_zero() {
+    if !known.cached_for.is_zero() {
         findings.push(finding(
             "name cache",
             Level::Note,
             format!(
                 "a machine may learn of others' changes {:?} late, and say so long that a lock is held",
-                known.names_cached
+                known.cached_for
             ),
         ));
     }

@@ -49,8 +49,11 @@ fn judge_living(place: &Place, seen: &SeenLock, server_now: ServerTime) -> Verdi
     if has_expired { Verdict::Expired } else { Verdict::Live }
 }
 
-fn grace(place: &Place) -> Duration {
-    if place.keeps(Step::Grace) { place.grace } else { Duration::ZERO }
+/// For how long after the expiry a lock is left alone. What a look shows may be as old as this machine's cache: the holder may have
+/// refreshed since.
+pub(crate) fn grace(place: &Place) -> Duration {
+    let grace = if place.keeps(Step::Grace) { place.grace } else { Duration::ZERO };
+    grace + place.cached_for()
 }
 
 pub(crate) fn holder_is_dead(place: &Place, seen: &SeenLock) -> bool {
@@ -131,7 +134,7 @@ impl<'a> Judge<'a> {
         // we are delayed before we act on it. The holder of a lock that expired only afterwards may have moved the
         // expiry on.
         let judged_at = || if place.keeps(Step::JudgeByLook) { looked } else { env.now() };
-        let expired_at = lock.expiry(place.lifetime) + place.grace;
+        let expired_at = lock.expiry(place.lifetime) + grace(place);
         let server_then = stake.anchor.earliest(judged_at());
         let verdict = if lives { judge_living(place, lock, server_then) } else { judge(place, lock, server_then) };
         if verdict == Verdict::Live && place.path.is_break_lock && !lock.is_hidden() {

@@ -26,8 +26,8 @@ pub(super) const ROUNDING: Duration = Duration::from_secs(2);
 /// A slower reply says too little about the server's clock.
 pub(super) const SLOW: Duration = Duration::from_secs(1);
 
-/// For how long a name may be cached on a file system that is not known: as libfuse does unless told otherwise.
-const NAMES_CACHED: Duration = Duration::from_secs(1);
+/// The same for a file system that is not known: as libfuse has it unless told otherwise.
+const CACHED_FOR: Duration = Duration::from_secs(1);
 
 /// A lock's content is a path. A longer content is not a path.
 pub(super) const CONTENT_LIMIT: usize = 8192;
@@ -97,7 +97,7 @@ impl Place {
 
     /// For how long another breaker's turn can delay us, whatever became of that breaker.
     pub(crate) fn turn_most(&self) -> Duration {
-        BREAK_LIFETIME + self.grace + 2 * SLOW + ROUNDING
+        BREAK_LIFETIME + self.grace + self.cached_for() + 2 * SLOW + ROUNDING
     }
 
     /// For people.
@@ -197,13 +197,13 @@ impl Place {
         }
     }
 
-    /// For how long this machine may believe what it knows of a name, whatever others do. Zero where every answer that
-    /// counts comes from the server.
-    pub(crate) fn names_cached(&self) -> Duration {
+    /// For how long this machine may answer with what it knew, whatever others do. Zero where every answer that counts comes
+    /// from the server.
+    pub(crate) fn cached_for(&self) -> Duration {
         match self.file_system() {
-            Some(known) => known.names_cached,
+            Some(known) => known.cached_for,
             None if self.env.stamps(self.path.dir()) == Stamps::Server => Duration::ZERO,
-            None => NAMES_CACHED,
+            None => CACHED_FOR,
         }
     }
 

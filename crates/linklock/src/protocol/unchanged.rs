@@ -4,7 +4,8 @@
 //! Why it is safe: the request that set the lock's times was carried out before the end of the first look that saw
 //! them, and its holder counts its deadline from before it sent that request. So at the end of the first look, the
 //! holder has at most the lock's own lifetime left. A later look that begins after that time, and still sees no change,
-//! sees a lock that cannot be refreshed any more. The rule is for file systems where each client stamps files by its
+//! sees a lock that cannot be refreshed any more. Where the client may answer from a cache, the look must be later by as long as
+//! that may be old. The rule is for file systems where each client stamps files by its
 //! own clock, or where linklock does not know. It is also for the break lock everywhere: other users may have set its
 //! times so that no clock ever shows that it has expired.
 

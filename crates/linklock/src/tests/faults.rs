@@ -64,6 +64,9 @@ pub(super) enum Fate {
     GoOn,
     /// Before: the call is not carried out. After: its reply is lost. In both cases the caller gets this error.
     Fail(io::ErrorKind),
+    /// The same, with the system's number of an error that has no kind.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "its numbers are those of Unix"))]
+    FailBy(i32),
     /// Before: the call is not carried out, but it reports success. Only for calls that return no value.
     Pretend,
 }
@@ -235,11 +238,13 @@ impl FaultyEnv {
         match self.ask(call, When::Before, path) {
             Fate::GoOn => {}
             Fate::Fail(kind) => return Err(kind.into()),
+            Fate::FailBy(number) => return Err(io::Error::from_raw_os_error(number)),
             Fate::Pretend => return Ok(pretended()),
         }
         let result = run();
         match self.ask(call, When::After, path) {
             Fate::Fail(kind) => Err(kind.into()),
+            Fate::FailBy(number) => Err(io::Error::from_raw_os_error(number)),
             Fate::GoOn | Fate::Pretend => result,
         }
     }

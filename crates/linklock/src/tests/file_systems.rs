@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::faults::{Arena, BOTH, Call, Fate, When};
+use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use super::plain::Plain;
+use crate::env::Env;
 use crate::file_system::{FILE_SYSTEMS, FileSystem, Fitness, Mount, Stamps};
 use crate::options::Protocol;
 use crate::{ErrorKind, Lock, Wait};
@@ -20,7 +21,7 @@ fn refused(lock: &Lock) -> String {
 #[test]
 fn where_two_names_of_a_file_look_like_two_files_link_is_refused_and_leaves_nothing() {
     for (kind, instead) in
-        [("sshfs", "; use the dir protocol"), ("rclone mount", "; keep the lock on another file system")]
+        [("virtiofs", "; use the dir protocol"), ("rclone mount", "; keep the lock on another file system")]
     {
         let arena = Arena::new();
         *arena.env.kind.lock().unwrap() = Some(kind);
@@ -63,7 +64,10 @@ fn a_protocol_that_is_known_to_fail_is_refused_unless_that_is_overruled() {
     let arena = Arena::new();
     *arena.env.kind.lock().unwrap() = Some("mergerfs");
     let said = refused(&arena.lock(Protocol::Dir));
-    assert!(said.contains("the dir protocol fails on mergerfs") && said.contains("use the link protocol"), "{said}");
+    assert!(
+        said.contains("the dir protocol fails on this file system, mergerfs") && said.contains("use the link protocol"),
+        "{said}"
+    );
     assert_eq!(arena.names(), [""; 0]);
     arena.lock(Protocol::Link).acquire().unwrap().release().unwrap();
     let overruled = arena.builder(Protocol::Dir).allow_unsafe_file_system(true).build_in(arena.env.clone()).unwrap();
@@ -151,6 +155,48 @@ fn where_names_are_cached_a_lock_that_seems_broken_is_looked_at_again() {
     }
 }
 
+/// The bug: a FUSE client that knew of an entry which was gone by then said EIO, and that ended the wait.
+#[cfg(unix)]
+#[test]
+fn where_names_are_cached_an_input_output_error_is_no_answer() {
+    const EIO: i32 = 5;
+    for protocol in BOTH {
+        for kind in ["GlusterFS", "NFS"] {
+            let arena = Arena::new();
+            *arena.env.kind.lock().unwrap() = Some(kind);
+            let held = arena.rival(protocol).acquire();
+            arena.env.once(Call::Read, When::Before, |_, _| Fate::FailBy(EIO));
+            let lock = arena.lock(protocol);
+            let e = lock.acquire_with(&Wait::up_to(Duration::from_secs(5))).unwrap_err();
+            assert_eq!(e.is_timeout(), kind == "GlusterFS", "{protocol} on {kind}: {e}");
+            held.release().unwrap();
+            let guard = lock.acquire().unwrap();
+            arena.env.once(Call::Unlink, When::Before, |_, _| Fate::FailBy(EIO));
+            assert_eq!(guard.release().is_ok(), kind == "GlusterFS", "{protocol} on {kind}");
+        }
+    }
+}
+
+/// A look may show what was there before a refresh.
+#[test]
+fn where_a_machine_answers_from_a_cache_a_lock_is_left_alone_for_so_much_longer() {
+    for (kind, cached) in [("NFS", 0), ("MooseFS", 1), ("gcsfuse", 60)] {
+        for clock_is_known in [true, false] {
+            let arena = Arena::new();
+            *arena.env.kind.lock().unwrap() = Some(kind);
+            arena.env.stamps_are_not_known.store(!clock_is_known, Ordering::SeqCst);
+            arena.rival(Protocol::Link).acquire().leave();
+            let began = arena.env.now();
+            arena.lock(Protocol::Link).acquire().unwrap().release().unwrap();
+            let waited = arena.env.now().since(began);
+            let due = LIFETIME + GRACE + Duration::from_secs(cached);
+            // The name rounds the lifetime up, and a waiter polls.
+            let most = due + LIFETIME / 16 + Duration::from_secs(5);
+            assert!(waited >= due - Duration::from_secs(1) && waited <= most, "{kind}, {clock_is_known}: {waited:?}");
+        }
+    }
+}
+
 #[test]
 fn every_kind_has_one_name_and_says_where_its_evidence_is_from() {
     for known in FILE_SYSTEMS {
@@ -216,8 +262,8 @@ fn table() -> String {
             Stamps::NotKnown => "each client's",
         };
         let mut notes = Vec::from_iter(Some(known.advice.to_owned()).filter(|advice| !advice.is_empty()));
-        if !known.names_cached.is_zero() {
-            notes.push(format!("names may be cached for {:?}", known.names_cached));
+        if !known.cached_for.is_zero() {
+            notes.push(format!("names may be cached for {:?}", known.cached_for));
         }
         if !known.keeps_sticky {
             notes.push("no sticky bit".into());
