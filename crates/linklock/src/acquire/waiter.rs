@@ -143,7 +143,7 @@ impl<'a> Waiter<'a> {
     pub(super) async fn bear(&mut self, error: Error) -> Result<(), Error> {
         let env = self.place.env.as_ref();
         let is_for_want = error.io_error().is_some_and(|e| env.is_for_want_of_descriptors(e));
-        if !is_for_want && !(error.is_input_output() && self.may_doubt()) {
+        if !(is_for_want || error.is_input_output() && self.may_doubt()) {
             return Err(error);
         }
         // What is there is not known, so nothing that happens to it need wake us.
