@@ -213,24 +213,28 @@ pub(super) fn release(place: &Place, stake: &Stake, clear: Clear) -> Result<(), 
     // Safe at any time: only we use the entry's name, and only once. So if the server confirmed the lock just now,
     // there is no need to look before the removal.
     let confirmed = stake.is_just_confirmed(place);
+    let in_time = || {
+        let in_time = place.env.now() < stake.lease.deadline;
+        if in_time { Ok(()) } else { Err(Error::lost(place.lock_path(), Lost::Overdue)) }
+    };
     for attempt in 0..RELEASES_MOST {
         if attempt > 0 || !confirmed {
             match holds(place, stake) {
                 Ok(true) => {}
+                Ok(false) if attempt == 0 => return Err(Error::lost(place.lock_path(), Lost::Broken)),
+                // We may have removed it after all, with the last try: it was there right before. A FUSE client (GlusterFS) has said
+                // "not there" of an entry that it did remove, since another had cleared the lock path by then.
                 Ok(false) => {
-                    // We may have removed it after all, with the last try.
-                    if attempt > 0 {
-                        clear(place);
-                    }
-                    return Err(Error::lost(place.lock_path(), Lost::Broken));
+                    clear(place);
+                    let is_certain = place.cached_for().is_zero();
+                    return if is_certain { Err(Error::lost(place.lock_path(), Lost::Broken)) } else { in_time() };
                 }
                 Err(e) => return Err(Error::io(place.lock_path(), "look at the lock", e)),
             }
         }
         if remove_entry(place, stake)? {
             clear(place);
-            let in_time = place.env.now() < stake.lease.deadline;
-            return if in_time { Ok(()) } else { Err(Error::lost(place.lock_path(), Lost::Overdue)) };
+            return in_time();
         }
     }
     Err(Error::io(place.lock_path(), "release the lock", io::ErrorKind::NotFound.into()))

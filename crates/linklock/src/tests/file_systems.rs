@@ -197,6 +197,20 @@ fn where_a_machine_answers_from_a_cache_a_lock_is_left_alone_for_so_much_longer(
     }
 }
 
+/// The bug: a client of GlusterFS said "not there" of an entry that it did remove, and the release said that the lock was lost.
+#[test]
+fn a_release_that_is_answered_by_not_there_counts_where_the_client_may_be_wrong() {
+    for kind in ["GlusterFS", "NFS"] {
+        let arena = Arena::new();
+        *arena.env.kind.lock().unwrap() = Some(kind);
+        let guard = arena.lock(Protocol::Dir).acquire().unwrap();
+        arena.env.once(Call::Unlink, When::After, |_, _| Fate::Fail(io::ErrorKind::NotFound));
+        let released = guard.release();
+        assert_eq!(released.is_ok(), kind == "GlusterFS", "{kind}: {released:?}");
+        assert_eq!(arena.names(), [""; 0], "{kind}");
+    }
+}
+
 #[test]
 fn every_kind_has_one_name_and_says_where_its_evidence_is_from() {
     for known in FILE_SYSTEMS {
