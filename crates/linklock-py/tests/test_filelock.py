@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -258,3 +260,24 @@ def test_a_file_with_content_is_left_alone(path):
     open(os.path.join(path, "file"), "w").close()
     with pytest.raises(IsADirectoryError):
         FileLock(path).acquire(timeout=0.2)
+
+
+# --- Under filelock's name ---
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_a_program_that_imports_filelock_gets_linklock_and_pays_for_it_only_then():
+    done = run_python(
+        "import sys, linklock_as_filelock; assert 'linklock' not in sys.modules;"
+        "import filelock, linklock.filelock; print(filelock.FileLock is linklock.filelock.FileLock, filelock.__version__)"
+    )
+    assert (done.stdout, done.stderr) == ("True 3.20.0\n", "")
+
+
+def test_a_program_that_has_the_real_filelock_already_is_told_so():
+    real_filelock()
+    done = run_python("import filelock, linklock_as_filelock")
+    assert done.returncode == 1 and "import linklock_as_filelock before it" in done.stderr

@@ -31,7 +31,6 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, NoReturn, Optional, TypeVar, Union
 
 from linklock._core import Hold, NotALockError, TimeOutError
-from linklock._core import __version__ as __version__
 from linklock._seat import Interval, Patience, Seat, Settings, absolute, in_thread, reporter, to_timedelta
 
 __all__ = [
@@ -51,6 +50,9 @@ __all__ = [
     'WindowsFileLock',
     '__version__',
 ]
+
+#: The version of filelock whose API this is. Programs decide by it what they may call.
+__version__: Final = '3.20.0'
 
 B = TypeVar('B', bound='BaseFileLock')
 A = TypeVar('A', bound='BaseAsyncFileLock')

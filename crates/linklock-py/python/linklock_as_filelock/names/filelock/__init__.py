@@ -1,4 +1,4 @@
-"""filelock's tests, and virtualenv, import this under its name: linklock."""
+"""What programs get for filelock once linklock_as_filelock is imported."""
 
 from linklock.filelock import *
 from linklock.filelock import __all__ as __all__
