@@ -4,9 +4,11 @@ import os
 import random
 import signal
 import threading
+import time
 
 import pytest
 
+from conftest import PATIENCE_S
 from linklock import Lock
 
 ROUNDS = 1500
@@ -53,6 +55,13 @@ def interrupted(act):
     except Interrupted:
         return True
     return False
+
+
+def until(true, otherwise):
+    give_up = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < give_up, otherwise
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("protocol", ["link", "dir"])
@@ -105,9 +114,10 @@ def test_an_interrupted_wait_holds_nothing_and_leaves_nothing(path, names, inter
 
         interrupted(wait)
         release.join()
-        assert os.path.exists(path) == bool(lock._linklock.seat.slot.held), "a lock without an owner"
+        # A loaded machine may clean up after an interrupted wait a moment later.
+        until(lambda: os.path.exists(path) == bool(lock._linklock.seat.slot.held), "a lock without an owner")
         lock.unlock(unconditionally=True)
-        assert names() == []
+        until(lambda: names() == [], "a claim without an owner")
 
 
 def test_an_interrupted_unlock_can_be_repeated(path, names, interrupt):
