@@ -7,6 +7,7 @@ from world import NS, nfsvm, shown, until
 
 PROCESSES_OF_EACH_CLIENT = 3
 SHARE = 2
+TURNS_OF_THE_HUB = 3
 # A contender that has not had its share by then is starved.
 STARVED_S = 300
 
@@ -74,4 +75,22 @@ def contention_in_a_queue(world):
     contend(world, queue=True)
 
 
-SCENARIOS = [contention, contention_with_loss_and_delay, contention_in_a_queue]
+def contention_of_huggingface_hub(world):
+    """2 clients with 2 processes each of a program that imports filelock, and gets linklock's locks."""
+    arena = next(arena for arena in world.arenas if arena.protocol == "dir")
+    counter = arena.directory() / "counter"
+    counter.write_text("0")
+    crowd = [arena.hub_peer(client, TURNS_OF_THE_HUB) for client in (1, 2) for _ in "ab"]
+    for peer in crowd:
+        peer.answer()
+    for peer in crowd:
+        peer.tell()
+    for peer in crowd:
+        peer.answer()
+    counted, expected = int(counter.read_text()), len(crowd) * TURNS_OF_THE_HUB
+    assert counted == expected == len(arena.beliefs()), f"{expected - counted} of {expected} increments were lost"
+    arena.check_nothing_is_left("counter")
+    shown(f"{len(crowd)} processes on two clients lose none of {counted} increments under huggingface_hub's lock")
+
+
+SCENARIOS = [contention, contention_with_loss_and_delay, contention_in_a_queue, contention_of_huggingface_hub]

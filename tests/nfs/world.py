@@ -75,6 +75,14 @@ class Arena:
         command = [self.programs["flufl"], script, self.path(client), round(lifetime_s * 1000)]
         return self._started(f"flufl on c{client}", client, command)
 
+    def hub_peer(self, client, turns):
+        """A process that counts under huggingface_hub's lock, which is linklock's there."""
+        script = Path(__file__).with_name("hub_peer.py")
+        paths = [self.path(client), self.path(client, "counter"), turns, self.diary]
+        # It has no home in the guest.
+        command = ["env", "HF_HOME=/run/hub", self.programs["hub"], script, *paths]
+        return self._started(f"huggingface_hub on c{client}", client, command)
+
     def _started(self, kind, client, command):
         peer = Peer(kind, *on_client(client, *command))
         self.peers.append(peer)
