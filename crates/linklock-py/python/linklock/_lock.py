@@ -65,6 +65,31 @@ class _State:
         #: A name that a subclass has chosen for a lock that is not held.
         self.claimfile: Optional[str] = None
 
+    def patience(self, timeout: Optional[Interval], pause: Callable[[], object]) -> Patience:
+        return Patience(timeout, self.retry_errnos, pause, log)
+
+    def refresh(self, held: Hold, pause: Callable[[], object]) -> bool:
+        seconds = self.seat.settings.lifetime.total_seconds()
+        try:
+            try:
+                return held.refresh(seconds)
+            except OSError as error:
+                return self.patience(None, pause).retry(lambda: held.refresh(seconds), after=error)
+        except PermissionError:
+            log.error('No permission to refresh the lock')
+            return False
+
+    def give_up_what_is_lost(self, pause: Callable[[], object]) -> None:
+        """Raises AlreadyLockedError if the lock is held; releases what is left of one that was lost."""
+        held = self.seat.slot.held
+        if held is None:
+            return
+        if self.refresh(held, pause):
+            log.debug('already locked: %s', self.seat.shown())
+            raise AlreadyLockedError('We already had the lock')
+        # Only this one: another thread may have acquired the lock since.
+        self.seat.slot.release(held)
+
     def twin(self) -> _State:
         """The settings. A held lock stays with the object and the process that acquired it."""
         other = object.__new__(_State)
@@ -180,19 +205,20 @@ class Lock:
         :raises AlreadyLockedError: if this object holds the lock.
         :raises TimeOutError: if the lock was not acquired in time.
         """
-        seat = self._linklock.seat
+        state = self._linklock
+        seat = state.seat
         if seat.slot.held is not None:
-            _give_up_what_is_lost(self)
+            state.give_up_what_is_lost(self._sleep)
         # Little Python here and in unlock(): a lock needs few system calls, so Python's own time counts.
         is_logged = log.isEnabledFor(logging.DEBUG)
         hold = seat.new_hold()
         try:
             if is_logged:
                 log.debug('laying claim: %s', seat.shown())
-            seat.acquire(hold, _patience(self, timeout))
+            seat.acquire(hold, state.patience(state.default_timeout if timeout is None else timeout, self._sleep))
             if is_logged:
                 log.debug('got the lock: %s', seat.shown())
-            seat.keep(hold, reporter(self, self._linklock.on_lost))
+            seat.keep(hold, reporter(self, state.on_lost))
         except BaseException:
             # An interrupt may come at any moment. Whoever gets it does not have the lock.
             seat.undo(hold)
@@ -225,7 +251,7 @@ class Lock:
         :raises NotLockedError: if the lock is not held, or another holder has acquired it since.
         """
         seat = self._linklock.seat
-        released = seat.release(_patience(self, None, waits=False))
+        released = seat.release(self._linklock.patience(None, self._sleep))
         if released:
             if log.isEnabledFor(logging.DEBUG):
                 log.debug('unlocked: %s', seat.shown())
@@ -239,7 +265,7 @@ class Lock:
         """Whether this object holds the lock, as the file system shows it. Reading this refreshes the lock."""
         seat = self._linklock.seat
         held = seat.slot.held
-        return held is not None and _refresh(self, held)
+        return held is not None and self._linklock.refresh(held, self._sleep)
 
     def leave(self) -> str:
         """Gives the lock up without releasing it: it stays held until another object adopts it by the token that this returns,
@@ -262,7 +288,7 @@ class Lock:
         """
         seat = self._linklock.seat
         if seat.slot.held is not None:
-            _give_up_what_is_lost(self)
+            self._linklock.give_up_what_is_lost(self._sleep)
         hold = seat.new_hold()
         try:
             hold.adopt(token)
@@ -301,14 +327,15 @@ class Lock:
         return False
 
     async def __aenter__(self: L) -> L:
-        seat = self._linklock.seat
+        state = self._linklock
+        seat = state.seat
         if seat.slot.held is not None:
-            _give_up_what_is_lost(self)
+            state.give_up_what_is_lost(self._sleep)
         hold = seat.new_hold()
         try:
-            await seat.acquire_in_loop(hold, _patience(self, None))
+            await seat.acquire_in_loop(hold, state.patience(state.default_timeout, self._sleep))
             log.debug('got the lock: %s', seat.shown())
-            seat.keep(hold, reporter(self, self._linklock.on_lost))
+            seat.keep(hold, reporter(self, state.on_lost))
             return self
         except BaseException:
             seat.undo(hold)
@@ -502,38 +529,6 @@ def _process(on_behalf_of: Union[int, str, None]) -> Optional[int]:
     if on_behalf_of is None or isinstance(on_behalf_of, int) and on_behalf_of > 0:
         return on_behalf_of
     raise ValueError(f"on_behalf_of {on_behalf_of!r}: None, 'nobody' or a process id")
-
-
-def _patience(lock: Lock, timeout: Optional[Interval], waits: bool = True) -> Patience:
-    state = lock._linklock
-    if timeout is None and waits:
-        timeout = state.default_timeout
-    return Patience(timeout, state.retry_errnos, lock._sleep, log)
-
-
-def _refresh(lock: Lock, held: Hold) -> bool:
-    seconds = lock._linklock.seat.settings.lifetime.total_seconds()
-    try:
-        try:
-            return held.refresh(seconds)
-        except OSError as error:
-            return _patience(lock, None, waits=False).retry(lambda: held.refresh(seconds), after=error)
-    except PermissionError:
-        log.error('No permission to refresh the lock')
-        return False
-
-
-def _give_up_what_is_lost(lock: Lock) -> None:
-    """Raises AlreadyLockedError if the lock is held; releases what is left of one that was lost."""
-    seat = lock._linklock.seat
-    held = seat.slot.held
-    if held is None:
-        return
-    if _refresh(lock, held):
-        log.debug('already locked: %s', seat.shown())
-        raise AlreadyLockedError('We already had the lock')
-    # Only this one: another thread may have acquired the lock since.
-    seat.slot.release(held)
 
 
 def _is_running(pid: int) -> bool:

@@ -282,7 +282,7 @@ class _Ears:
     """What an event loop listens with: one descriptor for all tasks that wait there."""
 
     bell: Bell = field(default_factory=Bell)
-    waiting: list[tuple[Hold, asyncio.Event]] = field(default_factory=list)
+    waiting: list[tuple[Hold, asyncio.Event]] = field(default_factory=list[tuple[Hold, asyncio.Event]])
 
     def heard(self) -> None:
         self.bell.hush()

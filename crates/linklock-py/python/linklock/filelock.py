@@ -24,7 +24,7 @@ import time
 import warnings
 import weakref
 from abc import ABCMeta, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from datetime import timedelta
 from types import TracebackType
@@ -147,14 +147,18 @@ class _Meta(ABCMeta):
 
     _instances: weakref.WeakValueDictionary[str, BaseFileLock]
 
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any):
+        super().__init__(name, bases, namespace, **kwargs)
+        cls._instances = weakref.WeakValueDictionary()
+
     def __call__(cls, lock_file: Union[str, os.PathLike[str]], *args: Any, **kwargs: Any) -> Any:
         names = ['timeout', 'mode', 'thread_local']
-        given = {**cls._defaults(), **dict(zip(names, args)), **kwargs}  # type: ignore[attr-defined]
+        given: dict[str, Any] = {**cls._defaults(), **dict(zip(names, args)), **kwargs}  # type: ignore[attr-defined]
         is_singleton = given['is_singleton']
         if is_singleton:
             known = cls._instances.get(str(lock_file))
             if known is not None:
-                known._check_singleton(given)
+                _check_singleton(known, given)
                 return known
         # Such as virtualenv's, whose constructor takes the path alone.
         accepted = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
@@ -162,6 +166,21 @@ class _Meta(ABCMeta):
         if is_singleton:
             cls._instances[str(lock_file)] = lock
         return lock
+
+
+def _check_singleton(known: BaseFileLock, given: dict[str, Any]) -> None:
+    own = {
+        'thread_local': known.is_thread_local(),
+        'timeout': known.timeout,
+        'mode': known.mode,
+        'blocking': known.blocking,
+    }
+    differ = [f'\n\t{name} (existing lock has {own[name]} but {given[name]} was passed)' for name in own if given[name] != own[name]]
+    if differ:
+        raise ValueError(
+            'Singleton lock instances cannot be initialized with differing arguments'
+            f'\nNon-matching arguments: {"".join(differ)}'
+        )
 
 
 class BaseFileLock(contextlib.ContextDecorator, metaclass=_Meta):
@@ -182,12 +201,6 @@ class BaseFileLock(contextlib.ContextDecorator, metaclass=_Meta):
     :param on_lost: Called with the lock, in a thread of its own, if the lock is lost while it is held. Then `release` does not raise
         `LockLost`.
     """
-
-    _instances: ClassVar[weakref.WeakValueDictionary[str, BaseFileLock]]
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls._instances = weakref.WeakValueDictionary()
 
     @classmethod
     def _defaults(cls) -> dict[str, Any]:
@@ -216,20 +229,6 @@ class BaseFileLock(contextlib.ContextDecorator, metaclass=_Meta):
         self._on_lost = on_lost
         context = _ThreadContext if thread_local else _Context
         self._context: _Context = context(os.fspath(lock_file), timeout, mode, blocking)
-
-    def _check_singleton(self, given: dict[str, Any]) -> None:
-        own = {
-            'thread_local': self.is_thread_local(),
-            'timeout': self.timeout,
-            'mode': self.mode,
-            'blocking': self.blocking,
-        }
-        differ = [f'\n\t{name} (existing lock has {own[name]} but {given[name]} was passed)' for name in own if given[name] != own[name]]
-        if differ:
-            raise ValueError(
-                'Singleton lock instances cannot be initialized with differing arguments'
-                f'\nNon-matching arguments: {"".join(differ)}'
-            )
 
     def is_thread_local(self) -> bool:
         """Whether each thread that uses the object has a lock of its own."""
@@ -461,7 +460,7 @@ class _LinklockFileLock(BaseFileLock):
         # Another kind of lock file, such as the real SoftFileLock's.
 
     @contextlib.contextmanager
-    def _filling(self) -> Iterator[Optional[Hold]]:
+    def _filling(self) -> Generator[Optional[Hold], None, None]:
         """Keeps what its block has filled, or takes it back. None is to be filled if the real filelock has the path."""
         hold = self._prepare()
         if hold is None:
@@ -765,11 +764,11 @@ class _AsyncLinklockFileLock(_LinklockFileLock, BaseAsyncFileLock):
                 await seat.acquire_in_loop(hold, self._patience(left))
 
 
-class AsyncUnixFileLock(_AsyncLinklockFileLock, UnixFileLock):
+class AsyncUnixFileLock(UnixFileLock, _AsyncLinklockFileLock):
     """`UnixFileLock` for tasks."""
 
 
-class AsyncSoftFileLock(_AsyncLinklockFileLock, SoftFileLock):
+class AsyncSoftFileLock(SoftFileLock, _AsyncLinklockFileLock):
     """`SoftFileLock` for tasks."""
 
 
