@@ -7,6 +7,7 @@ If Ctrl-C ends a wait, the answer is `interrupted`, when.
 
 import ctypes
 import itertools
+import signal
 import sys
 import time
 
@@ -57,6 +58,10 @@ def lock_of(kind, path, keep_alive=False):
 
             protocol = "dir" if kind == "linklock-dir" else "link"
             return Methods(Lock(path, keep_alive=keep_alive, protocol=protocol), "lock", "unlock")
+        case "linklock-filelock":
+            from linklock.filelock import FileLock
+
+            return Methods(FileLock(path))
         case "flufl.lock":
             from flufl.lock import Lock
 
@@ -130,6 +135,8 @@ def obey(kind, path, lock, kept, command, *args):
 
 def main():
     kind, path = sys.argv[1:]
+    # A shell without job control has what it starts in the background ignore Ctrl-C, and Python would leave it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     lock, kept = lock_of(kind, path), []
     for line in sys.stdin:
         try:

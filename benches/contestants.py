@@ -10,7 +10,7 @@ from measure import ROOT
 from peers import CannotRun, cargo, last_line, package_python, pip, target_dir
 
 # filelock uses psutil to ask about processes.
-PYTHON_PEERS = ("flufl.lock", "filelock", "fasteners", "psutil")
+PYTHON_PEERS = ("flufl.lock", "filelock>=4", "fasteners", "psutil")
 BENCHES = ROOT / "benches"
 
 
@@ -74,6 +74,7 @@ class Field:
         for name, kind, pairs in (
             ("linklock Python", "linklock", 0),
             ("linklock Python dir", "linklock-dir", 0),
+            ("linklock as filelock", "linklock-filelock", 0),
             ("flufl.lock", "flufl.lock", 12),
             ("filelock soft", "filelock-soft", 4),
             ("filelock lease", "filelock-lease", 4),

@@ -10,12 +10,13 @@ import time
 from measure import Company, Goal, cpu_s, status_of
 
 LOCKS, MINUTE_S = 1000, 60
-KEEPERS = ("linklock link", "linklock dir", "linklock Python", "filelock lease", "proper-lockfile")
+KEEPERS = ("linklock link", "linklock dir", "linklock Python", "linklock as filelock", "filelock lease", "proper-lockfile")
 
 # Recovery is measured up to these seconds.
 PATIENCE_S = 60
 # Waiters of these notice a holder's end at once. They run one after the other, so many times.
-QUICK = ("linklock link", "linklock dir", "linklock Python", "linklock Python dir", "File::lock", "fasteners", "filelock flock")
+QUICK = ("linklock link", "linklock dir", "linklock Python", "linklock Python dir", "linklock as filelock")
+QUICK += ("File::lock", "fasteners", "filelock flock")
 RECOVERIES = 10
 GOAL_SAME_MACHINE = Goal(100, " ms")
 # The holder is killed so many seconds after its acquisition.

@@ -16,7 +16,13 @@ GOALS = {
     "tmpfs": {"linklock link": Goal(1.4), "linklock dir": Goal(1.4)},
     "ext4": {"linklock link": Goal(1.3), "linklock dir": Goal(1.4)},
 }
-GOALS_AGAINST_FLUFL = {"ext4": Goal(0.4)}
+# Ours, a peer, and the goal of the ratio.
+DUELS = [
+    ("linklock Python", "flufl.lock", {"ext4": Goal(0.4)}),
+    ("linklock as filelock", "filelock soft", {"tmpfs": Goal(0.3), "ext4": Goal(0.3)}),
+    ("linklock as filelock", "filelock lease", {"tmpfs": Goal(0.3), "ext4": Goal(0.3)}),
+    ("linklock as filelock", "filelock flock", {}),
+]
 AGAINST = "the median of the rounds' times, against the floor of link; of dir, against its own"
 # These create and remove no file, so they have no floor.
 IS_OWN_FLOOR = ("File::lock", "filelock flock", "fasteners")
@@ -45,13 +51,13 @@ def cycles(section, field, directory):
                 micros[name].append(int(peer.ask("cycles", max(1, ROUND_NS // first[name]))[0]) / 1000)
     goals = GOALS.get(file_system(directory), {})
     for name, times in micros.items():
-        floor = "floor of dir" if name.endswith("dir") else "floor of link"
+        floor = "floor of dir" if name.endswith(("dir", "as filelock")) else "floor of link"
         ratio = None if name in IS_OWN_FLOOR else median_ratio(times, micros[floor])
         section.add(name, f"{statistics.median(times):.1f} us", statistics.median(times), ratio, goals.get(name))
-    if "flufl.lock" in micros:
-        ratio = median_ratio(micros["linklock Python"], micros["flufl.lock"])
-        goal = GOALS_AGAINST_FLUFL.get(file_system(directory))
-        section.add("linklock Python, against flufl.lock", "", None, ratio, goal)
+    for ours, peer, goals in DUELS:
+        if ours in micros and peer in micros:
+            ratio = median_ratio(micros[ours], micros[peer])
+            section.add(f"{ours}, against {peer}", "", None, ratio, goals.get(file_system(directory)))
 
 
 def calls(section, field, directory):
