@@ -426,7 +426,9 @@ class _LinklockFileLock(BaseFileLock):
         """What is to be filled; None if the real filelock has the path."""
         seat, context = self._seat(), self._context
         path = seat.settings.path
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        # To make one that exists costs more than to look.
+        if not os.path.isdir(os.path.dirname(path)):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
         if os.path.basename(path) in ('', '.', '..'):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), context.lock_file)
         file = _lone_file(path)
