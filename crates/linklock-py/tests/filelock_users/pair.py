@@ -20,7 +20,11 @@ def run_both(commands, environment, directory):
         subprocess.Popen([sys.executable, *command], cwd=directory, env={**os.environ, **environment}, **pipes)
         for command in commands
     ]
-    said = [process.communicate(timeout=PATIENCE_S)[0] for process in both]
+    try:
+        said = [process.communicate(timeout=PATIENCE_S)[0] for process in both]
+    finally:
+        for process in both:
+            process.kill()
     for process, text in zip(both, said):
         assert process.returncode == 0, f"status {process.returncode}:\n{text}"
     return said
