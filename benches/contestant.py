@@ -58,10 +58,11 @@ def lock_of(kind, path, keep_alive=False):
 
             protocol = "dir" if kind == "linklock-dir" else "link"
             return Methods(Lock(path, keep_alive=keep_alive, protocol=protocol), "lock", "unlock")
-        case "linklock-filelock":
+        case "linklock-filelock" | "linklock-filelock-link":
             from linklock.filelock import FileLock
 
-            return Methods(FileLock(path))
+            protocol = "link" if kind == "linklock-filelock-link" else "dir"
+            return Methods(FileLock(path, protocol=protocol))
         case "flufl.lock":
             from flufl.lock import Lock
 

@@ -75,6 +75,7 @@ class Field:
             ("linklock Python", "linklock", 0),
             ("linklock Python dir", "linklock-dir", 0),
             ("linklock as filelock", "linklock-filelock", 0),
+            ("linklock as filelock, link", "linklock-filelock-link", 0),
             ("flufl.lock", "flufl.lock", 12),
             ("filelock soft", "filelock-soft", 4),
             ("filelock lease", "filelock-lease", 4),

@@ -15,7 +15,7 @@ KEEPERS = ("linklock link", "linklock dir", "linklock Python", "linklock as file
 # Recovery is measured up to these seconds.
 PATIENCE_S = 60
 # Waiters of these notice a holder's end at once. They run one after the other, so many times.
-QUICK = ("linklock link", "linklock dir", "linklock Python", "linklock Python dir", "linklock as filelock")
+QUICK = ("linklock link", "linklock dir", "linklock Python", "linklock Python dir", "linklock as filelock", "linklock as filelock, link")
 QUICK += ("File::lock", "fasteners", "filelock flock")
 RECOVERIES = 10
 GOAL_SAME_MACHINE = Goal(100, " ms")

@@ -22,6 +22,9 @@ DUELS = [
     ("linklock as filelock", "filelock soft", {"tmpfs": Goal(0.3), "ext4": Goal(0.3)}),
     ("linklock as filelock", "filelock lease", {"tmpfs": Goal(0.3), "ext4": Goal(0.3)}),
     ("linklock as filelock", "filelock flock", {}),
+    ("linklock as filelock, link", "filelock soft", {}),
+    ("linklock as filelock, link", "filelock lease", {}),
+    ("linklock as filelock, link", "filelock flock", {}),
 ]
 AGAINST = "the median of the rounds' times, against the floor of link; of dir, against its own"
 # These create and remove no file, so they have no floor.
