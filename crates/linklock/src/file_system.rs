@@ -258,7 +258,10 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
     FileSystem {
         name: "mergerfs",
         known_by: Type(&["fuse.mergerfs"]),
-        advice: "mount it with `use_ino`, once: two mounts of the same branches do not exclude each other",
+        link: Fitness::Unsafe(
+            "whether a name is free is looked up on one of its branches alone, so two can make it at once",
+        ),
+        advice: "a directory of one of its branches is as fit as that branch",
         dir: Fitness::Unsafe("a rename there is several, one on each branch, and not one step"),
         evidence: "tests, two branches",
         ..SERVED

@@ -39,7 +39,7 @@ fn what_a_protocol_needs_and_does_not_get_makes_it_unfit() {
         (|env| env.only_says_that_it_sets_times.store(true, Ordering::SeqCst), [Fit::Unfit; 2]),
         (|env| env.ignores_times.store(true, Ordering::SeqCst), [Fit::Unfit; 2]),
         (|env| env.keeps_no_sticky_bit.store(true, Ordering::SeqCst), [Fit::Fit; 2]),
-        (|env| *env.kind.lock().unwrap() = Some("mergerfs"), [Fit::WithWarnings, Fit::Unfit]),
+        (|env| *env.kind.lock().unwrap() = Some("mergerfs"), [Fit::Unfit; 2]),
         (|env| *env.kind.lock().unwrap() = Some("virtiofs"), [Fit::WithWarnings; 2]),
     ];
     for (number, (make, fit)) in cases.into_iter().enumerate() {

@@ -61,19 +61,20 @@ fn a_link_that_cannot_be_tried_to_the_end_ends_the_acquisition() {
 
 #[test]
 fn a_protocol_that_is_known_to_fail_is_refused_unless_that_is_overruled() {
-    let arena = Arena::new();
-    *arena.env.kind.lock().unwrap() = Some("mergerfs");
-    let said = refused(&arena.lock(Protocol::Dir));
-    assert!(
-        said.contains("the dir protocol fails on this file system, mergerfs") && said.contains("use the link protocol"),
-        "{said}"
-    );
-    assert_eq!(arena.names(), [""; 0]);
-    arena.lock(Protocol::Link).acquire().unwrap().release().unwrap();
-    let overruled = arena.builder(Protocol::Dir).allow_unsafe_file_system(true).build_in(arena.env.clone()).unwrap();
-    overruled.acquire().unwrap().release().unwrap();
-    *arena.env.kind.lock().unwrap() = Some("s3fs");
-    assert!(refused(&arena.lock(Protocol::Dir)).contains("keep the lock on another file system"));
+    for (kind, protocol, instead) in [
+        ("mergerfs", Protocol::Link, "; keep the lock on another file system"),
+        ("mergerfs", Protocol::Dir, "; keep the lock on another file system"),
+        ("s3fs", Protocol::Dir, "; keep the lock on another file system"),
+    ] {
+        let arena = Arena::new();
+        *arena.env.kind.lock().unwrap() = Some(kind);
+        let said = refused(&arena.lock(protocol));
+        let fails = format!("refused, because the {protocol} protocol fails on this file system, {kind}: ");
+        assert!(said.contains(&fails) && said.contains(instead), "{said}");
+        assert_eq!(arena.names(), [""; 0]);
+        let overruled = arena.builder(protocol).allow_unsafe_file_system(true).build_in(arena.env.clone()).unwrap();
+        overruled.acquire().unwrap().release().unwrap();
+    }
 }
 
 /// The bug: after a crash, or while a reader was late, an empty directory stayed at the lock path, and everybody said "not a lock"
