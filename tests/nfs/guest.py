@@ -24,6 +24,22 @@ def conformance(world):
     assert done.returncode == 0, "the real server and the simulation gave different answers"
 
 
+def doctor(world):
+    """linklock doctor finds this mount fit for both protocols, and two clients that contend for its locks never overlap."""
+    views = [f"/mnt/c{client}/{world.arenas[0].name}" for client in (1, 2)]
+    command = [world.settings["programs"]["linklock"], "doctor", "--json", "--contend", "5s", *views]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout, done.stderr
+    found = json.loads(done.stdout)
+    faults = [finding for finding in found["findings"] if finding["level"] in ("warning", "fault")]
+    assert (done.returncode, found["link"], found["dir"], faults) == (0, "fit", "fit", []), done.stdout
+    for finding in found["findings"]:
+        if finding["about"] in ("lateness", "sight", "contention"):
+            shown(f"{finding['protocol'] or 'both'}: {finding['text']}")
+    left = [name for view in views for name in os.listdir(view)]
+    assert not left, f"the doctor leaves {left}"
+
+
 def clock_skew(world):
     """The server's clock differs by an hour: a lock is broken after lifetime and grace, not before."""
     lifetime_s, grace_s = 5, 2
@@ -54,6 +70,7 @@ def clock_skew(world):
 # Each is called with a World, and fails by an exception. Afterwards no two holders may have trusted a lock at once.
 SCENARIOS = [
     conformance,
+    doctor,
     *faults.SCENARIOS,
     *delegations.SCENARIOS,
     *contention.SCENARIOS,

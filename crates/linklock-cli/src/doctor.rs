@@ -29,7 +29,7 @@ pub(crate) fn doctor(args: &DoctorArgs, console: Console) -> Result<Exit, Failur
 }
 
 fn examine_all(args: &DoctorArgs, console: Console, cancel: &Cancel) -> Result<Exit, Failure> {
-    if args.with.is_some() || args.again.is_some() {
+    if !args.json && (args.with.is_some() || args.again.is_some()) {
         console.note("this takes about a minute")?;
     }
     let mut found = examine(&args.dir, args.separator, cancel)?;
