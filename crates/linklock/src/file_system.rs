@@ -234,7 +234,8 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
     FileSystem { name: "AFS (kAFS)", known_by: Magic(0x6b41_4653), evidence: "not tried", ..SHARED },
     FileSystem {
         name: "9p",
-        known_by: Magic(0x0102_1997),
+        // It shows the number of its server's file system.
+        known_by: Type(&["9p"]),
         link: Fitness::Documented,
         dir: Fitness::Documented,
         advice: "mount it with cache=none or mmap",
@@ -308,17 +309,15 @@ const SMB: FileSystem = FileSystem {
 };
 
 impl FileSystem {
-    /// The kind with this number or, where no number tells, as it is in the list of mounts.
-    pub(crate) fn find(magic: u64, mount: impl FnOnce() -> Option<Mount>) -> Option<&'static Self> {
-        let by_magic = FILE_SYSTEMS.iter().find(|known| matches!(known.known_by, Magic(number) if number == magic));
-        by_magic.or_else(|| {
-            let mount = mount()?;
-            FILE_SYSTEMS.iter().find(|known| match known.known_by {
-                Magic(_) => false,
-                Type(types) => types.contains(&mount.kind.as_str()),
-                Source(begin) => mount.kind.starts_with("fuse") && mount.source.starts_with(begin),
-            })
-        })
+    /// The kind that is listed so among the mounts or else, where the list does not tell, has this number.
+    pub(crate) fn find(magic: u64, listed: Option<&Mount>) -> Option<&'static Self> {
+        let is_listed = |known: &&Self| match (known.known_by, listed) {
+            (Type(types), Some(mount)) => types.contains(&mount.kind.as_str()),
+            (Source(begin), Some(mount)) => mount.kind.starts_with("fuse") && mount.source.starts_with(begin),
+            _ => false,
+        };
+        let has_magic = |known: &&Self| matches!(known.known_by, Magic(number) if number == magic);
+        FILE_SYSTEMS.iter().find(is_listed).or_else(|| FILE_SYSTEMS.iter().find(has_magic))
     }
 
     pub(crate) fn fitness(&self, protocol: Protocol) -> Fitness {
