@@ -12,6 +12,7 @@ import time
 import traceback
 from pathlib import Path
 
+import diary
 from peers import Peer
 
 EXPORT = Path(os.environ.get("NFSVM_EXPORT", "/srv/nfs"))
@@ -153,26 +154,11 @@ class Arena:
     # --- What the holders believed ---
 
     def beliefs(self):
-        """Who trusted the lock, from when to when: [(since, until, token, asked)], sorted by since."""
-        since, till = {}, {}
-        for line in self.diary.read_text().splitlines() if self.diary.exists() else []:
-            what, token, when, *asked = line.split(" ")
-            if what == "since":
-                since[token] = (int(when), int(asked[0]))
-            else:
-                till[token] = min(int(when), till.get(token, int(when)))
-        now = time.time_ns()
-        return sorted((at, till.get(token, now), token, asked) for token, (at, asked) in since.items())
+        return diary.beliefs(self.diary)
 
     def overlaps(self):
         """Pairs of holders who trusted the same lock at the same time."""
-        held = self.beliefs()
-        return [
-            (first, second)
-            for i, first in enumerate(held)
-            for second in held[i + 1 :]
-            if second[0] < first[1] and first[2].split("|")[0] == second[2].split("|")[0]
-        ]
+        return diary.overlaps(self.beliefs())
 
     def check_one_holder(self):
         for first, second in self.overlaps():

@@ -1,0 +1,49 @@
+"""The file systems that are tested, and what is expected of each protocol there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ceph
+import fuse
+import gluster
+import kernel
+import moosefs
+from trial import Outcome
+
+GREEN, REFUSED = Outcome.GREEN, Outcome.REFUSED
+
+
+@dataclass(frozen=True)
+class FileSystem:
+    name: str
+    # Called with a Ground; returns the lock's directory as each of two machines sees it.
+    mount: Callable
+    link: Outcome
+    dir: Outcome
+    # Or only with --all.
+    by_default: bool = True
+    separator: str = "|"
+
+    def expected(self, protocol):
+        return getattr(self, protocol)
+
+
+CATALOGUE = [
+    FileSystem("sshfs", fuse.sshfs, link=REFUSED, dir=REFUSED),
+    FileSystem("bindfs", fuse.bindfs, link=REFUSED, dir=REFUSED),
+    FileSystem("ntfs-3g", fuse.ntfs_3g, link=GREEN, dir=GREEN),
+    FileSystem("mergerfs", fuse.mergerfs, link=GREEN, dir=REFUSED),
+    FileSystem("mergerfs-own-inodes", fuse.mergerfs_own_inodes, link=REFUSED, dir=REFUSED),
+    FileSystem("gocryptfs", fuse.gocryptfs, link=GREEN, dir=GREEN),
+    FileSystem("overlayfs", kernel.overlayfs, link=GREEN, dir=GREEN),
+    FileSystem("moosefs", moosefs.moosefs, link=GREEN, dir=GREEN),
+    FileSystem("gluster", gluster.one_brick, link=GREEN, dir=GREEN),
+    FileSystem("gluster-clock-ahead", gluster.clock_ahead, link=GREEN, dir=GREEN),
+    FileSystem("gluster-replicated", gluster.replicated, link=GREEN, dir=GREEN, by_default=False),
+    FileSystem("gluster-distributed", gluster.distributed, link=GREEN, dir=GREEN, by_default=False),
+    FileSystem("cephfs", ceph.cephfs, link=GREEN, dir=GREEN, by_default=False),
+    FileSystem("btrfs", kernel.btrfs, link=GREEN, dir=GREEN, by_default=False),
+    FileSystem("xfs", kernel.xfs, link=GREEN, dir=GREEN, by_default=False),
+    FileSystem("exfat", kernel.exfat, link=REFUSED, dir=GREEN, by_default=False, separator="^"),
+    FileSystem("vfat", kernel.vfat, link=REFUSED, dir=GREEN, by_default=False, separator="^"),
+]

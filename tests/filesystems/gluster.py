@@ -1,0 +1,52 @@
+"""GlusterFS: one server with its bricks, and two clients. A client stamps what it changes by its own clock, so in one of these
+file systems the second client's clock is a minute ahead."""
+
+import os
+from pathlib import Path
+
+from ground import ADDRESS, run, until, with_address
+
+AHEAD_S = 60
+CLI = ("gluster", "--mode=script")
+
+
+def one_brick(ground):
+    return gluster(ground, ["one"])
+
+
+def clock_ahead(ground):
+    return gluster(ground, ["one"], ahead=True)
+
+
+def replicated(ground):
+    return gluster(ground, ["one", "two"], "replica", "2")
+
+
+def distributed(ground):
+    return gluster(ground, ["one", "two"])
+
+
+def gluster(ground, bricks, *layout, ahead=False):
+    with_address()
+    settings = ground.path / "glusterd.vol"
+    packaged = Path("/etc/glusterfs/glusterd.vol").read_text()
+    settings.write_text(packaged.replace("/var/lib/glusterd", str(ground.directory("glusterd"))))
+    run("glusterd", "-f", settings, "-p", ground.path / "glusterd.pid", "-l", ground.path / "glusterd.log")
+    until(lambda: run(*CLI, "volume", "list", must=False).returncode == 0, "glusterd answers")
+    places = [f"{ADDRESS}:{ground.directory(brick)}/brick" for brick in bricks]
+    run(*CLI, "volume", "create", "files", *layout, *places, "force")
+    run(*CLI, "volume", "start", "files")
+
+    def mount(to):
+        log = f"--log-file={ground.path}/{to.name}.log"
+        client = ["glusterfs", f"--volfile-server={ADDRESS}", "--volfile-id=files", log, to]
+        run(*client, env={**os.environ, **(clock(ground) if ahead and to.name == "client-2" else {})})
+
+    return ground.clients(mount)
+
+
+def clock(ground):
+    """The environment of a program whose clock is ahead."""
+    library = ground.path / "ahead.so"
+    run("cc", "-shared", "-fPIC", "-o", library, Path(__file__).with_name("ahead.c"))
+    return {"LD_PRELOAD": str(library), "AHEAD_S": str(AHEAD_S)}

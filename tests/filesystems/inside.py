@@ -1,0 +1,58 @@
+"""Tries one file system, in namespaces of its own: inside.py NAME SETTINGS. `run` starts it. As the first process there it
+takes all daemons and mounts with it when it ends."""
+
+import json
+import sys
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.dont_write_bytecode = True  # The work tree stays clean.
+sys.path.append(str(Path(__file__).resolve().parent.parent / "interop"))
+
+from catalogue import CATALOGUE
+from ground import Ground, run
+from machines import Machine
+from peers import CannotRun
+from trial import Trial
+
+PROTOCOLS = ("link", "dir")
+
+
+def facts(directory):
+    """What the system says about a file system: linklock decides by it."""
+    magic = run("stat", "--file-system", "--format=%t", directory).stdout.strip()
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        mount, _, rest = line.partition(" - ")
+        if mount.split(" ")[4] == str(directory):
+            kind, source, options = rest.split(" ", 2)
+            return {"f_type": f"0x{magic}", "type": kind, "source": source, "options": options}
+    raise AssertionError(f"{directory} is no mount")
+
+
+def try_file_system(file_system, programs, path):
+    """Returns the facts, and the outcome for each protocol."""
+    directories = file_system.mount(Ground(path / "ground"))
+    seen = [facts(directory) for directory in dict.fromkeys(directories)]
+    for fact in seen:
+        print("  " + ", ".join(f"{key} {value}" for key, value in fact.items()), flush=True)
+    machines = [Machine(f"{name}-{file_system.name}", at) for name, at in zip(("alpha", "beta"), directories)]
+    trials = [Trial(file_system, protocol, machines, programs, path) for protocol in PROTOCOLS]
+    with ThreadPoolExecutor() as threads:
+        outcomes = list(threads.map(Trial.judge, trials))
+    return {"outcomes": dict(zip(PROTOCOLS, map(str, outcomes)))}
+
+
+def main():
+    settings = json.loads(Path(sys.argv[2]).read_text())
+    path = Path(sys.argv[2]).parent
+    file_system = next(entry for entry in CATALOGUE if entry.name == sys.argv[1])
+    try:
+        result = try_file_system(file_system, settings["programs"], path)
+    except CannotRun as e:
+        result = {"cannot run": str(e)}
+    (path / "result").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
