@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import blocks
 import ceph
 import fuse
 import gluster
-import kernel
 import moosefs
 from trial import Outcome
 
@@ -30,20 +30,20 @@ class FileSystem:
 
 CATALOGUE = [
     FileSystem("sshfs", fuse.sshfs, link=REFUSED, dir=REFUSED),
-    FileSystem("bindfs", fuse.bindfs, link=REFUSED, dir=REFUSED),
-    FileSystem("ntfs-3g", fuse.ntfs_3g, link=GREEN, dir=GREEN),
-    FileSystem("mergerfs", fuse.mergerfs, link=GREEN, dir=REFUSED),
+    FileSystem("bindfs", fuse.bindfs, link=GREEN, dir=GREEN),
+    FileSystem("ntfs-3g", blocks.ntfs_3g, link=GREEN, dir=GREEN),
+    FileSystem("mergerfs", fuse.mergerfs, link=REFUSED, dir=REFUSED),
     FileSystem("mergerfs-own-inodes", fuse.mergerfs_own_inodes, link=REFUSED, dir=REFUSED),
     FileSystem("gocryptfs", fuse.gocryptfs, link=GREEN, dir=GREEN),
-    FileSystem("overlayfs", kernel.overlayfs, link=GREEN, dir=GREEN),
+    FileSystem("overlayfs", blocks.overlayfs, link=GREEN, dir=GREEN),
     FileSystem("moosefs", moosefs.moosefs, link=GREEN, dir=GREEN),
     FileSystem("gluster", gluster.one_brick, link=GREEN, dir=GREEN),
     FileSystem("gluster-clock-ahead", gluster.clock_ahead, link=GREEN, dir=GREEN),
     FileSystem("gluster-replicated", gluster.replicated, link=GREEN, dir=GREEN, by_default=False),
     FileSystem("gluster-distributed", gluster.distributed, link=GREEN, dir=GREEN, by_default=False),
     FileSystem("cephfs", ceph.cephfs, link=GREEN, dir=GREEN, by_default=False),
-    FileSystem("btrfs", kernel.btrfs, link=GREEN, dir=GREEN, by_default=False),
-    FileSystem("xfs", kernel.xfs, link=GREEN, dir=GREEN, by_default=False),
-    FileSystem("exfat", kernel.exfat, link=REFUSED, dir=GREEN, by_default=False, separator="^"),
-    FileSystem("vfat", kernel.vfat, link=REFUSED, dir=GREEN, by_default=False, separator="^"),
+    FileSystem("btrfs", blocks.btrfs, link=GREEN, dir=GREEN, by_default=False),
+    FileSystem("xfs", blocks.xfs, link=GREEN, dir=GREEN, by_default=False),
+    FileSystem("exfat-fuse", blocks.exfat_fuse, link=REFUSED, dir=GREEN, by_default=False, separator="^"),
+    FileSystem("vfat", blocks.vfat, link=REFUSED, dir=GREEN, by_default=False, separator="^"),
 ]

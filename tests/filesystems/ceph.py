@@ -55,4 +55,4 @@ def cephfs(ground):
         run("ceph", "osd", "pool", "create", pool, "8", "8")
     run("ceph", "fs", "new", "files", "meta", "data")
     until(lambda: "up:active" in run("ceph", "mds", "stat").stdout, "the metadata server is active")
-    return ground.clients(lambda to: run("ceph-fuse", "-n", "client.admin", to))
+    return ground.clients(lambda to: run("ceph-fuse", "-n", "client.admin", "--pid-file", f"{to}.pid", to))

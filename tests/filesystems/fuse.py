@@ -1,6 +1,6 @@
 """Small FUSE file systems that need no server, as their manuals mount them."""
 
-from ground import mounted, run
+from ground import run
 
 
 def sshfs(ground):
@@ -38,10 +38,3 @@ def gocryptfs(ground):
     run("gocryptfs", "-q", "-init", "-scryptn", "10", source, input="secret")
     # For two clients of one directory, as its manual says.
     return ground.clients(lambda to: run("gocryptfs", "-q", "-sharedstorage", source, to, input="secret"))
-
-
-def ntfs_3g(ground):
-    image, to = ground.image(64, "mkfs.ntfs", "-qF"), ground.directory("mounted")
-    run("ntfs-3g", image, to)
-    mounted(to)
-    return to, to

@@ -2,6 +2,7 @@
 file systems the second client's clock is a minute ahead."""
 
 import os
+import time
 from pathlib import Path
 
 from ground import ADDRESS, run, until, with_address
@@ -15,7 +16,13 @@ def one_brick(ground):
 
 
 def clock_ahead(ground):
-    return gluster(ground, ["one"], ahead=True)
+    one, other = gluster(ground, ["one"], ahead=True)
+    new = other / "new"
+    new.touch()
+    ahead_s = new.stat().st_ctime - time.time()
+    assert ahead_s > AHEAD_S / 2, f"the client's clock is only {ahead_s:.0f} s ahead, so the test would prove nothing"
+    new.unlink()
+    return one, other
 
 
 def replicated(ground):

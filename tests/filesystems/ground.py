@@ -38,14 +38,6 @@ class Ground:
             mounted(directory)
         return directories
 
-    def image(self, megabytes, *mkfs):
-        """A new file system in a file."""
-        image = self.path / "image"
-        with open(image, "wb") as f:
-            f.truncate(megabytes << 20)
-        run(*mkfs, image)
-        return image
-
 
 def run(*command, must=True, **options):
     """Runs a command. Without its success, the file system cannot be mounted."""

@@ -14,9 +14,7 @@ from catalogue import CATALOGUE
 from ground import Ground, run
 from machines import Machine
 from peers import CannotRun
-from trial import Trial
-
-PROTOCOLS = ("link", "dir")
+from trial import PROTOCOLS, Trial
 
 
 def facts(directory):
@@ -36,7 +34,7 @@ def try_file_system(file_system, programs, path):
     seen = [facts(directory) for directory in dict.fromkeys(directories)]
     for fact in seen:
         print("  " + ", ".join(f"{key} {value}" for key, value in fact.items()), flush=True)
-    machines = [Machine(f"{name}-{file_system.name}", at) for name, at in zip(("alpha", "beta"), directories)]
+    machines = [Machine(name, at) for name, at in zip(("alpha", "beta"), directories)]
     trials = [Trial(file_system, protocol, machines, programs, path) for protocol in PROTOCOLS]
     with ThreadPoolExecutor() as threads:
         outcomes = list(threads.map(Trial.judge, trials))

@@ -2,12 +2,15 @@
 
 import enum
 import json
+import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from diary import beliefs, overlaps
 from peers import Refused
 
+PROTOCOLS = ("link", "dir")
 NS = 10**9
 # Somebody must get a free lock within this time; it covers caches of names and of attributes. It measures nothing.
 PATIENCE_S = 20
@@ -15,14 +18,15 @@ PATIENCE_S = 20
 COMMAND_LIMIT_S = 60
 LIFETIME_S = 3
 LONG_GRACE_S, SHORT_GRACE_S = 2, 0.2
-# Why a lock may be broken or not, and its grace.
-HELD_SO = (("overdue", SHORT_GRACE_S), ("killed", LONG_GRACE_S), ("alive", SHORT_GRACE_S))
+DUE_S = LIFETIME_S + LONG_GRACE_S
 # A file system may cut times to whole seconds.
 COARSE_S = 1
-PROCESSES_OF_EACH_MACHINE, INCREMENTS = 3, 20
+PROCESSES_OF_EACH_MACHINE = 3
+CONTENTION_S = 10
 
 # linklock's exit statuses, see linklock --help.
 LACKS_SOMETHING, NOT_IN_TIME = 74, 75
+NAMES_THE_FAULT = re.compile(r"\b(this|the) file system\b")
 
 
 class Outcome(enum.IntEnum):
@@ -59,40 +63,32 @@ class Trial:
         self.faults = []
 
     def judge(self):
-        """Returns the outcome."""
+        """Returns the outcome. A protocol that is refused at once is tried no further, and neither is a lock that blocks."""
         try:
-            return self.run_parts()
+            for part in (self.by_hand, self.over_time, self.counter):
+                self.attempt(part)
+                if any(fault.outcome in (Outcome.REFUSED, Outcome.BLOCKS) for fault in self.faults):
+                    break
+            return max((fault.outcome for fault in self.faults), default=Outcome.GREEN)
         finally:
             for peer in self.peers:
                 peer.kill()
 
-    def run_parts(self):
-        """A protocol that is refused at once is tried no further, and neither is a lock that blocks."""
+    def attempt(self, part, *words):
         try:
-            self.by_hand()
+            part(*words)
         except Fault as fault:
-            if fault.outcome == Outcome.REFUSED:
-                self.say(f"refused at once, and nothing is left: {fault}")
-                return Outcome.REFUSED
             self.note(fault)
-        parts = [self.over_time, self.counter]
-        while parts and not any(fault.outcome == Outcome.BLOCKS for fault in self.faults):
-            part = parts.pop(0)
-            try:
-                part()
-            except Fault as fault:
-                self.note(fault)
-            except (Refused, AssertionError) as e:
-                # An error where nobody did anything wrong, or a contender that ended by itself.
-                self.note(Fault(Outcome.FALSE_WORDS, f"{part.__name__}: {e}"))
-        return max((fault.outcome for fault in self.faults), default=Outcome.GREEN)
-
-    def say(self, text):
-        print(f"  [{self.label}] {text}", flush=True)
+        except (Refused, AssertionError) as e:
+            # An error where nobody did anything wrong, or a contender that ended by itself.
+            self.note(Fault(Outcome.FALSE_WORDS, f"{part.__name__}: {e}"))
 
     def note(self, fault):
         self.faults.append(fault)
-        self.say(f"FAULT, {fault.outcome}: {fault}")
+        self.say(f"{str(fault.outcome).upper()}: {fault}")
+
+    def say(self, text):
+        print(f"  [{self.label}] {text}", flush=True)
 
     # --- By hand ---
 
@@ -117,9 +113,9 @@ class Trial:
         if done is None or done.returncode == NOT_IN_TIME:
             what = done.stderr.strip() if done else "it hangs"
             raise Fault(Outcome.BLOCKS, f"{machine.name} does not get a free lock within {PATIENCE_S} s: {what}")
-        if may_refuse and done.returncode == LACKS_SOMETHING and "file system" in done.stderr:
+        if may_refuse and done.returncode == LACKS_SOMETHING and NAMES_THE_FAULT.search(done.stderr):
             self.check_refusal(name, time.monotonic() - began)
-            raise Fault(Outcome.REFUSED, done.stderr.strip())
+            raise Fault(Outcome.REFUSED, done.stderr.strip().splitlines()[-1])
         if done.returncode:
             raise Fault(Outcome.FALSE_WORDS, f"{machine.name} acquires a free lock: {said(done)}")
         return done.stdout.strip()
@@ -170,75 +166,86 @@ class Trial:
     # --- Lifetime and grace ---
 
     def over_time(self):
-        """Three locks at once, each held on one machine and wanted on the other: of a killed holder, of one that does not
-        refresh its lock, and of one that keeps it alive."""
-        overdue, killed, alive = (self.contenders(what, grace_s) for what, grace_s in HELD_SO)
-        asked_ns = time.time_ns()
-        for holder, _ in (overdue, killed, alive):
-            self.answer(holder, "acquire")
-        alive[0].ask("keep-alive")
-        killed[0].kill()
-        for _, waiter in (overdue, killed, alive):
-            waiter.tell("acquire")
-        self.check_overdue(*overdue)
-        self.check_killed(killed[1], asked_ns)
-        self.check_alive(*alive, asked_ns)
-        for what, _ in HELD_SO:
-            # The diary of the killed one is not closed.
-            if what != "killed":
-                self.check_diary(what)
-            self.check_nothing_is_left(f"{self.protocol}-{what}")
+        """Locks that are held on one machine and wanted on the other, in both directions at once."""
+        one, other = self.machines
+        cases = [(case, *order) for case in (self.overdue, self.killed, self.alive) for order in ((one, other), (other, one))]
+        with ThreadPoolExecutor(len(cases)) as threads:
+            for done in [threads.submit(self.attempt, *case) for case in cases]:
+                done.result()
 
-    def contenders(self, what, grace_s):
-        return [self.peer(machine, what, LIFETIME_S, grace_s) for machine in self.machines]
-
-    def check_overdue(self, holder, waiter):
-        self.answer(waiter)
+    def overdue(self, one, other):
+        """A holder that does not refresh its lock stops trusting it before the other one has it."""
+        lock = f"overdue-on-{one.name}"
+        holder, waiter = self.contenders(lock, one, other, SHORT_GRACE_S)
+        self.gets_it(holder)
+        self.gets_it(waiter)
         waiter.ask("release")
         try:
             holder.ask("release")
         except Refused as e:
-            if e.kind == "Lost":
-                return
-        raise Fault(Outcome.FALSE_WORDS, "a holder that has not refreshed its lock in time is not told that it is lost")
+            told = e.kind
+        else:
+            told = "nothing"
+        self.check_diary(lock)
+        if told != "Lost":
+            raise Fault(Outcome.FALSE_WORDS, f"a holder that has not refreshed its lock in time is told {told}")
+        self.check_nothing_is_left(f"{self.protocol}-{lock}")
 
-    def check_killed(self, waiter, asked_ns):
-        due_s = LIFETIME_S + LONG_GRACE_S
-        after_s = (int(self.answer(waiter)[1]) - asked_ns) / NS
+    def killed(self, one, other):
+        lock = f"killed-on-{one.name}"
+        holder, waiter = self.contenders(lock, one, other, LONG_GRACE_S)
+        asked_ns = time.time_ns()
+        self.gets_it(holder)
+        holder.kill()
+        after_s = (int(self.gets_it(waiter)[1]) - asked_ns) / NS
         waiter.ask("release")
-        if after_s < due_s - COARSE_S:
-            raise Fault(Outcome.TWO_HOLDERS, f"a killed holder's lock was broken after {after_s:.2f} s, but is due after {due_s} s")
-        self.say(f"a killed holder's lock is acquired after {after_s:.1f} s; lifetime and grace are {due_s} s")
+        what = f"a lock of a killed holder on {one.name} is acquired after {after_s:.1f} s; lifetime and grace are {DUE_S} s"
+        if after_s < DUE_S - COARSE_S:
+            raise Fault(Outcome.TWO_HOLDERS, what)
+        self.check_nothing_is_left(f"{self.protocol}-{lock}")
+        self.say(what)
 
-    def check_alive(self, holder, waiter, asked_ns):
-        watch_s = 2 * (LIFETIME_S + SHORT_GRACE_S) - (time.time_ns() - asked_ns) / NS
-        if not waiter.is_silent_for(max(watch_s, 1)):
-            raise Fault(Outcome.TWO_HOLDERS, f"a lock that is kept alive was broken: {waiter.answer()}")
+    def alive(self, one, other):
+        """A lock that is kept alive is not broken. After the release, the other one has it."""
+        lock = f"alive-on-{one.name}"
+        holder, waiter = self.contenders(lock, one, other, SHORT_GRACE_S)
+        self.gets_it(holder)
+        holder.ask("keep-alive")
+        waiter.tell("acquire")
+        if not waiter.is_silent_for(2 * (LIFETIME_S + SHORT_GRACE_S)):
+            raise Fault(Outcome.TWO_HOLDERS, f"a lock that {one.name} keeps alive was broken: {waiter.answer()}")
         holder.ask("release")
-        self.answer(waiter)
+        self.in_time(waiter)
         waiter.ask("release")
-        self.say("a lock that is kept alive is not broken; the other one has it after the release")
+        self.check_diary(lock)
+        self.check_nothing_is_left(f"{self.protocol}-{lock}")
+        self.say(f"a lock that {one.name} keeps alive is not broken")
+
+    def contenders(self, lock, one, other, grace_s):
+        return [self.peer(machine, lock, LIFETIME_S, grace_s) for machine in (one, other)]
 
     # --- Contention ---
 
     def counter(self):
         """Processes of both machines increment one number, which is not on this file system, under the lock."""
-        number = self.notes / f"{self.protocol}-number"
+        number, tally = (self.notes / f"{self.protocol}-{what}" for what in ("number", "tally"))
         number.write_text("0 0 nobody")
+        tally.touch()
         crowd = [self.peer(machine, "counter", 15, 10) for machine in self.machines for _ in range(PROCESSES_OF_EACH_MACHINE)]
         for peer in crowd:
-            peer.tell("count", number, INCREMENTS)
-        began = time.monotonic()
+            peer.tell("count-while", number, tally)
+        crowd[0].is_silent_for(CONTENTION_S)
+        done = tally.rename(f"{tally}-done")
         failed = [e for e in (self.counted(peer) for peer in crowd) if e]
         # Whatever they were told: did two of them hold the lock?
         self.check_diary("counter")
         if failed:
             raise failed[0]
-        counted, due = int(number.read_text().split(" ")[0]), len(crowd) * INCREMENTS
+        counted, due = int(number.read_text().split(" ")[0]), len(done.read_text().splitlines())
         if counted != due:
             raise Fault(Outcome.TWO_HOLDERS, f"{due - counted} of {due} increments were lost")
         self.check_nothing_is_left(f"{self.protocol}-counter")
-        self.say(f"{len(crowd)} processes lose none of {due} increments, in {time.monotonic() - began:.1f} s")
+        self.say(f"{len(crowd)} processes lose none of {due} increments")
 
     def counted(self, peer):
         """Waits until this peer has done its part. Returns why it has not."""
@@ -248,8 +255,6 @@ class Trial:
             peer.answer()
         except (Refused, AssertionError, Fault) as e:
             return e
-        finally:
-            peer.kill()
 
     def check_someone_gets_it(self):
         held = beliefs(self.diary("counter"))
@@ -259,29 +264,31 @@ class Trial:
 
     # --- The parts of these ---
 
-    def peer(self, machine, what, lifetime_s, grace_s):
-        path = machine.directory / f"{self.protocol}-{what}"
+    def peer(self, machine, lock, lifetime_s, grace_s):
+        path = machine.directory / f"{self.protocol}-{lock}"
         times = [round(lifetime_s * 1000), round(grace_s * 1000)]
-        self.diary(what).touch()
+        self.diary(lock).touch()
         environment = ["env", f"CONTEND_SEPARATOR={self.separator}"]
-        command = [*environment, self.programs["contend"], path, *times, self.protocol, self.diary(what)]
+        command = [*environment, self.programs["contend"], path, *times, self.protocol, self.diary(lock)]
         self.peers.append(machine.peer(*command))
         return self.peers[-1]
 
-    def diary(self, what):
-        return self.notes / f"{self.protocol}-{what}-diary"
+    def diary(self, lock):
+        return self.notes / f"{self.protocol}-{lock}-diary"
 
-    def answer(self, peer, *words):
+    def gets_it(self, peer):
+        peer.tell("acquire")
+        return self.in_time(peer)
+
+    def in_time(self, peer):
         """The answer of a peer that must get the lock."""
-        if words:
-            peer.tell(*words)
         if peer.is_silent_for(PATIENCE_S):
             raise Fault(Outcome.BLOCKS, f"{peer.kind} does not get the lock within {PATIENCE_S} s")
         return peer.answer()
 
-    def check_diary(self, what):
-        for first, second in overlaps(beliefs(self.diary(what))):
-            raise Fault(Outcome.TWO_HOLDERS, f"{what}: for {(first[1] - second[0]) / NS:.3f} s: {first[2]} and {second[2]}")
+    def check_diary(self, lock):
+        for first, second in overlaps(beliefs(self.diary(lock))):
+            raise Fault(Outcome.TWO_HOLDERS, f"{lock}: for {(first[1] - second[0]) / NS:.3f} s: {first[2]} and {second[2]}")
 
     def check_nothing_is_left(self, name):
         """On neither machine, once their caches are up to date; also no file that a client renamed as it was still open."""

@@ -2,6 +2,7 @@
 
 import re
 import time
+from itertools import islice, takewhile
 from pathlib import Path
 
 
@@ -24,8 +25,8 @@ def overlaps(held):
     return [
         (first, second)
         for i, first in enumerate(held)
-        for second in held[i + 1 :]
-        if second[0] < first[1] and lock_of(first[2]) == lock_of(second[2])
+        for second in takewhile(lambda second: second[0] < first[1], islice(held, i + 1, None))
+        if lock_of(first[2]) == lock_of(second[2])
     ]
 
 

@@ -1,4 +1,4 @@
-"""File systems of this kernel. Only one machine can mount them; two containers on it count as two."""
+"""File systems that only one machine can mount; two containers on it count as two machines."""
 
 from ground import mounted, run
 
@@ -22,17 +22,20 @@ def vfat(ground):
     return on_image(ground, "vfat", 64, "mkfs.vfat")
 
 
-def exfat(ground):
-    """By the kernel, or without it by FUSE."""
-    image, to = ground.image(64, "mkfs.exfat"), ground.directory("mounted")
-    if run("mount", "-t", "exfat", "-o", "loop", image, to, must=False).returncode:
-        run("mount.exfat-fuse", image, to)
-    mounted(to)
-    return to, to
+def exfat_fuse(ground):
+    return on_image(ground, "exfat-fuse", 64, "mkfs.exfat")
+
+
+def ntfs_3g(ground):
+    return on_image(ground, "ntfs-3g", 64, "mkfs.ntfs", "-qF")
 
 
 def on_image(ground, kind, megabytes, *mkfs):
-    image, to = ground.image(megabytes, *mkfs), ground.directory("mounted")
+    """A new file system in a file. The loop device goes with its mount."""
+    image, to = ground.path / "image", ground.directory("mounted")
+    with open(image, "wb") as f:
+        f.truncate(megabytes << 20)
+    run(*mkfs, image)
     run("mount", "-t", kind, "-o", "loop", image, to)
     mounted(to)
     return to, to
