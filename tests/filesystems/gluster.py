@@ -35,6 +35,7 @@ def distributed(ground):
 
 def gluster(ground, bricks, *layout, ahead=False):
     with_address()
+    Path("/var/log/glusterfs").mkdir()
     settings = ground.path / "glusterd.vol"
     packaged = Path("/etc/glusterfs/glusterd.vol").read_text()
     settings.write_text(packaged.replace("/var/lib/glusterd", str(ground.directory("glusterd"))))

@@ -3,7 +3,6 @@ takes all daemons and mounts with it when it ends."""
 
 import json
 import sys
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,16 +23,22 @@ def facts(directory):
         mount, _, rest = line.partition(" - ")
         if mount.split(" ")[4] == str(directory):
             kind, source, options = rest.split(" ", 2)
-            return {"f_type": f"0x{magic}", "type": kind, "source": source, "options": options}
+            return f"f_type 0x{magic}, type {kind}, source {source}, options {options}"
     raise AssertionError(f"{directory} is no mount")
 
 
+def hide_traces():
+    """Daemons leave sockets and logs there."""
+    for directory in ("/run", "/var/log"):
+        run("mount", "-t", "tmpfs", "tmpfs", directory)
+
+
 def try_file_system(file_system, programs, path):
-    """Returns the facts, and the outcome for each protocol."""
+    """Returns the outcome for each protocol."""
+    hide_traces()
     directories = file_system.mount(Ground(path / "ground"))
-    seen = [facts(directory) for directory in dict.fromkeys(directories)]
-    for fact in seen:
-        print("  " + ", ".join(f"{key} {value}" for key, value in fact.items()), flush=True)
+    for directory in dict.fromkeys(directories):
+        print(f"  {facts(directory)}", flush=True)
     machines = [Machine(name, at) for name, at in zip(("alpha", "beta"), directories)]
     trials = [Trial(file_system, protocol, machines, programs, path) for protocol in PROTOCOLS]
     with ThreadPoolExecutor() as threads:

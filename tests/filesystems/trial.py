@@ -147,12 +147,12 @@ class Trial:
             time.sleep(0.2)
 
     def status(self, machine, name):
-        status = json.loads(self.does(machine, "status", name, "--json", protocol=False))
+        status = json.loads(self.does(machine, "status", name, "--json"))
         if (status["state"], status["host"]) != ("held", self.machines[0].name):
             raise Fault(Outcome.FALSE_WORDS, f"{machine.name} sees a held lock so: {status}")
         return status
 
-    def does(self, machine, subcommand, name, *words, protocol=True):
+    def does(self, machine, subcommand, name, *words):
         done = self.linklock(machine, subcommand, name, *words)
         if done is None or done.returncode:
             raise Fault(Outcome.FALSE_WORDS, f"{machine.name}, {subcommand}: {said(done)}")
@@ -232,10 +232,12 @@ class Trial:
         number.write_text("0 0 nobody")
         tally.touch()
         crowd = [self.peer(machine, "counter", 15, 10) for machine in self.machines for _ in range(PROCESSES_OF_EACH_MACHINE)]
+        began = time.monotonic()
         for peer in crowd:
             peer.tell("count-while", number, tally)
         crowd[0].is_silent_for(CONTENTION_S)
         done = tally.rename(f"{tally}-done")
+        # Each takes one more turn at most.
         failed = [e for e in (self.counted(peer) for peer in crowd) if e]
         # Whatever they were told: did two of them hold the lock?
         self.check_diary("counter")
@@ -245,7 +247,7 @@ class Trial:
         if counted != due:
             raise Fault(Outcome.TWO_HOLDERS, f"{due - counted} of {due} increments were lost")
         self.check_nothing_is_left(f"{self.protocol}-counter")
-        self.say(f"{len(crowd)} processes lose none of {due} increments")
+        self.say(f"{len(crowd)} processes lose none of {due} increments, in {time.monotonic() - began:.0f} s")
 
     def counted(self, peer):
         """Waits until this peer has done its part. Returns why it has not."""
