@@ -22,6 +22,10 @@ def vfat(ground):
     return on_image(ground, "vfat", 64, "mkfs.vfat")
 
 
+def exfat(ground):
+    return on_image(ground, "exfat", 64, "mkfs.exfat")
+
+
 def exfat_fuse(ground):
     return on_image(ground, "exfat-fuse", 64, "mkfs.exfat")
 

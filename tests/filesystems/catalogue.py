@@ -7,6 +7,7 @@ import blocks
 import ceph
 import fuse
 import gluster
+import guest
 import moosefs
 from trial import Outcome
 
@@ -23,6 +24,8 @@ class FileSystem:
     # Or only with --all.
     by_default: bool = True
     separator: str = "|"
+    # In a guest with another kernel.
+    in_guest: bool = False
 
     def expected(self, protocol):
         return getattr(self, protocol)
@@ -45,5 +48,10 @@ CATALOGUE = [
     FileSystem("btrfs", blocks.btrfs, link=GREEN, dir=GREEN, by_default=False),
     FileSystem("xfs", blocks.xfs, link=GREEN, dir=GREEN, by_default=False),
     FileSystem("exfat-fuse", blocks.exfat_fuse, link=REFUSED, dir=GREEN, by_default=False, separator="^"),
-    FileSystem("vfat", blocks.vfat, link=REFUSED, dir=GREEN, by_default=False, separator="^"),
+    FileSystem("vfat", blocks.vfat, link=REFUSED, dir=GREEN, by_default=False, separator="^", in_guest=True),
+    FileSystem("exfat", blocks.exfat, link=REFUSED, dir=GREEN, by_default=False, separator="^", in_guest=True),
+    FileSystem("nfs-ganesha", guest.ganesha, link=GREEN, dir=GREEN, by_default=False, in_guest=True),
+    FileSystem("9p", guest.virtio_9p, link=GREEN, dir=GREEN, by_default=False, in_guest=True),
+    FileSystem("smb", guest.smb, link=REFUSED, dir=GREEN, by_default=False, in_guest=True),
+    FileSystem("smb-without-caches", guest.smb_without_caches, link=GREEN, dir=GREEN, by_default=False, in_guest=True),
 ]

@@ -1,5 +1,5 @@
-"""Tries one file system, in namespaces of its own: inside.py NAME SETTINGS. `run` starts it. As the first process there it
-takes all daemons and mounts with it when it ends."""
+"""Tries one file system, in namespaces of its own or in a guest: inside.py NAME SETTINGS. `run` starts it. When it ends, so do
+all daemons and mounts there, as it is the first process."""
 
 import json
 import sys
@@ -14,6 +14,8 @@ from ground import Ground, run
 from machines import Machine
 from peers import CannotRun
 from trial import PROTOCOLS, Trial
+
+GUESTS_DISK = Path("/srv/nfs")
 
 
 def facts(directory):
@@ -35,7 +37,8 @@ def hide_traces():
 
 def try_file_system(file_system, programs, path):
     """Returns the outcome for each protocol."""
-    hide_traces()
+    if not file_system.in_guest:
+        hide_traces()
     directories = file_system.mount(Ground(path / "ground"))
     for directory in dict.fromkeys(directories):
         print(f"  {facts(directory)}", flush=True)
@@ -48,13 +51,13 @@ def try_file_system(file_system, programs, path):
 
 def main():
     settings = json.loads(Path(sys.argv[2]).read_text())
-    path = Path(sys.argv[2]).parent
     file_system = next(entry for entry in CATALOGUE if entry.name == sys.argv[1])
+    path = GUESTS_DISK if file_system.in_guest else Path(sys.argv[2]).parent
     try:
         result = try_file_system(file_system, settings["programs"], path)
     except CannotRun as e:
         result = {"cannot run": str(e)}
-    (path / "result").write_text(json.dumps(result))
+    Path(sys.argv[2]).with_name("result").write_text(json.dumps(result))
 
 
 if __name__ == "__main__":
