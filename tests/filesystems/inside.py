@@ -17,6 +17,9 @@ from trial import PROTOCOLS, Trial
 
 GUESTS_DISK = Path("/srv/nfs")
 
+# It takes ten seconds where nothing hangs.
+DOCTOR_LIMIT_S = 120
+
 
 def facts(directory):
     """What the system says about a file system: linklock decides by it."""
@@ -45,8 +48,23 @@ def try_file_system(file_system, programs, path):
     machines = [Machine(name, at) for name, at in zip(("alpha", "beta"), directories)]
     trials = [Trial(file_system, protocol, machines, programs, path) for protocol in PROTOCOLS]
     with ThreadPoolExecutor() as threads:
+        doctor = threads.submit(verdicts, machines[0], file_system, programs)
         outcomes = list(threads.map(Trial.judge, trials))
-    return {"outcomes": dict(zip(PROTOCOLS, map(str, outcomes)))}
+    return {"outcomes": dict(zip(PROTOCOLS, map(str, outcomes))), "doctor": doctor.result()}
+
+
+def verdicts(machine, file_system, programs):
+    """What linklock doctor says of each protocol."""
+    words = ["--json", "--separator", file_system.separator, machine.directory]
+    done = machine.run(programs["linklock"], "doctor", *words, limit_s=DOCTOR_LIMIT_S)
+    try:
+        found = json.loads(done.stdout)
+    except (AttributeError, ValueError):
+        return dict.fromkeys(PROTOCOLS, f"it fails: {done and done.stderr.strip()}")
+    for finding in found["findings"]:
+        if finding["level"] in ("warning", "fault"):
+            print(f"  [doctor] {finding['level']}: {finding['protocol'] or 'both'}: {finding['about']}: {finding['text']}", flush=True)
+    return {protocol: found[protocol] for protocol in PROTOCOLS}
 
 
 def main():
