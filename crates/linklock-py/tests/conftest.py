@@ -5,11 +5,19 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 
 # A time-out for events that must happen. It measures nothing.
 PATIENCE_S = 60
+
+
+def until(true, otherwise):
+    give_up = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < give_up, otherwise
+        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -4,11 +4,10 @@ import os
 import random
 import signal
 import threading
-import time
 
 import pytest
 
-from conftest import PATIENCE_S
+from conftest import until
 from linklock import Lock
 
 ROUNDS = 1500
@@ -60,13 +59,6 @@ def interrupted(act):
         return True
     Shot.within_s /= 1.05
     return False
-
-
-def until(true, otherwise):
-    give_up = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < give_up, otherwise
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("protocol", ["link", "dir"])

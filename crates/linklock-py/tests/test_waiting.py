@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from conftest import PATIENCE_S
+from conftest import PATIENCE_S, until
 from linklock import Lock, TimeOutError
 
 INTERRUPTED = """
-    import os, signal, sys
+    import signal, sys
     from linklock import Lock
     # Tests that run in the background ignore this signal, and their children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -19,7 +19,7 @@ INTERRUPTED = """
     try:
         lock.lock()
     except KeyboardInterrupt:
-        print("interrupted", *os.listdir(os.path.dirname(sys.argv[1])), flush=True)
+        print("interrupted", flush=True)
     sys.stdin.readline()
     lock.lock()
     print("got it", flush=True)
@@ -32,19 +32,16 @@ def test_an_interrupt_ends_the_wait_and_leaves_no_claim(path, names, holder, chi
     assert waiter.line() == "waiting"
     wait_for_claims_of(waiter, names)
     os.kill(waiter.process.pid, signal.SIGINT)
-    interrupted, *left = waiter.line().split()
-    assert (interrupted, sorted(left)) == ("interrupted", held)
+    assert waiter.line() == "interrupted"
+    # A loaded machine may remove the claim a moment later.
+    until(lambda: names() == held, "an interrupted wait has left a claim")
     waiter.tell()
     holder.tell()
     assert waiter.line() == "got it"
 
 
 def wait_for_claims_of(waiter, names):
-    for _ in range(PATIENCE_S * 100):
-        if any(f"|{waiter.process.pid}|" in name for name in names()):
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("no claim: it does not wait")
+    until(lambda: any(f"|{waiter.process.pid}|" in name for name in names()), "no claim: it does not wait")
 
 
 def test_a_signal_handler_runs_while_the_main_thread_waits(path, holder):
