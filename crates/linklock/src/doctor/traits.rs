@@ -16,6 +16,8 @@ use crate::time::ServerTime;
 /// A file system may round a time by so much: FAT's are of two seconds.
 const ROUNDING: Duration = Duration::from_secs(2);
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// What the table knows.
 pub(super) fn known(env: &dyn Env, dir: &Path) -> Vec<Finding> {
     let stamps = env.stamps(dir);
@@ -133,8 +135,9 @@ fn times(shop: &Workshop) -> io::Result<Vec<Finding>> {
     let made = shop.create("times")?;
     let meant = Meant { id: None, owner: made.owner, is_alone: false };
     let mut off = Duration::ZERO;
-    for asked in [ServerTime::from_parts(100_000_000, 987_654_321), ServerTime::from_parts(4_000_000_000, 123_456_789)]
-    {
+    // FAT begins in 1980, and some end in 2038.
+    let odd = Duration::from_nanos(123_456_789);
+    for asked in [made.mtime - DAY - odd, made.mtime + DAY + odd] {
         env.set_expiry(&at, meant, asked)?;
         off = off.max(apart(env.stat(&at)?.mtime, asked));
     }
