@@ -11,7 +11,6 @@ use crate::env::{DirMode, Env, FileKind, Meant, Reach};
 use crate::file_system::{Fitness, Stamps};
 use crate::options::Protocol;
 use crate::protocol::silly_names;
-use crate::time::ServerTime;
 
 /// A file system may round a time by so much: FAT's are of two seconds.
 const ROUNDING: Duration = Duration::from_secs(2);
