@@ -89,8 +89,8 @@ enum Repr {
         "{path}: this is {what}, not a lock, so linklock does not touch it; move it away, or choose another lock path"
     )]
     NotALock { path: Shown, what: String },
-    #[error("{path}: this file system has no hard links, which the link protocol needs ({cause}); {instead}")]
-    NoHardLinks { path: Shown, cause: io::Error, instead: &'static str },
+    #[error("{path}: this file system has no hard links, which the link protocol needs ({cause}); {instead}{}", advised(*advice))]
+    NoHardLinks { path: Shown, cause: io::Error, instead: &'static str, advice: Option<(&'static str, &'static str)> },
     #[error(
         "{path}: refused, because the {protocol} protocol fails on this file system, {name}: {why}; {instead}, or overrule this (--unsafe-filesystem)"
     )]
@@ -334,7 +334,7 @@ impl Error {
 
     /// `instead`: what to do about it.
     pub(crate) fn no_hard_links(path: &Path, cause: io::Error, instead: &'static str) -> Self {
-        Self::new(Repr::NoHardLinks { path: Shown(path.into()), cause, instead })
+        Self::new(Repr::NoHardLinks { path: Shown(path.into()), cause, instead, advice: None })
     }
 
     pub(crate) fn unsafe_file_system(
@@ -349,7 +349,7 @@ impl Error {
 
     /// Adds what is known of the file system, if that may be why it took a call for a wrong one.
     pub(crate) fn advised(mut self, file_system: &'static str, what: &'static str) -> Self {
-        if let Repr::Io { cause, advice, .. } = &mut *self.0
+        if let Repr::Io { cause, advice, .. } | Repr::NoHardLinks { cause, advice, .. } = &mut *self.0
             && cause.kind() == io::ErrorKind::InvalidInput
             && !what.is_empty()
         {

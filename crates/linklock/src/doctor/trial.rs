@@ -10,8 +10,14 @@ use crate::lock::Lock;
 use crate::options::Protocol;
 use crate::wait::Wait;
 
-const LIFETIME: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(500);
+
+/// Of a lock that is used by hand.
+const LONG: Duration = Duration::from_secs(30);
+
+/// Of a lock that is left to expire: long enough for the calls that it takes, by how long they took before.
+const SHORT: Duration = Duration::from_secs(1);
+const TIMES_AS_LONG: u32 = 4;
 
 /// What a contender waits for at most: whole seconds, a poll, a look at an unchanged lock.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -35,14 +41,16 @@ pub(super) fn trial(shop: &Workshop, protocol: Protocol, separator: char) -> Res
 
 fn by_hand(shop: &Workshop, protocol: Protocol, separator: char, findings: &mut Vec<Finding>) -> Result<(), Error> {
     let mut found = |about, level, text: String| findings.push(of(protocol, about, level, text));
-    let lock = |host| {
+    let lock = |host, lifetime| {
         let builder = Lock::builder(shop.path().join("trial.lock")).protocol(protocol).separator(separator);
         // What is not known is told beside the trial.
         let builder =
-            builder.lifetime(LIFETIME).grace(GRACE).host(host).recover_dead(false).allow_unsafe_file_system(true);
+            builder.lifetime(lifetime).grace(GRACE).host(host).recover_dead(false).allow_unsafe_file_system(true);
         builder.build_in(Arc::clone(&shop.env))
     };
-    let (ours, rivals) = (lock("doctor")?, lock("rival")?);
+    let (ours, rivals) = (lock("doctor", LONG)?, lock("rival", LONG)?);
+    let env = shop.env.as_ref();
+    let began = env.now();
     let guard = ours.acquire_with(&shop.patience(PATIENCE))?;
     match rivals.acquire_with(&Wait::never()) {
         Ok(_) => found("exclusion", Level::Fault, "two had the lock at once".into()),
@@ -55,14 +63,13 @@ fn by_hand(shop: &Workshop, protocol: Protocol, separator: char, findings: &mut 
     guard.check()?;
     guard.release()?;
 
-    let left = ours.acquire_with(&shop.patience(PATIENCE))?;
-    let env = shop.env.as_ref();
+    let lifetime = SHORT.max(env.now().since(began) * TIMES_AS_LONG).min(LONG);
     let began = env.now();
-    left.leave();
-    rivals.acquire_with(&shop.patience(PATIENCE))?.release()?;
-    let (waited, due) = (env.now().since(began), LIFETIME + GRACE);
+    lock("doctor", lifetime)?.acquire_with(&shop.patience(PATIENCE))?.leave();
+    rivals.acquire_with(&shop.patience(PATIENCE + lifetime))?.release()?;
+    let (waited, due) = (env.now().since(began), lifetime + GRACE);
     let level = if waited + TICK < due { Level::Fault } else { Level::Good };
-    found("expiry", level, format!("a lock that is not refreshed is broken after {waited:.1?}, due after {due:?}"));
+    found("expiry", level, format!("a lock that is not refreshed is broken after {waited:.1?}, due after {due:.1?}"));
 
     let (mut times, began) = (Vec::new(), env.now());
     while times.len() < CYCLES && env.now().since(began) < TIMED_FOR {

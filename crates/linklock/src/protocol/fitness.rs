@@ -5,7 +5,7 @@ use std::io;
 use super::claims;
 use super::io_error::gone_is_ok;
 use super::link;
-use super::place::Place;
+use super::place::{CONTENT_LIMIT, Place};
 use super::stake::Stake;
 use super::warned::{Warning, is_first};
 use crate::env::FileKind;
@@ -63,6 +63,8 @@ fn check_hard_links(place: &Place) -> Result<(), Error> {
     let second = place.path.beside(&claims::of_this_process(place).token);
     let shown = place.env.link(&place.path.beside(&stake.claim.token), &second).and_then(|()| {
         let attr = place.env.stat(&second)?;
+        // Linux's SMB client may not open a second name of a file that it has a lease on.
+        place.env.read(&second, CONTENT_LIMIT)?;
         Ok(attr.kind == FileKind::Regular && attr.id == stake.id && attr.nlink > 1)
     });
     let removed = gone_is_ok(place.env.unlink(&second));
@@ -70,6 +72,7 @@ fn check_hard_links(place: &Place) -> Result<(), Error> {
     match shown.and_then(|shown| removed.map(|()| shown)) {
         Ok(true) => Ok(()),
         Ok(false) => Err(link::no_hard_links(place, io::Error::other("two names of one file look like two files"))),
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => Err(link::no_hard_links(place, e)),
         Err(e) => Err(link::link_failed(place, e)),
     }
 }
