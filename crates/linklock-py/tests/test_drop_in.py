@@ -90,8 +90,30 @@ def test_the_claim_file_has_the_form_of_flufl_lock(path):
     lock = Lock(path)
     for claimfile in (lock.claimfile, held_claimfile(lock)):
         lockfile, host, pid, nonce = claimfile.split(linklock.SEP)
-        assert (lockfile, host, pid) == (path, lock.hostname, str(os.getpid()))
+        assert (lockfile, host, pid) == (path, os.uname().nodename, str(os.getpid()))
         assert len(nonce) == 32 and set(nonce) <= set("0123456789abcdef")
+
+
+def test_details_give_this_machine_the_name_by_which_programs_know_it(path, monkeypatch):
+    """They gave the node name. Mailman compares it with socket.getfqdn(): where these differ, it took a running master for
+    one on another machine, and `start --force` started a second. They now give the full name, as flufl.lock does."""
+    monkeypatch.setattr("socket.getfqdn", lambda: "mail.example.com")
+    with Lock(path) as lock:
+        assert Path(path).read_text().split(linklock.SEP)[1] == os.uname().nodename, "the program finds its own machine's locks"
+        assert lock.details == Lock(path).details == ("mail.example.com", os.getpid(), path)
+        assert lock.hostname == "mail.example.com"
+        assert lock.state == LockState.ours
+
+    class Named(Lock):
+        def __init__(self, path, name):
+            super().__init__(path)
+            self._hostname = name
+
+    for name in (os.uname().nodename, "elsewhere"):
+        with Named(path, name) as lock:
+            assert lock.details == (lock.hostname, os.getpid(), path) == (name, os.getpid(), path), "a name that is set stays"
+    with Named(path, "elsewhere"):
+        assert Lock(path).details[0] == "elsewhere", "another machine keeps the name that it wrote"
 
 
 def held_claimfile(lock):

@@ -354,8 +354,8 @@ class Lock:
 
     @property
     def hostname(self) -> str:
-        """This machine's name, as others see it in `details`: the node name, as the program has it."""
-        return self._hostname
+        """This machine's name, as `details` gives it: the full name, which flufl.lock writes. On disk is the node name."""
+        return self._linklock.seat.settings.host or socket.getfqdn()
 
     @property
     def lockfile(self) -> str:
@@ -407,7 +407,9 @@ class Lock:
         found = self._linklock.seat.look()
         if found.host is None or found.pid is None:
             raise NotLockedError('Details are unavailable')
-        return found.host, found.pid, self._linklock.seat.settings.path
+        # Programs compare it with the full name, to know whether the holder is on their machine.
+        host = self.hostname if found.host == self._hostname else found.host
+        return host, found.pid, self._linklock.seat.settings.path
 
     @property
     def state(self) -> LockState:
