@@ -6,6 +6,8 @@ import queue
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
 from pathlib import Path
 
@@ -70,8 +72,36 @@ def package_python(target, *needed):
     package = ROOT / "crates/linklock-py"
     wheel = [python, "-m", "pip", "wheel", *quiet, "--no-build-isolation", "--wheel-dir", wheels, package]
     subprocess.run(wheel, check=True, env={**os.environ, "PATH": f"{env / 'bin'}:{os.environ['PATH']}"})
-    subprocess.run([python, "-m", "pip", "install", *quiet, *wheels.glob("*.whl")], check=True)
+    install_wheels(python, *wheels.glob("*.whl"))
     return python
+
+
+def install_wheels(python, *wheels):
+    """Installs what was built, whatever of the same version was there. A failure is a fault of this project."""
+    quiet = ["--disable-pip-version-check", "--quiet", "--no-deps", "--force-reinstall"]
+    subprocess.run([python, "-m", "pip", "install", *quiet, *wheels], check=True)
+
+
+def name_wheel(python, target):
+    """linklock-flufl, built as a wheel."""
+    wheels = target / "python/name"
+    shutil.rmtree(wheels, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as copied:
+        # Its build leaves files beside the sources.
+        source = shutil.copytree(ROOT / "crates/linklock-py/linklock-flufl", Path(copied) / "linklock-flufl")
+        pip(python, "wheel", "--no-deps", "--wheel-dir", wheels, source, why="pip could not build linklock-flufl")
+    return next(wheels.glob("*.whl"))
+
+
+def sources_of(package, python, target, directory):
+    """The source distribution, unpacked. The download is kept between runs."""
+    kept = target / "python/sdist" / package
+    if not list(kept.glob("*.tar.gz")):
+        options = ["--no-binary", ":all:", "--no-deps", "--dest", kept]
+        pip(python, "download", *options, package, why=f"pip could not download the sources of {package}")
+    with tarfile.open(next(kept.glob("*.tar.gz"))) as archive:
+        archive.extractall(Path(directory) / package, filter="data")
+    return next((Path(directory) / package).iterdir())
 
 
 def pip(python, *args, why):
