@@ -27,6 +27,9 @@ def environments(clients, target):
     # As its README tells users.
     pip(pythons["linklock"], "uninstall", "--yes", "flufl.lock", why="pip could not uninstall flufl.lock")
     install_wheels(pythons["linklock"], *wheels)
+    ask = "import flufl.lock; print(flufl.lock.Lock.__module__.split('.')[0])"
+    found = [subprocess.check_output([python, "-c", ask], text=True).strip() for python in pythons.values()]
+    assert found == ["flufl", "linklock"], f"the environments do not have the lock that they should have: {found}"
     return pythons
 
 

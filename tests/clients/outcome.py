@@ -11,10 +11,14 @@ from pathlib import Path
 DIFFERENCES = Path(__file__).with_name("differences.toml")
 # A time-out for programs that must end. It measures nothing.
 PATIENCE_S = 300
+SHOWN_LINES = 30
 
 
 class Failed(Exception):
-    """The client could not be observed, so there is nothing to compare."""
+    """The client could not be observed, so there is nothing to compare. Of what it printed, the end is shown."""
+
+    def __init__(self, why, said=""):
+        super().__init__("\n".join([why, *said.splitlines()[-SHOWN_LINES:]]))
 
 
 def run(command, directory, cwd=None, **environment):
@@ -36,26 +40,26 @@ def run(command, directory, cwd=None, **environment):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise Failed(f"it did not end within {PATIENCE_S} s:\n{said.read_text()}") from None
+            raise Failed(f"it did not end within {PATIENCE_S} s:", said.read_text()) from None
     return process.returncode, said.read_text()
 
 
 def of_tests(report, said):
     """The tests' results from their JUnit report. Something must have passed, or nothing was tested."""
     if not report.exists():
-        raise Failed(f"the tests left no report:\n{said}")
+        raise Failed("the tests left no report:", said)
     results = []
     for case in xml.etree.ElementTree.parse(report).iter("testcase"):
         unusual = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
         results.append(f"{case.get('classname')}.{case.get('name')}: {' '.join(unusual) or 'passed'}")
     if not any(line.endswith(": passed") for line in results):
-        raise Failed(f"no test passed:\n{said}")
+        raise Failed("no test passed:", said)
     return sorted(results)
 
 
 def of_steps(status, said):
     if status:
-        raise Failed(f"it ended with status {status}:\n{said}")
+        raise Failed(f"it ended with status {status}:", said)
     return said.splitlines()
 
 
