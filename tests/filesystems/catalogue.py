@@ -53,5 +53,5 @@ CATALOGUE = [
     FileSystem("nfs-ganesha", guest.ganesha, link=GREEN, dir=GREEN, by_default=False, in_guest=True),
     FileSystem("9p", guest.virtio_9p, link=GREEN, dir=GREEN, by_default=False, in_guest=True),
     FileSystem("smb", guest.smb, link=REFUSED, dir=GREEN, by_default=False, in_guest=True),
-    FileSystem("smb-without-caches", guest.smb_without_caches, link=GREEN, dir=GREEN, by_default=False, in_guest=True),
+    FileSystem("smb-without-caches", guest.smb_without_caches, link=REFUSED, dir=GREEN, by_default=False, in_guest=True),
 ]

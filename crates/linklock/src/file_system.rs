@@ -300,11 +300,13 @@ const POSIX: FileSystem =
 const CLUSTER: FileSystem = FileSystem { link: Fitness::Documented, dir: Fitness::Documented, ..SHARED };
 
 const SMB: FileSystem = FileSystem {
-    dir: Fitness::Documented,
+    link: Fitness::Unsafe(
+        "the second name of a file cannot always be opened there, and a lock whose holder has died was not always had",
+    ),
+    dir: Fitness::Shown,
     keeps_sticky: false,
     cached_for: SECOND,
-    advice: "mount it with `nolease,actimeo=0,closetimeo=0`",
-    evidence: "a trial on Samba 4.17 and Linux 6.1",
+    evidence: "tests: Samba 4.17 and Linux 6.1's client, default options and `nolease,actimeo=0,closetimeo=0`",
     ..SHARED
 };
 
