@@ -162,7 +162,7 @@ pub(crate) const DOCTOR_ABOUT: &str = "\
 Find out whether a directory is fit for locks, and what to choose there
 
 linklock says what it knows of the kind of file system, and tries what locks need: hard links, renames, times, the sticky bit, \
-names, waking, and locks of both protocols. It does so in a directory of its own in DIR, and removes that again. It takes about \
+names, waking, and locks of both protocols. It does so under names of its own in DIR, and removes them again. It takes about \
 ten seconds.
 
 With a second path of the same directory, or with a second host, it also measures how late each side sees what the other does, \

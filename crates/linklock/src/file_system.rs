@@ -90,7 +90,7 @@ const LOCAL: FileSystem = FileSystem {
     keeps_sticky: true,
     cached_for: Duration::ZERO,
     advice: "",
-    evidence: "the whole test suite",
+    evidence: "tests",
 };
 
 /// Of what others change too, and of which nothing is known yet.
@@ -110,7 +110,7 @@ const OBJECTS: FileSystem = FileSystem {
 
 /// All that are known.
 pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
-    FileSystem { name: "ext2, ext3, ext4", known_by: Magic(0xef53), ..LOCAL },
+    FileSystem { name: "ext2, ext3, ext4", known_by: Magic(0xef53), evidence: "the whole test suite", ..LOCAL },
     FileSystem { name: "xfs", known_by: Magic(0x5846_5342), ..LOCAL },
     FileSystem { name: "btrfs", known_by: Magic(0x9123_683e), ..LOCAL },
     FileSystem { name: "tmpfs", known_by: Magic(0x0102_1994), ..LOCAL },
@@ -125,7 +125,7 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
         link: Fitness::NoHardLinks,
         keeps_sticky: false,
         advice: "names cannot hold `|`: `--separator ^`; times are of two seconds",
-        evidence: "a test on a real one, and a trial",
+        evidence: "tests, in a guest",
         ..LOCAL
     },
     FileSystem {
@@ -134,7 +134,7 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
         link: Fitness::NoHardLinks,
         keeps_sticky: false,
         advice: "names cannot hold `|`: `--separator ^`",
-        evidence: "a trial",
+        evidence: "tests, in a guest",
         ..LOCAL
     },
     FileSystem {
@@ -144,7 +144,7 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
         link: Fitness::Shown,
         dir: Fitness::Shown,
         advice: "mount it `hard`; `dir` where requests can be late",
-        evidence: "tests: Linux's server, versions 3 to 4.2, its clock an hour off; a trial on NFS-Ganesha 4.3. \
+        evidence: "tests: Linux's server, versions 3 to 4.2, its clock an hour off; NFS-Ganesha 4.3. \
             Documents: Amazon EFS, NetApp ONTAP, Azure Files (NFS), OneFS (at most 1,000 hard links), VAST",
         ..SHARED
     },
@@ -153,7 +153,7 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
         known_by: Magic(0x00c3_6400),
         link: Fitness::Documented,
         dir: Fitness::Documented,
-        evidence: "a trial on ceph-fuse; clients stamp, by their source",
+        evidence: "as ceph-fuse; clients stamp, by their source",
         ..SHARED
     },
     FileSystem {
@@ -236,10 +236,10 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
         name: "9p",
         // It shows the number of its server's file system.
         known_by: Type(&["9p"]),
-        link: Fitness::Documented,
-        dir: Fitness::Documented,
+        link: Fitness::Shown,
+        dir: Fitness::Shown,
         advice: "mount it with cache=none or mmap",
-        evidence: "a trial on virtio-9p",
+        evidence: "tests of virtio-9p, two machines on one mount",
         ..SHARED
     },
     FileSystem { name: "virtiofs", known_by: Type(&["virtiofs"]), evidence: "not tried", ..SERVED },

@@ -1,16 +1,15 @@
 //! Two doctors, on two machines or on two mounts of one directory, that find each other through that directory and measure what
 //! each sees of the other.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::{Finding, Level, finding, of};
-use super::tools::{check_cancelled, location, names, remove_all, rest};
+use super::tools::{check_cancelled, names, rest};
 use crate::env::os::OsEnv;
-use crate::env::{Env, Location};
+use crate::env::{Env, Location, Meant};
 use crate::error::Error;
 use crate::guard::ReleaseError;
 use crate::lock::Lock;
@@ -72,7 +71,7 @@ impl Meeting {
 }
 
 /// Meets the other doctor, that is started at about the same time with the names turned round, and measures with it: how late each
-/// sees what the other does, how far apart the clocks are, and whether a counter that both raise under a lock counts right.
+/// sees what the other does, how far apart the clocks are, and whether both ever hold a lock at once.
 ///
 /// # Errors
 /// If the other does not come, or ends before; if the directory cannot be used; cancelled.
@@ -144,12 +143,12 @@ impl From<ReleaseError> for Broken {
 /// The last mark of one that cannot go on.
 const GAVE_UP: &str = "gave-up";
 
-/// The directory where both meet. A mark is a file there with a value; each is made once, by one of them.
+/// Where both meet: under names in the directory that begin alike. A mark is a file with a value; each is made once, by one of
+/// them. Others may write to the directory too: nothing is followed, and only names with that beginning are removed.
 struct Hall {
     env: Arc<dyn Env>,
-    /// Of both names, and the one of this meeting in it.
-    outer: PathBuf,
-    path: PathBuf,
+    dir: PathBuf,
+    begin: String,
     this: String,
     other: String,
     patience: Duration,
@@ -167,13 +166,10 @@ impl Hall {
         let env: Arc<dyn Env> = Arc::new(OsEnv);
         let [this, other] = meeting.names.clone();
         let leads = this < other;
-        let (first, second) = if leads { (&this, &other) } else { (&other, &this) };
-        let outer = dir.join(format!("linklock-doctor.{first}+{second}"));
-        exists_is_ok(env.mkdir(&location(&outer), 0o777))?;
         let mut hall = Self {
             env,
-            path: outer.clone(),
-            outer,
+            dir: dir.to_owned(),
+            begin: "linklock-doctor.".into(),
             this,
             other,
             patience: meeting.patience,
@@ -182,34 +178,40 @@ impl Hall {
         };
         // Others' numbers of an earlier meeting are older than ours, and nobody answers with ours by chance.
         let own = format!("{:016x}", hall.env.unique());
-        let hello = format!("hello.{}", hall.this);
+        let (ours, theirs) = (hall.hello(&hall.this, &hall.other), hall.hello(&hall.other, &hall.this));
+        let _ = hall.env.unlink(&hall.at(&ours));
+        hall.write(&ours, &own)?;
         let until = hall.env.now() + meeting.patience;
-        let _ = hall.env.unlink(&hall.at(&hello));
-        hall.write(&hello, &own)?;
-        loop {
-            let theirs = hall.read(&format!("hello.{}", hall.other));
-            if let Some(theirs) = &theirs {
-                hall.write(&format!("heard.{}.{theirs}", hall.this), &own).or_else(|e| exists(&e))?;
-                if hall.read(&format!("heard.{}.{own}", hall.other)).as_ref() == Some(theirs) {
-                    let (first, second) = if hall.leads { (&own, theirs) } else { (theirs, &own) };
-                    hall.path = hall.outer.join(format!("{first}.{second}"));
-                    exists_is_ok(hall.env.mkdir(&location(&hall.path), 0o777))?;
-                    return Ok(hall);
+        let number = loop {
+            if let Some(number) = hall.read(&theirs) {
+                exists_is_ok(hall.write(&format!("{number}.heard"), &own))?;
+                if hall.read(&format!("{own}.heard")).as_ref() == Some(&number) {
+                    break number;
                 }
             }
             let cancelled = check_cancelled(dir, cancel);
             if cancelled.is_err() || hall.env.now() >= until {
-                let _ = hall.env.unlink(&hall.at(&hello));
-                let _ = hall.env.rmdir(&location(&hall.outer));
+                let _ = hall.env.unlink(&hall.at(&ours));
                 cancelled?;
                 return Err(Broken::Alone(meeting.patience));
             }
             rest(hall.env.as_ref(), Duration::from_millis(50), cancel);
-        }
+        };
+        let (first, second) = if leads { (own, number) } else { (number, own) };
+        hall.begin = format!("linklock-doctor.{first}.{second}.");
+        Ok(hall)
+    }
+
+    fn hello(&self, from: &str, to: &str) -> String {
+        format!("hello.{from}+{to}")
     }
 
     fn at(&self, name: &str) -> Location {
-        Location::beside(&self.path, name.as_ref())
+        Location::beside(&self.dir, self.name(name).as_ref())
+    }
+
+    fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.begin)
     }
 
     fn write(&self, name: &str, value: &str) -> io::Result<()> {
@@ -218,7 +220,7 @@ impl Hall {
 
     fn read(&self, name: &str) -> Option<String> {
         // Makes a client ask again for a name that was missing.
-        let _ = self.env.stat_dir(&self.path);
+        let _ = self.env.stat_dir(&self.dir);
         let (_, content) = self.env.read(&self.at(name), 1000).ok()?;
         // Not yet written.
         if content.is_empty() { None } else { Some(String::from_utf8_lossy(&content).into_owned()) }
@@ -243,7 +245,7 @@ impl Hall {
             if let Some(why) = self.read(&format!("{}.{GAVE_UP}", self.other)) {
                 return Err(Broken::GivenUp(why));
             }
-            check_cancelled(&self.path, &self.cancel)?;
+            check_cancelled(&self.dir, &self.cancel)?;
             if self.env.now() >= until {
                 return Err(Broken::Alone(self.patience));
             }
@@ -307,7 +309,7 @@ impl Hall {
     }
 
     fn lock(&self, name: &str, protocol: Protocol, meeting: &Meeting) -> Result<Lock, Error> {
-        let builder = Lock::builder(self.path.join(name)).protocol(protocol).separator(meeting.separator);
+        let builder = Lock::builder(self.dir.join(self.name(name))).protocol(protocol).separator(meeting.separator);
         // Nobody's end counts but by the clock, as between machines.
         let builder = builder.host(&self.this).recover_dead(false).allow_unsafe_file_system(true);
         builder.lifetime(LIFETIME).build()
@@ -376,7 +378,7 @@ impl Hall {
             if is_so() {
                 return Ok(Some(self.env.now().since(began)));
             }
-            check_cancelled(&self.path, &self.cancel)?;
+            check_cancelled(&self.dir, &self.cancel)?;
             if self.env.now().since(began) > SEEN_WITHIN {
                 return Ok(None);
             }
@@ -384,48 +386,43 @@ impl Hall {
         }
     }
 
-    /// Both raise one number, each time under the lock.
+    /// Both note in one file when they hold the lock and when they do no longer.
     fn contention(&self, protocol: Protocol, meeting: &Meeting) -> Result<Finding, Broken> {
-        let counter = self.path.join(format!("counter-{protocol}"));
+        let step = |name: &str| format!("{protocol}-{name}");
+        let log = step("log");
         if self.leads {
-            count(&counter, 0)?;
+            self.write(&log, "")?;
         }
         let lock = self.lock(&format!("contended-{protocol}"), protocol, meeting)?;
-        self.gather(&format!("{protocol}-contend"))?;
-        let (holds, failed) = self.raise(&lock, &counter, meeting.contend_for);
-        self.mark(&format!("{protocol}-holds"), &format!("{holds} {failed}"))?;
-        let theirs = self.await_mark(&format!("{protocol}-holds"))?;
+        self.gather(&step("contend"))?;
+        let (holds, failed) = self.hold(&lock, &log, meeting.contend_for);
+        self.mark(&step("holds"), &format!("{holds} {failed}"))?;
+        let theirs = self.await_mark(&step("holds"))?;
         let (their_holds, their_error) = theirs.split_once(' ').unwrap_or((&theirs, ""));
-        let all = holds + their_holds.parse::<u64>().unwrap_or(0);
-        // The last change was made under the lock, so under the lock all is seen.
+        let all = holds + their_holds.parse::<usize>().unwrap_or(0);
+        // The last note was made under the lock, so under the lock all are seen.
         let guard = lock.acquire_with(&self.wait())?;
-        let counted = counted(&counter)?;
+        let (_, notes) = self.env.read(&self.at(&log), LOG_LIMIT)?;
         guard.release()?;
-        self.gather(&format!("{protocol}-counted"))?;
-        let shares = format!("{holds} by {} and {their_holds} by {}", self.this, self.other);
-        Ok(match (all.checked_sub(counted), [failed.as_str(), their_error].join(" ").trim()) {
-            (Some(0), "") => of(protocol, "contention", Level::Good, format!("{all} holds ({shares}), 0 overlaps")),
-            (Some(0), error) => {
-                of(protocol, "contention", Level::Fault, format!("{all} holds ({shares}), 0 overlaps; {error}"))
-            }
-            (lost, _) => {
-                let text =
-                    format!("{all} holds ({shares}), but the counter says {counted}: {lost:?} updates were lost");
-                of(protocol, "contention", Level::Fault, text)
-            }
-        })
+        self.gather(&step("noted"))?;
+        let shares = format!("{all} holds ({holds} by {} and {their_holds} by {})", self.this, self.other);
+        let overlaps = overlaps(&String::from_utf8_lossy(&notes), all);
+        let failed = [failed.as_str(), their_error].join(" ");
+        let level = if overlaps == 0 && failed.trim().is_empty() && all > 0 { Level::Good } else { Level::Fault };
+        Ok(of(protocol, "contention", level, format!("{shares}, {overlaps} overlaps {failed}").trim_end()))
     }
 
-    fn raise(&self, lock: &Lock, counter: &Path, time: Duration) -> (u64, String) {
+    fn hold(&self, lock: &Lock, log: &str, time: Duration) -> (usize, String) {
         let until: LocalTime = self.env.now() + time;
         let mut holds = 0;
         while self.env.now() < until && !self.cancel.is_cancelled() {
-            let raised = lock.acquire_with(&self.wait()).map_err(Broken::from).and_then(|guard| {
-                count(counter, counted(counter)? + 1)?;
+            let held = lock.acquire_with(&self.wait()).map_err(Broken::from).and_then(|guard| {
+                self.note(log, &format!("{}{holds}+\n", self.this))?;
+                self.note(log, &format!("{}{holds}-\n", self.this))?;
                 holds += 1;
                 Ok(guard.release()?)
             });
-            match raised {
+            match held {
                 Ok(()) => {}
                 Err(Broken::Lock(e)) => return (holds, e.to_string()),
                 Err(Broken::Io(e)) => return (holds, e.to_string()),
@@ -435,22 +432,52 @@ impl Hall {
         (holds, String::new())
     }
 
-    /// The second to leave tidies up.
+    /// Only to the file that has this name and no other.
+    fn note(&self, log: &str, line: &str) -> io::Result<()> {
+        let at = self.at(log);
+        let attr = self.env.stat(&at)?;
+        let meant = Meant { id: Some(attr.id), owner: attr.owner, is_alone: true };
+        self.env.append(&at, meant, line.as_bytes())
+    }
+
+    /// The first in order waits for the second, and tidies up.
     fn leave(&self, patience: Duration) {
         let _ = self.mark("leaves", "!");
+        let Ok(never) = Cancel::new() else { return };
         let until = self.env.now() + patience;
         while self.leads && self.env.now() < until && self.read(&format!("{}.leaves", self.other)).is_none() {
-            rest(self.env.as_ref(), LOOK_EVERY, &self.cancel);
+            rest(self.env.as_ref(), LOOK_EVERY, &never);
         }
-        if self.leads {
-            let _ = remove_all(self.env.as_ref(), &self.path);
-            for name in names(self.env.as_ref(), &self.outer).unwrap_or_default() {
-                let _ = self.env.unlink(&Location::beside(&self.outer, name.as_ref()));
-            }
-            // Fails if another meeting is there.
-            let _ = self.env.rmdir(&location(&self.outer));
+        if !self.leads {
+            return;
+        }
+        let mine = names(|each| self.env.list_dir(&self.dir, each)).unwrap_or_default();
+        for name in mine.iter().filter(|name| self.is_of_this_meeting(name)) {
+            let _ = self.env.unlink(&Location::beside(&self.dir, name.as_ref()));
         }
     }
+
+    fn is_of_this_meeting(&self, name: &str) -> bool {
+        let Some(rest) = name.strip_prefix("linklock-doctor.") else { return false };
+        let numbers = self.begin.split('.').filter(|part| part.len() == 16);
+        let hellos = [self.hello(&self.this, &self.other), self.hello(&self.other, &self.this)];
+        name.starts_with(&self.begin)
+            || hellos.iter().any(|hello| hello == rest)
+            || numbers.into_iter().any(|number| rest == format!("{number}.heard"))
+    }
+}
+
+/// The notes of a few hundred thousand holds.
+const LOG_LIMIT: usize = 16 << 20;
+
+/// How many of the holds are not noted, begin and end, without another in between.
+fn overlaps(notes: &str, holds: usize) -> usize {
+    let lines: Vec<_> = notes.lines().collect();
+    let is_alone = |pair: &&[&str]| match pair {
+        [begin, end] => begin.strip_suffix('+').is_some_and(|hold| Some(hold) == end.strip_suffix('-')),
+        _ => false,
+    };
+    holds.max(lines.len().div_ceil(2)) - lines.chunks(2).filter(is_alone).count()
 }
 
 fn exists_is_ok(made: io::Result<()>) -> io::Result<()> {
@@ -471,13 +498,16 @@ fn heard(told: &str) -> (Level, String) {
     (known.into_iter().find(|known| format!("{known:?}") == level).unwrap_or(Level::Fault), text.into())
 }
 
-/// As users do: in place.
-#[expect(clippy::disallowed_methods, reason = "what the lock protects is a user's file")]
-fn count(counter: &Path, number: u64) -> io::Result<()> {
-    fs::write(counter, number.to_string())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[expect(clippy::disallowed_methods, reason = "what the lock protects is a user's file")]
-fn counted(counter: &Path) -> io::Result<u64> {
-    fs::read_to_string(counter)?.trim().parse().map_err(|_| io::Error::other("the counter is no number"))
+    #[test]
+    fn holds_that_overlap_or_whose_notes_are_lost_are_counted() {
+        assert_eq!(overlaps("a0+\na0-\nb0+\nb0-\n", 2), 0);
+        assert_eq!(overlaps("a0+\nb0+\na0-\nb0-\n", 2), 2, "within each other");
+        assert_eq!(overlaps("a0+\na0-\nb0+\n", 2), 1, "a note is lost");
+        assert_eq!(overlaps("a0+\na0-\n", 2), 1, "both notes are lost");
+        assert_eq!(overlaps("", 0), 0);
+    }
 }

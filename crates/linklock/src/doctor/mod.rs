@@ -1,6 +1,6 @@
 //! Whether a directory is fit for locks: what is known of its file system, and what it does when it is tried.
 //!
-//! Everything is done in a directory of its own below the one that is examined, and removed again.
+//! Everything is done under names of its own in that directory, which are removed again.
 
 #[allow(unreachable_pub, dead_code, reason = "the simulation uses all of it")]
 pub(crate) mod conformance;
@@ -10,6 +10,7 @@ mod tools;
 mod traits;
 mod trial;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ use tools::Workshop;
 /// ```
 ///
 /// # Errors
-/// If the directory is missing, or this user may not make another one in it; cancelled.
+/// If the directory is missing, or this user may not make files in it; cancelled.
 pub fn examine(dir: impl AsRef<Path>, separator: char, cancel: &Cancel) -> Result<Examination, Error> {
     let mut examination = examine_in(Arc::new(OsEnv), dir.as_ref(), separator, cancel)?;
     examination.findings.push(conforms(dir.as_ref(), dir.as_ref())?);
@@ -51,6 +52,10 @@ pub fn examine(dir: impl AsRef<Path>, separator: char, cancel: &Cancel) -> Resul
 /// # Errors
 /// If the directory cannot be used.
 pub fn conforms(dir: impl AsRef<Path>, again: impl AsRef<Path>) -> Result<Finding, Error> {
+    if !is_ours_alone(&OsEnv, dir.as_ref()).map_err(|e| Error::io(dir.as_ref(), "look at it", e))? {
+        // They make directories in directories, and remove whatever is in them.
+        return Ok(report::finding("conformance", Level::Note, "not asked: others may change names in this directory"));
+    }
     let (mut asked, mut differ) = (0, Vec::new());
     let told = conformance::on_real_directories(dir.as_ref(), again.as_ref(), conformance::scenarios(), |verdict| {
         asked += 1;
@@ -73,6 +78,15 @@ pub fn conforms(dir: impl AsRef<Path>, again: impl AsRef<Path>) -> Result<Findin
             ),
         ),
     })
+}
+
+/// Whether nobody else may rename or remove what this user makes there.
+fn is_ours_alone(env: &dyn Env, dir: &Path) -> io::Result<bool> {
+    const WRITE_OTHERS: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let attr = env.stat_dir(dir)?;
+    let is_owned = attr.owner == 0 || env.user_id() == Some(attr.owner);
+    Ok(is_owned && (attr.mode & WRITE_OTHERS == 0 || attr.mode & STICKY != 0))
 }
 
 pub(crate) fn examine_in(

@@ -1,5 +1,6 @@
-//! The doctor's own directory, and a pause.
+//! The names that the doctor makes, and a pause.
 
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io;
 use std::ops::ControlFlow;
@@ -7,28 +8,35 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::env::{Attr, Env, Location};
+use crate::env::{Attr, Each, Env, Location};
 use crate::error::Error;
 use crate::time::ServerTime;
 use crate::wait::{Cancel, Wait};
 
-/// A directory for what is tried. It is removed with all that is in it.
+/// Names in the directory that is examined, all with one beginning that nobody else has. Others may write there: so nothing on the
+/// way is followed, and none is removed but those that were made, by their names.
 pub(super) struct Workshop {
     pub(super) env: Arc<dyn Env>,
-    path: PathBuf,
+    dir: PathBuf,
+    begin: String,
+    /// As whom we make files there.
+    owner: u32,
+    made: RefCell<Vec<String>>,
     cancel: Cancel,
 }
 
 impl Workshop {
     pub(super) fn open(env: Arc<dyn Env>, dir: &Path, cancel: &Cancel) -> Result<Self, Error> {
-        let path = dir.join(format!("linklock-doctor.{}.{:016x}", env.process_id(), env.unique()));
-        let made = env.mkdir(&location(&path), 0o755);
-        made.map_err(|e| Error::io(dir, "make a directory there", e))?;
-        Ok(Self { env, path, cancel: cancel.clone() })
+        let begin = format!("linklock-doctor.{}.{:016x}.", env.process_id(), env.unique());
+        let (dir, made, cancel) = (dir.to_owned(), RefCell::default(), cancel.clone());
+        let mut shop = Self { env, dir, begin, owner: 0, made, cancel };
+        let first = shop.create("first").map_err(|e| Error::io(&shop.dir, "make a file there", e))?;
+        shop.owner = first.owner;
+        Ok(shop)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    pub(super) fn lock_path(&self) -> PathBuf {
+        self.dir.join(format!("{}trial.lock", self.begin))
     }
 
     /// How long a contender waits at most.
@@ -37,63 +45,67 @@ impl Workshop {
     }
 
     pub(super) fn check_cancelled(&self) -> Result<(), Error> {
-        check_cancelled(&self.path, &self.cancel)
+        check_cancelled(&self.dir, &self.cancel)
     }
 
-    /// Of a name in it, or of one in a directory in it.
+    /// Of one of our names, or of a name in a directory that has one.
     pub(super) fn at(&self, name: &str) -> Location {
-        match name.split_once('/') {
-            None => Location::beside(&self.path, name.as_ref()),
-            Some((dir, name)) => Location::beside(&self.path, dir.as_ref()).inside(name.as_ref()),
-        }
+        let (first, rest) = name.split_once('/').map_or((name, None), |(first, rest)| (first, Some(rest)));
+        let at = Location::beside(&self.dir, format!("{}{first}", self.begin).as_ref());
+        rest.map_or(at.clone(), |rest| at.inside(rest.as_ref()).of(self.owner))
     }
 
     /// A new file whose content is its name.
     pub(super) fn create(&self, name: &str) -> io::Result<Attr> {
+        self.may_leave(&[name]);
         self.env.create(&self.at(name), name.as_bytes(), 0o644, &mut |_| None)
     }
 
     /// A new directory, with a file in it or without.
     pub(super) fn mkdir(&self, name: &str, file: Option<&str>) -> io::Result<()> {
+        self.may_leave(&[name]);
         self.env.mkdir(&self.at(name), 0o755)?;
         file.map_or(Ok(()), |file| self.create(&format!("{name}/{file}")).map(drop))
     }
 
-    pub(super) fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
-        names(self.env.as_ref(), dir)
+    /// Names to be removed in the end, if they are there.
+    pub(super) fn may_leave(&self, names: &[&str]) {
+        self.made.borrow_mut().extend(names.iter().map(|name| (*name).to_owned()));
+    }
+
+    /// The names in one of our directories.
+    pub(super) fn names_in(&self, name: &str) -> io::Result<Vec<String>> {
+        names(|each| self.env.list(&self.at(name), each))
+    }
+
+    /// The names that are left of the trial's lock.
+    pub(super) fn left_of_lock(&self) -> io::Result<Vec<String>> {
+        let begin = format!("{}trial.lock", self.begin);
+        let names = names(|each| self.env.list_dir(&self.dir, each))?;
+        Ok(names.into_iter().filter(|name| name.starts_with(&begin)).collect())
     }
 }
 
 impl Drop for Workshop {
     fn drop(&mut self) {
-        if let Err(e) = remove_all(self.env.as_ref(), &self.path) {
-            tracing::warn!(path = %crate::Printable::new(&self.path), error = %e, "could not remove the doctor's directory");
+        let made = self.made.take();
+        let (inside, beside): (Vec<_>, Vec<_>) = made.iter().partition(|name| name.contains('/'));
+        for name in inside.into_iter().chain(beside) {
+            let at = self.at(name);
+            // Most are gone by now. Unlink removes no directory, and rmdir none that is not empty.
+            let _ = self.env.unlink(&at).or_else(|_| self.env.rmdir(&at));
         }
     }
 }
 
-pub(super) fn location(path: &Path) -> Location {
-    Location::beside(path.parent().unwrap_or(path), path.file_name().unwrap_or_default())
-}
-
-pub(super) fn names(env: &dyn Env, dir: &Path) -> io::Result<Vec<String>> {
+/// All names that a listing shows.
+pub(super) fn names(list: impl FnOnce(&mut Each<'_>) -> io::Result<()>) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    env.list_dir(dir, &mut |name: &OsStr, _| {
+    list(&mut |name: &OsStr, _| {
         names.push(name.to_string_lossy().into_owned());
         ControlFlow::Continue(())
     })?;
     Ok(names)
-}
-
-/// What a file system still shows of what is removed already is left: a client removes it when it is closed.
-pub(super) fn remove_all(env: &dyn Env, dir: &Path) -> io::Result<()> {
-    env.stat_dir(dir)?;
-    for name in names(env, dir)? {
-        let at = Location::beside(dir, name.as_ref());
-        let removed = env.unlink(&at).or_else(|_| remove_all(env, at.as_path()));
-        removed.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })?;
-    }
-    env.rmdir(&location(dir))
 }
 
 pub(super) fn check_cancelled(dir: &Path, cancel: &Cancel) -> Result<(), Error> {

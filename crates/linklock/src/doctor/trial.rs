@@ -7,6 +7,7 @@ use super::report::{Finding, Level, of};
 use super::tools::Workshop;
 use crate::error::Error;
 use crate::lock::Lock;
+use crate::operator::Which;
 use crate::options::Protocol;
 use crate::wait::Wait;
 
@@ -32,17 +33,31 @@ const TICK: Duration = Duration::from_millis(50);
 pub(super) fn trial(shop: &Workshop, protocol: Protocol, separator: char) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
     match by_hand(shop, protocol, separator, &mut findings) {
-        Err(e) if e.is_cancelled() => return Err(e),
+        Err(e) if e.is_cancelled() => {
+            tidy(shop, protocol, separator);
+            return Err(e);
+        }
         Err(e) => findings.push(of(protocol, "trial", Level::Fault, e.to_string())),
         Ok(()) => {}
     }
+    tidy(shop, protocol, separator);
     Ok(findings)
+}
+
+/// Removes what a trial that broke off has left. Nobody else has a lock of that name.
+fn tidy(shop: &Workshop, protocol: Protocol, separator: char) {
+    if shop.left_of_lock().is_ok_and(|left| !left.is_empty())
+        && let Ok(lock) =
+            Lock::builder(shop.lock_path()).protocol(protocol).separator(separator).build_in(Arc::clone(&shop.env))
+    {
+        let _ = lock.break_lock(&Which::Any);
+    }
 }
 
 fn by_hand(shop: &Workshop, protocol: Protocol, separator: char, findings: &mut Vec<Finding>) -> Result<(), Error> {
     let mut found = |about, level, text: String| findings.push(of(protocol, about, level, text));
     let lock = |host, lifetime| {
-        let builder = Lock::builder(shop.path().join("trial.lock")).protocol(protocol).separator(separator);
+        let builder = Lock::builder(shop.lock_path()).protocol(protocol).separator(separator);
         // What is not known is told beside the trial.
         let builder =
             builder.lifetime(lifetime).grace(GRACE).host(host).recover_dead(false).allow_unsafe_file_system(true);
@@ -80,8 +95,7 @@ fn by_hand(shop: &Workshop, protocol: Protocol, separator: char, findings: &mut 
     times.sort();
     found("speed", Level::Note, format!("to acquire and release takes {:.2?}", times[times.len() / 2]));
 
-    let stays: Vec<_> = shop.names(shop.path()).unwrap_or_default();
-    let stays: Vec<_> = stays.iter().filter(|name| name.starts_with("trial.lock")).collect();
+    let stays = shop.left_of_lock().unwrap_or_default();
     if !stays.is_empty() {
         found("leftovers", Level::Warning, format!("{stays:?}"));
     }

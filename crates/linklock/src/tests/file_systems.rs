@@ -277,7 +277,7 @@ fn table() -> String {
         };
         let mut notes = Vec::from_iter(Some(known.advice.to_owned()).filter(|advice| !advice.is_empty()));
         if !known.cached_for.is_zero() {
-            notes.push(format!("names may be cached for {:?}", known.cached_for));
+            notes.push(format!("answers may be {:?} old", known.cached_for));
         }
         if !known.keeps_sticky {
             notes.push("no sticky bit".into());
