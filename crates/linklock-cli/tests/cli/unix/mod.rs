@@ -1,6 +1,7 @@
 //! Only on Unix. Functions that these tests share.
 
 mod callers;
+mod doctor;
 mod faults;
 mod forged;
 #[cfg(target_os = "linux")]
