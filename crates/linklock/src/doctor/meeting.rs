@@ -157,7 +157,7 @@ struct Hall {
 }
 
 const LIFETIME: Duration = Duration::from_secs(30);
-/// No cache is older that a lock could work with.
+/// No lock could work with an older cache.
 const SEEN_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -183,7 +183,8 @@ impl Hall {
         hall.write(&ours, &own)?;
         let until = hall.env.now() + meeting.patience;
         let number = loop {
-            if let Some(number) = hall.read(&theirs) {
+            // It becomes a part of names, and anybody may have written it.
+            if let Some(number) = hall.read(&theirs).filter(|number| is_number(number)) {
                 exists_is_ok(hall.write(&format!("{number}.heard"), &own))?;
                 if hall.read(&format!("{own}.heard")).as_ref() == Some(&number) {
                     break number;
@@ -303,7 +304,8 @@ impl Hall {
         let own = i128::from(made.ctime.as_nanos()) - i128::from(before.as_nanos());
         self.mark("offset", &own.to_string())?;
         let theirs = self.await_mark("offset")?.parse().unwrap_or(own);
-        let apart = Duration::from_nanos(u64::try_from((own - theirs).abs()).unwrap_or(u64::MAX));
+        let apart = own.saturating_sub(theirs).unsigned_abs();
+        let apart = Duration::from_nanos(u64::try_from(apart).unwrap_or(u64::MAX));
         let text = format!("as far as their files tell, the clocks of both sides are {apart:.1?} apart");
         Ok(finding("clocks", Level::Note, text))
     }
@@ -399,7 +401,7 @@ impl Hall {
         self.mark(&step("holds"), &format!("{holds} {failed}"))?;
         let theirs = self.await_mark(&step("holds"))?;
         let (their_holds, their_error) = theirs.split_once(' ').unwrap_or((&theirs, ""));
-        let all = holds + their_holds.parse::<usize>().unwrap_or(0);
+        let all = holds.saturating_add(their_holds.parse().unwrap_or(0));
         // The last note was made under the lock, so under the lock all are seen.
         let guard = lock.acquire_with(&self.wait())?;
         let (_, notes) = self.env.read(&self.at(&log), LOG_LIMIT)?;
@@ -480,12 +482,13 @@ fn overlaps(notes: &str, holds: usize) -> usize {
     holds.max(lines.len().div_ceil(2)) - lines.chunks(2).filter(is_alone).count()
 }
 
-fn exists_is_ok(made: io::Result<()>) -> io::Result<()> {
-    made.or_else(|e| exists(&e))
+/// Of a side: as `unique` is written.
+fn is_number(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-fn exists(e: &io::Error) -> io::Result<()> {
-    if e.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(e.kind().into()) }
+fn exists_is_ok(made: io::Result<()>) -> io::Result<()> {
+    made.or_else(|e| if e.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(e) })
 }
 
 fn told(level: Level, text: &str) -> String {

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::faults::{Arena, BOTH, FaultyEnv};
+use super::plain::Plain;
 use crate::doctor::{Examination, Finding, Fit, Level, Meeting, examine_in, meet};
 use crate::options::Protocol;
 use crate::{Cancel, ErrorKind, SEPARATOR};
@@ -100,6 +101,19 @@ fn two_doctors_that_do_not_see_each_others_locks_say_so() {
         let faults: Vec<_> = findings.iter().filter(|finding| finding.level == Level::Fault).map(|f| f.about).collect();
         assert!(faults.contains(&"sight"), "{findings:#?}");
     }
+}
+
+/// What the other side writes is anybody's.
+#[test]
+fn a_greeting_that_is_no_number_is_none() {
+    let arena = Arena::new();
+    let inner = arena.dir.path().join("inner");
+    Plain.mkdir(&inner).unwrap();
+    Plain.create(&inner.join("linklock-doctor.hello.b+a"), b"0/../../outside").unwrap();
+    Plain.mkdir(&inner.join("linklock-doctor.0")).unwrap();
+    let meeting = Meeting::of("a", "b").patience(Duration::from_millis(200));
+    meet(&inner, &meeting, &Cancel::new().unwrap()).unwrap_err();
+    assert_eq!(arena.names(), ["inner"], "nothing was made elsewhere");
 }
 
 #[test]
