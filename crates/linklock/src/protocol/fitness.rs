@@ -24,8 +24,8 @@ pub(crate) fn check(place: &Place, stake: &Stake) -> Result<(), Error> {
     let known = place.file_system();
     let fitness = match known {
         Some(known) => known.fitness(place.protocol),
-        // One clock stamps: this machine's own disk.
-        None if place.env.stamps(place.path.dir()) == Stamps::Server => Fitness::Documented,
+        // One clock stamps: this machine's own disk, on a system that does not tell of what kind it is.
+        None if place.env.stamps(place.path.dir()) == Stamps::Server => Fitness::Shown,
         None => Fitness::NotKnown,
     };
     match (fitness, known) {

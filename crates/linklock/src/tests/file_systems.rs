@@ -81,7 +81,8 @@ fn a_protocol_that_is_known_to_fail_is_refused_unless_that_is_overruled() {
 /// for ever.
 #[test]
 fn where_directories_keep_no_mark_an_empty_one_is_free() {
-    for kept in [false, true] {
+    // On Windows every directory counts as marked.
+    for kept in [false, true].into_iter().filter(|kept| cfg!(unix) || !kept) {
         let arena = Arena::new();
         arena.env.keeps_no_sticky_bit.store(!kept, Ordering::SeqCst);
         Plain.mkdir(&arena.path()).unwrap();
