@@ -32,15 +32,13 @@ const TICK: Duration = Duration::from_millis(50);
 
 pub(super) fn trial(shop: &Workshop, protocol: Protocol, separator: char) -> Result<Vec<Finding>, Error> {
     let mut findings = Vec::new();
-    match by_hand(shop, protocol, separator, &mut findings) {
-        Err(e) if e.is_cancelled() => {
-            tidy(shop, protocol, separator);
-            return Err(e);
-        }
+    let tried = by_hand(shop, protocol, separator, &mut findings);
+    tidy(shop, protocol, separator);
+    match tried {
+        Err(e) if e.is_cancelled() => return Err(e),
         Err(e) => findings.push(of(protocol, "trial", Level::Fault, e.to_string())),
         Ok(()) => {}
     }
-    tidy(shop, protocol, separator);
     Ok(findings)
 }
 
