@@ -256,6 +256,7 @@ fn unlink_in_turn(place: &Place, stake: &Stake) -> Result<(), Error> {
     let Some(turn) = (0..TURNS_MOST).find_map(|_| Turn::take(place).transpose()).transpose()? else {
         return expire(place, stake);
     };
+    place.outwait_cache();
     let ours = place.forget_names().and_then(|()| holds(place, stake));
     let unlinked = match ours {
         Ok(true) if turn.is_ours() => unlink_shared_name(place, stake),
@@ -319,6 +320,7 @@ pub(super) fn break_lock(place: &Place, seen: &SeenLock) -> Result<Break, Error>
 
 fn break_in_turn(place: &Place, seen: &SeenLock, turn: Option<&Turn>) -> Result<Break, Error> {
     let env = place.env.as_ref();
+    place.outwait_cache();
     // Look again: the breaker before us may have broken the lock. Forget cached names first: an old one would show the
     // broken claim, at a name where the next holder's lock is by now.
     place.forget_names().map_err(|e| Error::io(place.lock_path(), "look at the directory", e))?;

@@ -34,7 +34,7 @@ pub(super) const CONTENT_LIMIT: usize = 8192;
 
 /// The lifetime of every break lock: longer than the few calls of a turn take, but short enough that a breaker that is
 /// cut off does not delay the others for long.
-pub(super) const BREAK_LIFETIME: Duration = Duration::from_secs(15);
+pub(crate) const BREAK_LIFETIME: Duration = Duration::from_secs(15);
 
 /// Our mark on a directory: it distinguishes an empty one from a directory that somebody else made.
 pub(super) const STICKY: u32 = 0o1000;
@@ -173,6 +173,21 @@ impl Place {
     /// could tell it from what a release has left.
     pub(super) fn is_marked(&self, attr: &Attr) -> bool {
         self.path.is_break_lock || attr.mode & STICKY != 0 || !self.keeps_marks()
+    }
+
+    /// Waits until this machine asks again for every name that it knew, where it may answer from a cache. To be called in a turn,
+    /// before the look that decides: a look from a cache could show the lock that was broken before this turn, and then the next
+    /// holder's would be moved in its place.
+    pub(super) fn outwait_cache(&self) {
+        let cached = self.cached_for();
+        if cached.is_zero() {
+            return;
+        }
+        let until = self.env.now() + cached;
+        let mut watcher = self.env.watcher();
+        while self.env.now() < until {
+            watcher.wait(until, None);
+        }
     }
 
     fn keeps_marks(&self) -> bool {
