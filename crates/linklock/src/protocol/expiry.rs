@@ -98,7 +98,7 @@ fn set_by_known_clock(
     let lease = Lease::starting(before, &stake.anchor, lifetime, stake.claim.mark());
     stake.lease.deadline = stake.lease.deadline.min(lease.deadline);
     let mut attr = place.env.set_expiry(at, meant, lease.expiry)?;
-    if place.protocol == Protocol::Dir && attr.ctime == attr.mtime && attr.mtime >= lease.expiry {
+    if place.protocol == Protocol::Dir && attr.ctime == attr.mtime && attr.mtime + ROUNDING >= lease.expiry {
         // The ctime follows the mtime (FAT, some clients of CephFS and SMB). From there on the lock would last for its lifetime once
         // more. It is safe: whichever of the two is on disk, others count at least until the expiry.
         attr = place.env.set_expiry(at, meant, lease.expiry - lifetime_on_disk(place, &stake.claim))?;
