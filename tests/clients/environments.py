@@ -1,11 +1,10 @@
 """Two virtual environments that differ in one package: in one is flufl.lock, in the other linklock-flufl in its place."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from peers import CannotRun, install_wheels, name_wheel, package_python, pip
+from peers import install_wheels, name_wheel, new_environment, package_python, pip
 
 HERE = Path(__file__).resolve().parent
 CONSTRAINTS = HERE / "constraints.txt"
@@ -37,10 +36,7 @@ def clients_python(env, clients):
     made_of = "\n".join([sys.version, *clients, *NEEDED, CONSTRAINTS.read_text()])
     marker, python = env / "made-of", env / "bin/python"
     if not marker.exists() or marker.read_text() != made_of:
-        shutil.rmtree(env, ignore_errors=True)
-        made = subprocess.run([sys.executable, "-m", "venv", env], capture_output=True)
-        if made.returncode:
-            raise CannotRun("no virtual environment (python3-venv missing?)")
+        new_environment(env)
         pip(python, "install", "--constraint", CONSTRAINTS, *clients, *NEEDED, why="pip could not install the clients")
         marker.write_text(made_of)
     return python

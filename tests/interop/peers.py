@@ -36,15 +36,21 @@ def target_dir():
     return Path(json.loads(metadata)["target_directory"])
 
 
+def new_environment(env, python=sys.executable):
+    """A virtual environment with nothing in it yet. Returns its Python."""
+    made = subprocess.run([python, "-m", "venv", "--clear", env], capture_output=True, text=True)
+    if made.returncode:
+        shutil.rmtree(env, ignore_errors=True)
+        raise CannotRun(f"no virtual environment (python3-venv missing?): {last_line(made.stdout + made.stderr)}")
+    return env / "bin/python"
+
+
 def flufl_python(target):
     """The Python of a virtual environment with the newest flufl.lock, and the version. The environment is kept between runs."""
     env = target / "flufl-venv"
     python = env / "bin/python"
     if not python.exists():
-        made = subprocess.run([sys.executable, "-m", "venv", "--clear", env], capture_output=True, text=True)
-        if made.returncode:
-            shutil.rmtree(env, ignore_errors=True)
-            raise CannotRun(f"no virtual environment (python3-venv missing?): {last_line(made.stdout + made.stderr)}")
+        new_environment(env)
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]
     installed = subprocess.run([*pip, "--upgrade", "flufl.lock"], capture_output=True, text=True)
     show = "import importlib.metadata as m; print(m.version('flufl.lock'))"
@@ -61,10 +67,7 @@ def package_python(target, *needed):
     """The Python of a fresh virtual environment with this project's Python package, built and installed as a wheel, and
     with the packages `needed`, which come from pip's cache after the first run."""
     env, wheels = target / "python/venv", target / "python/wheels"
-    made = subprocess.run([sys.executable, "-m", "venv", "--clear", env], capture_output=True, text=True)
-    if made.returncode:
-        raise CannotRun(f"no virtual environment (python3-venv missing?): {last_line(made.stdout + made.stderr)}")
-    python = env / "bin/python"
+    python = new_environment(env)
     pip(python, "install", "maturin>=1.9.4,<2", *needed, why="pip could not install the needed packages")
     shutil.rmtree(wheels, ignore_errors=True)
     # A failure from here on is a fault of this project.
