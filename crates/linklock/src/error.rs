@@ -348,12 +348,11 @@ impl Error {
     }
 
     /// Adds what is known of the file system, if that may be why it took a call for a wrong one.
-    pub(crate) fn advised(mut self, file_system: &'static str, what: &'static str) -> Self {
+    pub(crate) fn advised(mut self, known: impl FnOnce() -> Option<(&'static str, &'static str)>) -> Self {
         if let Repr::Io { cause, advice, .. } | Repr::NoHardLinks { cause, advice, .. } = &mut *self.0
             && cause.kind() == io::ErrorKind::InvalidInput
-            && !what.is_empty()
         {
-            *advice = Some((file_system, what));
+            *advice = known().filter(|(_, what)| !what.is_empty());
         }
         self
     }

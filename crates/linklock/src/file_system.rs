@@ -311,11 +311,11 @@ const SMB: FileSystem = FileSystem {
 };
 
 impl FileSystem {
-    /// The kind that is listed so among the mounts or else, where the list does not tell, has this number.
-    pub(crate) fn find(magic: u64, listed: Option<&Mount>) -> Option<&'static Self> {
+    /// The kind that is listed so among the mounts (type, source and options) or else, where the list does not tell, has this number.
+    pub(crate) fn find(magic: u64, listed: Option<&[String; 3]>) -> Option<&'static Self> {
         let is_listed = |known: &&Self| match (known.known_by, listed) {
-            (Type(types), Some(mount)) => types.contains(&mount.kind.as_str()),
-            (Source(begin), Some(mount)) => mount.kind.starts_with("fuse") && mount.source.starts_with(begin),
+            (Type(types), Some([kind, ..])) => types.contains(&kind.as_str()),
+            (Source(begin), Some([kind, source, _])) => kind.starts_with("fuse") && source.starts_with(begin),
             _ => false,
         };
         let has_magic = |known: &&Self| matches!(known.known_by, Magic(number) if number == magic);

@@ -248,14 +248,10 @@ impl Tenure {
             return answer;
         }
         let (env, cached) = (self.place.env.as_ref(), self.place.cached_for());
-        let until = env.now() + cached;
-        if cached.is_zero() || until >= self.trusted_until() {
+        if cached.is_zero() || env.now() + cached >= self.trusted_until() {
             return answer;
         }
-        let mut watcher = env.watcher();
-        while env.now() < until {
-            watcher.wait(until, None);
-        }
+        env.rest(cached, None);
         ask()
     }
 

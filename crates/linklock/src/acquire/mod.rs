@@ -33,10 +33,8 @@ pub(crate) fn acquire(place: &Place, wait: &Wait) -> Result<Stake, Error> {
 
 /// The same, as it is awaited. Dropped before it is ready, it leaves nothing on disk.
 pub(crate) async fn contend(place: &Place, wait: &Wait, pace: Pace) -> Result<Stake, Error> {
-    contend_here(place, wait, pace).await.map_err(|e| match place.file_system() {
-        Some(known) => e.advised(known.name, known.advice),
-        None => e,
-    })
+    let advice = || place.file_system().map(|known| (known.name, known.advice));
+    contend_here(place, wait, pace).await.map_err(|e| e.advised(advice))
 }
 
 async fn contend_here(place: &Place, wait: &Wait, pace: Pace) -> Result<Stake, Error> {

@@ -99,33 +99,28 @@ impl<'a> Waiter<'a> {
     /// Pauses, since an empty directory without our mark may be one that a holder on Windows, which knows no such mark, is
     /// about to remove. One that stays is somebody else's.
     pub(super) async fn doubt_directory(&mut self) -> Result<(), Error> {
-        let now = self.place.env.now();
-        let until = *self.doubted_since.get_or_insert(now) + DOUBT;
-        if now >= until || self.pause(None, Some(until)).await?.is_break() {
-            return Err(Error::not_a_lock(self.place.lock_path(), "an empty directory"));
+        if let Some(until) = self.in_doubt_until(DOUBT)
+            && self.pause(None, Some(until)).await?.is_continue()
+        {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::not_a_lock(self.place.lock_path(), "an empty directory"))
     }
 
     /// Pauses, since this machine may believe for a while what it knows of the names there, although the lock has come or gone.
     /// What is still no lock then is none.
     pub(super) async fn doubt(&mut self, what: &str) -> Result<(), Error> {
-        let cached = self.place.cached_for();
-        if cached.is_zero() {
+        let Some(until) = self.in_doubt_until(self.place.cached_for()) else {
             return Err(Error::not_a_lock(self.place.lock_path(), what));
-        }
-        let now = self.place.env.now();
-        let until = *self.doubted_since.get_or_insert(now) + cached;
-        if now >= until {
-            return Err(Error::not_a_lock(self.place.lock_path(), what));
-        }
+        };
         if self.pause(None, Some(until)).await?.is_break() { Err(self.timed_out(None)) } else { Ok(()) }
     }
 
-    /// Whether what was seen may come of this machine's cache alone: for as long as that may be old.
-    fn may_doubt(&mut self) -> bool {
+    /// Until when what is seen may be doubted: for so long since it was first. `None` once that has passed.
+    fn in_doubt_until(&mut self, most: Duration) -> Option<LocalTime> {
         let now = self.place.env.now();
-        now < *self.doubted_since.get_or_insert(now) + self.place.cached_for()
+        let until = *self.doubted_since.get_or_insert(now) + most;
+        (now < until).then_some(until)
     }
 
     /// Pauses, since another user, who alone may, is about to remove the directory. One that stays is an error.
@@ -143,7 +138,7 @@ impl<'a> Waiter<'a> {
     pub(super) async fn bear(&mut self, error: Error) -> Result<(), Error> {
         let env = self.place.env.as_ref();
         let is_for_want = error.io_error().is_some_and(|e| env.is_for_want_of_descriptors(e));
-        if !(is_for_want || error.is_input_output() && self.may_doubt()) {
+        if !(is_for_want || error.is_input_output() && self.in_doubt_until(self.place.cached_for()).is_some()) {
             return Err(error);
         }
         // What is there is not known, so nothing that happens to it need wake us.

@@ -1,13 +1,14 @@
 //! Two doctors, on two machines or on two mounts of one directory, that find each other through that directory and measure what
 //! each sees of the other.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::{Finding, Level, finding, of};
-use super::tools::{check_cancelled, names, rest};
+use super::tools::{BEGIN, check_cancelled, names};
 use crate::env::os::OsEnv;
 use crate::env::{Env, Location, Meant};
 use crate::error::Error;
@@ -19,18 +20,13 @@ use crate::wait::{Cancel, Wait};
 
 /// How two doctors meet.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Meeting {
-    /// The name of this side, and of the other: both must differ.
-    pub names: [String; 2],
-    /// The separator of the locks.
-    pub separator: char,
-    /// How long to wait for the other at most.
-    pub patience: Duration,
-    /// For how long to contend for a lock of each protocol.
-    pub contend_for: Duration,
-    /// The protocols to try.
-    pub protocols: Vec<Protocol>,
+    /// Of this side, and of the other: both must differ.
+    names: [String; 2],
+    separator: char,
+    patience: Duration,
+    contend_for: Duration,
+    protocols: Vec<Protocol>,
 }
 
 impl Meeting {
@@ -169,7 +165,7 @@ impl Hall {
         let mut hall = Self {
             env,
             dir: dir.to_owned(),
-            begin: "linklock-doctor.".into(),
+            begin: BEGIN.into(),
             this,
             other,
             patience: meeting.patience,
@@ -178,33 +174,34 @@ impl Hall {
         };
         // Others' numbers of an earlier meeting are older than ours, and nobody answers with ours by chance.
         let own = format!("{:016x}", hall.env.unique());
-        let (ours, theirs) = (hall.hello(&hall.this, &hall.other), hall.hello(&hall.other, &hall.this));
+        let (ours, theirs) = (hello(&hall.this, &hall.other), hello(&hall.other, &hall.this));
         let _ = hall.env.unlink(&hall.at(&ours));
         hall.write(&ours, &own)?;
         let until = hall.env.now() + meeting.patience;
+        let mut answers = BTreeSet::new();
         let number = loop {
             // It becomes a part of names, and anybody may have written it.
             if let Some(number) = hall.read(&theirs).filter(|number| is_number(number)) {
-                exists_is_ok(hall.write(&format!("{number}.heard"), &own))?;
+                let answer = format!("{number}.heard");
+                exists_is_ok(hall.write(&answer, &own))?;
+                answers.insert(answer);
                 if hall.read(&format!("{own}.heard")).as_ref() == Some(&number) {
                     break number;
                 }
             }
             let cancelled = check_cancelled(dir, cancel);
             if cancelled.is_err() || hall.env.now() >= until {
-                let _ = hall.env.unlink(&hall.at(&ours));
+                for name in answers.iter().chain([&ours]) {
+                    let _ = hall.env.unlink(&hall.at(name));
+                }
                 cancelled?;
                 return Err(Broken::Alone(meeting.patience));
             }
-            rest(hall.env.as_ref(), Duration::from_millis(50), cancel);
+            hall.env.rest(Duration::from_millis(50), Some(cancel.event()));
         };
         let (first, second) = if leads { (own, number) } else { (number, own) };
-        hall.begin = format!("linklock-doctor.{first}.{second}.");
+        hall.begin = format!("{BEGIN}{first}.{second}.");
         Ok(hall)
-    }
-
-    fn hello(&self, from: &str, to: &str) -> String {
-        format!("hello.{from}+{to}")
     }
 
     fn at(&self, name: &str) -> Location {
@@ -250,7 +247,7 @@ impl Hall {
             if self.env.now() >= until {
                 return Err(Broken::Alone(self.patience));
             }
-            rest(self.env.as_ref(), LOOK_EVERY, &self.cancel);
+            self.env.rest(LOOK_EVERY, Some(self.cancel.event()));
         }
     }
 
@@ -317,60 +314,57 @@ impl Hall {
         builder.lifetime(LIFETIME).build()
     }
 
-    /// How late the other sees a lock that comes, is refreshed and goes.
-    fn sight(&self, protocol: Protocol, meeting: &Meeting) -> Result<Vec<Finding>, Broken> {
+    /// How late the second sees a lock of the first that comes, is refreshed and goes.
+    fn sight(&self, protocol: Protocol, meeting: &Meeting) -> Result<[Finding; 2], Broken> {
         let lock = self.lock(&format!("seen-{protocol}"), protocol, meeting)?;
         let step = |name: &str| format!("{protocol}-{name}");
         self.gather(&step("sight"))?;
-        let mut findings = Vec::new();
-        if self.leads {
-            let guard = lock.acquire_with(&self.wait())?;
-            self.mark(&step("held"), "!")?;
-            self.await_mark(&step("kept-out"))?;
-            // Longer than before: it shows on a file system with whole seconds too.
-            guard.refresh_for(2 * LIFETIME)?;
-            self.mark(&step("refreshed"), "!")?;
-            self.await_mark(&step("saw-refresh"))?;
-            guard.release()?;
-            self.mark(&step("released"), "!")?;
-        } else {
-            self.await_mark(&step("held"))?;
-            let kept_out = match lock.acquire_with(&Wait::never()) {
-                Err(e) if e.is_timeout() => (Level::Good, "a lock of the other side keeps this one out".to_owned()),
-                Err(e) => (Level::Fault, format!("a lock of the other side is not seen as one: {e}")),
-                Ok(_) => (Level::Fault, "both sides had the lock at once".to_owned()),
-            };
-            let expires = || lock.inspect().ok().and_then(|status| status.expires_at);
-            let first = expires();
-            self.mark(&step("kept-out"), &told(kept_out.0, &kept_out.1))?;
-            self.await_mark(&step("refreshed"))?;
-            // Without a lock to look at, there is nothing to see.
-            let late = if first.is_some() { self.until(|| expires() > first)? } else { None };
-            self.mark(&step("saw-refresh"), "!")?;
-            let before = self.env.now();
-            let released = lock.acquire_with(&self.wait()).and_then(|guard| Ok(guard.release()?));
-            self.await_mark(&step("released"))?;
-            let (level, text) = match (late, released) {
-                (Some(late), Ok(())) => {
-                    let took = self.env.now().since(before);
-                    (Level::Note, format!("a refresh is seen after {late:.0?}, and a release after {took:.1?}"))
-                }
-                (None, Ok(())) => (Level::Fault, "a refresh was not seen".to_owned()),
-                (_, Err(e)) => (Level::Fault, format!("a release was not seen: {e}")),
-            };
-            self.mark(&step("sight-told"), &told(level, &text))?;
-        }
-        for told in ["kept-out", "sight-told"] {
-            let name = step(told);
-            let value = if self.leads {
-                self.await_mark(&name)?
-            } else {
-                self.read(&format!("{}.{name}", self.this)).unwrap_or_default()
-            };
-            let (level, text) = heard(&value);
-            findings.push(of(protocol, "sight", level, text));
-        }
-        Ok(findings)
+        let seen = if self.leads { self.show(&lock, step)? } else { self.see(&lock, step)? };
+        Ok(seen.map(|(level, text)| of(protocol, "sight", level, text)))
+    }
+
+    fn show(&self, lock: &Lock, step: impl Fn(&str) -> String) -> Result<[(Level, String); 2], Broken> {
+        let guard = lock.acquire_with(&self.wait())?;
+        self.mark(&step("held"), "!")?;
+        let kept_out = self.await_mark(&step("kept-out"))?;
+        // Longer than before: it shows on a file system with whole seconds too.
+        guard.refresh_for(2 * LIFETIME)?;
+        self.mark(&step("refreshed"), "!")?;
+        self.await_mark(&step("saw-refresh"))?;
+        guard.release()?;
+        self.mark(&step("released"), "!")?;
+        let changes = self.await_mark(&step("saw-changes"))?;
+        Ok([kept_out, changes].map(|told| heard(&told)))
+    }
+
+    fn see(&self, lock: &Lock, step: impl Fn(&str) -> String) -> Result<[(Level, String); 2], Broken> {
+        let mark_seen = |name, seen: &(Level, String)| self.mark(&step(name), &told(seen.0, &seen.1));
+        self.await_mark(&step("held"))?;
+        let kept_out = match lock.acquire_with(&Wait::never()) {
+            Err(e) if e.is_timeout() => (Level::Good, "a lock of the other side keeps this one out".to_owned()),
+            Err(e) => (Level::Fault, format!("a lock of the other side is not seen as one: {e}")),
+            Ok(_) => (Level::Fault, "both sides had the lock at once".to_owned()),
+        };
+        let expires = || lock.inspect().ok().and_then(|status| status.expires_at);
+        let first = expires();
+        mark_seen("kept-out", &kept_out)?;
+        self.await_mark(&step("refreshed"))?;
+        // Without a lock to look at, there is nothing to see.
+        let late = if first.is_some() { self.until(|| expires() > first)? } else { None };
+        self.mark(&step("saw-refresh"), "!")?;
+        let before = self.env.now();
+        let released = lock.acquire_with(&self.wait()).and_then(|guard| Ok(guard.release()?));
+        self.await_mark(&step("released"))?;
+        let changes = match (late, released) {
+            (Some(late), Ok(())) => {
+                let took = self.env.now().since(before);
+                (Level::Note, format!("a refresh is seen after {late:.0?}, and a release after {took:.1?}"))
+            }
+            (None, Ok(())) => (Level::Fault, "a refresh was not seen".to_owned()),
+            (_, Err(e)) => (Level::Fault, format!("a release was not seen: {e}")),
+        };
+        mark_seen("saw-changes", &changes)?;
+        Ok([kept_out, changes])
     }
 
     /// How long it takes until this is so.
@@ -384,7 +378,7 @@ impl Hall {
             if self.env.now().since(began) > SEEN_WITHIN {
                 return Ok(None);
             }
-            rest(self.env.as_ref(), LOOK_EVERY, &self.cancel);
+            self.env.rest(LOOK_EVERY, Some(self.cancel.event()));
         }
     }
 
@@ -418,37 +412,36 @@ impl Hall {
         let until: LocalTime = self.env.now() + time;
         let mut holds = 0;
         while self.env.now() < until && !self.cancel.is_cancelled() {
-            let held = lock.acquire_with(&self.wait()).map_err(Broken::from).and_then(|guard| {
+            let held = lock.acquire_with(&self.wait()).and_then(|guard| {
                 self.note(log, &format!("{}{holds}+\n", self.this))?;
                 self.note(log, &format!("{}{holds}-\n", self.this))?;
                 holds += 1;
                 Ok(guard.release()?)
             });
-            match held {
-                Ok(()) => {}
-                Err(Broken::Lock(e)) => return (holds, e.to_string()),
-                Err(Broken::Io(e)) => return (holds, e.to_string()),
-                Err(Broken::Alone(_) | Broken::GivenUp(_)) => return (holds, String::new()),
+            if let Err(e) = held {
+                return (holds, e.to_string());
             }
         }
         (holds, String::new())
     }
 
     /// Only to the file that has this name and no other.
-    fn note(&self, log: &str, line: &str) -> io::Result<()> {
+    fn note(&self, log: &str, line: &str) -> Result<(), Error> {
         let at = self.at(log);
-        let attr = self.env.stat(&at)?;
-        let meant = Meant { id: Some(attr.id), owner: attr.owner, is_alone: true };
-        self.env.append(&at, meant, line.as_bytes())
+        let noted = self.env.stat(&at).and_then(|attr| {
+            let meant = Meant { id: Some(attr.id), owner: attr.owner, is_alone: true };
+            self.env.append(&at, meant, line.as_bytes())
+        });
+        noted.map_err(|e| Error::io(&self.dir, "note a hold there", e))
     }
 
     /// The first in order waits for the second, and tidies up.
     fn leave(&self, patience: Duration) {
         let _ = self.mark("leaves", "!");
-        let Ok(never) = Cancel::new() else { return };
+        // Cancelled or not.
         let until = self.env.now() + patience;
         while self.leads && self.env.now() < until && self.read(&format!("{}.leaves", self.other)).is_none() {
-            rest(self.env.as_ref(), LOOK_EVERY, &never);
+            self.env.rest(LOOK_EVERY, None);
         }
         if !self.leads {
             return;
@@ -460,12 +453,12 @@ impl Hall {
     }
 
     fn is_of_this_meeting(&self, name: &str) -> bool {
-        let Some(rest) = name.strip_prefix("linklock-doctor.") else { return false };
-        let numbers = self.begin.split('.').filter(|part| part.len() == 16);
-        let hellos = [self.hello(&self.this, &self.other), self.hello(&self.other, &self.this)];
+        let Some(rest) = name.strip_prefix(BEGIN) else { return false };
+        let mut numbers = self.begin.split('.').filter(|part| is_number(part));
+        let hellos = [hello(&self.this, &self.other), hello(&self.other, &self.this)];
         name.starts_with(&self.begin)
             || hellos.iter().any(|hello| hello == rest)
-            || numbers.into_iter().any(|number| rest == format!("{number}.heard"))
+            || numbers.any(|number| rest == format!("{number}.heard"))
     }
 }
 
@@ -480,6 +473,10 @@ fn overlaps(notes: &str, holds: usize) -> usize {
         _ => false,
     };
     holds.max(lines.len().div_ceil(2)) - lines.chunks(2).filter(is_alone).count()
+}
+
+fn hello(from: &str, to: &str) -> String {
+    format!("hello.{from}+{to}")
 }
 
 /// Of a side: as `unique` is written.

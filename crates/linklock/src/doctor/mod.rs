@@ -21,6 +21,7 @@ use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::error::Error;
 use crate::options::Protocol;
+use crate::protocol::place::{ROOT, STICKY, WRITE_OTHERS};
 use crate::wait::Cancel;
 use tools::Workshop;
 
@@ -82,10 +83,8 @@ pub fn conforms(dir: impl AsRef<Path>, again: impl AsRef<Path>) -> Result<Findin
 
 /// Whether nobody else may rename or remove what this user makes there.
 fn is_ours_alone(env: &dyn Env, dir: &Path) -> io::Result<bool> {
-    const WRITE_OTHERS: u32 = 0o022;
-    const STICKY: u32 = 0o1000;
     let attr = env.stat_dir(dir)?;
-    let is_owned = attr.owner == 0 || env.user_id() == Some(attr.owner);
+    let is_owned = attr.owner == ROOT || env.user_id() == Some(attr.owner);
     Ok(is_owned && (attr.mode & WRITE_OTHERS == 0 || attr.mode & STICKY != 0))
 }
 

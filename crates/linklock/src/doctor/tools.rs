@@ -1,17 +1,19 @@
 //! The names that the doctor makes, and a pause.
 
 use std::cell::RefCell;
-use std::ffi::OsStr;
 use std::io;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::conformance::client::all_names;
 use crate::env::{Attr, Each, Env, Location};
 use crate::error::Error;
 use crate::time::ServerTime;
 use crate::wait::{Cancel, Wait};
+
+/// So all names of the doctor begin.
+pub(super) const BEGIN: &str = "linklock-doctor.";
 
 /// Names in the directory that is examined, all with one beginning that nobody else has. Others may write there: so nothing on the
 /// way is followed, and none is removed but those that were made, by their names.
@@ -27,7 +29,7 @@ pub(super) struct Workshop {
 
 impl Workshop {
     pub(super) fn open(env: Arc<dyn Env>, dir: &Path, cancel: &Cancel) -> Result<Self, Error> {
-        let begin = format!("linklock-doctor.{}.{:016x}.", env.process_id(), env.unique());
+        let begin = format!("{BEGIN}{}.{:016x}.", env.process_id(), env.unique());
         let (dir, made, cancel) = (dir.to_owned(), RefCell::default(), cancel.clone());
         let mut shop = Self { env, dir, begin, owner: 0, made, cancel };
         let first = shop.create("first").map_err(|e| Error::io(&shop.dir, "make a file there", e))?;
@@ -100,25 +102,11 @@ impl Drop for Workshop {
 
 /// All names that a listing shows.
 pub(super) fn names(list: impl FnOnce(&mut Each<'_>) -> io::Result<()>) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    list(&mut |name: &OsStr, _| {
-        names.push(name.to_string_lossy().into_owned());
-        ControlFlow::Continue(())
-    })?;
-    Ok(names)
+    Ok(all_names(list)?.iter().map(|name| name.to_string_lossy().into_owned()).collect())
 }
 
 pub(super) fn check_cancelled(dir: &Path, cancel: &Cancel) -> Result<(), Error> {
     if cancel.is_cancelled() { Err(Error::cancelled(dir, None)) } else { Ok(()) }
-}
-
-/// For so long, or until it is cancelled.
-pub(super) fn rest(env: &dyn Env, time: Duration, cancel: &Cancel) {
-    let until = env.now() + time;
-    let mut watcher = env.watcher();
-    while env.now() < until && !cancel.is_cancelled() {
-        watcher.wait(until, Some(cancel.event()));
-    }
 }
 
 pub(super) fn apart(one: ServerTime, other: ServerTime) -> Duration {

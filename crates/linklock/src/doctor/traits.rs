@@ -11,10 +11,8 @@ use super::tools::{Workshop, apart};
 use crate::env::{DirMode, Env, FileKind, Meant, Reach};
 use crate::file_system::{Fitness, Stamps};
 use crate::options::Protocol;
+use crate::protocol::place::ROUNDING;
 use crate::protocol::silly_names;
-
-/// A file system may round a time by so much: FAT's are of two seconds.
-const ROUNDING: Duration = Duration::from_secs(2);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 use super::attr::{Attr, FileId, Meant};
 use super::location::Location;
@@ -150,6 +151,15 @@ pub(crate) trait Env: Debug + Send + Sync {
     }
 
     fn watcher(&self) -> Box<dyn Watcher>;
+    /// Waits for so long, or until `cancel` is set.
+    fn rest(&self, time: Duration, cancel: Option<&Event>) {
+        let until = self.now() + time;
+        // One that is armed for nothing may still wake for nothing.
+        let mut watcher = self.watcher();
+        while self.now() < until && !cancel.is_some_and(Event::is_set) {
+            watcher.wait(until, cancel);
+        }
+    }
     /// The same for a task: the thread that waits for all tasks sleeps with it.
     #[cfg(feature = "tokio")]
     fn watcher_for_task(&self) -> Box<dyn Watcher> {

@@ -1,21 +1,24 @@
 //! What contenders found out about the file system of a lock.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What contenders found out about the file system of a lock.
 #[derive(Debug)]
 pub(crate) struct Checked {
     /// The device that was found fit.
     fit: AtomicU64,
+    /// For how long answers may be old on that device, in nanoseconds.
+    cached_for: AtomicU64,
     has_lost_mark: AtomicBool,
 }
 
-/// No file system has this number.
+/// No device has this number, and no answer is so old.
 const NONE: u64 = u64::MAX;
 
 impl Default for Checked {
     fn default() -> Self {
-        Self { fit: AtomicU64::new(NONE), has_lost_mark: AtomicBool::new(false) }
+        Self { fit: AtomicU64::new(NONE), cached_for: AtomicU64::new(NONE), has_lost_mark: AtomicBool::new(false) }
     }
 }
 
@@ -24,8 +27,14 @@ impl Checked {
         self.fit.load(Ordering::Relaxed) == device
     }
 
-    pub(super) fn set_fit(&self, device: u64) {
+    pub(super) fn set_fit(&self, device: u64, cached_for: Duration) {
+        self.cached_for.store(cached_for.as_nanos() as u64, Ordering::Relaxed);
         self.fit.store(device, Ordering::Relaxed);
+    }
+
+    /// `None` before a device was found fit.
+    pub(super) fn cached_for(&self) -> Option<Duration> {
+        Some(self.cached_for.load(Ordering::Relaxed)).filter(|nanos| *nanos != NONE).map(Duration::from_nanos)
     }
 
     /// Whether the last claim directory that was made came without our mark.

@@ -21,7 +21,7 @@ use crate::lock_path::LockPath;
 use crate::options::{OnBehalfOf, Protocol};
 
 /// A file system may round an mtime by so much. If it is further off, the file system did not keep the time.
-pub(super) const ROUNDING: Duration = Duration::from_secs(2);
+pub(crate) const ROUNDING: Duration = Duration::from_secs(2);
 
 /// A slower reply says too little about the server's clock.
 pub(super) const SLOW: Duration = Duration::from_secs(1);
@@ -37,13 +37,13 @@ pub(super) const CONTENT_LIMIT: usize = 8192;
 pub(crate) const BREAK_LIFETIME: Duration = Duration::from_secs(15);
 
 /// Our mark on a directory: it distinguishes an empty one from a directory that somebody else made.
-pub(super) const STICKY: u32 = 0o1000;
+pub(crate) const STICKY: u32 = 0o1000;
 
 /// The mode bits for those who may write to a directory, besides its owner.
-pub(super) const WRITE_OTHERS: u32 = 0o022;
+pub(crate) const WRITE_OTHERS: u32 = 0o022;
 
 /// The user who may do everything.
-pub(super) const ROOT: u32 = 0;
+pub(crate) const ROOT: u32 = 0;
 
 /// Where a lock is, and how it is acquired.
 #[derive(Clone, Debug)]
@@ -180,13 +180,8 @@ impl Place {
     /// holder's would be moved in its place.
     pub(super) fn outwait_cache(&self) {
         let cached = self.cached_for();
-        if cached.is_zero() {
-            return;
-        }
-        let until = self.env.now() + cached;
-        let mut watcher = self.env.watcher();
-        while self.env.now() < until {
-            watcher.wait(until, None);
+        if !cached.is_zero() {
+            self.env.rest(cached, None);
         }
     }
 
@@ -215,6 +210,11 @@ impl Place {
     /// For how long this machine may answer with what it knew, whatever others do. Zero where every answer that counts comes
     /// from the server.
     pub(crate) fn cached_for(&self) -> Duration {
+        // Each look asks for it, and to find it out may take as long as the look.
+        self.checked.cached_for().unwrap_or_else(|| self.find_cached_for())
+    }
+
+    pub(super) fn find_cached_for(&self) -> Duration {
         match self.file_system() {
             Some(known) => known.cached_for,
             None if self.env.stamps(self.path.dir()) == Stamps::Server => Duration::ZERO,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use super::plain::Plain;
 use crate::env::Env;
-use crate::file_system::{FILE_SYSTEMS, FileSystem, Fitness, Mount, Stamps};
+use crate::file_system::{FILE_SYSTEMS, FileSystem, Fitness, Stamps};
 use crate::options::Protocol;
 use crate::protocol::place::BREAK_LIFETIME;
 use crate::{ErrorKind, Lock, Wait, Which};
@@ -258,8 +258,8 @@ fn every_kind_has_one_name_and_says_where_its_evidence_is_from() {
 fn a_kind_is_known_by_its_number_its_type_or_its_source() {
     const FUSE: u64 = 0x6573_5546;
     let found = |magic, kind: &str, source: &str| {
-        let mount = Mount { magic, kind: kind.into(), source: source.into(), options: "rw".into() };
-        FileSystem::find(magic, Some(&mount)).map(|known| known.name)
+        let listed = [kind, source, "rw"].map(String::from);
+        FileSystem::find(magic, Some(&listed)).map(|known| known.name)
     };
     // The server's ext4.
     assert_eq!(found(0xef53, "9p", "share"), Some("9p"));

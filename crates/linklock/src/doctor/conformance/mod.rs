@@ -68,19 +68,10 @@ pub(crate) fn on_real_directories(
         let stage = fresh.join(number.to_string());
         env.mkdir(&there.inside(number.to_string().as_ref()), 0o755)?;
         let (a, b) = (Client::new("A", &env, a.join(&stage)), Client::new("B", &env, b.join(&stage)));
-        tell(play(scenario, a, b, &|time| sleep(&env, time)))
+        tell(play(scenario, a, b, &|time| env.rest(time, None)))
     });
     // Whatever a failed scenario left must be removed too.
     remove_all(&env, &there).and(played)
-}
-
-fn sleep(env: &OsEnv, time: Duration) {
-    let until = env.now() + time;
-    let mut watcher = env.watcher();
-    // One that nothing was armed for wakes once for nothing.
-    while env.now() < until {
-        watcher.wait(until, None);
-    }
 }
 
 fn remove_all(env: &OsEnv, dir: &Location) -> io::Result<()> {

@@ -14,10 +14,15 @@ const NFS: u64 = 0x6969;
 /// which takes some 50 microseconds.
 pub(crate) fn file_system(dir: &Path) -> Option<&'static FileSystem> {
     let device = device(dir)?;
-    // A block device is a disk's; its number tells, or it is FUSE's. Without one, 9p shows the number of its server's file system.
-    let listed = if major(device) == 0 { mount_of(device, 0) } else { None };
-    let magic = if listed.as_ref().is_some_and(|mount| mount.kind.starts_with("nfs")) { NFS } else { magic(dir)? };
-    FileSystem::find(magic, listed.as_ref()).or_else(|| FileSystem::find(magic, mount_of(device, magic).as_ref()))
+    if major(device) != 0 {
+        // A block device is a disk's: its number tells, or it is FUSE's.
+        let magic = magic(dir)?;
+        return FileSystem::find(magic, None).or_else(|| FileSystem::find(magic, Some(&listed(device)?)));
+    }
+    // 9p shows the number of its server's file system.
+    let listed = listed(device);
+    let is_nfs = listed.as_ref().is_some_and(|[kind, ..]| kind.starts_with("nfs"));
+    FileSystem::find(if is_nfs { NFS } else { magic(dir)? }, listed.as_ref())
 }
 
 /// Whether other machines change it too. `None` if that is not known.
@@ -73,19 +78,14 @@ enum Nfs {
     NotKnown,
 }
 
-/// The device that was NFS when it was last asked. The list of mounts then says what it is now.
-static LAST_NFS: AtomicU64 = AtomicU64::new(u64::MAX);
-
-fn is_last_nfs(device: u64) -> bool {
-    LAST_NFS.load(Ordering::Relaxed) == device
-}
-
 fn nfs(dir: &Path, device: u64) -> Nfs {
+    // The device that was NFS when it was last asked. The list of mounts then says what it is now.
+    static LAST_NFS: AtomicU64 = AtomicU64::new(u64::MAX);
     // A block device.
     if major(device) != 0 {
         return Nfs::No;
     }
-    if !is_last_nfs(device) {
+    if LAST_NFS.load(Ordering::Relaxed) != device {
         match magic(dir) {
             Some(NFS) => LAST_NFS.store(device, Ordering::Relaxed),
             Some(_) => return Nfs::No,
@@ -103,15 +103,16 @@ fn device(dir: &Path) -> Option<u64> {
 
 /// How a directory is mounted.
 pub(crate) fn mount(dir: &Path) -> Option<Mount> {
-    mount_of(device(dir)?, magic(dir)?)
+    let [kind, source, options] = listed(device(dir)?)?;
+    Some(Mount { magic: magic(dir)?, kind, source, options })
 }
 
-fn mount_of(device: u64, magic: u64) -> Option<Mount> {
+/// The type, the source and the options in the list of mounts.
+fn listed(device: u64) -> Option<[String; 3]> {
     let mounts = fs_read("/proc/self/mountinfo")?;
     let mounts = String::from_utf8_lossy(&mounts);
     let mut words = words_of_mount(&mounts, device).map(str::to_owned);
-    let (kind, source, options) = (words.next()?, words.next()?, words.next()?);
-    Some(Mount { magic, kind, source, options })
+    Some([words.next()?, words.next()?, words.next()?])
 }
 
 /// What the list of mounts says about a device's file system: its type, source and options. See proc_pid_mountinfo(5).
