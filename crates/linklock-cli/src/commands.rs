@@ -76,7 +76,8 @@ pub(crate) fn refresh(args: &RefreshArgs) -> Result<Exit, Failure> {
 }
 
 pub(crate) fn release(args: &ReleaseArgs) -> Result<Exit, Failure> {
-    let guard = args.at.builder().build()?.adopt(&token(&args.token))?;
+    let lock = args.at.builder().wake(args.waking.wake.into()).build()?;
+    let guard = lock.adopt(&token(&args.token))?;
     guard.release().map_err(Error::from)?;
     Ok(Exit::Done)
 }

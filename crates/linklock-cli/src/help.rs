@@ -13,6 +13,7 @@ ENVIRONMENT
   LINKLOCK_PROTOCOL  --protocol of run and acquire
   LINKLOCK_LIFETIME  --lifetime of run and acquire
   LINKLOCK_GRACE     --grace
+  LINKLOCK_WAKE      --wake of run, acquire and release
 
   For COMMAND, run sets LINKLOCK_PATH, LINKLOCK_TOKEN and, with --fence, LINKLOCK_FENCE.
   NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM choose colours.

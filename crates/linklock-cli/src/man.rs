@@ -39,6 +39,8 @@ FILES
                              clean removes it, and so does every break of the lock
   LOCKPATH|break             a short lock by which contenders take turns to break the lock
   LOCKPATH|queue             a directory with a ticket for each contender that waits (--queue)
+  LOCKPATH|bell              a symbolic link that names a contender which waits, on a shared
+                             file system; with --wake udp also where it listens
   LOCKPATH|fence             a directory that counts fencing tokens (--fence). It may be
                              removed once no lock and no resource uses the tokens any more
 

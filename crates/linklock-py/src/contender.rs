@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use linklock::{Lock, OnBehalfOf, Protocol, Status, Token, Which};
+use linklock::{Lock, OnBehalfOf, Protocol, Status, Token, Wake, Which};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -29,7 +29,7 @@ impl Contender {
 impl Contender {
     /// `host`: None for this machine's name. `on_behalf_of`: None for this process, 0 for nobody, or a pid.
     #[new]
-    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, require_private, unsafe_filesystem, on_behalf_of, mode))]
+    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, wake, require_private, unsafe_filesystem, on_behalf_of, mode))]
     #[expect(clippy::too_many_arguments, reason = "in Python they are keyword arguments")]
     fn new(
         path: PathBuf,
@@ -41,6 +41,7 @@ impl Contender {
         keep_alive: bool,
         fence: bool,
         queue: bool,
+        wake: &str,
         require_private: bool,
         unsafe_filesystem: bool,
         on_behalf_of: Option<u32>,
@@ -50,6 +51,11 @@ impl Contender {
             "link" => Protocol::Link,
             "dir" => Protocol::Dir,
             other => return Err(PyValueError::new_err(format!("protocol {other:?}: 'link' or 'dir'"))),
+        };
+        let wake = match wake {
+            "poll" => Wake::Poll,
+            "udp" => Wake::Udp,
+            other => return Err(PyValueError::new_err(format!("wake {other:?}: 'poll' or 'udp'"))),
         };
         let on_behalf_of = match on_behalf_of {
             None => OnBehalfOf::ThisProcess,
@@ -64,6 +70,7 @@ impl Contender {
             .keep_alive(keep_alive)
             .fence(fence)
             .queue(queue)
+            .wake(wake)
             .require_private(require_private)
             .allow_unsafe_file_system(unsafe_filesystem)
             .on_behalf_of(on_behalf_of)

@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::env::{
 };
 use crate::file_system::{FILE_SYSTEMS, FileSystem, Stamps};
 use crate::fingerprint::Fingerprint;
+use crate::hint::Ear;
 use crate::server::{Answer, Handle, Request};
 use crate::time::{LocalTime, ServerTime};
 
@@ -156,7 +158,7 @@ impl SimEnv {
     /// Waits, by the process's own clock, as a working holder does.
     pub(crate) fn sleep(&self, time: Duration) {
         let until = self.now() + time;
-        SimWatcher { env: self.clone(), changes: None }.wait(until, None);
+        SimWatcher { env: self.clone(), changes: None, listens: false }.wait(until, None);
     }
 }
 
@@ -356,6 +358,19 @@ impl Env for SimEnv {
         self.tell(&format!("rmdir {}", Self::show(path)), removed)
     }
 
+    fn symlink(&self, target: &OsStr, at: &Location) -> io::Result<()> {
+        let path = at.as_path();
+        let made = self.make(path, |dir, name| Request::Symlink { dir, name, target: target.to_owned() });
+        self.tell(&format!("symlink {}", Self::show(path)), made.map(drop))
+    }
+
+    fn read_symlink(&self, at: &Location) -> io::Result<OsString> {
+        let path = at.as_path();
+        let read = self.ask(path, |file| Request::ReadLink { file });
+        let read = read.and_then(|(_, mut answer)| answer.names.pop().ok_or(error(ErrorKind::InvalidInput)));
+        self.tell(&format!("read the link {}", Self::show(path)), read)
+    }
+
     fn removes_by_name_alone(&self, _: &Path) -> bool {
         self.sim.with(|world| world.config.one_remove)
     }
@@ -371,8 +386,19 @@ impl Env for SimEnv {
         FILE_SYSTEMS.iter().find(|known| known.name == "NFS")
     }
 
+    fn ear(&self, _: &Path) -> Option<SocketAddr> {
+        Some(SocketAddr::new([192, 0, 2, self.host() as u8 + 1].into(), 4000 + self.number as u16))
+    }
+
+    fn hint(&self, to: &Ear) {
+        if !self.sim.happens(|left| &mut left.lost_hints, 2) {
+            self.sim.with(|world| world.hint(to.nonce));
+            self.sim.ring();
+        }
+    }
+
     fn watcher(&self) -> Box<dyn Watcher> {
-        Box::new(SimWatcher { env: self.clone(), changes: None })
+        Box::new(SimWatcher { env: self.clone(), changes: None, listens: false })
     }
 
     fn leaves_out(&self, step: Step) -> bool {
@@ -397,6 +423,8 @@ impl NewDir for SimDir {
 struct SimWatcher {
     env: SimEnv,
     changes: Option<u64>,
+    /// Whether hints wake it.
+    listens: bool,
 }
 
 impl Watcher for SimWatcher {
@@ -408,15 +436,24 @@ impl Watcher for SimWatcher {
         Reach::ThisMachine
     }
 
+    fn listen(&mut self, nonce: u64) {
+        self.listens = true;
+        let number = self.env.number;
+        self.env.sim.with(|world| world.processes[number].nonce = Some(nonce));
+    }
+
     fn wait(&mut self, until: LocalTime, _: Option<&Event>) {
         let (number, host) = (self.env.number, self.env.host());
         self.env.sim.with(|world| world.processes[number].waiting_until = Some(until));
         self.env.sim.ring();
-        let known = self.changes;
+        let (known, listens) = (self.changes, self.listens);
         self.env.sim.block(number, |world| {
             let changed = known.is_some_and(|known| world.hosts[host].changes != known);
-            changed || world.local_now(host) >= until
+            changed || listens && world.processes[number].is_hinted || world.local_now(host) >= until
         });
-        self.env.sim.with(|world| world.processes[number].waiting_until = None);
+        self.env.sim.with(|world| {
+            let process = &mut world.processes[number];
+            (process.waiting_until, process.is_hinted) = (None, false);
+        });
     }
 }

@@ -31,6 +31,10 @@ pub(crate) struct Faults {
     pub(crate) suspends: u32,
     /// The server reports that it made a link to the lock path, but did not make it.
     pub(crate) lies: u32,
+    /// A hint does not arrive.
+    pub(crate) lost_hints: u32,
+    /// A hint arrives that nobody has sent, or once more, or late.
+    pub(crate) false_hints: u32,
     /// The server restarts: all machines are cut off, and clients send unanswered requests again.
     pub(crate) restarts: u32,
 }
@@ -46,6 +50,8 @@ impl Faults {
         clock_steps: 1,
         suspends: 2,
         lies: 1,
+        lost_hints: 2,
+        false_hints: 4,
         restarts: 1,
     };
     /// No fault: only the order of steps differs.
@@ -58,6 +64,8 @@ impl Faults {
         clock_steps: 0,
         suspends: 0,
         lies: 0,
+        lost_hints: 0,
+        false_hints: 0,
         restarts: 0,
     };
 }

@@ -50,6 +50,11 @@ impl Sim {
             }
         } else if self.happens(|left| &mut left.suspends, 6) {
             self.suspend_or_resume();
+        } else if self.happens(|left| &mut left.false_hints, 6) {
+            self.with(|world| {
+                world.processes.iter_mut().for_each(|process| process.is_hinted = true);
+                world.tell("network", || "all hear false hints".into());
+            });
         } else if self.happens(|left| &mut left.restarts, 12) {
             self.with(|world| {
                 world.restarts += 1;

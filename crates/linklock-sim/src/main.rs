@@ -29,6 +29,7 @@ library! {
     "../../linklock/src/error.rs" error,
     "../../linklock/src/file_system.rs" file_system,
     "../../linklock/src/fingerprint.rs" fingerprint,
+    "../../linklock/src/hint.rs" hint,
     "../../linklock/src/holder.rs" holder,
     "../../linklock/src/lease.rs" lease,
     "../../linklock/src/lifetime.rs" lifetime,

@@ -69,6 +69,14 @@ pub(crate) enum Request {
         dir: Handle,
         name: OsString,
     },
+    Symlink {
+        dir: Handle,
+        name: OsString,
+        target: OsString,
+    },
+    ReadLink {
+        file: Handle,
+    },
     MkDir {
         dir: Handle,
         name: OsString,
@@ -94,6 +102,7 @@ pub(crate) type Reply = Result<Answer, ErrorKind>;
 #[derive(Debug)]
 enum Body {
     File(Vec<u8>),
+    Symlink(OsString),
     Dir(BTreeMap<OsString, Handle>),
 }
 
@@ -191,6 +200,17 @@ impl Server {
                 self.entries_mut(*dir, now)?.insert(name.clone(), made);
                 self.with_attr(made)
             }
+            Request::Symlink { dir, name, target } => {
+                self.must_be_absent(*dir, name)?;
+                self.entries(*dir)?;
+                let made = self.add(Body::Symlink(target.clone()), 0o777, now, 0);
+                self.entries_mut(*dir, now)?.insert(name.clone(), made);
+                self.with_attr(made)
+            }
+            Request::ReadLink { file } => match &self.node(*file)?.body {
+                Body::Symlink(target) => Ok(Answer { names: vec![target.clone()], ..self.with_attr(*file)? }),
+                Body::File(_) | Body::Dir(_) => Err(ErrorKind::InvalidInput),
+            },
             Request::RmDir { dir, name } => self.remove((*dir, name), true, now),
         }
     }
@@ -199,7 +219,7 @@ impl Server {
         let file = self.child(dir, name)?;
         match &self.node(file)?.body {
             Body::Dir(_) if !wants_dir && !self.one_remove => return Err(ErrorKind::IsADirectory),
-            Body::File(_) if wants_dir && !self.one_remove => return Err(ErrorKind::NotADirectory),
+            Body::File(_) | Body::Symlink(_) if wants_dir && !self.one_remove => return Err(ErrorKind::NotADirectory),
             Body::Dir(entries) if !entries.is_empty() => return Err(ErrorKind::DirectoryNotEmpty),
             _ => {}
         }
@@ -231,7 +251,7 @@ impl Server {
             }
             match (&self.node(replaced)?.body, moved_is_dir) {
                 (Body::Dir(entries), true) if !entries.is_empty() => return Err(ErrorKind::DirectoryNotEmpty),
-                (Body::File(_), true) => return Err(ErrorKind::NotADirectory),
+                (Body::File(_) | Body::Symlink(_), true) => return Err(ErrorKind::NotADirectory),
                 (Body::Dir(_), false) => return Err(ErrorKind::IsADirectory),
                 _ => {}
             }
@@ -306,7 +326,7 @@ impl Server {
     fn entries(&self, dir: Handle) -> Result<&BTreeMap<OsString, Handle>, ErrorKind> {
         match &self.node(dir)?.body {
             Body::Dir(entries) => Ok(entries),
-            Body::File(_) => Err(ErrorKind::NotADirectory),
+            Body::File(_) | Body::Symlink(_) => Err(ErrorKind::NotADirectory),
         }
     }
 
@@ -315,7 +335,7 @@ impl Server {
         (node.mtime, node.ctime) = (now, now);
         match &mut node.body {
             Body::Dir(entries) => Ok(entries),
-            Body::File(_) => Err(ErrorKind::NotADirectory),
+            Body::File(_) | Body::Symlink(_) => Err(ErrorKind::NotADirectory),
         }
     }
 
@@ -335,6 +355,7 @@ impl Server {
         let node = self.node(file)?;
         let (kind, len) = match &node.body {
             Body::File(content) => (FileKind::Regular, content.len()),
+            Body::Symlink(target) => (FileKind::Symlink, target.len()),
             Body::Dir(_) => (FileKind::Directory, 0),
         };
         let id = FileId { device: 1, inode: node.inode };

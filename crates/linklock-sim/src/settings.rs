@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::chance::random;
 use crate::config::{Config, Who};
-use crate::options::Protocol;
+use crate::options::{Protocol, Wake};
 
 /// The process whose end makes a lock abandoned, and ends the trust in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) recover_dead: bool,
     pub(crate) owner: Owner,
     pub(crate) queue: bool,
+    pub(crate) wake: Wake,
     pub(crate) fence: bool,
 }
 
@@ -48,6 +49,7 @@ impl Settings {
                 Who::Few => draw(4) == 0,
                 Who::Everybody => true,
             },
+            wake: if process.is_multiple_of(2) { Wake::Udp } else { Wake::Poll },
             fence: config.fence,
         }
     }

@@ -30,6 +30,10 @@ pub(crate) struct Process {
     pub(crate) was_put_off: bool,
     /// When it last made a step, in world time.
     pub(crate) last_step: Duration,
+    /// The number of the hints that it listens for.
+    pub(crate) nonce: Option<u64>,
+    /// One has come that it has not heard yet.
+    pub(crate) is_hinted: bool,
 }
 
 /// One machine: its clock, its network, its caches.
@@ -155,6 +159,8 @@ impl World {
             put_off_until: None,
             was_put_off: false,
             last_step: Duration::ZERO,
+            nonce: None,
+            is_hinted: false,
         };
         let processes: Vec<_> = of_hosts.enumerate().map(process).collect();
         let mut world = Self {
@@ -267,6 +273,13 @@ impl World {
     pub(crate) fn next_serial(&mut self) -> u32 {
         self.serial += 1;
         self.serial
+    }
+
+    /// A hint arrives where somebody listens for it.
+    pub(crate) fn hint(&mut self, nonce: u64) {
+        for process in self.processes.iter_mut().filter(|process| process.nonce == Some(nonce)) {
+            process.is_hinted = true;
+        }
     }
 
     /// The token at the lock path.

@@ -164,6 +164,7 @@
 
 // In layers: a module uses only those above it in this list.
 mod fingerprint;
+mod hint;
 mod lifetime;
 mod names;
 mod printable;
@@ -213,7 +214,7 @@ pub use holder::{About, Holder, Owner};
 pub use inspect::{State, Status};
 pub use lock::{Builder, DEFAULT_GRACE, DEFAULT_LIFETIME, Lock, SEPARATOR};
 pub use operator::Which;
-pub use options::{OnBehalfOf, Protocol};
+pub use options::{OnBehalfOf, Protocol, Wake};
 pub use printable::Printable;
 pub use protocol::leftovers::{Leftover, LeftoverKind, LeftoverVerdict};
 pub use token::Token;

@@ -16,7 +16,7 @@ use crate::lease::check_lifetime;
 use crate::lifetime::{LIFETIME_MOST, typed};
 use crate::lock_path::LockPath;
 use crate::operator::{self, Which};
-use crate::options::{OnBehalfOf, Protocol};
+use crate::options::{OnBehalfOf, Protocol, Wake};
 use crate::protocol::leftovers::{self, Leftover};
 use crate::protocol::place::Place;
 use crate::protocol::private::Privacy;
@@ -67,6 +67,7 @@ impl Lock {
             command: None,
             fence: false,
             queue: false,
+            wake: Wake::Poll,
             require_private: false,
             allow_unsafe: false,
         }
@@ -263,6 +264,7 @@ pub struct Builder {
     command: Option<String>,
     fence: bool,
     queue: bool,
+    wake: Wake,
     require_private: bool,
     allow_unsafe: bool,
 }
@@ -361,6 +363,19 @@ impl Builder {
         self
     }
 
+    /// How a contender learns of a release on another machine: [`Wake::Poll`] unless set.
+    ///
+    /// With [`Wake::Udp`] it opens one UDP socket for the process, on any free port, while it waits, and writes where it listens into
+    /// the bell, `LOCKPATH|bell`. Whoever releases the lock with this setting sends a datagram of 16 bytes there. A datagram makes a
+    /// waiter look, at most once in 5 ms, and decides nothing; if none comes (a firewall, a holder without the setting, a system
+    /// other than Linux), the waiter polls as without it. Whoever may write to the lock's directory can choose where each release
+    /// sends one datagram: to the address of any one host, but to no port below 1024 and to no special address (loopback, link-local,
+    /// multicast, broadcast).
+    pub fn wake(mut self, wake: Wake) -> Self {
+        self.wake = wake;
+        self
+    }
+
     /// Whether the lock is refused in a directory that is not private. Off unless set. Private is a directory of this user's or of
     /// root's that nobody else may write to; a sticky one such as `/tmp` is not, since everybody there can deny the lock. The
     /// directory is looked at before each acquisition, and those above it are not: whoever may write to one of these, unless it is
@@ -433,6 +448,7 @@ impl Builder {
             command: self.command,
             fence: self.fence,
             queue: self.queue,
+            wake: self.wake,
             allow_unsafe: self.allow_unsafe,
             checked: Arc::default(),
             unchanged: Arc::default(),

@@ -14,8 +14,11 @@ use crate::names::{self, NOT_IN_NAMES, bytes_of};
 use crate::printable::Printable;
 use crate::token::Token;
 
+/// The end of the name of the link that a waiter leaves beside the ticket before its own.
+pub(crate) const NEXT: &str = ".next";
 /// The digits of the time at the start of a ticket's name: enough for any 64-bit number.
 pub(crate) const TICKET_DIGITS: usize = 20;
+const BELL: &str = "bell";
 const BREAK_LOCK: &str = "break";
 const FENCE: &str = "fence";
 const QUEUE: &str = "queue";
@@ -74,6 +77,11 @@ impl LockPath {
         Self { location: Location::beside(&self.dir, &name), name, is_break_lock: true, ..self.clone() }
     }
 
+    /// The bell, by which a waiter shows that it waits.
+    pub(crate) fn bell(&self) -> Location {
+        Location::beside(&self.dir, &self.name_for(BELL))
+    }
+
     /// The directory of the fencing tokens.
     pub(crate) fn fence(&self) -> Location {
         Location::beside(&self.dir, &self.name_for(FENCE))
@@ -96,7 +104,7 @@ impl LockPath {
     pub(crate) fn check_room(&self, host: &str, queue: bool) -> Result<(), Error> {
         let s = self.separator.len_utf8();
         let claim = self.name.len() + 3 * s + host.len() + PID_DIGITS_MOST + NONCE_DIGITS;
-        let longest = claim + if queue { TICKET_DIGITS } else { s + BREAK_LOCK.len() };
+        let longest = claim + if queue { TICKET_DIGITS + NEXT.len() } else { s + BREAK_LOCK.len() };
         if longest <= NAME_MOST {
             return Ok(());
         }
@@ -327,7 +335,7 @@ mod tests {
             let path = Path::new("/var/lock").join("n".repeat(len));
             LockPath::new(&path, '^').unwrap().check_room(&host, queue)
         };
-        for (queue, most) in [(false, 140), (true, 126)] {
+        for (queue, most) in [(false, 140), (true, 121)] {
             assert!(check(most, queue).is_ok());
             let refused = check(most + 1, queue).unwrap_err().to_string();
             assert!(refused.contains(&format!("it may have {most},")), "{refused}");

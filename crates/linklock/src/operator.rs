@@ -108,6 +108,7 @@ pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Erro
         confirmed,
         noreplace: false,
         fence: None,
+        next: None,
     };
     Ok((place, stake))
 }

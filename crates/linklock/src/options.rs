@@ -54,6 +54,55 @@ impl FromStr for Protocol {
     }
 }
 
+/// How a waiter learns that the lock is free, where the kernel does not tell it: on a shared file system, of another machine's
+/// release.
+///
+/// ```
+/// use linklock::{Lock, Wake};
+///
+/// let lock = Lock::builder("/srv/shared/job.lock").wake(Wake::Udp).build()?;
+/// # Ok::<_, linklock::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Wake {
+    /// It looks now and then. One of the waiters, whose bell is at the lock, looks more often.
+    #[default]
+    Poll,
+    /// And whoever releases the lock sends the next waiter a datagram.
+    Udp,
+}
+
+impl fmt::Display for Wake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Wake {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+impl FromStr for Wake {
+    type Err = Error;
+
+    /// Parses `poll` or `udp`.
+    ///
+    /// ```
+    /// assert_eq!("udp".parse::<linklock::Wake>()?, linklock::Wake::Udp);
+    /// # Ok::<_, linklock::Error>(())
+    /// ```
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let known = [Self::Poll, Self::Udp].into_iter().find(|wake| wake.name() == name);
+        known.ok_or_else(|| Error::invalid(format!("wake {name:?}: must be poll or udp")))
+    }
+}
+
 /// On whose behalf a lock is acquired: when that process ends, the lock is abandoned.
 ///
 /// ```

@@ -84,7 +84,7 @@ impl Serialize for Status {
     }
 }
 
-/// As `claim`, `broken-claim`, `break-claim`, `break-lock`, `ticket` or `queue`.
+/// As `claim`, `broken-claim`, `break-claim`, `break-lock`, `ticket`, `queue` or `bell`.
 impl Serialize for LeftoverKind {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         out.serialize_str(match self {
@@ -94,6 +94,7 @@ impl Serialize for LeftoverKind {
             Self::BreakLock => "break-lock",
             Self::Ticket => "ticket",
             Self::Queue => "queue",
+            Self::Bell => "bell",
         })
     }
 }

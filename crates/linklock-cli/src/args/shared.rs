@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use linklock::{Builder, Lock, Protocol, SEPARATOR};
+use linklock::{Builder, Lock, Protocol, SEPARATOR, Wake};
 
 use crate::duration::parse as duration;
 use crate::exit::NOT_IN_TIME;
@@ -40,6 +40,8 @@ pub(crate) struct Contest {
     /// Each waiter has a ticket in the directory LOCKPATH|queue (on Windows with ^ for |)
     #[arg(long)]
     pub(crate) queue: bool,
+    #[command(flatten)]
+    pub(crate) waking: Waking,
     /// Write the whole command line into a lock of --protocol dir, not only the command's name. Everybody who may read the
     /// lock can read the arguments. acquire writes the command line of the process that holds the lock (on Linux)
     #[arg(long)]
@@ -52,6 +54,16 @@ pub(crate) struct Contest {
     /// that is refused, and there is a warning where it is not known
     #[arg(long)]
     pub(crate) unsafe_filesystem: bool,
+}
+
+// How waiters learn of a release.
+#[derive(Debug, Args)]
+pub(crate) struct Waking {
+    /// How to learn of a release on another machine: by looking now and then (poll), or also by a datagram that whoever releases
+    /// the lock with this option sends to the next waiter (udp, on Linux). It goes to any free UDP port, which LOCKPATH|bell names;
+    /// whoever may write to the directory can choose the host and the port that it is sent to
+    #[arg(long, value_name = "HOW", default_value = "poll", env = "LINKLOCK_WAKE", hide_env_values = true)]
+    pub(crate) wake: WakeArg,
 }
 
 // How long to wait.
@@ -85,6 +97,21 @@ pub(crate) enum ProtocolArg {
     Dir,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WakeArg {
+    Poll,
+    Udp,
+}
+
+impl From<WakeArg> for Wake {
+    fn from(arg: WakeArg) -> Self {
+        match arg {
+            WakeArg::Poll => Self::Poll,
+            WakeArg::Udp => Self::Udp,
+        }
+    }
+}
+
 impl From<ProtocolArg> for Protocol {
     fn from(arg: ProtocolArg) -> Self {
         match arg {
@@ -103,7 +130,7 @@ impl Place {
 impl Contest {
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
         let builder = self.judgement.apply(builder).protocol(self.protocol.into());
-        let builder = builder.queue(self.queue).require_private(self.require_private);
+        let builder = builder.queue(self.queue).wake(self.waking.wake.into()).require_private(self.require_private);
         builder.allow_unsafe_file_system(self.unsafe_filesystem)
     }
 }

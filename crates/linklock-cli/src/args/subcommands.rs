@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use linklock::{OnBehalfOf, SEPARATOR};
 
-use super::shared::{Contest, Judgement, LAST, LIFETIME, Patience, Place};
+use super::shared::{Contest, Judgement, LAST, LIFETIME, Patience, Place, Waking};
 use crate::duration::parse as duration;
 
 #[derive(Debug, Args)]
@@ -48,6 +48,8 @@ pub(crate) struct ReleaseArgs {
     pub(crate) at: Place,
     /// The token that `acquire` printed
     pub(crate) token: OsString,
+    #[command(flatten)]
+    pub(crate) waking: Waking,
 }
 
 #[derive(Debug, Args)]
@@ -108,7 +110,7 @@ pub(crate) struct CleanArgs {
     /// Remove the files. Without this option linklock lists what it would remove, and changes nothing
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Print one JSON object per line: lock, path, kind (claim, broken-claim, break-claim, break-lock, ticket, queue), host,
+    /// Print one JSON object per line: lock, path, kind (claim, broken-claim, break-claim, break-lock, ticket, queue, bell), host,
     /// pid, expires_at, action (remove, keep, removed, failed), reason. Unknown values are null
     #[arg(long)]
     pub(crate) json: bool,

@@ -78,11 +78,11 @@ fn the_man_page_has_the_usual_sections() {
         let quoted = format!("\"{section}\"");
         assert!(sections.iter().any(|found| *found == section || *found == quoted), "{section}: {sections:?}");
     }
-    for variable in ["LINKLOCK_PROTOCOL", "LINKLOCK_LIFETIME", "LINKLOCK_GRACE"] {
+    for variable in ["LINKLOCK_PROTOCOL", "LINKLOCK_LIFETIME", "LINKLOCK_GRACE", "LINKLOCK_WAKE"] {
         assert!(page.contains(variable) && printed(&["--help"]).contains(variable), "{variable}");
         assert!(printed(&["run", "--help"]).contains(&format!("[env: {variable}]")), "{variable}");
     }
-    for name in ["LOCKPATH|HOST|PID|NONCE", "LOCKPATH|break", "LOCKPATH|queue", "LOCKPATH|fence"] {
+    for name in ["LOCKPATH|HOST|PID|NONCE", "LOCKPATH|break", "LOCKPATH|queue", "LOCKPATH|bell", "LOCKPATH|fence"] {
         assert!(page.contains(name), "{name}");
     }
 }

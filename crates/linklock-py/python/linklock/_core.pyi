@@ -44,6 +44,7 @@ class Contender:
         keep_alive: bool,
         fence: bool,
         queue: bool,
+        wake: str,
         require_private: bool,
         unsafe_filesystem: bool,
         on_behalf_of: Optional[int],

@@ -119,6 +119,8 @@ class Lock:
     :param grace: How long after its expiry a lock is broken: seconds or a timedelta; 10 seconds by default.
     :param fence: Whether each acquisition gets a `fencing_token`.
     :param queue: Whether contenders acquire the lock in the order of their arrival, if they all set this.
+    :param wake: How to learn of a release on another machine: 'poll', or 'udp' for a datagram that whoever releases the lock with
+        this setting sends to the next waiter (on Linux). The bell, a file beside the lock, names the port that it is sent to.
     :param require_private: Whether `lock()` raises a PermissionError unless the lock's directory is private: this user or
         root owns it, and nobody else may write to it.
     :param unsafe_filesystem: Whether the lock may be on a file system where the protocol is known to fail: where two may hold
@@ -146,6 +148,7 @@ class Lock:
         grace: Optional[Interval] = None,
         fence: bool = False,
         queue: bool = False,
+        wake: Literal['poll', 'udp'] = 'poll',
         require_private: bool = False,
         unsafe_filesystem: bool = False,
         on_behalf_of: Union[int, Literal['nobody'], None] = None,
@@ -160,6 +163,7 @@ class Lock:
             keep_alive=keep_alive,
             fence=fence,
             queue=queue,
+            wake=wake,
             require_private=require_private,
             unsafe_filesystem=unsafe_filesystem,
             on_behalf_of=_process(on_behalf_of),

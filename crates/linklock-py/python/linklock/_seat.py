@@ -58,6 +58,7 @@ class Settings:
     keep_alive: bool = False
     fence: bool = False
     queue: bool = False
+    wake: str = 'poll'
     require_private: bool = False
     unsafe_filesystem: bool = False
     on_behalf_of: Optional[int] = None
@@ -74,6 +75,7 @@ class Settings:
             keep_alive=self.keep_alive,
             fence=self.fence,
             queue=self.queue,
+            wake=self.wake,
             require_private=self.require_private,
             unsafe_filesystem=self.unsafe_filesystem,
             on_behalf_of=self.on_behalf_of,

@@ -67,6 +67,8 @@ pub(super) struct Lookout<'a> {
     place: &'a Place,
     pace: Pace,
     watcher: Option<Box<dyn Watcher>>,
+    /// The number of the hints that wake us.
+    nonce: Option<u64>,
     alarm: Alarm,
     sight: Sight,
     /// A moment before the last look.
@@ -75,13 +77,13 @@ pub(super) struct Lookout<'a> {
 
 impl<'a> Lookout<'a> {
     pub(super) fn new(place: &'a Place, pace: Pace) -> Self {
-        Self { place, pace, watcher: None, alarm: Alarm::Off, sight: Sight::None, looked: place.env.now() }
+        Self { place, pace, watcher: None, nonce: None, alarm: Alarm::Off, sight: Sight::None, looked: place.env.now() }
     }
 
     /// Looks at the lock path, with the wake-ups for what is there armed before the look: no change falls in between.
     pub(super) fn look(&mut self) -> Result<Seen, Error> {
-        let (place, pace) = (self.place, self.pace);
-        let watcher = self.watcher.get_or_insert_with(|| pace.watcher(place.env.as_ref()));
+        let (place, pace, nonce) = (self.place, self.pace, self.nonce);
+        let watcher = self.watcher.get_or_insert_with(|| watcher(place, pace, nonce));
         loop {
             // What is still there is still armed for; and to ask for a process costs as much as to wake up.
             let is_armed = matches!(self.alarm, Alarm::Proved(_)) && watcher.sees_end();
@@ -104,7 +106,17 @@ impl<'a> Lookout<'a> {
                 return Ok(seen);
             }
             self.alarm = Alarm::Set(target);
+            // What a hint may have said was true.
+            if let Some(nonce) = nonce {
+                watcher.listen(nonce);
+            }
         }
+    }
+
+    /// Wakes on hints with this number too, from now on.
+    pub(super) fn listen(&mut self, nonce: u64) {
+        self.nonce = Some(nonce);
+        self.watcher().listen(nonce);
     }
 
     /// Whether the holder of the lock that was seen last was alive then, and its end would wake us.
@@ -133,27 +145,31 @@ impl<'a> Lookout<'a> {
     }
 
     pub(super) fn watcher(&mut self) -> &mut dyn Watcher {
-        self.watcher.get_or_insert_with(|| self.pace.watcher(self.place.env.as_ref())).as_mut()
+        self.watcher.get_or_insert_with(|| watcher(self.place, self.pace, self.nonce)).as_mut()
     }
 
     /// Sleeps until what the wake-ups are armed for, a cancellation, or until `until`.
     pub(super) async fn sleep(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
-        let watcher = self.watcher.take().unwrap_or_else(|| self.new_watcher());
+        let watcher = self.watcher.take().unwrap_or_else(|| watcher(self.place, self.pace, self.nonce));
         self.watcher = Some(self.pace.sleep(watcher, until, cancel).await);
     }
 
     /// Sleeps until `until` or a cancellation, whatever changes meanwhile. The next look arms the wake-ups again.
     pub(super) async fn rest(&mut self, until: LocalTime, cancel: Option<&Cancel>) {
         self.disarm();
-        let mut deaf = self.new_watcher();
+        let mut deaf = self.pace.watcher(self.place.env.as_ref());
         while self.place.env.now() < until && !cancel.is_some_and(Cancel::is_cancelled) {
             deaf = self.pace.sleep(deaf, until, cancel).await;
         }
     }
+}
 
-    fn new_watcher(&self) -> Box<dyn Watcher> {
-        self.pace.watcher(self.place.env.as_ref())
+fn watcher(place: &Place, pace: Pace, nonce: Option<u64>) -> Box<dyn Watcher> {
+    let mut watcher = pace.watcher(place.env.as_ref());
+    if let Some(nonce) = nonce {
+        watcher.listen(nonce);
     }
+    watcher
 }
 
 /// Whom a contender that has seen this lock waits for.

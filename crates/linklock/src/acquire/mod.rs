@@ -8,7 +8,7 @@ mod waiter;
 use crate::env::{FileId, Reach};
 use crate::error::Error;
 use crate::holder::Holder;
-use crate::options::Protocol;
+use crate::options::{Protocol, Wake};
 use crate::printable::Printable;
 use crate::protocol::clear::make_room;
 use crate::protocol::identify::may_break;
@@ -54,6 +54,10 @@ async fn contend_here(place: &Place, wait: &Wait, pace: Pace) -> Result<Stake, E
     acquired.map(|()| stake)
 }
 
+/// A contender with more tickets before it looks at the last of them only, and does not list them all, until that one goes: a
+/// thousand names that each of a thousand lists keep a file server busy.
+const NEAR: usize = 8;
+
 /// A contender whose time is up goes on only this often, however often the lock is seen free or changes hands.
 const LAST_ROUNDS: u32 = 3;
 
@@ -95,15 +99,13 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// Takes from the disk what is there of it: the place in the queue, and the claim.
+    /// Takes from the disk what is there of it: the place in the queue, the bell and the claim.
     fn leave(&mut self) {
         let place = self.waiter.place;
         if !std::mem::take(&mut self.is_staged) {
             return;
         }
-        if let Some(ticket) = self.waiter.ticket.take() {
-            ticket.leave(place);
-        }
+        self.waiter.step_out();
         steps::withdraw(place, &self.stake.claim);
     }
 
@@ -151,14 +153,33 @@ impl<'a> Contender<'a> {
             self.waiter.ticket = Ticket::draw(place, self.stake)?;
             self.is_out_of_order = self.waiter.ticket.is_none();
         }
+        let mut known = None;
         loop {
             // Another path than before is to wake us, whatever comes next.
             self.waiter.lookout.disarm();
+            let ear = if place.wake == Wake::Udp {
+                // Whether other machines' changes wake us is known once a path is.
+                self.waiter.lookout.arm(place.location(), None);
+                self.waiter.ear()
+            } else {
+                None
+            };
             let Some(ticket) = &mut self.waiter.ticket else { return Ok(()) };
-            let Some(ahead) = ticket.ahead(place, &self.stake.anchor)? else { return Ok(()) };
+            let ahead = match known.take() {
+                Some(ahead) => ahead,
+                None => match ticket.ahead(place, &self.stake.anchor)? {
+                    Some(ahead) => ahead,
+                    None => {
+                        self.waiter.is_near = true;
+                        return Ok(());
+                    }
+                },
+            };
+            self.waiter.is_near = ahead.waiting == 1;
+            ticket.call(place, self.stake, &ahead, ear.as_ref());
             // Before the last look at it, so that no change falls in between.
             self.waiter.lookout.arm(&ahead.ticket, ahead.pid);
-            if place.env.stat(&ahead.ticket).is_err() {
+            if !ticket.is_behind(place, &ahead, &self.stake.anchor) {
                 continue;
             }
             // For those who are told whom they wait for.
@@ -168,6 +189,8 @@ impl<'a> Contender<'a> {
                 let holder = lock.and_then(SeenLock::holder);
                 return Err(self.waiter.timed_out(holder));
             }
+            // One that is far behind is as far behind as long as the ticket before its own is there.
+            known = Some(ahead).filter(|ahead| ahead.waiting > NEAR);
         }
     }
 
@@ -178,10 +201,11 @@ impl<'a> Contender<'a> {
         if attempt != Attempt::Won {
             return Ok(attempt);
         }
-        let queued = self.waiter.ticket.take().map(|ticket| ticket.leave(place)).is_some();
+        let (had_to, next) = self.waiter.step_out();
+        self.stake.next = next;
         if !place.fence {
-            // To leave may have taken too long to trust the lock any more.
-            if queued && place.env.now() >= self.stake.lease.deadline {
+            // That may have taken too long to trust the lock any more.
+            if had_to && place.env.now() >= self.stake.lease.deadline {
                 let _ = steps::release(place, self.stake);
                 return Ok(Attempt::Void);
             }
@@ -254,6 +278,9 @@ impl<'a> Contender<'a> {
                     // Its breaker will wake us, or the next poll.
                     Break::Busy => self.waiter.is_busy = true,
                 }
+            }
+            if judged.verdict == Verdict::Live && self.waiter.tends_bell(self.stake, &lock) {
+                continue;
             }
             let expires = (judged.verdict == Verdict::Live).then_some(judged.expires);
             if self.waiter.pause(Some(&lock), expires).await?.is_break() {

@@ -7,15 +7,19 @@ use super::lookout::Lookout;
 use super::pace::Pace;
 use crate::env::{FileId, Reach};
 use crate::error::Error;
+use crate::hint::Ear;
 use crate::holder::Holder;
+use crate::options::Wake;
 use crate::printable::Printable;
+use crate::protocol::bell::Bell;
 use crate::protocol::judge::Judge;
 use crate::protocol::place::Place;
 use crate::protocol::queue::Ticket;
 use crate::protocol::seen::{Seen, SeenLock, stuck};
+use crate::protocol::stake::Stake;
 use crate::time::{LocalTime, ServerTime};
 use crate::token::Token;
-use crate::wait::{Wait, Waiting, poll_delay};
+use crate::wait::{Wait, Waiting, hurried, poll_delay};
 
 /// Looks and pauses for a contender, and knows when it is enough.
 pub(super) struct Waiter<'a> {
@@ -29,12 +33,23 @@ pub(super) struct Waiter<'a> {
     reported: Option<Token>,
     /// Our place in the queue, if there is one.
     pub(super) ticket: Option<Ticket>,
+    /// The bell, once it was looked for.
+    bell: Option<Bell>,
+    /// Where we listen for hints, once that was asked.
+    ear: Option<Option<Ear>>,
+    /// Whether nobody, or only one, is before us in the queue.
+    pub(super) is_near: bool,
     /// Since when something is at the lock path that does not look like a lock.
     doubted_since: Option<LocalTime>,
     /// Whether it was another's turn to break the lock when we would have.
     pub(super) is_busy: bool,
+    /// The lock that was seen last, and since when.
+    held: Option<(Sighted, LocalTime)>,
     wake_ups: WakeUps,
 }
+
+/// What tells one lock from the next.
+type Sighted = (FileId, Option<Token>);
 
 /// An empty directory that stays for so long is somebody else's: the steps of a release take milliseconds.
 const DOUBT: Duration = Duration::from_secs(2);
@@ -53,6 +68,10 @@ impl<'a> Waiter<'a> {
             judge: Judge::new(place),
             reported: None,
             ticket: None,
+            bell: None,
+            ear: None,
+            is_near: false,
+            held: None,
             doubted_since: None,
             is_busy: false,
             wake_ups: WakeUps { lock: None, since: started, looks: 0 },
@@ -170,12 +189,61 @@ impl<'a> Waiter<'a> {
         }
         let often = self.wait.report_every.filter(|_| self.waited() >= REPORT_EVERY).unwrap_or(REPORT_EVERY);
         let now = env.now();
-        let poll = now + poll_delay(env, self.lookout.watcher().reach());
+        let poll = now + self.poll_delay(lock, now);
         let report = self.wait.report.as_ref().map(|_| now + often);
         let expires = expires.filter(|expires| *expires > now);
         let next = [self.until, expires, report].into_iter().flatten().fold(poll, LocalTime::min);
         self.lookout.sleep(next, cancel).await;
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Whoever is likely to be the next holder looks more often where other machines' releases wake nobody.
+    fn poll_delay(&mut self, lock: Option<&SeenLock>, now: LocalTime) -> Duration {
+        let env = self.place.env.as_ref();
+        let reach = self.lookout.watcher().reach();
+        let usual = poll_delay(env, reach);
+        let Some(this) = lock.map(sighted) else { return usual };
+        let since = match &self.held {
+            Some((held, since)) if *held == this => *since,
+            _ => now,
+        };
+        self.held = Some((this, since));
+        let is_next = self.is_near || self.bell.as_ref().is_some_and(Bell::is_ours);
+        if is_next && reach.is_shared() { hurried(env, now.since(since), usual) } else { usual }
+    }
+
+    /// Where we listen for hints: found out once, and only on a file system where other machines' releases wake nobody.
+    pub(super) fn ear(&mut self) -> Option<Ear> {
+        if self.place.wake != Wake::Udp || !self.lookout.watcher().reach().is_shared() {
+            return None;
+        }
+        *self.ear.get_or_insert_with(|| {
+            let env = self.place.env.as_ref();
+            let ear = Ear::new(env.ear(self.place.path.dir())?, env.unique());
+            self.lookout.listen(ear.nonce);
+            Some(ear)
+        })
+    }
+
+    /// Sees to the bell, by which one of those who wait for this lock is to be the next. True if it was hung just now: the lock may
+    /// have been released right before. Where the kernel reports every change there is none. In a queue the first ticket says who is
+    /// next; there a bell only tells where that contender listens.
+    pub(super) fn tends_bell(&mut self, stake: &Stake, lock: &SeenLock) -> bool {
+        let is_useful = !self.is_single_try() && !self.is_late() && self.lookout.watcher().reach().is_shared();
+        if !is_useful || self.ticket.is_some() && self.place.wake == Wake::Poll {
+            return false;
+        }
+        let ear = self.ear();
+        self.bell.get_or_insert_with(|| Bell::new(ear)).tend(self.place, stake, lock)
+    }
+
+    /// Gives up the place in the queue and the bell. Returns whether there was either, and where the next in the queue listens.
+    pub(super) fn step_out(&mut self) -> (bool, Option<Ear>) {
+        let rang = self.bell.take().is_some_and(|mut bell| bell.take_down(self.place));
+        match self.ticket.take() {
+            Some(ticket) => (true, ticket.leave(self.place)),
+            None => (rang, None),
+        }
     }
 
     fn report(&mut self, holder: Option<&Holder>) {
@@ -189,9 +257,13 @@ impl<'a> Waiter<'a> {
     }
 }
 
+fn sighted(lock: &SeenLock) -> Sighted {
+    (lock.attr.id, lock.token().cloned())
+}
+
 /// How often a waiter was woken for one and the same lock.
 struct WakeUps {
-    lock: Option<(FileId, Option<Token>)>,
+    lock: Option<Sighted>,
     since: LocalTime,
     looks: u32,
 }
@@ -208,7 +280,7 @@ const REST_MOST: Duration = Duration::from_millis(100);
 impl WakeUps {
     /// For how long no wake-ups are to be heard before the next look, if others make too many.
     fn rest_needed(&mut self, lock: Option<&SeenLock>, now: LocalTime) -> Option<Duration> {
-        let this = lock.map(|lock| (lock.attr.id, lock.token().cloned()));
+        let this = lock.map(sighted);
         if self.lock != this || now.since(self.since) > WAKE_UPS_WITHIN {
             *self = Self { lock: this, since: now, looks: 0 };
             return None;

@@ -1,8 +1,9 @@
 //! All that a protocol may ask of the world, as one trait: files, clocks, randomness, processes, waiting.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use super::os::windows::event::Event;
 use super::os::windows::wakes::{Wakes, Woken};
 use crate::file_system::{FileSystem, Mount, Stamps};
 use crate::fingerprint::Fingerprint;
+use crate::hint::Ear;
 use crate::time::{LocalTime, ServerTime};
 
 /// What is known of a process.
@@ -135,6 +137,15 @@ pub(crate) trait Env: Debug + Send + Sync {
     /// Makes a directory, and opens it: `AlreadyExists` too if another has taken its place meanwhile.
     fn make_dir(&self, at: &Location, mode: DirMode) -> io::Result<Box<dyn NewDir>>;
     fn rmdir(&self, at: &Location) -> io::Result<()>;
+    /// Makes a symbolic link, which nobody is to follow. `Unsupported` where it is not known how.
+    fn symlink(&self, _target: &OsStr, _at: &Location) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// What a symbolic link says. Right after this machine's own change of the directory, a name that is not there is known not to
+    /// be, and nobody is asked.
+    fn read_symlink(&self, _at: &Location) -> io::Result<OsString> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Whether a removal there takes whatever has the name by the time that it is carried out, be it a file or an empty
     /// directory: so does NFS 4. True if it is not known.
     fn removes_by_name_alone(&self, dir: &Path) -> bool;
@@ -149,6 +160,14 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn mount(&self, _dir: &Path) -> Option<Mount> {
         None
     }
+
+    /// Where this process hears hints that other machines send it, if it can. They come over the way that leads to the file server
+    /// of this directory.
+    fn ear(&self, _dir: &Path) -> Option<SocketAddr> {
+        None
+    }
+    /// Sends a hint. Nobody learns whether it arrives.
+    fn hint(&self, _to: &Ear) {}
 
     fn watcher(&self) -> Box<dyn Watcher>;
     /// Waits for so long, or until `cancel` is set.
@@ -244,12 +263,22 @@ pub(crate) enum Reach {
     NoneShared,
 }
 
+impl Reach {
+    /// Whether other machines can change the file system.
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Self::ThisMachine | Self::NoneShared)
+    }
+}
+
 /// What a contender waits with, for changes at one path.
 pub(crate) trait Watcher: Debug + Send {
     /// Wakes on a change of what is there now, and on the end of process `pid`. To be called before looking: a change
     /// between the look and the wait is then not missed.
     fn arm(&mut self, at: &Location, pid: Option<u32>);
     fn reach(&self) -> Reach;
+    /// Wakes on a hint with this number too, see [`Env::ear`]: on some of them only, if they come often. To be called anew after a
+    /// hint has shown to be true.
+    fn listen(&mut self, _nonce: u64) {}
     /// Whether the process that it is armed for is still there as far as the last wait told, and its end would wake.
     fn sees_end(&self) -> bool {
         false

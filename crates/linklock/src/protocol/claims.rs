@@ -81,6 +81,7 @@ pub(super) fn create(
         confirmed: before,
         noreplace: false,
         fence: None,
+        next: None,
     })
 }
 

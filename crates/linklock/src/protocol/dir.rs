@@ -9,6 +9,7 @@
 
 use std::io;
 
+use super::bell;
 use super::claims;
 use super::expiry::freshen;
 use super::io_error::{gone_is_ok, is_gone, is_not_empty, is_refused};
@@ -233,6 +234,7 @@ pub(super) fn release(place: &Place, stake: &Stake, clear: Clear) -> Result<(), 
             }
         }
         if remove_entry(place, stake)? {
+            bell::ring(place, stake);
             clear(place);
             return in_time();
         }

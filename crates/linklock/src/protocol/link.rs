@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::bell;
 use super::claims;
 use super::expiry::freshen;
 use super::identify;
@@ -234,6 +235,9 @@ pub(super) fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
     } else {
         Err(Error::lost(place.lock_path(), Lost::Broken))
     };
+    if released.is_ok() {
+        bell::ring(place, stake);
+    }
     // The claim goes last: while it exists, no other file can get its inode number.
     if released.as_ref().map_or_else(Error::is_lost, |()| true) {
         withdraw(place, &stake.claim);

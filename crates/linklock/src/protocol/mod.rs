@@ -8,6 +8,7 @@ mod checked;
 pub(crate) mod place;
 pub(crate) mod stake;
 
+pub(crate) mod bell;
 mod claims;
 pub(crate) mod expiry;
 pub(crate) mod identify;

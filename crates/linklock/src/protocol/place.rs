@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::file_system::{FileSystem, Fitness, Stamps};
 use crate::holder::Owner;
 use crate::lock_path::LockPath;
-use crate::options::{OnBehalfOf, Protocol};
+use crate::options::{OnBehalfOf, Protocol, Wake};
 
 /// A file system may round an mtime by so much. If it is further off, the file system did not keep the time.
 pub(crate) const ROUNDING: Duration = Duration::from_secs(2);
@@ -63,6 +63,8 @@ pub(crate) struct Place {
     pub(crate) fence: bool,
     /// Whether contenders acquire the lock in the order in which they arrived.
     pub(crate) queue: bool,
+    /// How a waiter on another machine learns of a release.
+    pub(crate) wake: Wake,
     /// Whether the lock may be on a file system where the protocol is known to fail.
     pub(crate) allow_unsafe: bool,
     /// What was found out about the file system, for all locks of this place.
@@ -90,6 +92,7 @@ impl Place {
             on_behalf_of: OnBehalfOf::ThisProcess,
             fence: false,
             queue: false,
+            wake: Wake::Poll,
             unchanged: Arc::clone(&self.break_lock_unchanged),
             ..self.clone()
         }

@@ -16,6 +16,7 @@ use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use super::bell;
 use super::io_error::{gone_is_ok, is_gone, is_refused};
 use super::place::Place;
 use super::shared;
@@ -23,9 +24,11 @@ use super::stake::Stake;
 use crate::claim::Claim;
 use crate::env::{Attr, FileKind, Liveness, Location, Meant};
 use crate::error::Error;
+use crate::hint::Ear;
 use crate::lease::Anchor;
-use crate::lock_path::TICKET_DIGITS;
-use crate::names::bytes_of;
+use crate::lock_path::{NEXT, TICKET_DIGITS};
+use crate::names::{bytes_of, name_from_bytes};
+use crate::options::Wake;
 use crate::printable::Printable;
 use crate::time::{LocalTime, ServerTime};
 
@@ -51,6 +54,8 @@ pub(crate) struct Ticket {
     /// Which user we are there, as the file system reports it.
     owner: u32,
     refreshed: LocalTime,
+    /// Where we have left word for the contender before us.
+    called: Option<Location>,
     /// The ctimes of tickets before ours, and since when each is known.
     unchanged: BTreeMap<OsString, (ServerTime, LocalTime)>,
 }
@@ -72,10 +77,19 @@ pub(crate) struct Ahead {
     pub(crate) ticket: Location,
     /// Its process, if it is on this machine and linklock can see it end.
     pub(crate) pid: Option<u32>,
+    name: OsString,
+    claim: Claim,
+    /// How many are before us, as far as they were counted.
+    pub(crate) waiting: usize,
 }
 
-/// Whether nobody waits in the queue, as far as this user can see.
+/// Whether nobody waits in the queue, as far as this user can see. To be asked after a claim was made: then this machine knows
+/// whether there is a queue at all, and an acquisition that nobody else wants costs no request.
 pub(crate) fn is_empty(place: &Place) -> Result<bool, Error> {
+    match place.env.stat_as_known(&place.path.queue()) {
+        Err(e) if is_gone(&e) => return Ok(true),
+        _ => {}
+    }
     let is_ticket = |name: &OsStr| claim(place, name).is_some();
     match place.names(&place.path.queue(), 1, &is_ticket) {
         Err(e) if is_gone(&e) || is_useless(&e) => Ok(true),
@@ -92,7 +106,7 @@ impl Ticket {
         name.push(stake.claim.token.as_os_str());
         let drawn = shared::only_if_open(place, place.path.queue()).and_then(|queue| {
             let (owner, unchanged) = (stake.owner, BTreeMap::new());
-            let ticket = Self { at: queue.inside(&name), name, owner, refreshed: now, unchanged };
+            let ticket = Self { at: queue.inside(&name), name, owner, refreshed: now, called: None, unchanged };
             ticket.put(place).map(|()| ticket)
         });
         match drawn {
@@ -152,10 +166,17 @@ impl Ticket {
             for (name, claim) in before.iter().rev() {
                 let ticket = place.path.queue().inside(name);
                 match self.standing(place, name, claim, anchor, &before) {
-                    Standing::Waits => return Ok(Some(Ahead { ticket, pid: place.living_process(claim) })),
+                    Standing::Waits => {
+                        let pid = place.living_process(claim);
+                        let waiting = before.range(..=name.clone()).count();
+                        return Ok(Some(Ahead { ticket, pid, name: name.clone(), claim: claim.clone(), waiting }));
+                    }
                     Standing::None => {}
                     // In a sticky directory, only its owner can remove it.
-                    Standing::Ended => removed += u32::from(gone_is_ok(place.env.unlink(&ticket)).is_ok()),
+                    Standing::Ended => {
+                        removed += u32::from(gone_is_ok(place.env.unlink(&ticket)).is_ok());
+                        let _ = place.env.unlink(&next_of(place, name));
+                    }
                 }
             }
             tracing::debug!(queue = %Printable::new(place.path.queue().as_path()), removed,
@@ -165,6 +186,36 @@ impl Ticket {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the contender that was found to be before us is still.
+    pub(crate) fn is_behind(&mut self, place: &Place, ahead: &Ahead, anchor: &Anchor) -> bool {
+        self.standing(place, &ahead.name, &ahead.claim, anchor, &BTreeMap::new()) == Standing::Waits
+    }
+
+    /// Tells the contender before us where we listen, by a link beside its ticket: when it leaves the queue, it sends us a hint. To be
+    /// called before the last look at its ticket. Whoever finds no link there sends none, and we see it at our next poll.
+    pub(crate) fn call(&mut self, place: &Place, stake: &Stake, ahead: &Ahead, ear: Option<&Ear>) {
+        let at = next_of(place, &ahead.name);
+        let (Some(ear), false) = (ear, self.called.as_ref() == Some(&at)) else { return };
+        self.call_off(place);
+        let text = bell::text(&stake.claim, Some(ear));
+        let called = place.env.symlink(&text, &at).or_else(|e| match e.kind() {
+            // Another was behind it before us, and is gone.
+            ErrorKind::AlreadyExists => gone_is_ok(place.env.unlink(&at)).and_then(|()| place.env.symlink(&text, &at)),
+            _ => Err(e),
+        });
+        // Where there can be none, this is not tried at every look.
+        self.called = Some(at);
+        if let Err(e) = called {
+            tracing::debug!(ticket = %Printable::new(ahead.ticket.as_path()), error = %e, "cannot leave word beside a ticket");
+        }
+    }
+
+    fn call_off(&mut self, place: &Place) {
+        if let Some(at) = self.called.take() {
+            let _ = place.env.unlink(&at);
+        }
     }
 
     /// Whether a contender certainly does not wait any more: its process has ended, or its ticket has not changed for a
@@ -212,15 +263,39 @@ impl Ticket {
         place.env.stat(&place.path.queue().inside(name)).ok().filter(|attr| attr.kind == FileKind::Regular)
     }
 
-    /// Leaves the queue.
-    pub(crate) fn leave(self, place: &Place) {
+    /// Leaves the queue, and tells the contender that comes next. Returns where that one listens.
+    pub(crate) fn leave(mut self, place: &Place) -> Option<Ear> {
         let left = gone_is_ok(place.env.unlink(&self.at));
         if let Err(e) = left {
             tracing::warn!(ticket = %Printable::new(self.at.as_path()), error = %e, "could not remove a ticket");
         }
+        self.call_off(place);
+        let mut ear = None;
+        if place.wake == Wake::Udp {
+            let next = next_of(place, &self.name);
+            ear = place.env.read_symlink(&next).ok().and_then(|text| {
+                // It would keep the directory from being removed.
+                let _ = place.env.unlink(&next);
+                bell::parse(place, &text)?.1
+            });
+            ear.iter().for_each(|ear| place.env.hint(ear));
+        }
         // Fails if the directory is not empty: others wait.
         let _ = place.env.rmdir(&place.path.queue());
+        ear
     }
+}
+
+/// Where the contender behind this ticket says where it listens.
+fn next_of(place: &Place, ticket: &OsStr) -> Location {
+    let mut name = ticket.to_owned();
+    name.push(NEXT);
+    place.path.queue().inside(&name)
+}
+
+/// The name of the ticket beside which somebody left this link.
+pub(super) fn ticket_of_next(name: &OsStr) -> Option<OsString> {
+    name_from_bytes(bytes_of(name).strip_suffix(NEXT.as_bytes())?)
 }
 
 /// The last tickets before this one, and their claims. Ignores other names.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::place::Place;
 use crate::claim::Claim;
 use crate::env::{FileId, Meant};
+use crate::hint::Ear;
 use crate::lease::{Anchor, Lease};
 use crate::options::Protocol;
 use crate::time::{LocalTime, ServerTime};
@@ -30,6 +31,8 @@ pub(crate) struct Stake {
     pub(crate) noreplace: bool,
     /// The fencing token, once the lock is won.
     pub(crate) fence: Option<u64>,
+    /// Where the next in the queue listened when the lock was won.
+    pub(crate) next: Option<Ear>,
 }
 
 /// How long the server's confirmation counts as fresh. Asking again could take as long.

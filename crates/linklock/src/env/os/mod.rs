@@ -1,5 +1,6 @@
 //! The operating system as an [`Env`](super::Env). Each platform has the same types and functions.
 
+mod hints;
 #[cfg(feature = "tokio")]
 pub(crate) mod sleepers;
 #[cfg(unix)]

@@ -8,6 +8,7 @@ use crate::claim::Claim;
 use crate::env::{Attr, FileKind, Liveness, Location};
 use crate::lease::Anchor;
 use crate::options::Protocol;
+use crate::protocol::bell;
 use crate::protocol::expiry::GIVEN_UP_AFTER;
 use crate::protocol::io_error::{is_gone, is_refused};
 use crate::protocol::look::look;
@@ -65,6 +66,7 @@ pub(super) fn judge(place: &Place, found: &Found, now: ServerTime) -> Option<Jud
         (LeftoverKind::Ticket, Some(claim)) => judge_ticket(place, &found.at, claim, now),
         (_, Some(claim)) => judge_claim(place, claim, now),
         (LeftoverKind::BreakLock, None) => judge_break_lock(place, now),
+        (LeftoverKind::Bell, None) => judge_bell(place, &found.at, now),
         (_, None) => judge_queue(place, &found.at),
     };
     match judged {
@@ -193,6 +195,20 @@ fn judge_ticket(place: &Place, at: &Location, claim: &Claim, now: ServerTime) ->
     let expiry = attr.ctime + attr.ctime.rounding() + queue::LIFETIME;
     let verdict = verdict(place, claim, expiry, queue::LIFETIME, now);
     Ok(Some(Judged { kind: LeftoverKind::Ticket, body: Body::File, expiry: Some(expiry), verdict }))
+}
+
+/// A bell. Whatever is wrong with one costs its owner the time until its next poll.
+fn judge_bell(place: &Place, at: &Location, now: ServerTime) -> io::Result<Option<Judged>> {
+    let attr = place.env.stat(at)?;
+    if attr.kind != FileKind::Symlink {
+        return Ok(Some(Judged::not_a_claim("something else")));
+    }
+    let Some(claim) = bell::claim(place, &place.env.read_symlink(at)?) else {
+        return Ok(Some(Judged::not_a_claim("a symbolic link")));
+    };
+    let expiry = attr.ctime + attr.ctime.rounding() + bell::LIFETIME;
+    let verdict = verdict(place, &claim, expiry, bell::LIFETIME, now);
+    Ok(Some(Judged { kind: LeftoverKind::Bell, body: Body::File, expiry: Some(expiry), verdict }))
 }
 
 /// The queue, if it is empty. Removing it is safe: a contender that queues up creates it again.

@@ -60,6 +60,8 @@ pub enum LeftoverKind {
     Ticket,
     /// The directory of the queue.
     Queue,
+    /// The bell of a waiter on a shared file system, or a link beside a ticket by which the next in the queue says where it listens.
+    Bell,
 }
 
 impl fmt::Display for LeftoverKind {
@@ -71,6 +73,7 @@ impl fmt::Display for LeftoverKind {
             Self::BreakLock => "break lock",
             Self::Ticket => "ticket",
             Self::Queue => "queue",
+            Self::Bell => "bell",
         })
     }
 }

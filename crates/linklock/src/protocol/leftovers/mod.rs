@@ -9,10 +9,6 @@
 //!   (see [`GIVEN_UP_AFTER`](super::expiry::GIVEN_UP_AFTER)), and also if it finds this one gone
 //!   ([`Attempt::Void`](super::stake::Attempt::Void)). linklock asks for the server's time before it looks at the file,
 //!   so a claim that its contender refreshed meanwhile is seen to be fresh.
-//!   machine. But an owner makes another claim if it left this one alone for half a day after the expiry (see
-//!   [`GIVEN_UP_AFTER`](super::expiry::GIVEN_UP_AFTER)), and also if it finds this one gone
-//!   ([`Attempt::Void`](super::stake::Attempt::Void)). linklock asks for the server's time before it looks at the file,
-//!   so a claim that its owner refreshed meanwhile is seen to be fresh.
 //!
 //! The claim at the lock path is never removed here. Only a contender that judges the lock, or an operator, breaks it.
 
@@ -32,7 +28,7 @@ pub use kinds::{Leftover, LeftoverKind, LeftoverVerdict};
 
 use super::io_error::{gone_is_ok, is_gone};
 use super::place::Place;
-use super::{queue, steps};
+use super::{bell, queue, steps};
 use crate::claim::Claim;
 use crate::env::{Liveness, Location};
 use crate::error::{Error, ErrorKind};
@@ -150,7 +146,12 @@ pub(crate) fn names_lock(place: &Place, name: &OsStr) -> bool {
     let holds = |dir: &Location, is_ours: &dyn Fn(&OsStr) -> bool| {
         dir.as_path().file_name() == Some(name) && place.names(dir, 1, is_ours).is_ok_and(|names| !names.is_empty())
     };
-    holds(&place.path.queue(), &|name| ticket_named(place, name).is_some())
+    let is_bell = || {
+        let says = place.env.read_symlink(&place.path.bell());
+        says.is_ok_and(|text| bell::claim(place, &text).is_some())
+    };
+    place.path.bell().as_path().file_name() == Some(name) && is_bell()
+        || holds(&place.path.queue(), &|name| ticket_named(place, name).is_some())
         || holds(break_lock.location(), &|name| claim_named(&break_lock, name).is_some())
 }
 
@@ -163,7 +164,7 @@ pub(crate) fn cannot_list(dir: &Path, e: io::Error) -> Error {
 /// Lists the directory once, and that of the queue if there is one. Finds at most `limit`, since others may have put
 /// any number of such names there.
 fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
-    let (queue, break_lock) = (place.path.queue(), place.path.of_break_lock());
+    let (queue, bell, break_lock) = (place.path.queue(), place.path.bell(), place.path.of_break_lock());
     let (dir, mut all) = (place.path.dir(), Vec::new());
     place.env.list_dir(dir, &mut |name, _| {
         let at = Location::beside(dir, name);
@@ -176,16 +177,24 @@ fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
             add(LeftoverKind::BreakLock, at, None);
         } else if at == queue {
             add(LeftoverKind::Queue, at, None);
+        } else if at == bell {
+            add(LeftoverKind::Bell, at, None);
         }
         if all.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     if all.iter().any(|found| found.kind == LeftoverKind::Queue) {
-        let tickets = place.names(&queue, limit, &|name| ticket_named(place, name).is_some()).unwrap_or_default();
-        let found = |name: OsString| {
-            let claim = ticket_named(place, &name);
-            Found { at: queue.inside(&name), kind: LeftoverKind::Ticket, claim }
+        let in_queue = |name: &OsStr| match ticket_named(place, name) {
+            Some(claim) => Some((LeftoverKind::Ticket, claim)),
+            None => Some((LeftoverKind::Bell, ticket_named(place, &queue::ticket_of_next(name)?)?)),
         };
-        all.extend(tickets.into_iter().map(found));
+        let names = place.names(&queue, limit, &|name| in_queue(name).is_some()).unwrap_or_default();
+        let found = |name: &OsString| {
+            let (kind, claim) = in_queue(name)?;
+            // What a link says tells whose it is; its name, whose ticket it is beside.
+            let claim = Some(claim).filter(|_| kind == LeftoverKind::Ticket);
+            Some(Found { at: queue.inside(name), kind, claim })
+        };
+        all.extend(names.iter().filter_map(found));
     }
     if all.len() >= limit {
         tracing::warn!(directory = %Printable::new(dir), found = all.len(),
@@ -225,7 +234,7 @@ fn remove(place: &Place, found: &Found, judged: &Judged) -> io::Result<()> {
         // Removes the entry that was seen, or nothing. An entry that has changed is not ours to remove.
         (Body::Lock(lock), _) => steps::break_lock(&place.of_break_lock(), lock).map(drop).map_err(io::Error::other)?,
     }
-    if found.kind == LeftoverKind::Ticket {
+    if matches!(found.kind, LeftoverKind::Ticket | LeftoverKind::Bell) {
         // As the last contender that leaves does. Fails if it is not empty: others wait.
         let _ = env.rmdir(&place.path.queue());
     }

@@ -1,13 +1,19 @@
 //! This machine as an [`Env`].
 
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, mkdirat, open, unlinkat};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, mkdirat, open, readlinkat, symlinkat, unlinkat,
+};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::super::hints;
 use super::convert::{to_mode, to_pid, to_timespec};
 use super::files::{TO_LIST, show_names};
 use super::reach::{is_for_want_of_descriptors, open_at, reach, reach_both};
@@ -16,7 +22,7 @@ use super::system::mounts::{file_system, mount, removes_by_name_alone, stamps};
 use super::system::proc::{Proc, command};
 use super::system::reading::read_without_delegation;
 use super::system::stat::{self, id_as_known, stat_afresh, stat_at, stat_dir};
-use super::system::watcher::OsWatcher;
+use super::system::watcher::{OsWatcher, ear};
 use super::users::{Known, known, name_of_user};
 use super::{clock, files, new_dir, own};
 use crate::env::attr::{Attr, FileId, Meant};
@@ -24,6 +30,7 @@ use crate::env::location::Location;
 use crate::env::world::{DirMode, Each, Env, Expiry, Liveness, NewDir, Watcher};
 use crate::file_system::{FileSystem, Mount, Stamps};
 use crate::fingerprint::Fingerprint;
+use crate::hint::Ear;
 use crate::time::{LocalTime, ServerTime};
 
 /// This machine.
@@ -204,6 +211,14 @@ impl Env for OsEnv {
         reach(at, |dir, name| Ok(unlinkat(dir, name, AtFlags::REMOVEDIR)?))
     }
 
+    fn symlink(&self, target: &OsStr, at: &Location) -> io::Result<()> {
+        reach(at, |dir, name| Ok(symlinkat(target, dir, name)?))
+    }
+
+    fn read_symlink(&self, at: &Location) -> io::Result<OsString> {
+        reach(at, |dir, name| Ok(OsString::from_vec(readlinkat(dir, name, Vec::new())?.into_bytes())))
+    }
+
     fn removes_by_name_alone(&self, dir: &Path) -> bool {
         removes_by_name_alone(dir)
     }
@@ -218,6 +233,14 @@ impl Env for OsEnv {
 
     fn mount(&self, dir: &Path) -> Option<Mount> {
         mount(dir)
+    }
+
+    fn ear(&self, dir: &Path) -> Option<SocketAddr> {
+        ear(dir)
+    }
+
+    fn hint(&self, to: &Ear) {
+        hints::send(to);
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

@@ -18,6 +18,8 @@ use crate::time::LocalTime;
 pub(crate) struct Wakes {
     pub(super) process: Option<Arc<Kept>>,
     pub(super) changes: Option<Arc<Kept>>,
+    /// The socket for hints, if it wakes the others too.
+    pub(super) hints: Option<Arc<Kept>>,
     /// Whether the cancellation has a descriptor.
     pub(super) hears_cancel: bool,
     pub(super) until: LocalTime,
@@ -42,9 +44,10 @@ impl Wakes {
     }
 
     /// In this order they are found again.
-    fn fds<'a>(&'a self, cancel: Option<&'a Event>) -> [Option<BorrowedFd<'a>>; 3] {
-        let kept = [&self.process, &self.changes].map(|kept| kept.as_ref().and_then(|kept| kept.unchecked()));
-        [kept[0], kept[1], cancel.filter(|_| self.hears_cancel).and_then(Event::unchecked)]
+    fn fds<'a>(&'a self, cancel: Option<&'a Event>) -> [Option<BorrowedFd<'a>>; 4] {
+        let [process, changes, hints] =
+            [&self.process, &self.changes, &self.hints].map(|kept| kept.as_ref().and_then(|kept| kept.unchecked()));
+        [process, changes, hints, cancel.filter(|_| self.hears_cancel).and_then(Event::unchecked)]
     }
 }
 
@@ -91,8 +94,8 @@ pub(super) fn wait(
         unique.keys().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|(number, _)| *number).collect();
     let is_set = |fd: Option<BorrowedFd<'_>>| fd.is_some_and(|fd| set.contains(&fd.as_raw_fd()));
     let woken = all.into_iter().map(|fds| {
-        let [process, changes, cancel] = fds.map(is_set);
-        Woken { process, changes, cancel }
+        let [process, changes, hints, cancel] = fds.map(is_set);
+        Woken { process, changes: changes || hints, cancel }
     });
     (woken.collect(), is_set(bell))
 }

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use windows_sys::Win32::Foundation::ERROR_TOO_MANY_OPEN_FILES;
 
+use super::super::hints;
 use super::watcher::OsWatcher;
 use super::{files, identity, paths, processes};
 use crate::env::attr::{Attr, FileId, Meant};
@@ -16,6 +17,7 @@ use crate::env::location::Location;
 use crate::env::world::{DirMode, Each, Env, Expiry, Liveness, NewDir, Watcher};
 use crate::file_system::Stamps;
 use crate::fingerprint::Fingerprint;
+use crate::hint::Ear;
 use crate::time::{LocalTime, ServerTime};
 
 /// This machine.
@@ -184,6 +186,10 @@ impl Env for OsEnv {
 
     fn is_for_want_of_descriptors(&self, e: &io::Error) -> bool {
         e.raw_os_error() == Some(ERROR_TOO_MANY_OPEN_FILES as i32)
+    }
+
+    fn hint(&self, to: &Ear) {
+        hints::send(to);
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

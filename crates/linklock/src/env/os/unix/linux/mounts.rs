@@ -1,5 +1,6 @@
 //! What linklock can know about the file system of a path.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -105,6 +106,12 @@ fn device(dir: &Path) -> Option<u64> {
 pub(crate) fn mount(dir: &Path) -> Option<Mount> {
     let [kind, source, options] = listed(device(dir)?)?;
     Some(Mount { magic: magic(dir)?, kind, source, options })
+}
+
+/// The address of the file server, if the list of mounts has one: nfs(5) and mount.cifs(8) name it `addr`.
+pub(crate) fn server(dir: &Path) -> Option<IpAddr> {
+    let [_, _, options] = listed(device(dir)?)?;
+    options.split(',').find_map(|option| option.strip_prefix("addr="))?.parse().ok()
 }
 
 /// The type, the source and the options in the list of mounts.

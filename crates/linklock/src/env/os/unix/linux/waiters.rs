@@ -7,15 +7,18 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::mem::{self, MaybeUninit};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsRawFd, BorrowedFd};
-
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec as Timeout, poll};
 use rustix::fs::OFlags;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::{read, retry_on_intr};
 use rustix::process::{PidfdFlags, Resource, getrlimit};
 
+use super::super::clock;
 use super::super::convert::to_pid;
 use super::super::kept::Kept;
 use super::super::own::generation;
@@ -24,6 +27,8 @@ use super::basics::as_path;
 use super::event::{new_eventfd, set, unset};
 use crate::env::location::Location;
 use crate::env::per_process::PerProcess;
+use crate::hint;
+use crate::time::LocalTime;
 
 /// On the file itself, not on the directory, where every other contender's claim would wake us. A link removed or a new
 /// mtime is ATTRIB; below a directory, an entry's are meant too.
@@ -35,6 +40,9 @@ const CHANGES: WatchFlags = WatchFlags::ATTRIB
 
 /// Nobody else appends to what can only be read.
 const INOTIFY_MARK: OFlags = OFlags::APPEND.union(OFlags::NONBLOCK);
+
+/// A socket has an inode number of its own.
+const EAR_MARK: OFlags = OFlags::NONBLOCK;
 
 /// So often a watch is asked for if others are removed meanwhile.
 const TRIES: u32 = 8;
@@ -52,6 +60,8 @@ struct State {
     inotify: Option<Arc<Kept>>,
     /// How many watches were removed.
     removed: u64,
+    /// Where hints come in, and at which port. Kept as the inotify instance is.
+    ear: Option<(Arc<Kept>, u16)>,
     joined: u64,
     waiters: BTreeMap<u64, Waiter>,
     leader: Option<u64>,
@@ -63,9 +73,25 @@ struct Waiter {
     watch: Option<i32>,
     /// Something has changed since it was last told.
     is_woken: bool,
+    hints: Option<Hints>,
     /// Its eventfd, while it sleeps and another leads.
     asleep: Option<Arc<Kept>>,
 }
+
+/// The hints that a waiter listens for.
+#[derive(Debug)]
+struct Hints {
+    nonce: u64,
+    /// How many came in a row without one that was said to be true.
+    in_vain: u32,
+    last: Option<LocalTime>,
+}
+
+/// So many hints in a row that turn out to be wrong are heard, and no more: others may send any number.
+const IN_VAIN_MOST: u32 = 3;
+
+/// Of two hints within that time, the second is not heard.
+const NOT_WITHIN: Duration = Duration::from_millis(5);
 
 /// Whether a waiter is woken by changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +109,8 @@ pub(super) enum Watched {
 pub(super) enum Sleep {
     /// With nothing: something has changed already.
     Woken,
-    /// With the inotify instance, and wakes the others.
-    Leading(Arc<Kept>),
+    /// With the inotify instance, and with the socket for hints if there is one; wakes the others.
+    Leading(Arc<Kept>, Option<Arc<Kept>>),
     /// With its own eventfd.
     Following(Arc<Kept>),
     /// Without hearing of changes: there is no watch, or no descriptor to spare for an eventfd.
@@ -158,6 +184,23 @@ impl Waiters {
         Watched::No
     }
 
+    /// The port at which this process hears hints.
+    pub(super) fn ear(&self) -> Option<u16> {
+        let mut state = self.lock()?;
+        if state.ear().is_none() {
+            state.ear = new_ear().ok();
+        }
+        state.ear.as_ref().map(|(_, port)| *port)
+    }
+
+    /// Wakes this waiter on a hint with this number. To be called anew once one has shown to be true.
+    pub(super) fn listen(&self, number: u64, nonce: u64) {
+        let Some(mut state) = self.lock() else { return };
+        let Some(waiter) = state.waiters.get_mut(&number) else { return };
+        let last = waiter.hints.take().and_then(|hints| hints.last);
+        waiter.hints = Some(Hints { nonce, in_vain: 0, last });
+    }
+
     /// `own` is the waiter's eventfd, which is made when it is needed.
     pub(super) fn fall_asleep(&self, number: u64, own: &mut Option<Arc<Kept>>) -> Sleep {
         let Some(mut state) = self.lock() else { return Sleep::Deaf };
@@ -171,9 +214,9 @@ impl Waiters {
         match inotify {
             Some(inotify) if leads => {
                 state.leader = Some(number);
-                Sleep::Leading(inotify)
+                Sleep::Leading(inotify, state.ear())
             }
-            Some(_) if waiter.watch.is_some() => {
+            Some(_) if waiter.watch.is_some() || waiter.hints.is_some() => {
                 if own.as_ref().is_none_or(|own| own.get().is_none()) {
                     *own = new_eventfd().ok().filter(is_affordable).map(Arc::new);
                 }
@@ -190,6 +233,7 @@ impl Waiters {
         let Some(mut state) = self.lock() else { return true };
         if changed && state.leader == Some(number) {
             state.read();
+            state.hear();
         }
         let Some(waiter) = state.waiters.get_mut(&number) else { return true };
         if let Some(own) = waiter.asleep.take() {
@@ -300,6 +344,36 @@ impl State {
         }
     }
 
+    /// The socket for hints, if it is there and still ours.
+    fn ear(&mut self) -> Option<Arc<Kept>> {
+        let ear = self.ear.as_ref().map(|(ear, _)| Arc::clone(ear)).filter(|ear| ear.get().is_some());
+        if ear.is_none() {
+            // What was said on disk of the old one is wrong now. Those who listened there poll.
+            self.ear = None;
+        }
+        ear
+    }
+
+    /// Takes the hints that have come, and wakes those that they are for.
+    fn hear(&mut self) {
+        let Some(ear) = self.ear() else { return };
+        let mut packet = [0; hint::PACKET + 1];
+        for _ in 0..HEARD_AT_ONCE {
+            let Some(Ok(len)) = ear.unchecked().map(|fd| retry_on_intr(|| read(fd, &mut packet))) else { return };
+            let Some(nonce) = hint::nonce_of(&packet[..len]) else { continue };
+            let now = clock::now();
+            for waiter in self.waiters.values_mut() {
+                if let Some(hints) = waiter.hints.as_mut().filter(|hints| hints.nonce == nonce)
+                    && hints.in_vain < IN_VAIN_MOST
+                    && hints.last.is_none_or(|last| now.since(last) >= NOT_WITHIN)
+                {
+                    (hints.in_vain, hints.last) = (hints.in_vain + 1, Some(now));
+                    waiter.wake();
+                }
+            }
+        }
+    }
+
     /// If this waiter leads, another one that sleeps does so from now on.
     fn hand_over(&mut self, number: u64) {
         if self.leader != Some(number) {
@@ -326,6 +400,18 @@ impl Waiter {
 fn is_affordable(kept: &Kept) -> bool {
     let number = kept.unchecked().map_or(0, |fd| fd.as_raw_fd() as u64);
     getrlimit(Resource::Nofile).current.is_none_or(|most| number < most - most / 8)
+}
+
+/// What others send faster than this waits until the leader sleeps again, or is dropped by the kernel.
+const HEARD_AT_ONCE: u32 = 64;
+
+/// A socket for hints on any free port, for both families where there is IPv6.
+fn new_ear() -> io::Result<(Arc<Kept>, u16)> {
+    let socket =
+        UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
+    let port = socket.local_addr()?.port();
+    let kept = Kept::new(socket.into(), EAR_MARK)?;
+    if is_affordable(&kept) { Ok((Arc::new(kept), port)) } else { Err(io::ErrorKind::Other.into()) }
 }
 
 fn runs(process: &Kept) -> bool {

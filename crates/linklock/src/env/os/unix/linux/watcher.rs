@@ -1,8 +1,11 @@
 //! Waking up: for changes of a lock, for the end of its holder, and for a cancellation.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::super::hints;
 use super::super::clock;
 use super::super::kept::Kept;
 use super::super::wakes::{Wakes, Woken, wait_for_one};
@@ -47,10 +50,11 @@ impl OsWatcher {
         }
         let hears_cancel = event.is_some_and(|fd| fd.is_some());
         let until = if event.is_some() && !hears_cancel { until.min(clock::now() + CANCEL_EVERY) } else { until };
-        let changes = match self.waiters.fall_asleep(self.number, &mut self.own) {
+        let (changes, hints) = match self.waiters.fall_asleep(self.number, &mut self.own) {
             Sleep::Woken => return None,
-            Sleep::Leading(kept) | Sleep::Following(kept) => Some(kept),
-            Sleep::Deaf => None,
+            Sleep::Leading(changes, hints) => (Some(changes), hints),
+            Sleep::Following(changes) => (Some(changes), None),
+            Sleep::Deaf => (None, None),
         };
         let was_deaf = std::mem::replace(&mut self.is_deaf, changes.is_none());
         if self.is_deaf && !was_deaf && self.watched == Watched::Yes {
@@ -61,7 +65,7 @@ impl OsWatcher {
             self.process = None;
         }
         let process = self.process.as_ref().and_then(|(_, fd)| fd.clone());
-        Some(Wakes { process, changes, hears_cancel, until })
+        Some(Wakes { process, changes, hints, hears_cancel, until })
     }
 
     /// `wake_up` of a task, and the second half of `wait`. True if there is a reason to look.
@@ -89,6 +93,18 @@ impl OsWatcher {
     }
 }
 
+/// Where this process hears hints that come over the way to the file server of this directory; where that is not known, over the way
+/// to the rest of the world.
+pub(crate) fn ear(dir: &Path) -> Option<SocketAddr> {
+    let ways = [mounts::server(dir), Some(ANYWHERE.into()), Some(ANYWHERE_6.into())];
+    let own = ways.into_iter().flatten().find_map(hints::own_address)?;
+    Some(SocketAddr::new(own, Waiters::of_process().ear()?))
+}
+
+/// Addresses for documentation, RFC 5737 and RFC 3849: nothing is sent there, but the way is that to any other.
+const ANYWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const ANYWHERE_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
 impl Drop for OsWatcher {
     fn drop(&mut self) {
         self.waiters.leave(self.number);
@@ -115,6 +131,10 @@ impl Watcher for OsWatcher {
             (_, false) => Reach::Crowded,
             (_, true) => Reach::NoneShared,
         }
+    }
+
+    fn listen(&mut self, nonce: u64) {
+        self.waiters.listen(self.number, nonce);
     }
 
     fn sees_end(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Waking up: by a poll and a cancellation.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use super::super::clock;
@@ -26,6 +28,11 @@ impl OsWatcher {
     pub(crate) fn new() -> Self {
         Self { shared: None }
     }
+}
+
+/// Nothing here listens, so a waiter polls.
+pub(crate) fn ear(_: &Path) -> Option<SocketAddr> {
+    None
 }
 
 impl Watcher for OsWatcher {
@@ -64,5 +71,5 @@ fn begin(until: LocalTime, cancel: Option<&Event>) -> Option<Wakes> {
     }
     let hears_cancel = event.is_some_and(|fd| fd.is_some());
     let until = if event.is_some() && !hears_cancel { until.min(clock::now() + CANCEL_EVERY) } else { until };
-    Some(Wakes { process: None, changes: None, hears_cancel, until })
+    Some(Wakes { process: None, changes: None, hints: None, hears_cancel, until })
 }
