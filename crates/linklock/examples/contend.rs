@@ -11,7 +11,8 @@
 //! lock (it asked for the lock at ASKED), and a line `until TOKEN WHEN` when it stops trusting it, for whatever reason. The
 //! diary must not be on the tested file system.
 //!
-//! The environment variable CONTEND_SEPARATOR sets the separator in claims' names. With CONTEND_QUEUE it waits in the queue.
+//! The environment variable CONTEND_SEPARATOR sets the separator in claims' names. With CONTEND_QUEUE it waits in the
+//! queue. CONTEND_WAKE is `poll` or `udp`.
 //!
 //! | command | answer |
 //! | --- | --- |
@@ -50,6 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         lock = lock.separator(separator);
     }
     lock = lock.queue(env::var_os("CONTEND_QUEUE").is_some());
+    if let Ok(wake) = env::var("CONTEND_WAKE") {
+        lock = lock.wake(wake.parse()?);
+    }
     let diary = Diary(args.next().map(PathBuf::from));
     let mut contender = Contender { lock: lock.build()?, guard: None, diary };
     for line in io::stdin().lock().lines() {
