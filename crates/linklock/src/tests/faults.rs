@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::env::{
 };
 use crate::file_system::{FILE_SYSTEMS, FileSystem, Stamps};
 use crate::fingerprint::Fingerprint;
+use crate::hint::Ear;
 use crate::options::Protocol;
 use crate::time::{LocalTime, ServerTime};
 
@@ -44,6 +46,8 @@ pub(super) enum Call {
     Read,
     /// Reading the content, even if that leaves a delegation behind.
     Open,
+    Symlink,
+    ReadSymlink,
     /// Listing the names in a directory.
     List,
     /// Arming the wake-ups. It returns no result.
@@ -118,6 +122,10 @@ pub(super) struct FaultyEnv {
     pub(super) keepers_clock_panics: AtomicU64,
     /// This process's user; beyond 32 bits: users have no numbers.
     pub(super) user_id: AtomicU64,
+    /// Where this process hears hints; port 0: nowhere.
+    pub(super) port: AtomicU16,
+    /// The hints that were sent.
+    pub(super) hints: Mutex<Vec<Ear>>,
     /// How often the server was asked for attributes.
     pub(super) asked: AtomicU64,
     /// How many names were listed.
@@ -161,6 +169,8 @@ impl FaultyEnv {
             listing: Mutex::default(),
             keepers_clock_panics: AtomicU64::new(0),
             user_id: AtomicU64::new(u64::MAX),
+            port: AtomicU16::new(0),
+            hints: Mutex::default(),
             asked: AtomicU64::new(0),
             shown: AtomicU64::new(0),
             calls: Mutex::default(),
@@ -519,6 +529,14 @@ impl Env for FaultyEnv {
         self.interfere(Call::RmDir, at, run, || ())
     }
 
+    fn symlink(&self, target: &OsStr, at: &Location) -> io::Result<()> {
+        self.interfere(Call::Symlink, at, || OsEnv.symlink(target, at), || ())
+    }
+
+    fn read_symlink(&self, at: &Location) -> io::Result<OsString> {
+        self.interfere(Call::ReadSymlink, at, || OsEnv.read_symlink(at), no_result)
+    }
+
     fn removes_by_name_alone(&self, _: &Path) -> bool {
         self.removes_by_name_alone.load(Ordering::SeqCst)
     }
@@ -536,6 +554,15 @@ impl Env for FaultyEnv {
 
     fn is_for_want_of_descriptors(&self, e: &io::Error) -> bool {
         OsEnv.is_for_want_of_descriptors(e)
+    }
+
+    fn ear(&self, _: &Path) -> Option<SocketAddr> {
+        let port = self.port.load(Ordering::SeqCst);
+        (port > 0).then(|| SocketAddr::new([192, 0, 2, 1].into(), port))
+    }
+
+    fn hint(&self, to: &Ear) {
+        self.hints.lock().unwrap().push(*to);
     }
 
     fn watcher(&self) -> Box<dyn Watcher> {

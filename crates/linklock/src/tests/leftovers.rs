@@ -277,7 +277,8 @@ fn a_waiter_whose_claim_was_removed_makes_another_and_gets_the_lock() {
                 let lock = Lock::builder(&path).host("cleaner").build_in(env.this()).unwrap();
                 cleaned = Some(lock.clean(lock.leftovers().unwrap()).unwrap());
                 let done = cleaned.iter().flatten();
-                let removed = done.filter(|done| matches!(done.verdict, LeftoverVerdict::Removed)).count();
+                let claims = done.filter(|done| done.kind == LeftoverKind::Claim);
+                let removed = claims.filter(|done| matches!(done.verdict, LeftoverVerdict::Removed)).count();
                 assert_eq!(removed, 1, "the waiter's claim, in {:?}: {cleaned:?}", Plain.list(&dir));
             }
             Fate::GoOn

@@ -5,6 +5,8 @@ mod acquiring;
 mod adopting;
 #[cfg(feature = "tokio")]
 mod asynchronous;
+#[cfg(unix)] // Elsewhere there are no bells.
+mod bell;
 mod bounds;
 mod breaking;
 mod clocks;

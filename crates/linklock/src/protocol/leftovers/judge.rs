@@ -57,6 +57,8 @@ pub(super) enum Body {
     /// With one entry, which has the claim's name.
     DirectoryWithEntry,
     Lock(SeenLock),
+    /// A symbolic link that names the claim of its owner.
+    Symlink(Claim),
 }
 
 /// Looks at what was found, and judges whether it may be removed. `None` if it is gone.
@@ -208,7 +210,7 @@ fn judge_bell(place: &Place, at: &Location, now: ServerTime) -> io::Result<Optio
     };
     let expiry = attr.ctime + attr.ctime.rounding() + bell::LIFETIME;
     let verdict = verdict(place, &claim, expiry, bell::LIFETIME, now);
-    Ok(Some(Judged { kind: LeftoverKind::Bell, body: Body::File, expiry: Some(expiry), verdict }))
+    Ok(Some(Judged { kind: LeftoverKind::Bell, body: Body::Symlink(claim), expiry: Some(expiry), verdict }))
 }
 
 /// The queue, if it is empty. Removing it is safe: a contender that queues up creates it again.

@@ -223,7 +223,7 @@ fn is_a_peers(claim: &Claim) -> bool {
 fn remove(place: &Place, found: &Found, judged: &Judged) -> io::Result<()> {
     let env = place.env.as_ref();
     match (&judged.body, &found.claim) {
-        (Body::File, _) => gone_is_ok(env.unlink(&found.at))?,
+        (Body::File | Body::Symlink(_), _) => gone_is_ok(env.unlink(&found.at))?,
         // Removes the entry by its own name. Anything else that came there meanwhile stays, and then so does the
         // directory.
         (Body::DirectoryWithEntry, Some(claim)) => {
@@ -242,8 +242,12 @@ fn remove(place: &Place, found: &Found, judged: &Judged) -> io::Result<()> {
 }
 
 fn report(found: Found, judged: Judged) -> Leftover {
-    let lock = if let Body::Lock(lock) = judged.body { lock.claim } else { None };
-    let claim = found.claim.or(lock);
+    let within = match judged.body {
+        Body::Lock(lock) => lock.claim,
+        Body::Symlink(claim) => Some(claim),
+        Body::File | Body::Directory | Body::DirectoryWithEntry => None,
+    };
+    let claim = found.claim.or(within);
     Leftover {
         path: found.at.as_path().to_owned(),
         kind: judged.kind,

@@ -433,6 +433,44 @@ mod tests {
     use rustix::process::{Pid, Signal, getpid, kill_process};
 
     use super::*;
+    use crate::hint::Ear;
+
+    #[test]
+    fn a_hint_wakes_the_waiter_that_it_is_for_and_after_three_in_vain_none_does() {
+        let waiters = Waiters { process: generation(), state: Mutex::default() };
+        let (first, second) = (waiters.join(), waiters.join());
+        let root = Location::beside("/".as_ref(), ".".as_ref());
+        assert_eq!(waiters.watch(first, &root), Watched::Yes);
+        let port = waiters.ear().unwrap();
+        waiters.listen(first, 1);
+        waiters.listen(second, 2);
+        let (mut none, mut own) = (None, None);
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // Whether the leader, and whether the other, has a reason to look.
+        let mut hears = |packet: &[u8]| {
+            let Sleep::Leading(_, Some(ear)) = waiters.fall_asleep(first, &mut none) else { panic!("it leads") };
+            let Sleep::Following(_) = waiters.fall_asleep(second, &mut own) else { panic!("it follows") };
+            sender.send_to(packet, (Ipv4Addr::LOCALHOST, port)).unwrap();
+            poll(&mut [PollFd::from_borrowed_fd(ear.get().unwrap(), PollFlags::IN)], None).unwrap();
+            // Of two hints in a row, the second is not heard.
+            let rest = NOT_WITHIN + Duration::from_millis(1);
+            poll(&mut [], Some(&Timeout { tv_sec: 0, tv_nsec: rest.subsec_nanos().into() })).unwrap();
+            let leader = waiters.wake_up(first, true, false);
+            (leader, waiters.wake_up(second, false, true))
+        };
+        let hint = |nonce| Ear::new((Ipv4Addr::LOCALHOST, port).into(), nonce).packet();
+        assert_eq!(hears(b"linklock"), (false, false), "no hint");
+        assert_eq!(hears(&hint(3)), (false, false), "a hint for nobody");
+        assert_eq!(hears(&hint(2)), (false, true));
+        for _ in 0..IN_VAIN_MOST {
+            assert_eq!(hears(&hint(1)), (true, false));
+        }
+        assert_eq!(hears(&hint(1)), (false, false), "three in a row were in vain");
+        waiters.listen(first, 1);
+        assert_eq!(hears(&hint(1)), (true, false), "the last was true");
+        waiters.leave(second);
+        waiters.leave(first);
+    }
 
     #[test]
     fn a_forked_child_has_waiters_of_its_own_and_takes_no_lock_of_its_parent() {
