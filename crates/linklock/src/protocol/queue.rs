@@ -49,6 +49,8 @@ const NAMES_MOST: usize = 1 << 16;
 /// A contender's place in the queue.
 #[derive(Debug)]
 pub(crate) struct Ticket {
+    /// Only as long as it is as open as it was.
+    queue: Location,
     at: Location,
     name: OsString,
     /// Which user we are there, as the file system reports it.
@@ -106,7 +108,8 @@ impl Ticket {
         name.push(stake.claim.token.as_os_str());
         let drawn = shared::only_if_open(place, place.path.queue()).and_then(|queue| {
             let (owner, unchanged) = (stake.owner, BTreeMap::new());
-            let ticket = Self { at: queue.inside(&name), name, owner, refreshed: now, called: None, unchanged };
+            let at = queue.inside(&name);
+            let ticket = Self { queue, at, name, owner, refreshed: now, called: None, unchanged };
             ticket.put(place).map(|()| ticket)
         });
         match drawn {
@@ -175,7 +178,7 @@ impl Ticket {
                     // In a sticky directory, only its owner can remove it.
                     Standing::Ended => {
                         removed += u32::from(gone_is_ok(place.env.unlink(&ticket)).is_ok());
-                        let _ = place.env.unlink(&next_of(place, name));
+                        let _ = place.env.unlink(&self.next_of(name));
                     }
                 }
             }
@@ -196,7 +199,7 @@ impl Ticket {
     /// Tells the contender before us where we listen, by a link beside its ticket: when it leaves the queue, it sends us a hint. To be
     /// called before the last look at its ticket. Whoever finds no link there sends none, and we see it at our next poll.
     pub(crate) fn call(&mut self, place: &Place, stake: &Stake, ahead: &Ahead, ear: Option<&Ear>) {
-        let at = next_of(place, &ahead.name);
+        let at = self.next_of(&ahead.name);
         let (Some(ear), false) = (ear, self.called.as_ref() == Some(&at)) else { return };
         self.call_off(place);
         let text = bell::text(&stake.claim, Some(ear));
@@ -210,6 +213,13 @@ impl Ticket {
         if let Err(e) = called {
             tracing::debug!(ticket = %Printable::new(ahead.ticket.as_path()), error = %e, "cannot leave word beside a ticket");
         }
+    }
+
+    /// Where the contender behind this ticket says where it listens.
+    fn next_of(&self, ticket: &OsStr) -> Location {
+        let mut name = ticket.to_owned();
+        name.push(NEXT);
+        self.queue.inside(&name)
     }
 
     fn call_off(&mut self, place: &Place) {
@@ -272,7 +282,7 @@ impl Ticket {
         self.call_off(place);
         let mut ear = None;
         if place.wake == Wake::Udp {
-            let next = next_of(place, &self.name);
+            let next = self.next_of(&self.name);
             ear = place.env.read_symlink(&next).ok().and_then(|text| {
                 // It would keep the directory from being removed.
                 let _ = place.env.unlink(&next);
@@ -284,13 +294,6 @@ impl Ticket {
         let _ = place.env.rmdir(&place.path.queue());
         ear
     }
-}
-
-/// Where the contender behind this ticket says where it listens.
-fn next_of(place: &Place, ticket: &OsStr) -> Location {
-    let mut name = ticket.to_owned();
-    name.push(NEXT);
-    place.path.queue().inside(&name)
 }
 
 /// The name of the ticket beside which somebody left this link.
