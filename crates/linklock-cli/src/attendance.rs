@@ -1,10 +1,11 @@
 //! Attending to COMMAND: the lock is kept alive, signals are passed on, and the work ends with the lock.
 
 use std::io;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use linklock::{Guard, Printable};
+use linklock::{Guard, Guards, Loss, Printable};
 
 use crate::args::RunArgs;
 use crate::console::{Console, Report};
@@ -23,7 +24,7 @@ pub(crate) struct End {
 /// Attends to COMMAND until it has ended, and where linklock ends it, also all that it started.
 pub(crate) struct Attendance<'a> {
     process: Process,
-    guard: &'a Guard,
+    guards: &'a Guards,
     signals: &'a Signals,
     keeping: Keeping,
     work: Work,
@@ -75,7 +76,7 @@ const KILLS_EVERY: Duration = Duration::from_millis(10);
 impl<'a> Attendance<'a> {
     pub(crate) fn new(
         mut process: Process,
-        guard: &'a Guard,
+        guards: &'a Guards,
         signals: &'a Signals,
         args: &RunArgs,
         console: Console,
@@ -86,7 +87,7 @@ impl<'a> Attendance<'a> {
         let (is_asked_to_end, interrupted) = (false, None);
         let mut attendance = Self {
             process,
-            guard,
+            guards,
             signals,
             keeping,
             work,
@@ -106,7 +107,7 @@ impl<'a> Attendance<'a> {
 
     pub(crate) fn until_end(mut self) -> io::Result<End> {
         // Safe: the lock is fresh, and this is less than a tenth of its lifetime.
-        if self.guard.lifetime() > 10 * SHORT {
+        if self.guards.lifetime() > 10 * SHORT {
             self.sleep(Some(SHORT))?;
         }
         let status = loop {
@@ -120,7 +121,7 @@ impl<'a> Attendance<'a> {
                 break status;
             }
             self.keep();
-            if !self.lost && self.guard.is_lost() {
+            if !self.lost && self.guards.lost().is_some() {
                 self.lost = true;
                 self.end_lost_work();
             }
@@ -165,9 +166,9 @@ impl<'a> Attendance<'a> {
                 return Ok(());
             }
             self.keep();
-            if self.guard.is_lost() {
+            if self.guards.lost().is_some() {
                 self.lost = true;
-                let path = Printable::new(self.guard.path());
+                let path = Printable::new(self.lost_path());
                 let message = format!("{path}: the lock is lost; COMMAND had ended");
                 self.reports.push(self.console.error_without_waiting(message));
                 return Ok(());
@@ -180,11 +181,9 @@ impl<'a> Attendance<'a> {
     fn keep(&mut self) {
         match &mut self.keeping {
             Keeping::Nobody => {
-                self.keeping = if self.guard.keep_alive().is_ok() {
-                    let loss = self.guard.loss();
-                    let alarm = Alarm::when("linklock-loss", move || {
-                        loss.wait();
-                    });
+                self.keeping = if self.guards.keep_alive().is_ok() {
+                    let losses = self.guards.losses();
+                    let alarm = Alarm::when("linklock-loss", move || wait_for_one(&losses));
                     Keeping::Thread(alarm.ok())
                 } else {
                     Keeping::Ourselves { next: Instant::now() }
@@ -194,8 +193,8 @@ impl<'a> Attendance<'a> {
             Keeping::Ourselves { next } => {
                 if !self.lost && Instant::now() >= *next {
                     // After an error that may pass it is tried again soon; a loss is seen by all who ask.
-                    let share = if self.guard.refresh().is_ok() { 3 } else { 8 };
-                    *next = Instant::now() + (self.guard.remaining() / share).max(KILLS_EVERY);
+                    let share = if self.guards.refresh().is_ok() { 3 } else { 8 };
+                    *next = Instant::now() + (self.guards.remaining() / share).max(KILLS_EVERY);
                 }
             }
         }
@@ -214,15 +213,15 @@ impl<'a> Attendance<'a> {
         if wishes.stop {
             // The lock may have expired meanwhile, or an operator may have broken it. Then all stay stopped until they are ended.
             self.process.suspend(|| {
-                let _ = self.guard.check();
-                !self.guard.is_lost()
+                let _ = self.guards.check();
+                self.guards.lost().is_none()
             });
         }
     }
 
     /// Ends COMMAND and all that it started, which no longer hold the lock.
     fn end_lost_work(&mut self) {
-        let path = Printable::new(self.guard.path());
+        let path = Printable::new(self.lost_path());
         let how = match self.ask_to_end() {
             None => {
                 self.kill(false);
@@ -246,7 +245,7 @@ impl<'a> Attendance<'a> {
     fn ask_to_end(&mut self) -> Option<(Reached, Duration)> {
         let reached = self.process.ask_to_end()?;
         let now = Instant::now();
-        let most = if self.lost { self.guard.until_takeover() } else { Duration::MAX };
+        let most = if self.lost { self.guards.until_takeover() } else { Duration::MAX };
         let kill_at = now.checked_add(self.kill_after.min(most));
         let kill_at = match self.work {
             // Lost on the way: not later than before.
@@ -262,13 +261,19 @@ impl<'a> Attendance<'a> {
     fn kill(&mut self, command_has_ended: bool) -> bool {
         let Reached::NotThis(pid) = self.process.kill() else { return true };
         if command_has_ended {
-            let path = Printable::new(self.guard.path());
+            let path = Printable::new(self.lost_path());
             let message = format!(
                 "{path}: linklock may not end process {pid}, which COMMAND started; end it as its user or as root"
             );
             self.reports.push(self.console.error_without_waiting(message));
         }
         !command_has_ended
+    }
+
+    /// The path of the lock that is lost.
+    fn lost_path(&self) -> &'a Path {
+        let guards = self.guards;
+        guards.lost().or(guards.iter().next()).map_or(Path::new(""), Guard::path)
     }
 
     fn wait_for_command(&mut self) -> io::Result<ExitStatus> {
@@ -307,4 +312,17 @@ impl<'a> Attendance<'a> {
         };
         self.process.sleep(self.signals, loss, limit)
     }
+}
+
+/// How long it may take until it is known which of several locks was lost first.
+const ASKS_EVERY: Duration = Duration::from_millis(50);
+
+/// Waits until one of the locks is lost, or the first is released.
+fn wait_for_one(losses: &[Loss]) {
+    let [first, others @ ..] = losses else { return };
+    if others.is_empty() {
+        first.wait();
+        return;
+    }
+    while first.wait_timeout(ASKS_EVERY).is_none() && !others.iter().any(Loss::is_lost) {}
 }

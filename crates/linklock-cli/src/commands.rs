@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::path::Path;
 
 use linklock::{Builder, Error, ErrorKind, Lock, OnBehalfOf, Printable, Token, Wait, Which};
 
@@ -29,7 +30,7 @@ pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Fail
     let builder = described.into_iter().fold(builder.on_behalf_of(whom), Builder::command);
     let lock = builder.build()?;
     let signals = Signals::catch()?;
-    let guard = wait_for(&lock, &args.contest.patience, &signals, console, |wait| lock.acquire_with(wait))?;
+    let guard = wait_for(lock.path(), &args.contest.patience, &signals, console, |wait| lock.acquire_with(wait))?;
     // Nobody could release a lock whose token was not printed. On an error dropping the guard releases it.
     print_token(guard.token(), guard.fencing_token()).map_err(|e| {
         Failure::Message(
@@ -86,7 +87,7 @@ pub(crate) fn wait(args: &WaitArgs, console: Console) -> Result<Exit, Failure> {
     let lock = args.judgement.apply(args.at.builder()).build()?;
     directory::check(&lock)?;
     let signals = Signals::catch()?;
-    wait_for(&lock, &args.patience, &signals, console, |wait| lock.wait_until_free(wait))?;
+    wait_for(lock.path(), &args.patience, &signals, console, |wait| lock.wait_until_free(wait))?;
     Ok(Exit::Done)
 }
 
@@ -141,10 +142,10 @@ fn token(text: &OsStr) -> Token {
     Token::new(text)
 }
 
-/// Waits as long as the user wants, and shows the wait on a terminal. The first signal ends the wait; a lock that was acquired
+/// Waits for the lock at this path as long as the user wants, and shows the wait on a terminal. The first signal ends the wait; a lock that was acquired
 /// at that moment is dropped, which releases it.
 pub(crate) fn wait_for<T>(
-    lock: &Lock,
+    path: &Path,
     patience: &Patience,
     signals: &Signals,
     console: Console,
@@ -154,13 +155,13 @@ pub(crate) fn wait_for<T>(
     let mut wait = limit.unwrap_or_default().cancelled_by(signals.cancel());
     let line = Line::new(console);
     if let Some(line) = &line {
-        wait = line.report_of(wait, lock.path().to_owned());
+        wait = line.report_of(wait);
     }
     let done = act(&wait);
     if let Some(line) = line {
         let by_signal = signals.any().is_some();
         if by_signal || done.is_ok() {
-            line.log_end(by_signal, lock.path());
+            line.log_end(by_signal, path);
         }
     }
     if let Some(signal) = signals.any() {

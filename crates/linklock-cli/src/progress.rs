@@ -1,7 +1,7 @@
 //! What stderr shows while linklock waits.
 
 use std::io::{self, IsTerminal, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -39,15 +39,11 @@ impl Line {
     }
 
     /// Shows for whom linklock waits, and how long it has waited.
-    pub(crate) fn report_of(&self, wait: Wait, path: PathBuf) -> Wait {
-        if self.on_terminal {
-            wait.reporting(self.drawer(path))
-        } else {
-            wait.reporting_every(LOG_EVERY, self.logger(path))
-        }
+    pub(crate) fn report_of(&self, wait: Wait) -> Wait {
+        if self.on_terminal { wait.reporting(self.drawer()) } else { wait.reporting_every(LOG_EVERY, self.logger()) }
     }
 
-    fn drawer(&self, path: PathBuf) -> impl Fn(&Waiting<'_>) + Send + Sync + 'static {
+    fn drawer(&self) -> impl Fn(&Waiting<'_>) + Send + Sync + 'static {
         let drawn = Arc::clone(&self.drawn);
         move |waiting| {
             let stderr = io::stderr().lock();
@@ -55,20 +51,20 @@ impl Line {
                 return;
             }
             let columns = terminal::columns(&stderr);
-            let text = describe(waiting, &path);
+            let text = describe(waiting);
             show(stderr, &format!("{CLEAR}{}", fit(&printable(&text), columns)));
             drawn.store(true, Ordering::Relaxed);
         }
     }
 
-    fn logger(&self, path: PathBuf) -> impl Fn(&Waiting<'_>) + Send + Sync + 'static {
+    fn logger(&self) -> impl Fn(&Waiting<'_>) + Send + Sync + 'static {
         let (console, drawn) = (self.console, Arc::clone(&self.drawn));
         let next_ms = AtomicU64::new(ms(LOG_AFTER));
         move |waiting| {
             if ms(waiting.waited) >= next_ms.load(Ordering::Relaxed) {
                 next_ms.store(ms(waiting.waited + LOG_EVERY), Ordering::Relaxed);
                 drawn.store(true, Ordering::Relaxed);
-                log(console, &describe(waiting, &path));
+                log(console, &describe(waiting));
             }
         }
     }
@@ -96,12 +92,12 @@ impl Drop for Line {
     }
 }
 
-fn describe(waiting: &Waiting<'_>, path: &Path) -> String {
+fn describe(waiting: &Waiting<'_>) -> String {
     let whole = |time: Duration| short(Duration::from_secs(time.as_secs()));
     let holder = waiting.holder.map_or_else(|| "the lock".into(), ToString::to_string);
     let expiry = waiting.must_watch.map(|left| format!("; the lock expires if unchanged for another {}", whole(left)));
     let waited = whole(waiting.waited);
-    format!("waiting for {holder} for {waited}{}: {}", expiry.unwrap_or_default(), Printable::new(path))
+    format!("waiting for {holder} for {waited}{}: {}", expiry.unwrap_or_default(), Printable::new(waiting.path))
 }
 
 /// Whoever reads stderr may be slow, and is not waited for either.

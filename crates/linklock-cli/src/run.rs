@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::Builder;
 use std::time::Duration;
 
-use linklock::{Error, Guard, Printable};
+use linklock::{Guards, Lock, Printable, acquire_all};
 
 use crate::args::RunArgs;
 use crate::attendance::{Attendance, End};
@@ -17,14 +17,18 @@ use crate::exit::{Exit, Failure};
 use crate::os::{Process, Signals, hand_over_sockets, number_of_end, signal_of_end};
 
 pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
-    let builder = args.contest.apply(args.at.builder()).lifetime(args.lifetime).fence(args.fence);
-    let lock = builder.command(description(args)).build()?;
+    let build = |path: &Path| {
+        let builder = args.contest.apply(args.at.builder_of(path)).lifetime(args.lifetime).fence(args.fence);
+        builder.command(description(args)).build()
+    };
+    let paths = std::iter::once(&args.at.path).chain(&args.and);
+    let locks = paths.map(|path| build(path)).collect::<Result<Vec<_>, _>>()?;
     let signals = Signals::catch()?;
-    let guard = wait_for(&lock, &args.contest.patience, &signals, console, |wait| lock.acquire_with(wait))?;
-    // From here on every failure drops the guard, which releases the lock.
-    let process = start(args, &guard, &signals)?;
-    let end = Attendance::new(process, &guard, &signals, args, console).until_end()?;
-    conclude(end, guard, &signals, console)
+    let guards = wait_for(&args.at.path, &args.contest.patience, &signals, console, |wait| acquire_all(&locks, wait))?;
+    // From here on every failure drops the guards, which releases the locks.
+    let process = start(args, &locks, &guards, &signals)?;
+    let end = Attendance::new(process, &guards, &signals, args, console).until_end()?;
+    conclude(end, guards, &signals, console)
 }
 
 /// What others may read of COMMAND: its name alone, because its arguments may contain secrets.
@@ -37,22 +41,26 @@ fn description(args: &RunArgs) -> String {
     program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into()
 }
 
-fn start(args: &RunArgs, guard: &Guard, signals: &Signals) -> Result<Process, Failure> {
+fn start(args: &RunArgs, locks: &[Lock], guards: &Guards, signals: &Signals) -> Result<Process, Failure> {
     let [program, arguments @ ..] = args.command.as_slice() else {
         return Err(Failure::Message(Exit::Usage, "COMMAND is missing".into()));
     };
     let mut command = Command::new(program);
-    command.args(arguments).env("LINKLOCK_PATH", guard.path()).env("LINKLOCK_TOKEN", guard.token().as_os_str());
-    match guard.fencing_token() {
-        Some(number) => command.env("LINKLOCK_FENCE", number.to_string()),
-        // COMMAND would take an outer lock's number for this lock's.
-        None => command.env_remove("LINKLOCK_FENCE"),
-    };
-    Process::start(hand_over_sockets(command), signals, guard.remaining()).map_err(|e| {
+    command.args(arguments);
+    for (n, guard) in locks.iter().filter_map(|lock| guards.of(lock)).enumerate() {
+        let name = |what: &str| if n == 0 { format!("LINKLOCK_{what}") } else { format!("LINKLOCK_{what}_{}", n + 1) };
+        command.env(name("PATH"), guard.path()).env(name("TOKEN"), guard.token().as_os_str());
+        match guard.fencing_token() {
+            Some(number) => command.env(name("FENCE"), number.to_string()),
+            // COMMAND would take an outer lock's number for this lock's.
+            None => command.env_remove(name("FENCE")),
+        };
+    }
+    Process::start(hand_over_sockets(command), signals, guards.remaining()).map_err(|e| {
         let is_missing =
             matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) || program.is_empty();
         let program = Printable::new(program);
-        if guard.is_lost() {
+        if let Some(guard) = guards.lost() {
             let path = Printable::new(guard.path());
             let message =
                 format!("{path}: the lock expired before {program} could start, so linklock did not start it");
@@ -67,8 +75,8 @@ fn start(args: &RunArgs, guard: &Guard, signals: &Signals) -> Result<Process, Fa
 }
 
 /// Releases the lock. Work under a lost lock never counts as a success.
-fn conclude(end: End, guard: Guard, signals: &Signals, console: Console) -> Result<Exit, Failure> {
-    let released = release(guard, end.lost);
+fn conclude(end: End, guards: Guards, signals: &Signals, console: Console) -> Result<Exit, Failure> {
+    let released = release(guards, end.lost);
     for report in end.reports {
         report.finish();
     }
@@ -92,31 +100,31 @@ fn conclude(end: End, guard: Guard, signals: &Signals, console: Console) -> Resu
 /// How long the release of a lost lock may take: it only tidies up.
 const TIDIES_WITHIN: Duration = Duration::from_secs(1);
 
-/// Releases the lock, but waits no longer than it can be of use: a file server that does not answer must not keep linklock, and with it
+/// Releases the locks, but waits no longer than it can be of use: a file server that does not answer must not keep linklock, and with it
 /// the caller, from going on.
-fn release(guard: Guard, lost: bool) -> Result<(), Failure> {
-    let limit = if lost { TIDIES_WITHIN } else { guard.until_takeover().max(TIDIES_WITHIN) };
-    let path = guard.path().to_owned();
+fn release(guards: Guards, lost: bool) -> Result<(), Failure> {
+    let limit = if lost { TIDIES_WITHIN } else { guards.until_takeover().max(TIDIES_WITHIN) };
+    let paths: Vec<_> = guards.iter().map(|guard| Printable::new(guard.path()).to_string()).collect();
     let (sender, released) = mpsc::channel();
-    let guard = Arc::new(Mutex::new(Some(guard)));
-    let theirs = Arc::clone(&guard);
+    let guards = Arc::new(Mutex::new(Some(guards)));
+    let theirs = Arc::clone(&guards);
     let act = move || {
-        let guard = theirs.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let _ = sender.send(guard.map_or(Ok(()), Guard::release).map_err(Error::from));
+        let guards = theirs.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = sender.send(guards.map_or(Ok(()), Guards::release));
     };
     let in_time = match Builder::new().name("linklock-release".into()).spawn(act) {
         Ok(_) => released.recv_timeout(limit),
         // Without a thread there is only the slow way.
         Err(_) => {
-            let guard = guard.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Ok(guard.map_or(Ok(()), Guard::release).map_err(Error::from))
+            let guards = guards.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Ok(guards.map_or(Ok(()), Guards::release))
         }
     };
     match in_time {
         Ok(released) => Ok(released?),
         Err(_) => {
-            let path = Printable::new(&path);
-            let message = format!("{path}: the file system does not answer, so the lock was not released; it expires");
+            let paths = paths.join(", ");
+            let message = format!("{paths}: the file system does not answer, so the lock was not released; it expires");
             Err(Failure::Message(Exit::Io, message))
         }
     }

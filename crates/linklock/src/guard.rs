@@ -39,7 +39,7 @@ use crate::token::Token;
 /// [`ErrorKind::NotHeld`]: crate::ErrorKind::NotHeld
 #[must_use = "a guard that is dropped at once holds no lock"]
 pub struct Guard {
-    tenure: Arc<Tenure>,
+    pub(crate) tenure: Arc<Tenure>,
 }
 
 impl Guard {
@@ -143,13 +143,8 @@ impl Guard {
     /// # Errors
     /// An I/O error if the system has no more threads. The lock then lasts as long as before.
     pub fn keep_alive(&self) -> Result<(), Error> {
-        if !self.tenure.begin_keeping() {
-            return Ok(());
-        }
-        keepalive::keep(&self.tenure).map_err(|e| {
-            self.tenure.stop_keeping();
-            Error::io(self.path(), "start the thread that keeps the lock alive", e)
-        })
+        keepalive::begin(&self.tenure)
+            .map_err(|e| Error::io(self.path(), "start the thread that keeps the lock alive", e))
     }
 
     /// Releases the lock.

@@ -15,8 +15,16 @@ use crate::printable::Printable;
 use crate::tenure::{Tenure, sleep};
 use crate::time::LocalTime;
 
-/// Refreshes it at a third of its lifetime, from now until it is released, left or lost. Fails where no thread can be had.
-pub(crate) fn keep(tenure: &Arc<Tenure>) -> io::Result<()> {
+/// Keeps a lock alive from now on, if it is not kept already: refreshes it at a third of its lifetime until it is released, left, lost
+/// or not to be kept any more. Fails where no thread can be had; then it lasts as long as before.
+pub(crate) fn begin(tenure: &Arc<Tenure>) -> io::Result<()> {
+    if !tenure.begin_keeping() {
+        return Ok(());
+    }
+    keep(tenure).inspect_err(|_| tenure.stop_keeping())
+}
+
+fn keep(tenure: &Arc<Tenure>) -> io::Result<()> {
     let keeper = Keeper::of_process(tenure.owner);
     let at = next_refresh(tenure);
     let mut kept = keeper.lock();
@@ -117,6 +125,9 @@ impl Keeper {
 
 /// When to refresh next; `None` if there is nothing more to do.
 fn refresh(tenure: &Tenure) -> Option<LocalTime> {
+    if !tenure.is_kept_alive() {
+        return None;
+    }
     let again = || {
         let now = tenure.place.env.now();
         Some(now + tenure.trusted_until().since(now) / RETRIES + Duration::from_millis(1))

@@ -198,6 +198,7 @@ mod guard;
 mod keepalive;
 mod lock;
 mod operator;
+mod several;
 mod tenure;
 
 #[cfg(all(unix, feature = "doctor"))]
@@ -217,6 +218,7 @@ pub use operator::Which;
 pub use options::{OnBehalfOf, Protocol, Wake};
 pub use printable::Printable;
 pub use protocol::leftovers::{Leftover, LeftoverKind, LeftoverVerdict};
+pub use several::{Guards, acquire_all};
 pub use token::Token;
 pub use wait::{Cancel, Wait, Waiting};
 

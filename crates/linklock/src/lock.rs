@@ -241,7 +241,10 @@ impl Lock {
         Ok(paths.into_iter().collect())
     }
 
-    #[cfg(test)]
+    pub(crate) fn is_kept_alive(&self) -> bool {
+        self.keep_alive
+    }
+
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }

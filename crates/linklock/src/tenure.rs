@@ -120,7 +120,11 @@ impl Tenure {
         stake.as_ref().inspect(|stake| self.trust(&stake.lease)).is_some()
     }
 
-    /// There is nobody to keep it alive after all.
+    pub(crate) fn is_kept_alive(&self) -> bool {
+        self.kept_alive.load(Ordering::Acquire)
+    }
+
+    /// It is not kept alive any more, or there is nobody to do so.
     pub(crate) fn stop_keeping(&self) {
         self.kept_alive.store(false, Ordering::Release);
         if let Some(stake) = self.lock_stake().as_ref() {

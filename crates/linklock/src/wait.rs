@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +72,21 @@ impl Wait {
     }
 }
 
+impl Wait {
+    /// Also calls `act` before each pause, before the report. It asks for no more reports.
+    pub(crate) fn first_reporting(self, act: impl Fn() + Send + Sync + 'static) -> Self {
+        let report = self.report.clone();
+        let both = move |waiting: &Waiting<'_>| {
+            act();
+            if let Some(report) = &report {
+                report(waiting);
+            }
+        };
+        let report_every = if self.report.is_some() { self.report_every } else { Some(Duration::MAX) };
+        Self { report: Some(Arc::new(both)), report_every, ..self }
+    }
+}
+
 impl fmt::Debug for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.limit {
@@ -85,6 +101,8 @@ impl fmt::Debug for Wait {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Waiting<'a> {
+    /// The lock path.
+    pub path: &'a Path,
     /// Who holds the lock, where that can be read.
     pub holder: Option<&'a Holder>,
     /// How long the wait has lasted.

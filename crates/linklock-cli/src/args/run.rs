@@ -1,6 +1,7 @@
 //! The arguments of `run`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
@@ -12,6 +13,11 @@ use crate::duration::parse as duration;
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) at: Place,
+    /// Another lock, which COMMAND needs too. It can be given several times. All are held, or none. They are acquired in one
+    /// order, whatever order they are named in, so that jobs which need some of the same locks never wait for each other for ever.
+    /// COMMAND finds the nth lock in LINKLOCK_PATH_n, LINKLOCK_TOKEN_n and LINKLOCK_FENCE_n, from n = 2 on
+    #[arg(long, value_name = "LOCKPATH")]
+    pub(crate) and: Vec<PathBuf>,
     /// The command to run, and its arguments. Options after COMMAND belong to COMMAND
     #[arg(num_args = 1.., trailing_var_arg = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     #[cfg_attr(unix, arg(required_unless_present = "words"))]

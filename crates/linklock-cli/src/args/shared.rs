@@ -1,6 +1,6 @@
 //! Arguments that several subcommands have.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -123,7 +123,12 @@ impl From<ProtocolArg> for Protocol {
 
 impl Place {
     pub(crate) fn builder(&self) -> Builder {
-        Lock::builder(&self.path).separator(self.separator)
+        self.builder_of(&self.path)
+    }
+
+    /// For another lock path.
+    pub(crate) fn builder_of(&self, path: &Path) -> Builder {
+        Lock::builder(path).separator(self.separator)
     }
 }
 

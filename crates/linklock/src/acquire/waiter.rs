@@ -248,7 +248,12 @@ impl<'a> Waiter<'a> {
 
     fn report(&mut self, holder: Option<&Holder>) {
         if let Some(report) = &self.wait.report {
-            report(&Waiting { holder, waited: self.waited(), must_watch: self.judge.must_watch });
+            report(&Waiting {
+                path: self.place.lock_path(),
+                holder,
+                waited: self.waited(),
+                must_watch: self.judge.must_watch,
+            });
         }
         if let Some(holder) = holder.filter(|h| self.reported.as_ref() != Some(&h.token)) {
             tracing::info!(lock = %Printable::new(self.place.lock_path()), %holder, claim = %holder.token, "waiting");

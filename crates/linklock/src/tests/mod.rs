@@ -27,4 +27,5 @@ mod neighbours;
 mod plain;
 mod private;
 mod promises;
+mod several;
 mod waking;

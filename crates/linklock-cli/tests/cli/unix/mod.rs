@@ -8,6 +8,7 @@ mod forged;
 mod linux;
 mod losses;
 mod private;
+mod several;
 mod signals;
 mod starting;
 mod surroundings;
