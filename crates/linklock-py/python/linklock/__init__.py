@@ -10,9 +10,11 @@ from linklock._core import __version__ as __version__
 from linklock._inspect import Status, break_lock, inspect
 from linklock._lock import Lock, LockState
 from linklock._seat import SEP
+from linklock._several import AllOf, all_of
 
 __all__ = [
     'SEP',
+    'AllOf',
     'AlreadyLockedError',
     'Lock',
     'LockError',
@@ -20,6 +22,7 @@ __all__ = [
     'NotLockedError',
     'Status',
     'TimeOutError',
+    'all_of',
     'break_lock',
     'inspect',
 ]
