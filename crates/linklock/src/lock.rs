@@ -185,7 +185,7 @@ impl Lock {
     }
 
     /// Takes the lock from its holder, for an operator. Tells what was broken; `None` if the lock was free. Either way it removes
-    /// what [`clean`](Self::clean) would, except for claims that flufl.lock made.
+    /// what [`clean`](Self::clean) would, except for claims that flufl.lock made and the empty directory of a free lock.
     ///
     /// # Errors
     /// Not held, if it is not the named claim's; timeout, if it is not over. What is no lock is never removed.
@@ -193,8 +193,8 @@ impl Lock {
         operator::break_lock(&self.place, which)
     }
 
-    /// What contenders left beside the lock path, and what they use now: claims, tickets of the queue, the break lock. Touches
-    /// nothing. What expired long ago is judged by this machine's wall clock, as [`inspect`](Self::inspect) does.
+    /// What contenders left beside the lock path, and what they use now: claims, tickets of the queue, the break lock; and at the
+    /// lock path, the empty directory of a free lock. Touches nothing. What expired long ago is judged by this machine's wall clock, as [`inspect`](Self::inspect) does.
     ///
     /// # Errors
     /// If the directory cannot be listed.

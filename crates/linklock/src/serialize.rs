@@ -84,7 +84,7 @@ impl Serialize for Status {
     }
 }
 
-/// As `claim`, `broken-claim`, `break-claim`, `break-lock`, `ticket`, `queue` or `bell`.
+/// As `claim`, `broken-claim`, `break-claim`, `break-lock`, `ticket`, `queue`, `bell` or `free-lock`.
 impl Serialize for LeftoverKind {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
         out.serialize_str(match self {
@@ -95,6 +95,7 @@ impl Serialize for LeftoverKind {
             Self::Ticket => "ticket",
             Self::Queue => "queue",
             Self::Bell => "bell",
+            Self::FreeLock => "free-lock",
         })
     }
 }

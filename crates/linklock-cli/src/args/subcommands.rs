@@ -110,8 +110,8 @@ pub(crate) struct CleanArgs {
     /// Remove the files. Without this option linklock lists what it would remove, and changes nothing
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Print one JSON object per line: lock, path, kind (claim, broken-claim, break-claim, break-lock, ticket, queue, bell), host,
-    /// pid, expires_at, action (remove, keep, removed, failed), reason. Unknown values are null
+    /// Print one JSON object per line: lock, path, kind (claim, broken-claim, break-claim, break-lock, ticket, queue, bell,
+    /// free-lock), host, pid, expires_at, action (remove, keep, removed, failed), reason. Unknown values are null
     #[arg(long)]
     pub(crate) json: bool,
     /// The character between the parts of a claim's name

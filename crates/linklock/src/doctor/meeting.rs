@@ -448,7 +448,9 @@ impl Hall {
         }
         let mine = names(|each| self.env.list_dir(&self.dir, each)).unwrap_or_default();
         for name in mine.iter().filter(|name| self.is_of_this_meeting(name)) {
-            let _ = self.env.unlink(&Location::beside(&self.dir, name.as_ref()));
+            let at = Location::beside(&self.dir, name.as_ref());
+            // On NFS 4 the empty directory of a free lock stays.
+            let _ = self.env.unlink(&at).or_else(|_| self.env.rmdir(&at));
         }
     }
 

@@ -15,6 +15,9 @@ use crate::wait::{Cancel, Wait};
 /// So all names of the doctor begin.
 pub(super) const BEGIN: &str = "linklock-doctor.";
 
+/// The name of the lock that is tried out.
+pub(super) const TRIAL: &str = "trial.lock";
+
 /// Names in the directory that is examined, all with one beginning that nobody else has. Others may write there: so nothing on the
 /// way is followed, and none is removed but those that were made, by their names.
 pub(super) struct Workshop {
@@ -38,7 +41,7 @@ impl Workshop {
     }
 
     pub(super) fn lock_path(&self) -> PathBuf {
-        self.dir.join(format!("{}trial.lock", self.begin))
+        self.dir.join(format!("{}{TRIAL}", self.begin))
     }
 
     /// How long a contender waits at most.
@@ -82,7 +85,7 @@ impl Workshop {
 
     /// The names that are left of the trial's lock.
     pub(super) fn left_of_lock(&self) -> io::Result<Vec<String>> {
-        let begin = format!("{}trial.lock", self.begin);
+        let begin = format!("{}{TRIAL}", self.begin);
         let names = names(|each| self.env.list_dir(&self.dir, each))?;
         Ok(names.into_iter().filter(|name| name.starts_with(&begin)).collect())
     }

@@ -117,6 +117,10 @@ pub(crate) trait Env: Debug + Send + Sync {
     fn stat_as_known(&self, at: &Location) -> io::Result<Attr>;
     /// Which file has this name, as this machine knows it. Asks nobody where that can be avoided.
     fn id_as_known(&self, at: &Location) -> io::Result<FileId>;
+    /// The permissions, as this machine knows them. Asks nobody where that can be avoided, even after a change of the file.
+    fn mode_as_known(&self, at: &Location) -> io::Result<u32> {
+        Ok(self.stat_as_known(at)?.mode)
+    }
     /// Up to `limit` bytes of a regular file and its attributes, those of the very file that was read.
     fn read(&self, at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)>;
     /// As `read`, but leaves no read delegation of NFS 4 with this machine: if the machine were cut off, that would hold up

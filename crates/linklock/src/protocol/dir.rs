@@ -4,8 +4,8 @@
 //! and nobody ever adds a second. An unlink of an entry removes that claim or nothing, however late and however often
 //! it is carried out.
 //!
-//! A release or a break leaves an empty directory at the lock path. How to clear that depends on what else can come
-//! there, so the caller passes a [`Clear`].
+//! A release or a break leaves an empty directory at the lock path. Whether and how to clear that depends on what else
+//! can come there, so the caller passes a [`Clear`].
 
 use std::io;
 
@@ -24,7 +24,7 @@ use crate::error::{Error, Lost};
 use crate::holder::{About, cut};
 use crate::printable::Printable;
 
-/// Clears the lock path of an empty directory.
+/// Clears the lock path of an empty directory, or leaves that to the next contender.
 pub(super) type Clear = fn(&Place);
 
 /// How many times an entry may be seen, but be gone when it is removed.
@@ -129,8 +129,7 @@ impl Moved {
         match place.env.rename_noreplace(&from, to) {
             Ok(()) => return Ok(Self::OntoNothing),
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
-            // An empty directory of ours causes this error too. On such a file system it may stay there, since it can only
-            // be removed in turn.
+            // An empty directory of ours causes this error too. On such a file system it may stay there.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && place.env.removes_by_name_alone(place.path.dir()) => {
             }
             Err(e) => return Err(e),

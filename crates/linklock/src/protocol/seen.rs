@@ -15,8 +15,8 @@ use crate::token::Token;
 pub(crate) enum Seen {
     Free,
     Lock(SeenLock),
-    /// An empty directory. If it is `ours`: a dir lock between the two steps of its release, or after a crash there. If
-    /// not: a directory that has nothing to do with linklock.
+    /// An empty directory. If it is `ours`: what a release has left, or a dir lock between the two steps of its release,
+    /// or after a crash there. If not: a directory that has nothing to do with linklock.
     EmptyDirectory {
         ours: bool,
     },

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::clear::clear;
+use super::clear::clear_unless_may_stay;
 use super::io_error::is_gone;
 use super::place::Place;
 use super::seen::SeenLock;
@@ -27,7 +27,7 @@ pub(crate) fn stage(place: &Place) -> Result<Stake, Error> {
 pub(crate) fn attempt(place: &Place, stake: &mut Stake) -> Result<Attempt, Error> {
     match place.protocol {
         Protocol::Link => link::attempt(place, stake),
-        Protocol::Dir => dir::attempt(place, stake, clear),
+        Protocol::Dir => dir::attempt(place, stake, clear_unless_may_stay),
     }
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn holds(place: &Place, stake: &Stake) -> io::Result<bool> {
 pub(crate) fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
     match place.protocol {
         Protocol::Link => link::release(place, stake),
-        Protocol::Dir => dir::release(place, stake, clear),
+        Protocol::Dir => dir::release(place, stake, clear_unless_may_stay),
     }
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn withdraw(place: &Place, claim: &Claim) {
 pub(crate) fn break_lock(place: &Place, seen: &SeenLock) -> Result<Break, Error> {
     match seen.protocol {
         Protocol::Link => link::break_lock(place, seen),
-        Protocol::Dir => dir::break_lock(place, seen, clear),
+        Protocol::Dir => dir::break_lock(place, seen, clear_unless_may_stay),
     }
 }
 

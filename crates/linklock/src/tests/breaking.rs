@@ -324,8 +324,7 @@ fn a_release_for_another_process_lets_the_lock_expire_during_a_breakers_turn() {
 #[cfg(unix)] // Only here a rename replaces an empty directory.
 #[test]
 fn a_dir_lock_is_acquired_over_an_empty_directory_that_cannot_be_cleared() {
-    let arena = Arena::new();
-    arena.env.removes_by_name_alone.store(true, Ordering::SeqCst);
+    let arena = Arena::on_nfs_4_in_a_sticky_directory();
     let place = crate::protocol::place::Place {
         path: LockPath::new(&arena.path(), SEPARATOR).unwrap().of_break_lock(),
         protocol: Protocol::Dir,

@@ -33,6 +33,16 @@ fn a_sound_file_system_is_fit_for_both() {
 }
 
 #[test]
+fn where_a_free_lock_is_an_empty_directory_the_doctor_removes_it_and_does_not_report_it() {
+    let found = examined(|env| {
+        env.removes_by_name_alone.store(true, Ordering::SeqCst);
+        *env.kind.lock().unwrap() = Some("NFS");
+    });
+    assert_eq!(fits(&found), [Fit::Fit; 2], "{:#?}", found.findings);
+    assert!(!found.findings.iter().any(|finding| finding.about == "leftovers"), "{:#?}", found.findings);
+}
+
+#[test]
 fn what_a_protocol_needs_and_does_not_get_makes_it_unfit() {
     type Case = (fn(&FaultyEnv), [Fit; 2]);
     let cases: [Case; 6] = [

@@ -654,6 +654,21 @@ impl Arena {
         Self { dir: tempfile::tempdir().unwrap(), env: FaultyEnv::new() }
     }
 
+    /// One request removes both files and empty directories, and the empty directory of a free lock may stay.
+    pub(super) fn on_nfs_4() -> Self {
+        let arena = Self::new();
+        arena.env.removes_by_name_alone.store(true, Ordering::SeqCst);
+        *arena.env.kind.lock().unwrap() = Some("NFS");
+        arena
+    }
+
+    /// The same, but other users could not remove that directory, so a release clears the lock path.
+    pub(super) fn on_nfs_4_in_a_sticky_directory() -> Self {
+        let arena = Self::on_nfs_4();
+        super::plain::Plain.chmod(arena.dir.path(), 0o1777).unwrap();
+        arena
+    }
+
     pub(super) fn path(&self) -> PathBuf {
         self.dir.path().join("job.lock")
     }

@@ -313,8 +313,7 @@ fn a_release_after_the_lock_was_moved_away_leaves_the_successors_lock_alone() {
 /// NFS 4 has one request that removes both files and empty directories.
 #[test]
 fn a_dir_release_removes_no_link_lock_where_one_request_removes_files_and_directories() {
-    let arena = Arena::new();
-    arena.env.removes_by_name_alone.store(true, Ordering::SeqCst);
+    let arena = Arena::on_nfs_4_in_a_sticky_directory();
     let guard = arena.lock(Protocol::Dir).acquire().unwrap();
     let (path, rival, theirs) = (arena.path(), arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
     let taken = theirs.clone();
@@ -338,8 +337,7 @@ fn a_late_clearing_of_the_lock_path_removes_no_new_lock_or_directory() {
     // On Windows nothing distinguishes our directories from a user's own.
     let is_lock = if cfg!(unix) { &[true, false][..] } else { &[true] };
     for ((call, pause), is_lock) in paused.into_iter().flat_map(|at| is_lock.iter().map(move |is| (at, *is))) {
-        let arena = Arena::new();
-        arena.env.removes_by_name_alone.store(true, Ordering::SeqCst);
+        let arena = Arena::on_nfs_4_in_a_sticky_directory();
         let guard = arena.lock(Protocol::Dir).acquire().unwrap();
         let (path, rival, theirs) = (arena.path(), arena.rival(Protocol::Link), Arc::new(Mutex::new(None)));
         let taken = theirs.clone();

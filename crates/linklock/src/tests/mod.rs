@@ -28,4 +28,6 @@ mod plain;
 mod private;
 mod promises;
 mod several;
+#[cfg(unix)] // Only here a rename replaces an empty directory.
+mod staying;
 mod waking;

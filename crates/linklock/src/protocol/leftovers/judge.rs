@@ -9,6 +9,7 @@ use crate::env::{Attr, FileKind, Liveness, Location};
 use crate::lease::Anchor;
 use crate::options::Protocol;
 use crate::protocol::bell;
+use crate::protocol::clear::{is_surely_ours, may_stay};
 use crate::protocol::expiry::GIVEN_UP_AFTER;
 use crate::protocol::io_error::{is_gone, is_refused};
 use crate::protocol::look::look;
@@ -36,8 +37,11 @@ fn is_far_past(place: &Place, expiry: ServerTime, lifetime: Duration, now: Serve
     now > until && (place.clock_is_known() || place.env.wall_clock() > until)
 }
 
-/// Whether a crash left the empty directory at the lock path there: a release removes it sooner.
+/// Whether a crash left the empty directory at the lock path there: a release removes it sooner, unless it may stay.
 pub(crate) fn is_left_at_lock_path(place: &Place, anchor: &Anchor) -> bool {
+    if may_stay(place) {
+        return false;
+    }
     let now = anchor.earliest(place.env.now());
     place.env.stat(place.location()).is_ok_and(|attr| now.since(attr.ctime) > SLOW)
 }
@@ -59,6 +63,8 @@ pub(super) enum Body {
     Lock(SeenLock),
     /// A symbolic link that names the claim of its owner.
     Symlink(Claim),
+    /// The lock path itself, which is an empty directory.
+    FreeLock,
 }
 
 /// Looks at what was found, and judges whether it may be removed. `None` if it is gone.
@@ -69,6 +75,7 @@ pub(super) fn judge(place: &Place, found: &Found, now: ServerTime) -> Option<Jud
         (_, Some(claim)) => judge_claim(place, claim, now),
         (LeftoverKind::BreakLock, None) => judge_break_lock(place, now),
         (LeftoverKind::Bell, None) => judge_bell(place, &found.at, now),
+        (LeftoverKind::FreeLock, None) => Ok(judge_lock_path(place)),
         (_, None) => judge_queue(place, &found.at),
     };
     match judged {
@@ -222,6 +229,15 @@ fn judge_queue(place: &Place, at: &Location) -> io::Result<Option<Judged>> {
     let empty =
         || Judged { kind: LeftoverKind::Queue, body: Body::Directory, expiry: None, verdict: LeftoverVerdict::Empty };
     Ok(is_empty.then(empty))
+}
+
+/// The empty directory of a free lock. Only one that is certainly a lock's: whoever cleans a directory of locks may name
+/// that one, and it may be empty.
+fn judge_lock_path(place: &Place) -> Option<Judged> {
+    place.env.stat(place.location()).ok().filter(|attr| is_surely_ours(attr.mode))?;
+    let is_free = matches!(look(place), Ok(Seen::EmptyDirectory { ours: true }));
+    let verdict = LeftoverVerdict::Empty;
+    is_free.then_some(Judged { kind: LeftoverKind::FreeLock, body: Body::FreeLock, expiry: None, verdict })
 }
 
 /// The break lock. It may be removed when any breaker may break it: see `dir`.

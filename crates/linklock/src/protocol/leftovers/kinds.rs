@@ -62,6 +62,8 @@ pub enum LeftoverKind {
     Queue,
     /// The bell of a waiter on a shared file system, or a link beside a ticket by which the next in the queue says where it listens.
     Bell,
+    /// The empty directory of a free lock, at the lock path itself. A release leaves it on NFS 4, a crash anywhere.
+    FreeLock,
 }
 
 impl fmt::Display for LeftoverKind {
@@ -74,6 +76,7 @@ impl fmt::Display for LeftoverKind {
             Self::Ticket => "ticket",
             Self::Queue => "queue",
             Self::Bell => "bell",
+            Self::FreeLock => "free lock",
         })
     }
 }

@@ -26,8 +26,11 @@ use judge::{Body, Judged, judge};
 use kinds::Found;
 pub use kinds::{Leftover, LeftoverKind, LeftoverVerdict};
 
+use super::clear::clear;
 use super::io_error::{gone_is_ok, is_gone};
+use super::look::look;
 use super::place::Place;
+use super::seen::Seen;
 use super::{bell, queue, steps};
 use crate::claim::Claim;
 use crate::env::{Liveness, Location};
@@ -62,6 +65,8 @@ pub(crate) fn sweep(place: &Place, clock: impl FnOnce() -> Option<Anchor>) {
         match found.claim.as_ref().map_or(Liveness::Unknown, |claim| place.liveness(claim)) {
             Liveness::Alive => {}
             Liveness::Dead => dead.push(found),
+            // The next contender replaces or removes it.
+            Liveness::Unknown if found.kind == LeftoverKind::FreeLock => {}
             // A peer does not give up an old claim, and fails if it finds it gone. So that is left to an operator.
             Liveness::Unknown if found.claim.as_ref().is_some_and(is_a_peers) => {}
             Liveness::Unknown => doubtful.push(found),
@@ -179,6 +184,8 @@ fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
             add(LeftoverKind::Queue, at, None);
         } else if at == bell {
             add(LeftoverKind::Bell, at, None);
+        } else if at == *place.location() {
+            add(LeftoverKind::FreeLock, at, None);
         }
         if all.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
@@ -231,6 +238,7 @@ fn remove(place: &Place, found: &Found, judged: &Judged) -> io::Result<()> {
             gone_is_ok(env.rmdir(&found.at))?;
         }
         (Body::Directory | Body::DirectoryWithEntry, _) => gone_is_ok(env.rmdir(&found.at))?,
+        (Body::FreeLock, _) => remove_free_lock(place)?,
         // Removes the entry that was seen, or nothing. An entry that has changed is not ours to remove.
         (Body::Lock(lock), _) => steps::break_lock(&place.of_break_lock(), lock).map(drop).map_err(io::Error::other)?,
     }
@@ -241,11 +249,20 @@ fn remove(place: &Place, found: &Found, judged: &Judged) -> io::Result<()> {
     Ok(())
 }
 
+/// Clears the lock path as a contender does.
+fn remove_free_lock(place: &Place) -> io::Result<()> {
+    clear(place);
+    match look(place) {
+        Ok(Seen::EmptyDirectory { .. }) => Err(io::Error::other("another contender has its turn there; try again")),
+        _ => Ok(()),
+    }
+}
+
 fn report(found: Found, judged: Judged) -> Leftover {
     let within = match judged.body {
         Body::Lock(lock) => lock.claim,
         Body::Symlink(claim) => Some(claim),
-        Body::File | Body::Directory | Body::DirectoryWithEntry => None,
+        Body::File | Body::Directory | Body::DirectoryWithEntry | Body::FreeLock => None,
     };
     let claim = found.claim.or(within);
     Leftover {

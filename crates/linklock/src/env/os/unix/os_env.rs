@@ -21,7 +21,7 @@ use super::system::basics::rename_noreplace;
 use super::system::mounts::{file_system, mount, removes_by_name_alone, stamps};
 use super::system::proc::{Proc, command};
 use super::system::reading::read_without_delegation;
-use super::system::stat::{self, id_as_known, stat_afresh, stat_at, stat_dir};
+use super::system::stat::{self, id_as_known, mode_as_known, stat_afresh, stat_at, stat_dir};
 use super::system::watcher::{OsWatcher, ear};
 use super::users::{Known, known, name_of_user};
 use super::{clock, files, new_dir, own};
@@ -158,6 +158,10 @@ impl Env for OsEnv {
 
     fn id_as_known(&self, at: &Location) -> io::Result<FileId> {
         reach(at, id_as_known)
+    }
+
+    fn mode_as_known(&self, at: &Location) -> io::Result<u32> {
+        reach(at, mode_as_known)
     }
 
     fn read(&self, at: &Location, limit: usize) -> io::Result<(Attr, Vec<u8>)> {

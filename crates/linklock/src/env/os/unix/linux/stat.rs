@@ -26,9 +26,17 @@ pub(crate) fn stat_dir(dir: &Path) -> io::Result<Attr> {
 }
 
 pub(crate) fn id_as_known(dir: BorrowedFd<'_>, name: &Path) -> io::Result<FileId> {
-    // Without DONT_SYNC, an NFS client asks for the attributes of a file that was just renamed.
+    Ok(id(&statx_as_known(dir, name, StatxFlags::INO)?))
+}
+
+pub(crate) fn mode_as_known(dir: BorrowedFd<'_>, name: &Path) -> io::Result<u32> {
+    Ok(mode(&statx_as_known(dir, name, StatxFlags::MODE)?))
+}
+
+fn statx_as_known(dir: BorrowedFd<'_>, name: &Path, what: StatxFlags) -> io::Result<Statx> {
+    // Without DONT_SYNC, an NFS client asks for the attributes of a file that was just renamed, or in which something was.
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
-    Ok(id(&retry_on_intr(|| statx(dir, name, flags, StatxFlags::INO))?))
+    Ok(retry_on_intr(|| statx(dir, name, flags, what))?)
 }
 
 pub(crate) fn stat_open(file: &OwnedFd) -> io::Result<Attr> {
@@ -51,6 +59,10 @@ fn id(stat: &Statx) -> FileId {
     FileId { device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), inode: stat.stx_ino }
 }
 
+fn mode(stat: &Statx) -> u32 {
+    u32::from(stat.stx_mode) & 0o7777
+}
+
 fn to_attr(stat: &Statx) -> Attr {
     Attr {
         id: id(stat),
@@ -59,7 +71,7 @@ fn to_attr(stat: &Statx) -> Attr {
         len: stat.stx_size,
         mtime: ServerTime::from_parts(stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
         ctime: ServerTime::from_parts(stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
-        mode: u32::from(stat.stx_mode) & 0o7777,
+        mode: mode(stat),
         owner: stat.stx_uid,
     }
 }

@@ -34,6 +34,10 @@ pub(crate) fn id_as_known(dir: BorrowedFd<'_>, name: &Path) -> io::Result<FileId
     Ok(stat_at(dir, name)?.id)
 }
 
+pub(crate) fn mode_as_known(dir: BorrowedFd<'_>, name: &Path) -> io::Result<u32> {
+    Ok(stat_at(dir, name)?.mode)
+}
+
 pub(crate) fn stat_afresh(dir: BorrowedFd<'_>, name: &Path) -> io::Result<Attr> {
     // Opening a file makes an NFS client ask the server for its attributes. If it cannot be opened, the cache must do.
     match retry_on_intr(|| openat(dir, name, TO_LOOK, Mode::empty())) {
