@@ -97,7 +97,7 @@ pub(crate) struct Config {
     pub(crate) beyond_limit: bool,
     /// Whether every acquisition draws a fencing token. Tokens grow only if all contenders draw them.
     pub(crate) fence: bool,
-    /// Whether each run draws `fence`, `one_remove` and, with that, `opens_nothing`.
+    /// Whether each run draws `fence`, `one_remove`, `sticky` and, with `one_remove`, `opens_nothing`.
     pub(crate) draws: bool,
     /// Whether a client may remember the names in a directory when it opens it, as with the mount option `nocto`.
     pub(crate) stale_lists: bool,
@@ -109,6 +109,8 @@ pub(crate) struct Config {
     pub(crate) clocks_fail: bool,
     /// Whether one kind of request removes files and empty directories, as on NFS 4. NFS 3 has two.
     pub(crate) one_remove: bool,
+    /// Whether the lock's directory is sticky. If it is not, the empty directory of a free `dir` lock may stay with `one_remove`.
+    pub(crate) sticky: bool,
     /// Whether each machine stamps the files that it changes by its own wall clock, instead of the server.
     pub(crate) client_stamps: bool,
     /// How the server treats times that clients set.
@@ -171,6 +173,7 @@ impl Config {
             clock_goes_back: false,
             clocks_fail: false,
             one_remove: true,
+            sticky: false,
             client_stamps: false,
             times: Times::default(),
             delegations: false,
@@ -216,6 +219,7 @@ impl Config {
         if config.draws {
             (config.fence, config.one_remove) = (random(2) == 0, random(2) == 0);
             config.opens_nothing = config.one_remove && random(2) == 0;
+            config.sticky = random(4) == 0;
         }
         config
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 
+use crate::config::Config;
 use crate::env::{Attr, FileId, FileKind};
 use crate::stamps::Times;
 use crate::time::ServerTime;
@@ -127,15 +128,13 @@ pub(crate) struct Server {
     times: Times,
 }
 
-/// The mode of the lock's directory.
-const ROOT_MODE: u32 = 0o1755;
-
 pub(crate) const ROOT: Handle = Handle(1);
 
 impl Server {
-    pub(crate) fn new(now: ServerTime, one_remove: bool, times: Times) -> Self {
+    pub(crate) fn new(now: ServerTime, config: &Config) -> Self {
+        let Config { one_remove, times, sticky, .. } = *config;
         let mut server = Self { nodes: BTreeMap::new(), free_inodes: Vec::new(), next: 1, one_remove, times };
-        server.add(Body::Dir(BTreeMap::new()), ROOT_MODE, now, 0);
+        server.add(Body::Dir(BTreeMap::new()), if sticky { 0o1755 } else { 0o755 }, now, 0);
         server
     }
 

@@ -208,17 +208,23 @@ fn the_simulation_catches_a_break_without_one_of_its_steps() {
     ]);
 }
 
-const MIXES: [[Protocol; 3]; 2] =
-    [[Protocol::Link, Protocol::Dir, Protocol::Dir], [Protocol::Dir, Protocol::Link, Protocol::Link]];
+/// Who contends, and whether the lock's directory is sticky. Where it is not, only those clear the lock path who want a `link`
+/// lock: two of them meet.
+const MIXES: [([Protocol; 3], bool); 4] = [
+    ([Protocol::Link, Protocol::Dir, Protocol::Dir], true),
+    ([Protocol::Dir, Protocol::Link, Protocol::Link], true),
+    ([Protocol::Dir, Protocol::Link, Protocol::Link], false),
+    ([Protocol::Link, Protocol::Dir, Protocol::Link], false),
+];
 
 /// The bug: a contender removed a dir lock's empty directory at the lock path. NFS 4 has one request for files and directories.
 /// The consequence: if a link lock had that path by then, the request removed it. The mend: contenders that clear the lock path
 /// take turns.
 #[test]
 fn the_simulation_catches_clearing_the_lock_path_without_taking_turns_on_nfs_4() {
-    assert_each_is_caught(MIXES.map(|protocols| {
+    assert_each_is_caught(MIXES.map(|(protocols, sticky)| {
         // No fault: only the order of the clients' steps differs.
-        let config = Config { protocols: protocols.into(), faults: Faults::NONE, ..link() };
+        let config = Config { protocols: protocols.into(), sticky, faults: Faults::NONE, ..link() };
         (config, &[Step::ClearInTurn] as &[Step], 20_000)
     }));
 }

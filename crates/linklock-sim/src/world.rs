@@ -7,6 +7,7 @@ use crate::cache::Cache;
 use crate::config::{Config, Faults, LOCK};
 use crate::delegations::Delegations;
 use crate::open_files::OpenFiles;
+use crate::protocol::place::STICKY;
 use crate::server::{Answer, ROOT, Request, Server};
 use crate::settings::{Bounds, Owner, Settings};
 use crate::stamps;
@@ -167,8 +168,7 @@ impl World {
             now: Duration::ZERO,
             server: Server::new(
                 ServerTime::from_parts(SERVER_START.as_secs() as i64, SERVER_START.subsec_nanos()),
-                config.one_remove,
-                config.times,
+                &config,
             ),
             server_ahead: Duration::ZERO,
             server_behind: Duration::ZERO,
@@ -292,6 +292,15 @@ impl World {
         }
         let content = ask(Request::Read { file: lock, delegation: false }).ok()?.content;
         Some(String::from_utf8_lossy(&content).rsplit('/').next()?.to_owned())
+    }
+
+    /// Whether the lock path is an empty directory with linklock's mark.
+    pub(crate) fn is_free_lock(&mut self) -> bool {
+        let now = self.server_now();
+        let found = self.server.carry_out(&Request::Lookup { dir: ROOT, name: LOCK.into() }, now);
+        let Ok(Answer { file: Some((lock, attr)), .. }) = found else { return false };
+        let names = self.server.carry_out(&Request::ReadDir { dir: lock }, now).map(|answer| answer.names);
+        attr.mode & STICKY != 0 && names.is_ok_and(|names| names.is_empty())
     }
 
     /// All names in the lock's directory.

@@ -1,7 +1,7 @@
 //! The protocols on file systems that differ from the measured NFS servers, with and without the steps for them.
 
 use super::{BOTH, assert_caught, assert_holds, runs};
-use crate::config::Config;
+use crate::config::{Config, Faults};
 use crate::env::Step;
 use crate::explore::random;
 use crate::options::Protocol;
@@ -65,4 +65,17 @@ fn a_machine_that_is_away_delays_no_other_unless_it_has_a_delegation() {
     assert_is_caught("delegations-alone", Protocol::Link, &[Step::NoDelegation], 5_000);
     let with = Config { without: &[Step::NoDelegation], ..config("delegations-alone", Protocol::Dir) };
     assert!(random(&with, 0, 2_000).lost_by_delay > 0, "no refresh was so late that the lock was lost");
+}
+
+#[test]
+fn the_empty_directory_of_a_free_lock_stays_only_on_nfs_4_and_in_nobodys_way() {
+    // NFS 4 or 3; whether the lock's directory is sticky. The check for leftovers knows where it may stay.
+    for (one_remove, sticky) in [(true, false), (true, true), (false, false)] {
+        for protocols in Protocols::ALL {
+            let nfs = World::named("nfs4").unwrap().config(protocols);
+            let config = Config { one_remove, sticky, faults: Faults::NONE, ..nfs };
+            let what = format!("without faults, {}, NFS 4: {one_remove}, sticky: {sticky}", protocols.name());
+            assert_holds(&what, &random(&config, 0, runs() / 20));
+        }
+    }
 }
