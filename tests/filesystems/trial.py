@@ -69,6 +69,7 @@ class Trial:
         self.machines = machines
         self.programs = programs
         self.separator = file_system.separator
+        self.leaves_directory = file_system.is_nfs4 and protocol == "dir"
         self.pace = PACE_IN_GUEST if file_system.in_guest else PACE
         self.label = f"{file_system.name} {protocol}"
         self.notes = Path(notes)
@@ -315,8 +316,9 @@ class Trial:
             time.sleep(0.2)
 
     def leftovers(self, name):
-        seen = {entry.name for machine in self.machines for entry in machine.directory.iterdir()}
-        return [entry for entry in seen if entry.startswith((name, ".fuse_hidden", ".nfs"))]
+        seen = {entry for machine in self.machines for entry in machine.directory.iterdir()}
+        left = {entry.name for entry in seen if not (self.leaves_directory and entry.name == name and not any(entry.iterdir()))}
+        return [entry for entry in left if entry.startswith((name, ".fuse_hidden", ".nfs"))]
 
 
 def said(done):
