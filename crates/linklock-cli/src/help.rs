@@ -194,6 +194,9 @@ clean removes the files of processes of this machine that have ended, and files 
 ten lifetimes ago. It keeps the claim that holds the lock, claims of live processes, and other files that only look like \
 claims by name. A linklock that still waits with so old a claim, on another machine, makes a new one; a flufl.lock fails.
 
+On NFS 4, a release of a dir lock leaves an empty directory at the lock path, which is a free lock. clean with LOCKPATH removes \
+it: do that before another program, such as flufl.lock, uses that path.
+
 Without --yes clean changes nothing, and uses this machine's clock for the age; with --yes it uses the file server's clock.";
 
 pub(crate) const CLEAN: &str = "\

@@ -262,6 +262,22 @@ mod on_unix {
     }
 
     #[test]
+    fn the_empty_directory_of_a_free_lock_is_removed_and_a_shared_directory_is_not() {
+        let scene = Scene::new();
+        for (mode, action) in [(0o1755, "remove"), (0o1777, "none"), (0o755, "none")] {
+            fs::create_dir(&scene.lock).unwrap();
+            fs::set_permissions(&scene.lock, fs::Permissions::from_mode(mode)).unwrap();
+            let lines = listed(&scene.lock, &[]);
+            let actions: Vec<_> = lines.iter().map(|line| (line["kind"].as_str(), line["action"].as_str())).collect();
+            let expected = [(Some("free-lock"), Some(action))];
+            assert_eq!(actions, expected[..usize::from(action == "remove")], "{mode:o}");
+            clean(&scene.lock, &["--yes"]);
+            assert_eq!(scene.lock.exists(), action == "none", "{mode:o}");
+            let _ = fs::remove_dir(&scene.lock);
+        }
+    }
+
+    #[test]
     fn unreadable_leftovers_are_kept_and_unremovable_ones_are_77() {
         let scene = Scene::new();
         let unreadable = put_claim(&scene, "job.lock|elsewhere|1|1", 2 * DAY);
