@@ -130,6 +130,8 @@ def test_with_a_queue_the_first_waiter_gets_the_lock(path, names, holder):
     for contender in contenders:
         contender.join()
     assert order == [0, 1, 2, 3]
+    # Its claim goes after the lock.
+    holder.process.wait(PATIENCE_S)
     assert names() == []
 
 

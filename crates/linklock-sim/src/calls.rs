@@ -112,6 +112,7 @@ impl SimEnv {
             match self.call(&Request::Rename { dir, from: old.clone(), to_dir, to: new.clone() }) {
                 Ok(_) => {
                     self.forget_listing(dir);
+                    self.forget_listing(to_dir);
                     self.forget(dir, &old);
                     self.with_machine(|machine, _| machine.open.rename((dir, &old), (to_dir, &new)));
                     self.cache(to_dir, new, Some(moved));

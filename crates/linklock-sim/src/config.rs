@@ -89,6 +89,8 @@ pub(crate) struct Config {
     pub(crate) new_lifetimes: bool,
     /// Whether a holder that refreshes its lock with a shorter lifetime trusts the old one until the call returns.
     pub(crate) trusts_old_lifetimes: bool,
+    /// Which processes share the lock: of few, the others do not. Only with `dir`.
+    pub(crate) shared: Who,
     /// Which processes queue up.
     pub(crate) queue: Who,
     /// Which faults may happen, and how often.
@@ -163,6 +165,7 @@ impl Config {
             graces: &GRACES,
             new_lifetimes: false,
             trusts_old_lifetimes: false,
+            shared: Who::Nobody,
             queue: Who::Nobody,
             faults: Faults::ALL,
             beyond_limit: false,

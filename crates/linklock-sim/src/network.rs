@@ -29,14 +29,12 @@ impl World {
             }
             return reply;
         }
-        let before = self.owner();
+        let before = self.owners();
         let reply = self.server.carry_out(request, now);
-        let after = self.owner();
-        if before != after {
-            self.wins.extend(after);
-            if let Some(before) = before {
-                checks::live_claim::on_removal(self, sent.by, &before, request);
-            }
+        let after = self.owners();
+        self.wins.extend(after.iter().filter(|token| !before.contains(token)).cloned());
+        for removed in before.iter().filter(|token| !after.contains(token)) {
+            checks::live_claim::on_removal(self, sent.by, removed, request);
         }
         reply
     }

@@ -116,7 +116,7 @@ fn close_all(world: &mut World, process: usize) {
 
 pub(crate) fn place(env: &SimEnv) -> Option<Place> {
     let path = Path::new(DIR).join(LOCK);
-    let Settings { protocol, lifetime, grace, recover_dead, owner, queue, wake, fence } = env.settings();
+    let Settings { protocol, lifetime, grace, recover_dead, owner, queue, shared, wake, fence } = env.settings();
     Some(Place {
         env: Arc::new(env.clone()),
         path: LockPath::new(&path, '|').ok()?,
@@ -134,6 +134,7 @@ pub(crate) fn place(env: &SimEnv) -> Option<Place> {
         command: None,
         fence,
         queue,
+        shared,
         wake,
         allow_unsafe: false,
         checked: Arc::default(),

@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) recover_dead: bool,
     pub(crate) owner: Owner,
     pub(crate) queue: bool,
+    pub(crate) shared: bool,
     pub(crate) wake: Wake,
     pub(crate) fence: bool,
 }
@@ -38,6 +39,12 @@ impl Settings {
             [] => [Protocol::Link, Protocol::Dir][draw(2)],
             [.., last] => config.protocols.get(process).copied().unwrap_or(*last),
         };
+        let shared = match config.shared {
+            Who::Nobody => false,
+            // The last of a group of three, and the one that comes last of all, want it for themselves.
+            Who::Few => protocol == Protocol::Dir && process % 3 != 2 && process < config.hosts.len(),
+            Who::Everybody => protocol == Protocol::Dir,
+        };
         Self {
             protocol,
             lifetime: one_of(config.lifetimes),
@@ -49,8 +56,10 @@ impl Settings {
                 Who::Few => draw(4) == 0,
                 Who::Everybody => true,
             },
+            shared,
             wake: if process.is_multiple_of(2) { Wake::Udp } else { Wake::Poll },
-            fence: config.fence,
+            // Numbers of readers that hold the lock at once are in no order.
+            fence: config.fence && !shared,
         }
     }
 }

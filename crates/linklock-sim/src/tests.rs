@@ -10,6 +10,7 @@ use crate::worlds::{Protocols, WORLDS, World};
 
 mod file_systems;
 mod lifetimes;
+mod sharing;
 mod twice;
 
 const BOTH: [Protocol; 2] = [Protocol::Link, Protocol::Dir];

@@ -282,16 +282,18 @@ impl World {
         }
     }
 
-    /// The token at the lock path.
-    pub(crate) fn owner(&mut self) -> Option<String> {
+    /// The tokens at the lock path: several if readers share it.
+    pub(crate) fn owners(&mut self) -> Vec<String> {
         let now = self.server_now();
         let mut ask = |request| self.server.carry_out(&request, now);
-        let (lock, _) = ask(Request::Lookup { dir: ROOT, name: LOCK.into() }).ok()?.file?;
+        let lock = ask(Request::Lookup { dir: ROOT, name: LOCK.into() }).ok().and_then(|found| found.file);
+        let Some((lock, _)) = lock else { return Vec::new() };
         if let Ok(Answer { names, .. }) = ask(Request::ReadDir { dir: lock }) {
-            return names.first().map(|name| name.to_string_lossy().into_owned());
+            return names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
         }
-        let content = ask(Request::Read { file: lock, delegation: false }).ok()?.content;
-        Some(String::from_utf8_lossy(&content).rsplit('/').next()?.to_owned())
+        let content = ask(Request::Read { file: lock, delegation: false }).map(|answer| answer.content);
+        let name = |content: Vec<u8>| String::from_utf8_lossy(&content).rsplit('/').next().map(str::to_owned);
+        content.ok().and_then(name).into_iter().collect()
     }
 
     /// Whether the lock path is an empty directory with linklock's mark.

@@ -76,6 +76,12 @@ pub(crate) const WORLDS: &[World] = &[
         draws: true,
         ..config
     }),
+    world("shared", "NFS 3, 4.0 or 4.1; two of three share the lock, if they use dir", |config| Config {
+        draws: true,
+        shared: Who::Few,
+        hosts: vec![0, 1, 0, 1],
+        ..config
+    }),
     world("nfs4", "NFS 4.1, with fencing", |config| config),
     world("nfs3", "NFS 3, with fencing", |config| Config { one_remove: false, ..config }),
     world("nocto", "clients cache lists of names for up to 43 s", |config| Config {

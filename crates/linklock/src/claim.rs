@@ -4,7 +4,7 @@
 //! 2^63, with at most 19 digits, and flufl.lock never parses it. Ours has 32 hexadecimal digits, so that a peer's
 //! random number is never taken for a fingerprint. Its bits, from the top: 32 of a hash of the machine's boot and the
 //! process's namespaces (0: not bound to a process), 22 of a hash of the process's start time, 10 of the lock's
-//! lifetime, 64 unique bits.
+//! lifetime, 64 unique bits. A claim to a shared lock has an `s` after them, so that a listing tells readers from others.
 
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use crate::token::Token;
 
 const UNIQUE_BITS: u32 = 64;
 pub(crate) const NONCE_DIGITS: usize = 32;
+/// What ends the nonce of a claim to a shared lock.
+pub(crate) const SHARED: &str = "s";
 pub(crate) const PID_DIGITS_MOST: usize = 10;
 
 /// A claim, parsed from its name.
@@ -29,6 +31,8 @@ pub(crate) struct Claim {
     pub(crate) fingerprint: Option<Fingerprint>,
     /// How long the lock lasts without a refresh, rounded up. `None`: made by a peer that does not say.
     pub(crate) lifetime: Option<Duration>,
+    /// Whether it claims a shared lock.
+    pub(crate) is_shared: bool,
 }
 
 impl Claim {
@@ -59,17 +63,22 @@ pub(crate) fn nonce(fingerprint: Option<Fingerprint>, lifetime: RoundLifetime, u
     (process << RoundLifetime::BITS | u128::from(lifetime.to_bits())) << UNIQUE_BITS | u128::from(unique)
 }
 
-/// The process and the lifetime in a nonce; a peer's nonce has neither. `None` if it is not a nonce.
-pub(crate) fn parse_nonce(nonce: &str) -> Option<(Option<Fingerprint>, Option<Duration>)> {
+/// The process and the lifetime in a nonce, and whether the lock is a shared one; a peer's nonce says none of it. `None` if it is
+/// not a nonce.
+pub(crate) fn parse_nonce(nonce: &str) -> Option<(Option<Fingerprint>, Option<Duration>, bool)> {
+    let (nonce, is_shared) = match nonce.strip_suffix(SHARED) {
+        Some(rest) if rest.len() == NONCE_DIGITS => (rest, true),
+        _ => (nonce, false),
+    };
     if nonce.len() != NONCE_DIGITS {
-        return (all_digits(nonce) && nonce.parse::<u64>().ok()? < 1 << 63).then_some((None, None));
+        return (all_digits(nonce) && nonce.parse::<u64>().ok()? < 1 << 63).then_some((None, None, false));
     }
     if !nonce.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
         return None;
     }
     let bits = u128::from_str_radix(nonce, 16).ok()? >> UNIQUE_BITS;
     let lifetime = RoundLifetime::from_bits(bits as u16).get();
-    Some((Fingerprint::from_bits((bits >> RoundLifetime::BITS) as u64), Some(lifetime)))
+    Some((Fingerprint::from_bits((bits >> RoundLifetime::BITS) as u64), Some(lifetime), is_shared))
 }
 
 /// Whether it is a decimal number without a sign.

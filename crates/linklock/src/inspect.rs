@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::holder::{Holder, Owner};
 use crate::options::Protocol;
 use crate::protocol::judge::{Verdict, holder_pid, judge};
-use crate::protocol::look::look;
+use crate::protocol::look::{look, readers};
 use crate::protocol::place::Place;
 use crate::protocol::seen::{Seen, SeenLock, stuck};
 use crate::time::ServerTime;
@@ -79,6 +79,8 @@ pub struct Status {
     /// Whether the next contender can acquire the lock immediately: it is free or abandoned, or it expired longer ago
     /// than the grace, on a file system where clocks can be compared.
     pub available: bool,
+    /// All who share the lock, for a shared one; else empty. [`holder`](Self::holder) is the one that has it for longest.
+    pub readers: Vec<Holder>,
     /// For [`State::NotALock`]: what is there. For a lock that this user may not read: a text that says so.
     pub what: Option<String>,
 }
@@ -95,6 +97,7 @@ impl Status {
             remaining: None,
             refreshed_at: None,
             available: state == State::Free,
+            readers: Vec::new(),
             what,
         }
     }
@@ -114,8 +117,19 @@ pub(crate) fn inspect(place: &Place) -> Result<Status, Error> {
         },
         Seen::Free | Seen::EmptyDirectory { ours: true } => Status::without_lock(State::Free, None),
         Seen::NotALock(what) => Status::without_lock(State::NotALock, Some(what)),
+        Seen::Lock(lock) if lock.readers > 0 => of_readers(place, &lock, now)?,
         Seen::Lock(lock) => of_lock(place, &lock, now),
     })
+}
+
+/// The status of the reader that has the lock for longest, with all that share it.
+fn of_readers(place: &Place, seen: &SeenLock, now: ServerTime) -> Result<Status, Error> {
+    let readers = readers(place)?;
+    let is_alive = |lock: &&SeenLock| judge(place, lock, now) != Verdict::Dead;
+    let last = |lock: &&SeenLock| lock.expiry(place.lifetime);
+    let lock = readers.iter().filter(is_alive).max_by_key(last).or(readers.iter().max_by_key(last)).unwrap_or(seen);
+    let holders = readers.iter().filter_map(SeenLock::holder).collect();
+    Ok(Status { readers: holders, ..of_lock(place, lock, now) })
 }
 
 fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
@@ -143,6 +157,7 @@ fn of_lock(place: &Place, lock: &SeenLock, now: ServerTime) -> Status {
         remaining: (!remaining.is_zero()).then_some(remaining),
         refreshed_at: Some(lock.attr.ctime.to_system_time()),
         available: available && lock.is_certain,
+        readers: Vec::new(),
         what: None,
     }
 }

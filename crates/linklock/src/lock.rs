@@ -67,10 +67,45 @@ impl Lock {
             command: None,
             fence: false,
             queue: false,
+            shared: false,
             wake: Wake::Poll,
             require_private: false,
             allow_unsafe: false,
         }
+    }
+
+    /// The same lock, to be shared: whoever acquires it so holds it together with all others who do. One who wants it for himself
+    /// excludes them, and they him.
+    ///
+    /// While somebody waits who wants it for himself, newcomers wait too. A shared lock cannot be made into an exclusive one: two that
+    /// wait for each other to release would wait for ever. Only locks of one user are shared; another user's reader waits.
+    ///
+    /// ```
+    /// # use linklock::{Lock, Protocol};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("cache.lock");
+    /// let lock = Lock::builder(path).protocol(Protocol::Dir).build()?;
+    /// let (one, other) = (lock.shared()?.acquire()?, lock.shared()?.acquire()?);
+    /// assert!(lock.try_acquire()?.is_none(), "nobody has it for himself");
+    /// one.release()?;
+    /// other.release()?;
+    /// assert!(lock.try_acquire()?.is_some());
+    /// # Ok::<_, linklock::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Invalid, under [`Protocol::Link`]: a file has no room for several holders.
+    pub fn shared(&self) -> Result<Self, Error> {
+        let shared = Self { place: Arc::new(Place { shared: true, ..Place::clone(&self.place) }), ..self.clone() };
+        shared.check_shared()?;
+        Ok(shared)
+    }
+
+    fn check_shared(&self) -> Result<(), Error> {
+        if self.place.shared && self.place.protocol == Protocol::Link {
+            return Err(Error::invalid("shared: the link protocol has one holder; use the dir protocol"));
+        }
+        Ok(())
     }
 
     /// The lock path, absolute.
@@ -267,6 +302,7 @@ pub struct Builder {
     command: Option<String>,
     fence: bool,
     queue: bool,
+    shared: bool,
     wake: Wake,
     require_private: bool,
     allow_unsafe: bool,
@@ -366,6 +402,12 @@ impl Builder {
         self
     }
 
+    /// Whether the lock is acquired to be shared, as by [`Lock::shared`]. Off unless set. It needs [`Protocol::Dir`].
+    pub fn shared(mut self, shared: bool) -> Self {
+        self.shared = shared;
+        self
+    }
+
     /// How a contender learns of a release on another machine: [`Wake::Poll`] unless set.
     ///
     /// With [`Wake::Udp`] it opens one UDP socket for the process, on any free port, while it waits, and writes where it listens into
@@ -451,6 +493,7 @@ impl Builder {
             command: self.command,
             fence: self.fence,
             queue: self.queue,
+            shared: self.shared,
             wake: self.wake,
             allow_unsafe: self.allow_unsafe,
             checked: Arc::default(),
@@ -458,6 +501,8 @@ impl Builder {
             break_lock_unchanged: Arc::default(),
         };
         let privacy = Arc::new(Privacy::new(self.require_private));
-        Ok(Lock { place: Arc::new(place), keep_alive: self.keep_alive, privacy })
+        let lock = Lock { place: Arc::new(place), keep_alive: self.keep_alive, privacy };
+        lock.check_shared()?;
+        Ok(lock)
     }
 }

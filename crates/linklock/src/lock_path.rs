@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::claim::{Claim, NONCE_DIGITS, PID_DIGITS_MOST, all_digits, nonce, parse_nonce};
+use crate::claim::{Claim, NONCE_DIGITS, PID_DIGITS_MOST, SHARED, all_digits, nonce, parse_nonce};
 use crate::env::Location;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
@@ -155,16 +155,21 @@ impl LockPath {
         pid: u32,
         fingerprint: Option<Fingerprint>,
         lifetime: Duration,
+        is_shared: bool,
     ) -> Claim {
         let lifetime = RoundLifetime::up(lifetime);
         let nonce = nonce(fingerprint, lifetime, unique);
         let s = self.separator;
-        let room = self.name.len() + 3 * s.len_utf8() + host.len() + PID_DIGITS_MOST + NONCE_DIGITS;
+        let room = self.name.len() + 3 * s.len_utf8() + host.len() + PID_DIGITS_MOST + NONCE_DIGITS + SHARED.len();
         let mut name = OsString::with_capacity(room);
         name.push(&self.name);
         // Writing to a string does not fail.
         let _ = write!(name, "{s}{host}{s}{pid}{s}{nonce:0NONCE_DIGITS$x}");
-        Claim { token: Token::of_name(name), host: host.into(), pid, fingerprint, lifetime: Some(lifetime.get()) }
+        if is_shared {
+            name.push(SHARED);
+        }
+        let lifetime = Some(lifetime.get());
+        Claim { token: Token::of_name(name), host: host.into(), pid, fingerprint, lifetime, is_shared }
     }
 
     /// Parses a claim from a file name, or from the last component of a path. `None` if it is not a claim of this lock
@@ -200,13 +205,14 @@ impl LockPath {
             return None;
         }
         let pid = pid.parse().ok()?;
-        let (fingerprint, lifetime) = parse_nonce(nonce)?;
+        let (fingerprint, lifetime, is_shared) = parse_nonce(nonce)?;
         Some(Claim {
             token: Token::of_name(names::name_from_bytes(name)?),
             host: host.into(),
             pid,
             fingerprint,
             lifetime,
+            is_shared,
         })
     }
 }
@@ -222,13 +228,13 @@ mod tests {
     const LIFETIME: Duration = Duration::from_secs(15);
 
     fn claim_of(lock: &LockPath) -> Claim {
-        lock.new_claim(4711, "h", 1, None, LIFETIME)
+        lock.new_claim(4711, "h", 1, None, LIFETIME, false)
     }
 
     #[test]
     fn a_claims_name_tells_host_pid_and_fingerprint() {
         let print = Fingerprint::new(b"boot", 77);
-        let claim = lock().new_claim(7, "host.example", 4711, Some(print), LIFETIME);
+        let claim = lock().new_claim(7, "host.example", 4711, Some(print), LIFETIME, false);
         let parsed = lock().parse(bytes_of(claim.token.as_os_str())).unwrap();
         assert_eq!(parsed, claim);
         assert_eq!(parsed.fingerprint, Some(print));
@@ -348,7 +354,7 @@ mod tests {
     /// for its own, and removed it. The mend: each has a mark.
     #[test]
     fn claims_have_marks_of_their_own() {
-        let mark = |unique| lock().new_claim(unique, "h", 1, None, LIFETIME).mark();
+        let mark = |unique| lock().new_claim(unique, "h", 1, None, LIFETIME, false).mark();
         let marks: std::collections::HashSet<_> = (0..1000).map(mark).collect();
         assert!(marks.len() > 990 && marks.iter().all(|mark| *mark < Duration::from_millis(9)), "{}", marks.len());
     }

@@ -12,7 +12,7 @@ use crate::options::Protocol;
 use crate::printable::Printable;
 use crate::protocol::identify::may_break;
 use crate::protocol::judge::{Verdict, holder_is_dead, judge, log_broken};
-use crate::protocol::look::look;
+use crate::protocol::look::look_for;
 use crate::protocol::place::Place;
 use crate::protocol::seen::{Seen, SeenLock, stuck};
 use crate::protocol::stake::{Break, Stake};
@@ -56,7 +56,7 @@ pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Erro
     let not_held = |holder| Error::not_held(place.lock_path(), token.to_string(), holder);
     let claim = parse(place, token)?;
     let confirmed = env.now();
-    let lock = match look(place)? {
+    let lock = match look_for(place, Some(token))? {
         Seen::Lock(lock) => lock,
         Seen::NotALock(what) => return Err(Error::not_a_lock(place.lock_path(), what)),
         Seen::Free | Seen::EmptyDirectory { .. } | Seen::Stuck { .. } => return Err(not_held(None)),
@@ -64,7 +64,7 @@ pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Erro
     if lock.claim.as_ref() != Some(&claim) {
         return Err(not_held(lock.holder()));
     }
-    let place = Place { protocol: lock.protocol, ..place.clone() };
+    let place = Place { protocol: lock.protocol, shared: claim.is_shared, ..place.clone() };
     let file = place.held_file(&claim);
     let attr = match env.stat(&file) {
         Ok(attr) => attr,
@@ -118,12 +118,13 @@ pub(crate) fn break_lock(place: &Place, which: &Which) -> Result<Option<Status>,
     if let Which::Claim(token) = which {
         parse(place, token)?;
     }
-    let mut waited = false;
+    let (mut waited, mut broken) = (false, None);
+    let wanted = if let Which::Claim(token) = which { Some(token) } else { None };
     // If the lock changed between the look and the break, somebody made progress: look again.
     loop {
         let status = inspect(place)?;
         let looked = place.env.now();
-        let seen = look(place)?;
+        let seen = look_for(place, wanted)?;
         if let Seen::Stuck { since, .. } = seen
             && let Some(what) = stuck(place.env.as_ref(), since)
         {
@@ -141,7 +142,7 @@ pub(crate) fn break_lock(place: &Place, which: &Which) -> Result<Option<Status>,
                     // Sweeps although the lock is free. Otherwise a contender that breaks a lock sweeps, and that may
                     // not happen for long.
                     sweep(place);
-                    return Ok(None);
+                    return Ok(broken);
                 }
             },
         };
@@ -166,6 +167,12 @@ pub(crate) fn break_lock(place: &Place, which: &Which) -> Result<Option<Status>,
         match steps::break_lock(place, &lock)? {
             Break::Done => {
                 log_broken(place, &lock, "an operator ordered it");
+                let status = broken.take().unwrap_or(status);
+                // All who share the lock are its holders.
+                if lock.readers > 1 && wanted.is_none() {
+                    broken = Some(status);
+                    continue;
+                }
                 sweep(place);
                 return Ok(Some(status));
             }

@@ -1,4 +1,4 @@
-//! No two processes believe at the same time that they hold the lock.
+//! No two processes believe at the same time that they hold the lock, unless both share it.
 
 use crate::world::{Hold, World};
 
@@ -7,7 +7,9 @@ pub(crate) fn on_belief(world: &mut World, new: &Hold) {
     if world.config.clocks_fail {
         return;
     }
-    let other = world.believers().find(|hold| hold.process != new.process).cloned();
+    let shares = |hold: &Hold| world.processes[hold.process].settings.shared;
+    let excludes = |hold: &&Hold| hold.process != new.process && !(shares(hold) && shares(new));
+    let other = world.believers().find(excludes).cloned();
     if let Some(other) = other {
         world.violate(format!(
             "two holders: c{} with {} and c{} with {}",

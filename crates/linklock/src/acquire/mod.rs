@@ -17,7 +17,7 @@ use crate::protocol::place::Place;
 use crate::protocol::queue::{self, Ticket};
 use crate::protocol::seen::{Seen, SeenLock};
 use crate::protocol::stake::{Attempt, Break, Stake};
-use crate::protocol::{fence, fitness, leftovers, look, steps};
+use crate::protocol::{bell, fence, fitness, leftovers, look, steps};
 use crate::time::ServerTime;
 use crate::wait::{Wait, poll_delay};
 
@@ -250,6 +250,9 @@ impl<'a> Contender<'a> {
                 }
                 Seen::Lock(lock) => lock,
             };
+            if self.may_join(&lock) {
+                return self.seen_free().await;
+            }
             self.in_vain = 0;
             // A lock with one link is being released, or lost its claim, or this client's cache does not know yet that it
             // is gone. An attempt asks the server; once is enough.
@@ -287,6 +290,12 @@ impl<'a> Contender<'a> {
                 return Err(self.waiter.timed_out(lock.holder()));
             }
         }
+    }
+
+    /// Whether an attempt may share the lock with those that have it.
+    fn may_join(&self, lock: &SeenLock) -> bool {
+        let is_shared = self.stake.claim.is_shared && lock.readers > 0 && lock.owner == Some(self.stake.owner);
+        is_shared && !bell::writer_waits(self.waiter.place, self.stake)
     }
 
     /// Others may be faster every time, which is as it should be; but a file system that goes on saying both "exists" and

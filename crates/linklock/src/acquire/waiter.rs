@@ -227,10 +227,15 @@ impl<'a> Waiter<'a> {
 
     /// Sees to the bell, by which one of those who wait for this lock is to be the next. True if it was hung just now: the lock may
     /// have been released right before. Where the kernel reports every change there is none. In a queue the first ticket says who is
-    /// next; there a bell only tells where that contender listens.
+    /// next; there a bell only tells where that contender listens. And everywhere it keeps newcomers from a lock that others share, while
+    /// somebody waits who wants it for himself.
     pub(super) fn tends_bell(&mut self, stake: &Stake, lock: &SeenLock) -> bool {
-        let is_useful = !self.is_single_try() && !self.is_late() && self.lookout.watcher().reach().is_shared();
-        if !is_useful || self.ticket.is_some() && self.place.wake == Wake::Poll {
+        if self.is_single_try() || self.is_late() {
+            return false;
+        }
+        let wakes =
+            self.lookout.watcher().reach().is_shared() && (self.ticket.is_none() || self.place.wake == Wake::Udp);
+        if !wakes && lock.readers == 0 {
             return false;
         }
         let ear = self.ear();

@@ -245,6 +245,8 @@ pub(crate) enum Step {
     ExpiryFromChange,
     /// Where a removal takes whatever has the name, those who clear the lock path take turns.
     ClearInTurn,
+    /// A reader holds a shared lock only if it sees, after its entry is there, that nobody has the lock for himself.
+    ReaderLooksAgain,
     /// A fencing token is given only if the lock is still ours after the number was there.
     FenceSeesLock,
     /// A fencing token is given only if no greater one is seen after it was there.

@@ -17,7 +17,7 @@ use super::place::Place;
 use super::seen::SeenLock;
 use super::stake::Stake;
 use crate::claim::Claim;
-use crate::env::{Attr, FileId, FileKind, Meant};
+use crate::env::{Attr, FileId, FileKind, Liveness, Meant};
 use crate::hint::Ear;
 use crate::names::bytes_of;
 use crate::options::Wake;
@@ -189,6 +189,17 @@ pub(super) fn parse(place: &Place, text: &OsStr) -> Option<(Claim, Option<Ear>)>
     };
     let ear = rest.and_then(|rest| Ear::parse(std::str::from_utf8(rest).ok()?));
     Some((place.path.parse(name)?, ear))
+}
+
+/// Whether somebody waits who wants the lock for himself, as its bell says: then newcomers do not share the lock with those that have
+/// it, or he might wait for ever.
+pub(crate) fn writer_waits(place: &Place, stake: &Stake) -> bool {
+    let at = place.path.bell();
+    let Some(claim) = place.env.read_symlink(&at).ok().and_then(|text| claim(place, &text)) else { return false };
+    let looked = place.env.now();
+    !claim.is_shared
+        && place.liveness(&claim) != Liveness::Dead
+        && place.env.stat(&at).is_ok_and(|attr| !is_abandoned(place, stake, &attr, None, looked))
 }
 
 /// The claim of a bell's owner.

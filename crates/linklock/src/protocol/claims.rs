@@ -37,7 +37,7 @@ pub(super) fn of_this_process(place: &Place) -> Claim {
 }
 
 fn named(place: &Place, pid: u32, fingerprint: Option<Fingerprint>) -> Claim {
-    place.path.new_claim(place.env.unique(), &place.host, pid, fingerprint, place.lifetime)
+    place.path.new_claim(place.env.unique(), &place.host, pid, fingerprint, place.lifetime, place.shared)
 }
 
 /// Puts a claim beside the lock path by `make`. Leaves a name that is taken alone, whoever took it.

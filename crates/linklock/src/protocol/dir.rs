@@ -1,11 +1,21 @@
 //! The `dir` protocol: a claim directory with one entry is renamed to the lock path. Every name is used once.
 //!
 //! At most one entry is under the lock path: it arrives by one atomic rename, onto nothing or onto an empty directory,
-//! and nobody ever adds a second. An unlink of an entry removes that claim or nothing, however late and however often
+//! and nobody ever adds a second, but for readers. An unlink of an entry removes that claim or nothing, however late and however often
 //! it is carried out.
 //!
 //! A release or a break leaves an empty directory at the lock path. Whether and how to clear that depends on what else
 //! can come there, so the caller passes a [`Clear`].
+
+//!
+//! A shared lock has one entry for each reader. The first comes as any claim does. A later one moves its entry into the
+//! directory that is there, and then lists it by path: it holds the lock if its entry is there and all others are readers'.
+//! Why no reader and no exclusive claim hold the lock at once:
+//!
+//! - As long as a reader's entry is there, the directory is not empty. So no rename replaces it, and no rmdir removes it:
+//!   no exclusive claim arrives. One that had arrived before is in the directory, and the reader sees it.
+//! - If the directory is another by now, the entry is not at the lock path, and the reader sees that.
+//! - A move that is late or repeated finds no entry to move: names are used once.
 
 use std::io;
 
@@ -13,6 +23,7 @@ use super::bell;
 use super::claims;
 use super::expiry::freshen;
 use super::io_error::{gone_is_ok, is_gone, is_not_empty, is_refused};
+use super::look::dir::{Entries, READERS_MOST};
 use super::look::look;
 use super::place::{Place, STICKY, WRITE_OTHERS};
 use super::seen::{Seen, SeenLock};
@@ -101,8 +112,68 @@ pub(super) fn attempt(place: &Place, stake: &mut Stake, clear: Clear) -> Result<
             let _ = release(place, stake, clear);
             Ok(Attempt::Void)
         }
-        Ok(false) => moved.failed(place),
+        Ok(false) => match moved.failed(place)? {
+            Attempt::Failed if stake.claim.is_shared => {
+                join(place, stake, clear).map_err(|e| Error::io(place.lock_path(), "share the lock", e))
+            }
+            attempt => Ok(attempt),
+        },
         Err(e) => Err(Error::io(place.lock_path(), "see whether the lock was taken", e)),
+    }
+}
+
+/// Joins the readers that hold the lock, if only readers do: moves the entry into their directory.
+fn join(place: &Place, stake: &mut Stake, clear: Clear) -> io::Result<Attempt> {
+    // While somebody has the lock for himself, nothing is changed at the lock path. Another user's directory is not joined:
+    // that user could take it away.
+    match place.env.stat(place.location()) {
+        Ok(attr) if attr.kind == FileKind::Directory && place.is_marked(&attr) && attr.owner == stake.owner => {}
+        Err(e) if !is_gone(&e) => return Err(e),
+        _ => return Ok(Attempt::Failed),
+    }
+    if !are_readers_alone(place, None)? || bell::writer_waits(place, stake) {
+        return Ok(Attempt::Failed);
+    }
+    let moved = place.env.rename(&place.staged_file(&stake.claim), &own_entry(place, stake));
+    let before = place.env.now();
+    // Whatever the call returned: its reply may have been lost.
+    let holds = match are_readers_alone(place, Some(&stake.claim)) {
+        Ok(alone) => alone || !place.keeps(Step::ReaderLooksAgain),
+        Err(e) => {
+            let _ = place.env.unlink(&own_entry(place, stake));
+            return Err(e);
+        }
+    };
+    if holds {
+        // The directory in which the claim was staged: it is empty now. Before the look at the clock, since it may take long.
+        let _ = place.env.rmdir(&place.path.beside(&stake.claim.token));
+        if place.env.now() < stake.lease.deadline || !place.keeps(Step::DeadlineOnceWon) {
+            stake.confirmed = before;
+            return Ok(Attempt::Won);
+        }
+    }
+    // Safe at any time: nobody else uses this name.
+    let is_there = place.env.unlink(&own_entry(place, stake)).is_ok();
+    if is_there {
+        // All others may have gone meanwhile.
+        clear(place);
+    }
+    // An entry that is still beside the lock path can be moved again.
+    let is_staged = moved.is_err_and(|e| !is_gone(&e)) && !is_there;
+    Ok(if is_staged { Attempt::Failed } else { Attempt::Void })
+}
+
+/// Whether all that is in the directory at the lock path are readers' entries, at least one, and the named one among them.
+fn are_readers_alone(place: &Place, ours: Option<&Claim>) -> io::Result<bool> {
+    // An NFS client may know another directory by the lock path's name, which is gone.
+    let listed = place.forget_names().and_then(|()| Entries::list(place, true));
+    match listed {
+        Ok(entries) => {
+            let has_ours = ours.is_none_or(|ours| entries.readers.iter().any(|claim| claim.token == ours.token));
+            Ok(entries.others.is_empty() && has_ours && (1..=READERS_MOST).contains(&entries.readers.len()))
+        }
+        Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
@@ -280,7 +351,8 @@ pub(super) fn break_lock(place: &Place, seen: &SeenLock, clear: Clear) -> Result
 /// can come, rmdir removes no file. The lock is free, even if this fails.
 pub(super) fn remove_empty(place: &Place) {
     let Err(e) = place.env.rmdir(place.location()) else { return };
-    if is_not_empty(&e) {
+    // Where a lock is shared, others are in the directory as a rule.
+    if is_not_empty(&e) && !place.shared {
         remove_leftovers(place);
         // Fails if it is gone, or held again. Both are fine. Some file systems say "not empty" until the last reader of an entry
         // that was removed has closed it.

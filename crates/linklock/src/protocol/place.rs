@@ -63,6 +63,8 @@ pub(crate) struct Place {
     pub(crate) fence: bool,
     /// Whether contenders acquire the lock in the order in which they arrived.
     pub(crate) queue: bool,
+    /// Whether others may hold the lock at the same time who want it shared too.
+    pub(crate) shared: bool,
     /// How a waiter on another machine learns of a release.
     pub(crate) wake: Wake,
     /// Whether the lock may be on a file system where the protocol is known to fail.
@@ -92,6 +94,7 @@ impl Place {
             on_behalf_of: OnBehalfOf::ThisProcess,
             fence: false,
             queue: false,
+            shared: false,
             wake: Wake::Poll,
             unchanged: Arc::clone(&self.break_lock_unchanged),
             ..self.clone()

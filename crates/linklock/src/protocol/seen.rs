@@ -43,6 +43,9 @@ pub(crate) struct SeenLock {
     pub(crate) owner: Option<u32>,
     /// What the holder says about itself, if the protocol has room for it.
     pub(crate) about: Option<Box<About>>,
+    /// How many share it; 0 for a lock that is not shared. The claim is that of one of them: the lock is in a writer's way as long as
+    /// any is there, and each is judged by itself.
+    pub(crate) readers: usize,
 }
 
 impl SeenLock {
@@ -50,7 +53,15 @@ impl SeenLock {
     /// be seen, since a refresh changes only the entry. So the lock counts as live until it is gone. Only its owner and
     /// root can break it.
     pub(crate) fn hidden(attr: Attr) -> Self {
-        Self { protocol: Protocol::Dir, claim: None, is_certain: false, attr, owner: Some(attr.owner), about: None }
+        Self {
+            protocol: Protocol::Dir,
+            claim: None,
+            is_certain: false,
+            attr,
+            owner: Some(attr.owner),
+            about: None,
+            readers: 0,
+        }
     }
 
     pub(crate) fn is_hidden(&self) -> bool {

@@ -1,9 +1,11 @@
 //! What a directory at a lock path is.
 
+use std::ffi::OsString;
 use std::io;
 use std::ops::ControlFlow;
 
-use crate::env::Attr;
+use crate::claim::Claim;
+use crate::env::{Attr, Liveness};
 use crate::holder::About;
 use crate::names::bytes_of;
 use crate::options::Protocol;
@@ -11,39 +13,68 @@ use crate::protocol::io_error::{is_refused, is_unreadable};
 use crate::protocol::place::{BREAK_LIFETIME, Place, ROOT, STICKY};
 use crate::protocol::seen::{Seen, SeenLock};
 use crate::protocol::silly_names;
+use crate::token::Token;
 
-/// What the directory at the lock path is. `None` if it changed during the look.
-pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
+/// The most readers that a look tells apart from other things in a directory.
+pub(crate) const READERS_MOST: usize = 1 << 14;
+
+/// The names in the directory at the lock path, as far as a look needs them: others may have put any number there.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    /// The claims of those who share the lock.
+    pub(crate) readers: Vec<Claim>,
+    /// All others: the claim of one who has the lock for himself, or what is no claim.
+    pub(crate) others: Vec<OsString>,
+    /// What an NFS client left of entries that were removed.
+    left: Vec<OsString>,
+}
+
+impl Entries {
+    pub(crate) fn list(place: &Place, ours: bool) -> io::Result<Self> {
+        let mut entries = Self::default();
+        place.env.list(place.location(), &mut |name, _| {
+            let claim = place.path.parse(bytes_of(name)).filter(|claim| claim.token.as_os_str() == name);
+            match claim {
+                Some(claim) if claim.is_shared => entries.readers.push(claim),
+                _ if ours && silly_names::has_prefix(name) => entries.left.push(name.to_owned()),
+                _ => entries.others.push(name.to_owned()),
+            }
+            let Self { readers, others, left } = &entries;
+            let is_enough = others.len() > 1 || left.len() > silly_names::MOST || readers.len() > READERS_MOST;
+            if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(entries)
+    }
+}
+
+/// What the directory at the lock path is; of several readers, the named one if it is among them. `None` if it changed during the look.
+pub(super) fn look(place: &Place, attr: Attr, wanted: Option<&Token>) -> io::Result<Option<Seen>> {
     let ours = place.is_marked(&attr);
-    // Reads no more names than needed: others may have put any number there.
-    let (mut names, mut left) = (Vec::new(), Vec::new());
-    let listed = place.env.list(place.location(), &mut |name, _| {
-        if ours && silly_names::has_prefix(name) { &mut left } else { &mut names }.push(name.to_owned());
-        if names.len() > 1 || left.len() > silly_names::MOST {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    });
     // An umask of 077 makes such a directory.
     let hidden = || Ok(Some(Seen::Lock(SeenLock::hidden(attr))));
-    match listed {
+    let Entries { readers, others, left } = match Entries::list(place, ours) {
         Err(e) if ours && is_refused(&e) => return hidden(),
         listed => listed?,
+    };
+    let not_a_lock = || Ok(Some(Seen::NotALock("a directory".into())));
+    if left.len() > silly_names::MOST || readers.len() > READERS_MOST {
+        return not_a_lock();
     }
-    let name = match names.as_slice() {
-        [name] if left.len() <= silly_names::MOST => name,
-        [] if left.len() <= silly_names::MOST && left.iter().all(|name| silly_names::is_removable(place, name)) => {
+    let claim = match others.as_slice() {
+        // Whoever has an entry beside it is about to see that the lock is not to be shared, and removes it.
+        [name] => place.path.parse(bytes_of(name)),
+        [] if !readers.is_empty() => one_of(place, &readers, wanted),
+        [] if left.iter().all(|name| silly_names::is_removable(place, name)) => {
             let is_stuck = ours && is_anothers(place, &attr)?;
             let stuck = Seen::Stuck { owner: attr.owner, since: attr.ctime };
             return Ok(Some(if is_stuck { stuck } else { Seen::EmptyDirectory { ours } }));
         }
-        _ => return Ok(Some(Seen::NotALock("a directory".into()))),
+        _ => None,
     };
-    let Some(claim) = place.path.parse(bytes_of(name)) else {
-        return Ok(Some(Seen::NotALock("a directory".into())));
-    };
+    let Some(claim) = claim else { return not_a_lock() };
+    let readers = if others.is_empty() { readers.len() } else { 0 };
     // If the entry is gone by now, the error makes the caller look again. The content is not needed to judge the lock.
+    let name = others.first().map_or(claim.token.as_os_str(), OsString::as_os_str);
     let entry = place.location().inside(name);
     let of_dir = attr.owner;
     let (attr, content) = match place.read(&entry, attr.id.device) {
@@ -60,11 +91,21 @@ pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
         attr,
         owner: Some(of_dir).filter(|owner| *owner == attr.owner),
         about: About::from_json(&content).map(Box::new),
+        readers,
     };
     if place.path.is_break_lock {
         lock.believe_at_most(BREAK_LIFETIME);
     }
     Ok(Some(Seen::Lock(lock)))
+}
+
+/// The reader that is looked at: one that is wanted, else one that is known to be dead, who can go at once, else always the same as
+/// long as it is there.
+fn one_of(place: &Place, readers: &[Claim], wanted: Option<&Token>) -> Option<Claim> {
+    let is_dead = |claim: &&Claim| place.liveness(claim) == Liveness::Dead;
+    let named = wanted.and_then(|token| readers.iter().find(|claim| claim.token == *token));
+    let first = || readers.iter().min_by(|one, other| one.token.cmp(&other.token));
+    named.or_else(|| readers.iter().find(is_dead)).or_else(first).cloned()
 }
 
 /// Whether another user owns an empty directory at the lock path, and this user cannot remove it. A server may map our

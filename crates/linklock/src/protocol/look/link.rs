@@ -13,7 +13,15 @@ use crate::protocol::seen::{Seen, SeenLock};
 pub(super) fn look(place: &Place, attr: Attr) -> io::Result<Option<Seen>> {
     let lock = |claim, is_certain, attr| {
         let protocol = Protocol::Link;
-        Ok(Some(Seen::Lock(SeenLock { protocol, claim, is_certain, attr, owner: Some(attr.owner), about: None })))
+        Ok(Some(Seen::Lock(SeenLock {
+            protocol,
+            claim,
+            is_certain,
+            attr,
+            owner: Some(attr.owner),
+            about: None,
+            readers: 0,
+        })))
     };
     let read = match place.read(place.location(), attr.id.device) {
         Err(e) if e.kind() == io::ErrorKind::Unsupported => match identify::linked_claim(place, &attr)? {

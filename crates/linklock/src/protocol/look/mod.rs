@@ -1,6 +1,6 @@
 //! Looks at a lock path: what is there, by whichever protocol. Changes nothing.
 
-mod dir;
+pub(super) mod dir;
 mod link;
 
 use std::io;
@@ -11,12 +11,18 @@ use super::seen::{Seen, SeenLock};
 use crate::env::FileKind;
 use crate::error::Error;
 use crate::options::Protocol;
+use crate::token::Token;
 
 /// The most looks in a row, while the lock path changes between two calls.
 const LOOKS_MOST: u32 = 64;
 
 /// Looks at the lock path, and changes nothing.
 pub(crate) fn look(place: &Place) -> Result<Seen, Error> {
+    look_for(place, None)
+}
+
+/// The same; of several readers it shows this one, if it is there.
+pub(crate) fn look_for(place: &Place, wanted: Option<&Token>) -> Result<Seen, Error> {
     for _ in 0..LOOKS_MOST {
         let attr = match place.stat_afresh(place.location()) {
             Ok(attr) => attr,
@@ -27,7 +33,7 @@ pub(crate) fn look(place: &Place) -> Result<Seen, Error> {
             // A break lock is never a `link` lock.
             FileKind::Regular if place.path.is_break_lock => Ok(Some(Seen::NotALock("an ordinary file".into()))),
             FileKind::Regular => link::look(place, attr),
-            FileKind::Directory => dir::look(place, attr),
+            FileKind::Directory => dir::look(place, attr, wanted),
             FileKind::Symlink => Ok(Some(Seen::NotALock("a symbolic link".into()))),
             FileKind::Other => Ok(Some(Seen::NotALock("a device, socket or pipe".into()))),
         };
@@ -40,6 +46,23 @@ pub(crate) fn look(place: &Place) -> Result<Seen, Error> {
     }
     // It was different each time. The caller's next attempt asks the server.
     Ok(Seen::Free)
+}
+
+/// Each reader of a shared lock; none if it is not shared by now.
+pub(crate) fn readers(place: &Place) -> Result<Vec<SeenLock>, Error> {
+    let entries = match dir::Entries::list(place, true) {
+        Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => return Ok(Vec::new()),
+        entries => entries.map_err(|e| Error::io(place.lock_path(), "look at the lock", e))?,
+    };
+    let mut readers = Vec::new();
+    for claim in entries.readers {
+        match look_for(place, Some(&claim.token))? {
+            Seen::Lock(lock) if lock.claim.as_ref() == Some(&claim) => readers.push(lock),
+            // It has gone meanwhile.
+            _ => {}
+        }
+    }
+    Ok(readers)
 }
 
 /// Whether the lock that was seen is still there and unchanged, with one request instead of a look. Every change of a
