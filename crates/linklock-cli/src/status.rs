@@ -100,6 +100,10 @@ fn details(status: &Status, process: Option<&Running>) -> String {
         State::Held if status.expires_at.is_none() => {
             format!(": {}", what("its holder and its expiry are unknown"))
         }
+        State::Held if !status.readers.is_empty() => {
+            let (count, left) = (status.readers.len(), short(status.remaining.unwrap_or_default()));
+            format!(" by {count} that share it: {}; the last expires in {left}", readers_of(status))
+        }
         State::Held => {
             let left = short(status.remaining.unwrap_or_default());
             format!(" by {holder}, refreshed {}, expires in {left}", ago(status.refreshed_at))
@@ -112,6 +116,15 @@ fn details(status: &Status, process: Option<&Running>) -> String {
         }
         _ => format!(": {}", what("something that linklock does not know")),
     }
+}
+
+/// So many of those who share a lock are named. JSON has all.
+const NAMED_MOST: usize = 8;
+
+fn readers_of(status: &Status) -> String {
+    let named = status.readers.iter().take(NAMED_MOST).map(ToString::to_string);
+    let more = status.readers.len().checked_sub(NAMED_MOST + 1).map(|more| format!("and {} more", more + 1));
+    printable(&named.chain(more).collect::<Vec<_>>().join(", "))
 }
 
 /// The holder's own words, the owner of the lock's file, which the file system reports, and what the system says of its process.
@@ -170,6 +183,7 @@ struct Line {
     since: Value,
     expires_at: Value,
     expires_in_ms: Value,
+    readers: Value,
 }
 
 /// The library's object, which says nothing of the process of a `link` lock's holder.
@@ -190,6 +204,7 @@ fn to_json(lock: &Lock, Seen { status, process }: &Seen) -> io::Result<String> {
         since: field("since"),
         expires_at: field("expires_at"),
         expires_in_ms: field("expires_in_ms"),
+        readers: field("readers"),
     };
     if let Some(process) = process {
         line.command = process.command.as_str().into();

@@ -67,10 +67,10 @@ impl Serialize for Holder {
 
 /// One flat object: `protocol`, `state`; `host`, `pid`, `token`, `command` and `user` of the holder; `owner_uid` and
 /// `owner` of the file; `since` of the holder; `expires_at`, and `expires_in_ms`, which is negative after the lifetime.
-/// Null: not applicable, or not known.
+/// Null: not applicable, or not known. `readers`: all who share the lock, each as a [`Holder`]; empty for any other lock.
 impl Serialize for Status {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let mut out = out.serialize_struct("Status", 12)?;
+        let mut out = out.serialize_struct("Status", 13)?;
         out.serialize_field("protocol", &self.protocol)?;
         out.serialize_field("state", &self.state)?;
         holder_fields::<S>(&mut out, self.holder.as_ref())?;
@@ -80,6 +80,7 @@ impl Serialize for Status {
         out.serialize_field("expires_at", &self.expires_at.and_then(rfc3339))?;
         let now = OsEnv.wall_clock().to_system_time();
         out.serialize_field("expires_in_ms", &self.expires_at.map(|at| expires_in_ms(at, self.remaining, now)))?;
+        out.serialize_field("readers", &self.readers)?;
         out.end()
     }
 }

@@ -36,6 +36,10 @@ pub(crate) struct Contest {
     /// How to store the lock: link is compatible with flufl.lock, dir needs no hard links
     #[arg(long, value_name = "PROTOCOL", default_value = "link", env = "LINKLOCK_PROTOCOL", hide_env_values = true)]
     pub(crate) protocol: ProtocolArg,
+    /// Share the lock with all others who do: many may read what one writes. It implies --protocol dir. Who acquires it without
+    /// this option has it alone; while somebody waits for that, newcomers wait too
+    #[arg(short, long)]
+    pub(crate) shared: bool,
     /// Acquire the lock in order of arrival. All contenders should use this option: one without it overtakes the others.
     /// Each waiter has a ticket in the directory LOCKPATH|queue (on Windows with ^ for |)
     #[arg(long)]
@@ -134,7 +138,8 @@ impl Place {
 
 impl Contest {
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
-        let builder = self.judgement.apply(builder).protocol(self.protocol.into());
+        let protocol = if self.shared { Protocol::Dir } else { self.protocol.into() };
+        let builder = self.judgement.apply(builder).protocol(protocol).shared(self.shared);
         let builder = builder.queue(self.queue).wake(self.waking.wake.into()).require_private(self.require_private);
         builder.allow_unsafe_file_system(self.unsafe_filesystem)
     }

@@ -58,7 +58,7 @@ pub(crate) struct StatusArgs {
     #[arg(required = true, value_name = "LOCKPATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Print one JSON object per line: path, protocol, state (free, held, expired, abandoned, not-a-lock), host, pid, token,
-    /// command, user, owner_uid, owner, since, expires_at, expires_in_ms. Unknown values are null; pid is null if no
+    /// command, user, owner_uid, owner, since, expires_at, expires_in_ms, readers (all who share it). Unknown values are null; pid is null if no
     /// process holds the lock. The file system supplies the owner of the lock's file; the holder itself wrote host and pid,
     /// and for --protocol dir command, user and since. For link these come from the process, if it runs on this machine
     #[arg(long)]

@@ -28,6 +28,8 @@ mod plain;
 mod private;
 mod promises;
 mod several;
+#[cfg(unix)] // There a rename moves an entry into a directory that others use.
+mod sharing;
 #[cfg(unix)] // Only here a rename replaces an empty directory.
 mod staying;
 mod waking;

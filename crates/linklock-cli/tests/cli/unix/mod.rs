@@ -9,6 +9,8 @@ mod linux;
 mod losses;
 mod private;
 mod several;
+#[cfg(target_os = "linux")] // Elsewhere nothing is known of processes.
+mod sharing;
 mod signals;
 mod starting;
 mod surroundings;
