@@ -29,7 +29,7 @@ impl Contender {
 impl Contender {
     /// `host`: None for this machine's name. `on_behalf_of`: None for this process, 0 for nobody, or a pid.
     #[new]
-    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, wake, require_private, unsafe_filesystem, on_behalf_of, mode))]
+    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, shared, wake, require_private, unsafe_filesystem, on_behalf_of, mode))]
     #[expect(clippy::too_many_arguments, reason = "in Python they are keyword arguments")]
     fn new(
         path: PathBuf,
@@ -41,6 +41,7 @@ impl Contender {
         keep_alive: bool,
         fence: bool,
         queue: bool,
+        shared: bool,
         wake: &str,
         require_private: bool,
         unsafe_filesystem: bool,
@@ -70,6 +71,7 @@ impl Contender {
             .keep_alive(keep_alive)
             .fence(fence)
             .queue(queue)
+            .shared(shared)
             .wake(wake)
             .require_private(require_private)
             .allow_unsafe_file_system(unsafe_filesystem)

@@ -12,7 +12,7 @@ use crate::support::{
     Running, Scene, assert_exit, end, ended_process, here, host, linklock, stderr, stdout, user, worker,
 };
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "path",
     "protocol",
     "state",
@@ -26,6 +26,7 @@ const FIELDS: [&str; 13] = [
     "since",
     "expires_at",
     "expires_in_ms",
+    "readers",
 ];
 
 /// The fields that only a dir lock has.
@@ -44,8 +45,13 @@ fn fields<I: AsRef<OsStr>>(scene: &Scene, options: impl IntoIterator<Item = I>) 
     assert_eq!(text.lines().count(), 1, "one line for each path: {text}");
     let places: Vec<_> = FIELDS.iter().map(|field| text.find(&format!("\"{field}\":")).expect("each field")).collect();
     assert!(places.is_sorted(), "the fields are in order: {text}");
-    let Value::Object(fields) = serde_json::from_str(&text).expect("JSON") else { panic!("an object: {text}") };
+    let Value::Object(mut fields) = serde_json::from_str(&text).expect("JSON") else { panic!("an object: {text}") };
     assert_eq!(fields.len(), FIELDS.len(), "no other field: {text}");
+    assert_eq!(
+        fields.insert("readers".into(), Value::Null),
+        Some(Value::Array(Vec::new())),
+        "nobody shares it here: {text}"
+    );
     fields
 }
 

@@ -44,6 +44,7 @@ class Contender:
         keep_alive: bool,
         fence: bool,
         queue: bool,
+        shared: bool,
         wake: str,
         require_private: bool,
         unsafe_filesystem: bool,

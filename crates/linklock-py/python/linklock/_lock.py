@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import logging
 import os
@@ -119,6 +120,7 @@ class Lock:
     :param grace: How long after its expiry a lock is broken: seconds or a timedelta; 10 seconds by default.
     :param fence: Whether each acquisition gets a `fencing_token`.
     :param queue: Whether contenders acquire the lock in the order of their arrival, if they all set this.
+    :param shared: Whether the lock is acquired to be shared with all others who set this; it needs `protocol='dir'`. See `shared()`.
     :param wake: How to learn of a release on another machine: 'poll', or 'udp' for a datagram that whoever releases the lock with
         this setting sends to the next waiter (on Linux). The bell, a file beside the lock, names the port that it is sent to.
     :param require_private: Whether `lock()` raises a PermissionError unless the lock's directory is private: this user or
@@ -148,6 +150,7 @@ class Lock:
         grace: Optional[Interval] = None,
         fence: bool = False,
         queue: bool = False,
+        shared: bool = False,
         wake: Literal['poll', 'udp'] = 'poll',
         require_private: bool = False,
         unsafe_filesystem: bool = False,
@@ -163,6 +166,7 @@ class Lock:
             keep_alive=keep_alive,
             fence=fence,
             queue=queue,
+            shared=shared,
             wake=wake,
             require_private=require_private,
             unsafe_filesystem=unsafe_filesystem,
@@ -303,6 +307,22 @@ class Lock:
                 seat.slot.keep(hold, True)
                 seat.slot.leave()
             raise
+
+    def shared(self: L) -> L:
+        """A new object for the same lock, which acquires it to be shared: all who do hold it together, and nobody has it for
+        himself meanwhile. While somebody waits who wants it for himself, newcomers wait too.
+
+        >>> lock = Lock('/srv/shared/cache.lock', protocol='dir')  # doctest: +SKIP
+        >>> with lock.shared():  # doctest: +SKIP
+        ...     print('others may read too')
+
+        :raises ValueError: if the protocol is 'link', which has one holder.
+        """
+        # With the settings, and without what is held.
+        other = copy.copy(self)
+        other._linklock.seat.settings.shared = True
+        other._linklock.seat.settings.contender()
+        return other
 
     def __enter__(self: L) -> L:
         slot = self._linklock.seat.slot

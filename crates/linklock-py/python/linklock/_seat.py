@@ -58,6 +58,7 @@ class Settings:
     keep_alive: bool = False
     fence: bool = False
     queue: bool = False
+    shared: bool = False
     wake: str = 'poll'
     require_private: bool = False
     unsafe_filesystem: bool = False
@@ -75,6 +76,7 @@ class Settings:
             keep_alive=self.keep_alive,
             fence=self.fence,
             queue=self.queue,
+            shared=self.shared,
             wake=self.wake,
             require_private=self.require_private,
             unsafe_filesystem=self.unsafe_filesystem,
