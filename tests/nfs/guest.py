@@ -14,7 +14,7 @@ import costs
 import delegations
 import faults
 from peers import Refused
-from world import NS, World, say_where, shown
+from world import NS, World, on_client, say_where, shown
 
 
 def conformance(world):
@@ -38,6 +38,38 @@ def doctor(world):
             shown(f"{finding['protocol'] or 'both'}: {finding['text']}")
     left = [name for view in views for name in os.listdir(view)]
     assert not left, f"the doctor leaves {left}"
+
+
+def free_dir_lock(world):
+    """On NFS 4 it is an empty directory: in no contender's way, of neither protocol, and removed before flufl.lock comes back."""
+    arena = next(arena for arena in world.arenas if arena.protocol == "dir")
+    path, directory, holder = arena.path(2), arena.directory(), arena.peer(1)
+
+    def linklock(*words):
+        done = subprocess.run(on_client(2, arena.programs["linklock"], *words), capture_output=True, text=True)
+        assert done.returncode == 0, f"linklock {words[0]}: {done.stderr}"
+        return done.stdout
+
+    def is_left():
+        holder.ask("acquire")
+        holder.ask("release")
+        assert json.loads(linklock("status", "--json", path))["state"] == "free"
+        return os.listdir(directory) == ["lock"]
+
+    leaves = world.version != "3"
+    for protocol in ("link", "dir"):
+        assert is_left() == leaves, f"on the server: {os.listdir(directory)}"
+        linklock("run", "--nonblock", "--protocol", protocol, path, "--", "true")
+        assert os.listdir(directory) == (["lock"] if leaves and protocol == "dir" else [])
+    shown("contenders of both protocols acquire it at once")
+    flufl = arena.flufl_peer(2, lifetime_s=60)
+    if leaves:
+        faults.refused(flufl, "IsADirectoryError", "acquire")
+    linklock("clean", "--yes", path)
+    assert "lock" not in os.listdir(directory)
+    flufl.ask("acquire")
+    flufl.ask("release")
+    shown("flufl.lock acquires it after `linklock clean`")
 
 
 def clock_skew(world):
@@ -71,6 +103,7 @@ def clock_skew(world):
 SCENARIOS = [
     conformance,
     doctor,
+    free_dir_lock,
     *faults.SCENARIOS,
     *delegations.SCENARIOS,
     *contention.SCENARIOS,
