@@ -106,8 +106,9 @@ impl<'a> Attendance<'a> {
     }
 
     pub(crate) fn until_end(mut self) -> io::Result<End> {
-        // Safe: the lock is fresh, and this is less than a tenth of its lifetime.
-        if self.guards.lifetime() > 10 * SHORT {
+        // Safe: the lock is fresh, and this is less than a tenth of its lifetime. The signal of a COMMAND that has ended already was
+        // taken note of by `new`, and would not end the sleep.
+        if self.guards.lifetime() > 10 * SHORT && self.process.try_wait()?.is_none() {
             self.sleep(Some(SHORT))?;
         }
         let status = loop {

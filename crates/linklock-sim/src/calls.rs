@@ -434,7 +434,7 @@ impl Watcher for SimWatcher {
     }
 
     fn reach(&self) -> Reach {
-        Reach::ThisMachine
+        if self.env.sim.with(|world| world.config.is_local) { Reach::All } else { Reach::ThisMachine }
     }
 
     fn listen(&mut self, nonce: u64) {

@@ -93,6 +93,8 @@ pub(crate) struct Config {
     pub(crate) shared: Who,
     /// Which processes queue up.
     pub(crate) queue: Who,
+    /// Whether waiters believe that they hear of every change, so that they line up.
+    pub(crate) is_local: bool,
     /// Which faults may happen, and how often.
     pub(crate) faults: Faults,
     /// Whether `link` too must bear pauses of any length, and late removals of the lock path.
@@ -167,6 +169,7 @@ impl Config {
             trusts_old_lifetimes: false,
             shared: Who::Nobody,
             queue: Who::Nobody,
+            is_local: false,
             faults: Faults::ALL,
             beyond_limit: false,
             fence: true,

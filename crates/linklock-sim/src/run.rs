@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::flufl::Flufl;
 use crate::lock_path::LockPath;
 use crate::options::OnBehalfOf;
-use crate::protocol::place::Place;
+use crate::protocol::place::{Order, Place};
 use crate::protocol::stake::Stake;
 use crate::protocol::steps;
 use crate::server::Request;
@@ -133,7 +133,7 @@ pub(crate) fn place(env: &SimEnv) -> Option<Place> {
         },
         command: None,
         fence,
-        queue,
+        order: if queue { Order::Arrival } else { Order::Any },
         shared,
         wake,
         allow_unsafe: false,

@@ -75,9 +75,14 @@ main_worlds! {
 
 #[test]
 fn the_smaller_worlds_hold() {
-    for (world, part) in
-        [("nocto", 10), ("clock-set-back", 10), ("late-ctimes", 10), ("client-stamps-late", 10), ("queue", 20)]
-    {
+    for (world, part) in [
+        ("nocto", 10),
+        ("clock-set-back", 10),
+        ("late-ctimes", 10),
+        ("client-stamps-late", 10),
+        ("queue", 20),
+        ("line", 20),
+    ] {
         for protocols in Protocols::ALL {
             let config = World::named(world).unwrap().config(protocols);
             assert_holds(&format!("{world}, {}", protocols.name()), &random(&config, 0, runs() / part));

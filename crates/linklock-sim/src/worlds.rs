@@ -90,6 +90,13 @@ pub(crate) const WORLDS: &[World] = &[
         ..config
     }),
     world("queue", "all contenders queue up", |config| Config { queue: Who::Everybody, draws: true, ..config }),
+    world("line", "one machine, whose waiters line up, some of them in the queue", |config| Config {
+        hosts: vec![0; 4],
+        queue: Who::Few,
+        is_local: true,
+        draws: true,
+        ..config
+    }),
     world("new-lifetimes", "holders refresh their locks with another lifetime", |config| Config {
         new_lifetimes: true,
         ..config

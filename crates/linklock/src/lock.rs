@@ -18,7 +18,7 @@ use crate::lock_path::LockPath;
 use crate::operator::{self, Which};
 use crate::options::{OnBehalfOf, Protocol, Wake};
 use crate::protocol::leftovers::{self, Leftover};
-use crate::protocol::place::Place;
+use crate::protocol::place::{Order, Place};
 use crate::protocol::private::Privacy;
 use crate::token::Token;
 use crate::wait::Wait;
@@ -394,6 +394,8 @@ impl Builder {
     /// Whether contenders take the lock in the order in which they came, by the file server's clock. Off unless set; it is
     /// kept among those that have it on. A newcomer then looks for a queue before it tries: one call more. Whoever has to
     /// wait has a ticket in the directory `LOCKPATH|queue`, and a release wakes one contender instead of all of its machine.
+    /// Where it is off, and the file system is this machine's own, those who wait may have tickets too, for the sake of the
+    /// latter; but any contender may overtake them, and none of them delays the others by more than about two seconds.
     /// But the lock stays free until the next in the queue has noticed, on another machine about a second; and one that is
     /// stopped, or dies on another machine, while it is next holds up the others for a minute. One try without waiting,
     /// [`Lock::try_acquire`], does not queue up.
@@ -492,7 +494,7 @@ impl Builder {
             on_behalf_of: self.on_behalf_of,
             command: self.command,
             fence: self.fence,
-            queue: self.queue,
+            order: if self.queue { Order::Arrival } else { Order::Any },
             shared: self.shared,
             wake: self.wake,
             allow_unsafe: self.allow_unsafe,

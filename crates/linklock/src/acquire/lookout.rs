@@ -119,6 +119,14 @@ impl<'a> Lookout<'a> {
         self.watcher().listen(nonce);
     }
 
+    /// Looks at the lock path, and leaves the wake-ups armed for what they are.
+    pub(super) fn look_aside(&mut self) -> Result<Seen, Error> {
+        self.looked = self.place.env.now();
+        let seen = look(self.place)?;
+        self.sight = if let Seen::Lock(lock) = &seen { Sight::Whole(lock.clone()) } else { Sight::None };
+        Ok(seen)
+    }
+
     /// Whether the holder of the lock that was seen last was alive then, and its end would wake us.
     pub(super) fn sees_holder(&self) -> bool {
         self.alarm.pid().is_some()
@@ -134,8 +142,9 @@ impl<'a> Lookout<'a> {
         matches!(std::mem::replace(&mut self.sight, Sight::None), Sight::StillThere(_))
     }
 
-    /// Wakes on a change there, and on the end of process `pid`, instead of what the looks arm for.
+    /// Wakes on a change there, and on the end of process `pid`, instead of what the looks arm for. The next of these arms anew.
     pub(super) fn arm(&mut self, at: &Location, pid: Option<u32>) {
+        self.alarm = Alarm::Off;
         self.watcher().arm(at, pid);
     }
 

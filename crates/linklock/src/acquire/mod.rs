@@ -1,5 +1,7 @@
 //! The only loop that waits for a lock.
 
+mod line;
+mod lining_up;
 mod lookout;
 mod pace;
 mod until_free;
@@ -13,7 +15,7 @@ use crate::printable::Printable;
 use crate::protocol::clear::make_room;
 use crate::protocol::identify::may_break;
 use crate::protocol::judge::{Verdict, log_broken};
-use crate::protocol::place::Place;
+use crate::protocol::place::{Order, Place};
 use crate::protocol::queue::{self, Ticket};
 use crate::protocol::seen::{Seen, SeenLock};
 use crate::protocol::stake::{Attempt, Break, Stake};
@@ -56,7 +58,7 @@ async fn contend_here(place: &Place, wait: &Wait, pace: Pace) -> Result<Stake, E
 
 /// A contender with more tickets before it looks at the last of them only, and does not list them all, until that one goes: a
 /// thousand names that each of a thousand lists keep a file server busy.
-const NEAR: usize = 8;
+const NEAR: u64 = 8;
 
 /// A contender whose time is up goes on only this often, however often the lock is seen free or changes hands.
 const LAST_ROUNDS: u32 = 3;
@@ -143,14 +145,14 @@ impl<'a> Contender<'a> {
     }
 
     fn queues_up(&self) -> bool {
-        self.waiter.place.queue && !self.is_out_of_order && !self.waiter.is_single_try()
+        self.waiter.place.order == Order::Arrival && !self.is_out_of_order && !self.waiter.is_single_try()
     }
 
     /// Waits until nobody is before us.
     async fn wait_in_queue(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
         if self.waiter.ticket.is_none() {
-            self.waiter.ticket = Ticket::draw(place, self.stake)?;
+            self.waiter.ticket = Ticket::draw(place, self.stake, place.env.now())?;
             self.is_out_of_order = self.waiter.ticket.is_none();
         }
         let mut known = None;
@@ -175,11 +177,11 @@ impl<'a> Contender<'a> {
                     }
                 },
             };
-            self.waiter.is_near = ahead.waiting == 1;
+            self.waiter.is_near = ahead.position == 1;
             ticket.call(place, self.stake, &ahead, ear.as_ref());
             // Before the last look at it, so that no change falls in between.
             self.waiter.lookout.arm(&ahead.ticket, ahead.pid);
-            if !ticket.is_behind(place, &ahead, &self.stake.anchor) {
+            if !ticket.still_waits(place, &ahead, &self.stake.anchor) {
                 continue;
             }
             // For those who are told whom they wait for.
@@ -190,7 +192,7 @@ impl<'a> Contender<'a> {
                 return Err(self.waiter.timed_out(holder));
             }
             // One that is far behind is as far behind as long as the ticket before its own is there.
-            known = Some(ahead).filter(|ahead| ahead.waiting > NEAR);
+            known = Some(ahead).filter(|ahead| ahead.position > NEAR);
         }
     }
 
@@ -201,6 +203,7 @@ impl<'a> Contender<'a> {
         if attempt != Attempt::Won {
             return Ok(attempt);
         }
+        self.waiter.line.left();
         let (had_to, next) = self.waiter.step_out();
         self.stake.next = next;
         if !place.fence {
@@ -225,8 +228,14 @@ impl<'a> Contender<'a> {
     async fn until_worth_trying(&mut self) -> Result<(), Error> {
         let place = self.waiter.place;
         loop {
-            let lock = match self.waiter.look()? {
-                Seen::Free => return self.seen_free().await,
+            let is_behind = self.waiter.is_behind(&self.stake.anchor);
+            let lock = match self.waiter.look(is_behind)? {
+                Seen::Free => {
+                    if self.waiter.leaves_it_to_next(&self.stake.anchor).await? {
+                        continue;
+                    }
+                    return self.seen_free().await;
+                }
                 Seen::Stuck { owner, since } if owner != self.stake.owner => {
                     self.waiter.wait_for_removal(since).await?;
                     continue;
@@ -254,6 +263,7 @@ impl<'a> Contender<'a> {
                 return self.seen_free().await;
             }
             self.in_vain = 0;
+            self.waiter.saw_lock();
             // A lock with one link is being released, or lost its claim, or this client's cache does not know yet that it
             // is gone. An attempt asks the server; once is enough.
             if place.protocol == Protocol::Link && lock.protocol == Protocol::Link && lock.attr.nlink < 2 {
@@ -285,7 +295,12 @@ impl<'a> Contender<'a> {
             if judged.verdict == Verdict::Live && self.waiter.tends_bell(self.stake, &lock) {
                 continue;
             }
-            let expires = (judged.verdict == Verdict::Live).then_some(judged.expires);
+            if self.waiter.joins_line(&lock, self.stake) && !self.waiter.is_behind(&self.stake.anchor) {
+                continue;
+            }
+            // Those behind another look now and then anyway.
+            let is_awaited = judged.verdict == Verdict::Live && !self.waiter.line.is_behind();
+            let expires = is_awaited.then_some(judged.expires);
             if self.waiter.pause(Some(&lock), expires).await?.is_break() {
                 return Err(self.waiter.timed_out(lock.holder()));
             }

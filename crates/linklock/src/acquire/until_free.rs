@@ -18,7 +18,7 @@ pub(crate) fn wait_until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
 async fn until_free(place: &Place, wait: &Wait) -> Result<(), Error> {
     let mut waiter = Waiter::new(place, wait, Pace::Thread);
     loop {
-        let seen = match waiter.look() {
+        let seen = match waiter.look(false) {
             Ok(seen) => seen,
             Err(e) => {
                 waiter.bear(e).await?;

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use super::line::Line;
 use super::lookout::Lookout;
 use super::pace::Pace;
 use crate::env::{FileId, Reach};
@@ -13,7 +14,7 @@ use crate::options::Wake;
 use crate::printable::Printable;
 use crate::protocol::bell::Bell;
 use crate::protocol::judge::Judge;
-use crate::protocol::place::Place;
+use crate::protocol::place::{Order, Place};
 use crate::protocol::queue::Ticket;
 use crate::protocol::seen::{Seen, SeenLock, stuck};
 use crate::protocol::stake::Stake;
@@ -25,7 +26,7 @@ use crate::wait::{Wait, Waiting, hurried, poll_delay};
 pub(super) struct Waiter<'a> {
     pub(super) place: &'a Place,
     wait: &'a Wait,
-    started: LocalTime,
+    pub(super) started: LocalTime,
     until: Option<LocalTime>,
     pub(super) lookout: Lookout<'a>,
     pub(super) judge: Judge<'a>,
@@ -39,6 +40,7 @@ pub(super) struct Waiter<'a> {
     ear: Option<Option<Ear>>,
     /// Whether nobody, or only one, is before us in the queue.
     pub(super) is_near: bool,
+    pub(super) line: Line,
     /// Since when something is at the lock path that does not look like a lock.
     doubted_since: Option<LocalTime>,
     /// Whether it was another's turn to break the lock when we would have.
@@ -72,6 +74,7 @@ impl<'a> Waiter<'a> {
             ear: None,
             is_near: false,
             held: None,
+            line: Line::default(),
             doubted_since: None,
             is_busy: false,
             wake_ups: WakeUps { lock: None, since: started, looks: 0 },
@@ -106,9 +109,10 @@ impl<'a> Waiter<'a> {
         Ok(())
     }
 
-    /// Looks at the lock path, with the wake-ups for what is there armed before the look.
-    pub(super) fn look(&mut self) -> Result<Seen, Error> {
-        let seen = self.lookout.look()?;
+    /// Looks at the lock path, with the wake-ups for what is there armed before the look; or with those that are armed, if
+    /// somebody is before us.
+    pub(super) fn look(&mut self, is_behind: bool) -> Result<Seen, Error> {
+        let seen = if is_behind { self.lookout.look_aside()? } else { self.lookout.look()? };
         if !matches!(seen, Seen::EmptyDirectory { ours: false } | Seen::NotALock(_)) {
             self.doubted_since = None;
         }
@@ -179,7 +183,10 @@ impl<'a> Waiter<'a> {
             return Ok(ControlFlow::Break(()));
         }
         if let Some(ticket) = &mut self.ticket {
-            ticket.refresh(self.place)?;
+            let refreshed = ticket.refresh(self.place);
+            if self.place.order == Order::Arrival {
+                refreshed?;
+            }
         }
         self.report(holder.as_ref());
         let cancel = self.wait.cancel.as_ref();
@@ -189,7 +196,9 @@ impl<'a> Waiter<'a> {
         }
         let often = self.wait.report_every.filter(|_| self.waited() >= REPORT_EVERY).unwrap_or(REPORT_EVERY);
         let now = env.now();
-        let poll = now + self.poll_delay(lock, now);
+        let (reach, usual) = (self.lookout.watcher().reach(), self.poll_delay(lock, now));
+        let in_line = self.line.pause_most(self.place, reach, self.ticket.is_some());
+        let poll = now + in_line.into_iter().fold(usual, Duration::min);
         let report = self.wait.report.as_ref().map(|_| now + often);
         let expires = expires.filter(|expires| *expires > now);
         let next = [self.until, expires, report].into_iter().flatten().fold(poll, LocalTime::min);

@@ -45,6 +45,15 @@ pub(crate) const WRITE_OTHERS: u32 = 0o022;
 /// The user who may do everything.
 pub(crate) const ROOT: u32 = 0;
 
+/// In which order contenders acquire a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// In the order in which they arrived. A newcomer looks for others before it tries.
+    Arrival,
+    /// In any order. Those who wait may use the queue, so that a release does not wake them all.
+    Any,
+}
+
 /// Where a lock is, and how it is acquired.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
@@ -61,8 +70,7 @@ pub(crate) struct Place {
     pub(crate) command: Option<String>,
     /// Whether every acquisition draws a fencing token.
     pub(crate) fence: bool,
-    /// Whether contenders acquire the lock in the order in which they arrived.
-    pub(crate) queue: bool,
+    pub(crate) order: Order,
     /// Whether others may hold the lock at the same time who want it shared too.
     pub(crate) shared: bool,
     /// How a waiter on another machine learns of a release.
@@ -93,7 +101,7 @@ impl Place {
             // this process ends.
             on_behalf_of: OnBehalfOf::ThisProcess,
             fence: false,
-            queue: false,
+            order: Order::Any,
             shared: false,
             wake: Wake::Poll,
             unchanged: Arc::clone(&self.break_lock_unchanged),

@@ -79,10 +79,10 @@ pub(crate) struct Ahead {
     pub(crate) ticket: Location,
     /// Its process, if it is on this machine and linklock can see it end.
     pub(crate) pid: Option<u32>,
+    /// How many are before us, this one included: at most [`NEAREST_MOST`] are counted.
+    pub(crate) position: u64,
     name: OsString,
     claim: Claim,
-    /// How many are before us, as far as they were counted.
-    pub(crate) waiting: usize,
 }
 
 /// Whether nobody waits in the queue, as far as this user can see. To be asked after a claim was made: then this machine knows
@@ -99,11 +99,26 @@ pub(crate) fn is_empty(place: &Place) -> Result<bool, Error> {
     }
 }
 
+/// Whether there is a queue, or was a moment ago. A newcomer's look at its tickets, [`is_empty`], costs more.
+pub(crate) fn exists(place: &Place) -> bool {
+    place.env.stat(&place.path.queue()).is_ok()
+}
+
+/// Takes its place from a contender of this machine that has not come although it could have the lock. If it comes after all,
+/// it renews its ticket.
+pub(crate) fn dismiss(place: &Place, contender: &Ahead) {
+    if contender.pid.is_some() {
+        let dismissed = place.env.unlink(&contender.ticket).is_ok();
+        tracing::debug!(ticket = %Printable::new(contender.ticket.as_path()), dismissed,
+            "the first in the queue did not take the lock although it was free");
+    }
+}
+
 impl Ticket {
-    /// Joins the queue at its end. `None` if no queue is possible, or not for this user.
-    pub(crate) fn draw(place: &Place, stake: &Stake) -> Result<Option<Self>, Error> {
+    /// Joins the queue, behind those who came before `came`. `None` if no queue is possible, or not for this user.
+    pub(crate) fn draw(place: &Place, stake: &Stake, came: LocalTime) -> Result<Option<Self>, Error> {
         let now = place.env.now();
-        let arrived = stake.anchor.earliest(now).as_micros();
+        let arrived = stake.anchor.earliest(came).as_micros();
         let mut name = OsString::from(format!("{arrived:0TICKET_DIGITS$}"));
         name.push(stake.claim.token.as_os_str());
         let drawn = shared::only_if_open(place, place.path.queue()).and_then(|queue| {
@@ -166,13 +181,15 @@ impl Ticket {
             };
             self.unchanged.retain(|known, _| before.contains_key(known));
             let mut removed = 0;
-            for (name, claim) in before.iter().rev() {
+            for (earlier, (name, claim)) in before.iter().enumerate().rev() {
                 let ticket = place.path.queue().inside(name);
-                match self.standing(place, name, claim, anchor, &before) {
+                let liveness = place.liveness(claim);
+                match self.standing(place, name, liveness, anchor, &before) {
                     Standing::Waits => {
-                        let pid = place.living_process(claim);
-                        let waiting = before.range(..=name.clone()).count();
-                        return Ok(Some(Ahead { ticket, pid, name: name.clone(), claim: claim.clone(), waiting }));
+                        let position = earlier as u64 + 1;
+                        let pid = (liveness == Liveness::Alive).then_some(claim.pid);
+                        let (name, claim) = (name.clone(), claim.clone());
+                        return Ok(Some(Ahead { ticket, pid, position, name, claim }));
                     }
                     Standing::None => {}
                     // In a sticky directory, only its owner can remove it.
@@ -191,9 +208,10 @@ impl Ticket {
         Ok(None)
     }
 
-    /// Whether the contender that was found to be before us is still.
-    pub(crate) fn is_behind(&mut self, place: &Place, ahead: &Ahead, anchor: &Anchor) -> bool {
-        self.standing(place, &ahead.name, &ahead.claim, anchor, &BTreeMap::new()) == Standing::Waits
+    /// Whether the contender that was before us is so still, without a look at all the others.
+    pub(crate) fn still_waits(&mut self, place: &Place, ahead: &Ahead, anchor: &Anchor) -> bool {
+        let liveness = place.liveness(&ahead.claim);
+        self.standing(place, &ahead.name, liveness, anchor, &BTreeMap::new()) == Standing::Waits
     }
 
     /// Tells the contender before us where we listen, by a link beside its ticket: when it leaves the queue, it sends us a hint. To be
@@ -235,11 +253,11 @@ impl Ticket {
         &mut self,
         place: &Place,
         name: &OsStr,
-        claim: &Claim,
+        liveness: Liveness,
         anchor: &Anchor,
         before: &BTreeMap<OsString, Claim>,
     ) -> Standing {
-        if place.liveness(claim) == Liveness::Dead {
+        if liveness == Liveness::Dead {
             return Standing::Ended;
         }
         let looked = place.env.now();

@@ -505,7 +505,7 @@ fn a_ticket_lasts_a_minute_and_its_waiter_renews_it() {
         // A contender on another machine takes a ticket and then disappears.
         let rival = arena.builder(protocol).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
         let stake = steps::stage(rival.place()).unwrap();
-        Ticket::draw(rival.place(), &stake).unwrap().unwrap();
+        Ticket::draw(rival.place(), &stake, rival.place().env.now()).unwrap().unwrap();
         let lock = arena.builder(protocol).queue(true).build_in(arena.env.clone()).unwrap();
         let started = arena.env.now();
         let guard = lock.acquire_with(&Wait::up_to(Duration::from_secs(600))).unwrap();
@@ -551,7 +551,7 @@ fn a_waiter_that_returns_from_the_queue_watches_the_lock_again() {
     Plain.unlink(&arena.dir.path().join(held.token().as_os_str())).unwrap();
     let rival = arena.builder(Protocol::Link).queue(true).host("rival").build_in(arena.env.clone()).unwrap();
     let stake = steps::stage(rival.place()).unwrap();
-    Ticket::draw(rival.place(), &stake).unwrap().unwrap();
+    Ticket::draw(rival.place(), &stake, rival.place().env.now()).unwrap().unwrap();
     let queue = rival.place().path.queue();
     let ticket = queue.inside(&Plain.list(&queue).unwrap()[0]);
     let (path, aside) = (arena.path(), arena.dir.path().join("aside"));

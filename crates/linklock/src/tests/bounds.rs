@@ -58,7 +58,7 @@ fn queue_of(arena: &Arena) -> PathBuf {
 fn left_ticket(arena: &Arena) {
     let rival = queued(arena, "rival");
     let stake = steps::stage(rival.place()).unwrap();
-    Ticket::draw(rival.place(), &stake).unwrap().unwrap();
+    Ticket::draw(rival.place(), &stake, rival.place().env.now()).unwrap().unwrap();
     steps::withdraw(rival.place(), &stake.claim);
 }
 
@@ -177,7 +177,7 @@ fn a_queue_of_any_size_takes_a_bounded_share_of_time_and_memory() {
         *arena.env.listing.lock().unwrap() = Some((0..crowd).map(name).collect());
         let rival = queued(&arena, "rival");
         let stake = steps::stage(rival.place()).unwrap();
-        let mut ticket = Ticket::draw(rival.place(), &stake).unwrap().unwrap();
+        let mut ticket = Ticket::draw(rival.place(), &stake, rival.place().env.now()).unwrap().unwrap();
         let looks = arena.env.calls(Call::Stat).len();
         let (ahead, shown) = shown(&arena, || ticket.ahead(rival.place(), &stake.anchor).unwrap());
         assert!(ahead.is_none(), "the listed tickets do not exist: {ahead:?}");

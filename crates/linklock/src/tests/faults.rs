@@ -102,6 +102,8 @@ pub(super) struct FaultyEnv {
     pub(super) removes_by_name_alone: AtomicBool,
     /// A waiter detects a holder's end without a call.
     pub(super) sees_end: AtomicBool,
+    /// A waiter hears of all changes, as on a file system of this machine.
+    pub(super) is_local: AtomicBool,
     /// A waiter waits as on the plain system, whose clock was not advanced: after an advance no poll comes in time.
     pub(super) has_real_wakeups: AtomicBool,
     /// All files have the same inode number.
@@ -159,6 +161,7 @@ impl FaultyEnv {
             loses_content: AtomicBool::new(false),
             removes_by_name_alone: AtomicBool::new(false),
             sees_end: AtomicBool::new(false),
+            is_local: AtomicBool::new(false),
             has_real_wakeups: AtomicBool::new(false),
             has_one_number: AtomicBool::new(false),
             others: Mutex::default(),
@@ -608,7 +611,7 @@ impl Watcher for FaultyWatcher {
     }
 
     fn reach(&self) -> Reach {
-        Reach::ThisMachine
+        if self.env.is_local.load(Ordering::SeqCst) { Reach::All } else { Reach::ThisMachine }
     }
 
     fn sees_end(&self) -> bool {
@@ -684,7 +687,11 @@ impl Arena {
 
     /// A rival on another machine with the same clocks. No hook interferes with it.
     pub(super) fn rival(&self, protocol: Protocol) -> Rival {
-        Rival(self.builder(protocol).host("rival").build_in(self.env.clone()).unwrap())
+        self.rival_called("rival", protocol)
+    }
+
+    pub(super) fn rival_called(&self, host: &str, protocol: Protocol) -> Rival {
+        Rival(self.builder(protocol).host(host).build_in(self.env.clone()).unwrap())
     }
 
     /// The names in the directory.

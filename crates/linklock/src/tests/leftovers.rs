@@ -366,7 +366,7 @@ fn tickets_and_break_locks_of_dead_or_long_absent_contenders_are_removed() {
             place.on_behalf_of = OnBehalfOf::Process(ended.id());
         }
         let stake = arena.staged(&place);
-        Ticket::draw(&place, &stake).unwrap().unwrap();
+        Ticket::draw(&place, &stake, place.env.now()).unwrap().unwrap();
         let break_lock = Place { path: place.path.of_break_lock(), protocol: Protocol::Dir, ..place.clone() };
         let mut turn = arena.staged(&break_lock);
         assert_eq!(steps::attempt(&break_lock, &mut turn).unwrap(), Attempt::Won);

@@ -22,6 +22,7 @@ mod holding;
 mod identifying;
 mod keeping;
 mod leftovers;
+mod lining_up;
 #[cfg(any(target_os = "linux", windows))] // Elsewhere a waiter polls.
 mod neighbours;
 mod plain;
