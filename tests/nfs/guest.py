@@ -13,6 +13,7 @@ import contention
 import costs
 import delegations
 import faults
+import waking
 from peers import Refused
 from world import NS, World, on_client, say_where, shown
 
@@ -107,10 +108,17 @@ SCENARIOS = [
     *faults.SCENARIOS,
     *delegations.SCENARIOS,
     *contention.SCENARIOS,
+    *waking.SCENARIOS,
     costs.requests_of_a_cycle,
 ]
 # They take minutes, and measure rather than test: for docs/nfs.md.
-MEASUREMENTS = [costs.requests_while_waiting, costs.mount_options]
+MEASUREMENTS = [
+    costs.requests_while_waiting,
+    costs.handoffs_after_long_holds,
+    costs.mount_options,
+    costs.turns,
+    costs.requests_of_a_crowd,
+]
 # It needs a separate guest for the server.
 APART = [clock_skew]
 

@@ -22,6 +22,8 @@ PATIENCE_S = 120
 NS = 10**9
 # Where one fault cannot hit two requests of one client at once, `dir` uses the third client in place of the first.
 CLIENTS = (1, 2, 3)
+# The fourth and the fifth have no faults, and are there so that more can be measured at once.
+ALL_CLIENTS = (*CLIENTS, 4, 5)
 
 
 def nfsvm(*words):
@@ -65,11 +67,11 @@ class Arena:
     def path(self, client, lock="lock"):
         return f"/mnt/c{client}/{self.name}/{lock}"
 
-    def peer(self, client, lifetime_s=60, grace_s=2, lock="lock", mount=None, queue=False):
-        """A contender of linklock on that client, by its usual mount or another one, in the queue or not."""
+    def peer(self, client, lifetime_s=60, grace_s=2, lock="lock", mount=None, queue=False, wake="poll"):
+        """A contender of linklock on that client, by its usual mount or another one, in the queue or not, with `wake`."""
         path = f"{mount}/{self.name}/{lock}" if mount else self.path(client, lock)
         times = [round(lifetime_s * 1000), round(grace_s * 1000)]
-        environment = ["env", "CONTEND_QUEUE=1"] if queue else []
+        environment = ["env", f"CONTEND_WAKE={wake}", *(["CONTEND_QUEUE=1"] if queue else [])]
         command = [*environment, self.programs["contend"], path, *times, self.protocol, self.diary]
         return self._started(f"{self.protocol} on c{client}", client, command)
 
@@ -138,6 +140,13 @@ class Arena:
         lifetime_ns = json.loads(entry.read_text())["lifetime_ms"] * NS // 1000
         return max(attributes.st_mtime_ns, attributes.st_ctime_ns + lifetime_ns)
 
+    def bell(self, lock="lock"):
+        """What the bell beside the lock path says on the server; None if there is none."""
+        try:
+            return os.readlink(self.directory() / f"{lock}|bell")
+        except FileNotFoundError:
+            return None
+
     def check_nothing_is_left(self, *but):
         left = {name: self._content(name) for name in set(os.listdir(self.directory())) - set(but)}
         left = {name: content for name, content in left.items() if content or not self._may_stay(name)}
@@ -155,9 +164,14 @@ class Arena:
         path = self.directory() / name
         return sorted(os.listdir(path)) if path.is_dir() else "a file"
 
-    def clear(self):
+    def dismiss(self):
+        """Ends all contenders."""
         for peer in self.peers:
             peer.kill()
+        self.peers = []
+
+    def clear(self):
+        self.dismiss()
         shutil.rmtree(f"/mnt/c1/{self.name}")
 
     # --- What the holders believed ---

@@ -25,6 +25,7 @@
 //! | `count-while`, file, tally | `counted`, once the file `tally` was removed; it gets a line with our pid for each increment |
 //! | `count-unlocked`, file, n | like `count` without the lock, to show that updates are then lost |
 //! | `cycles`, n | `cycled`, after n cycles of acquire and release |
+//! | `take-turns`, hold, pause and how long, all in ms | `took`, number of turns, the longest wait in ms |
 //!
 //! If a command fails, the answer is `error`, the error's kind, its message. At the end of its input it releases its lock.
 #![allow(clippy::disallowed_methods, reason = "this is a program, not the library, and uses the system directly")]
@@ -32,7 +33,7 @@
 use std::error::Error;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use std::{env, fs, thread};
 
 use linklock::{Guard, Lock, Protocol, Token, Wait};
@@ -121,6 +122,7 @@ impl Contender {
                 }
                 Ok("cycled".into())
             }
+            ["take-turns", hold, pause, how_long] => self.take_turns(millis(hold)?, millis(pause)?, millis(how_long)?),
             _ => Err(format!("not a command: {words:?}").into()),
         }
     }
@@ -131,6 +133,21 @@ impl Contender {
         self.release(guard)?;
         pause();
         Ok(())
+    }
+
+    /// A turn that begins when the time is up does not count, but its wait does.
+    fn take_turns(&self, hold: Duration, pause: Duration, how_long: Duration) -> Result<String, Box<dyn Error>> {
+        let (began, mut turns, mut longest) = (Instant::now(), 0, Duration::ZERO);
+        while began.elapsed() < how_long {
+            let asked = Instant::now();
+            let guard = self.acquire(&Wait::forever())?;
+            longest = longest.max(asked.elapsed());
+            turns += u32::from(began.elapsed() < how_long);
+            thread::sleep(hold);
+            self.release(guard)?;
+            thread::sleep(pause);
+        }
+        Ok(format!("took\t{turns}\t{}", longest.as_millis()))
     }
 
     fn hold(&mut self, wait: &Wait) -> Result<String, Box<dyn Error>> {
