@@ -83,25 +83,21 @@ def requests_while_waiting(world):
 def a_minute_of_waiting(world):
     """{protocol: the number of requests that the bell's owner sends, and that another waiter sends}."""
     clients = {"link": (2, 3), "dir": (4, 5)}
-    crowds = []
+    begun = []
     for arena in world.arenas:
-        holder = arena.peer(1, lifetime_s=3600)
+        holder, owner, other = (arena.peer(k, lifetime_s=3600, lock="minute") for k in (1, *clients[arena.protocol]))
         holder.ask("acquire")
-        owner, other = [arena.peer(client) for client in clients[arena.protocol]]
         started = [requests(client) for client in clients[arena.protocol]]
         owner.tell("acquire")
-        until(arena.bell, f"{arena.protocol}: a waiter hangs a bell")
+        until(lambda arena=arena: arena.bell("minute"), f"{arena.protocol}: a waiter hangs a bell")
         other.tell("acquire")
-        crowds.append((arena, holder, owner, other, started))
+        begun.append((arena, started))
     time.sleep(5)  # The requests that do not belong to a poll are done.
     before = {client: requests(client) for client in (2, 3, 4, 5)}
     time.sleep(MINUTE_S)
     sent = {client: requests(client) - before[client] for client in (2, 3, 4, 5)}
-    for arena, holder, owner, other, started in crowds:
-        holder.ask("release")
-        for waiter in (owner, other):
-            waiter.answer()
-            waiter.ask("release")
+    for arena, started in begun:
+        arena.dismiss()
         own = clients[arena.protocol]
         first = [before[client] - at for client, at in zip(own, started, strict=True)]
         shown(f"{arena.protocol}: the beginning of the wait takes {first[0]} and {first[1]} requests")

@@ -46,7 +46,7 @@ def acquired_soon(peer, what, limit_s=FEW_POLLS_S):
 
 def queue_up(arena, lock, clients, **how):
     """A holder on the first client, and contenders on the others that wait for it in this order."""
-    holder, *waiters = [arena.peer(client, lock=lock, **how) for client in clients]
+    holder, *waiters = [arena.peer(client, lifetime_s=600, lock=lock, **how) for client in clients]
     holder.ask("acquire")
     for nth, waiter in enumerate(waiters, 1):
         waiter.tell("acquire")
@@ -90,7 +90,8 @@ def datagrams_are_lost(world):
     with silence_between_clients():
         for arena in world.arenas:
             for lock in ("datagram", "queue-datagram"):
-                longest_s = one_after_the_other(arena, *queue_up(arena, lock, CLIENTS, **WAYS[lock]))
+                holder, waiters = queue_up(arena, lock, CLIENTS, **WAYS[lock])
+                longest_s = one_after_the_other(arena, holder, waiters)
                 shown(f"{arena.protocol}, {lock}: the longest hand-off took {longest_s:.1f} s")
             arena.check_nothing_is_left()
 
