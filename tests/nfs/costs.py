@@ -194,7 +194,7 @@ def turns(world):
 
 
 CROWD = 40
-CROWD_S = 30
+CROWD_S = 20
 
 
 def requests_of_a_crowd(world):

@@ -5,7 +5,10 @@ import re
 
 HEADS = {
     "cycles": "NFS | `link`, first | later | `dir`, first | later | flufl.lock, first | later",
-    "waits": "NFS | `link`, a minute | hand-off | `dir`, a minute | hand-off",
+    "waits": "NFS | `link`, bell's owner | another | bell | datagram | `dir`, bell's owner | another | bell | datagram",
+    "long": "protocol, wake (NFS) | hand-off",
+    "turns": "protocol, wake (NFS) | turns | of each client | longest wait",
+    "crowd": "protocol, wake (NFS) | requests a second",
     "options": "options (NFS) | `link`, a cycle | hand-off | `dir`, a cycle | hand-off",
 }
 
@@ -32,7 +35,19 @@ def rows_of(name, version, measured):
     if name == "cycles":
         return {version: joined(number(n) for first_and_later in measured.values() for n in first_and_later)}
     if name == "waits":
-        return {version: joined(cell for sent, wait_s in measured.values() for cell in (number(sent), seconds(wait_s)))}
+        cells = []
+        for owner, other, bell_s, udp_s in measured.values():
+            cells += [number(owner), number(other), seconds(bell_s), seconds(udp_s)]
+        return {version: joined(cells)}
+    if name == "long":
+        return {f"{what} ({version})": seconds(handoff_s) for what, handoff_s in measured}
+    if name == "turns":
+        return {
+            f"{what} ({version})": joined([number(all_), f"{least} to {most}", seconds(longest_s)])
+            for what, all_, least, most, longest_s in measured
+        }
+    if name == "crowd":
+        return {f"{what} ({version})": number(rate) for what, rate in measured}
     return {
         f"{options or 'none'} ({version})": joined([number(link), seconds(link_s), number(dir_), seconds(dir_s)])
         for options, (link, link_s, dir_, dir_s) in measured

@@ -109,7 +109,7 @@ def server_restarts_while_all_wait(world):
 
 
 def next_one_is_killed_or_stopped(world):
-    """The next holder is killed, or stopped for longer than its bell is valid: the others acquire the lock, and nothing is left."""
+    """The next holder is killed, or stopped for longer than its bell is valid: the others acquire the lock; nothing is left."""
     cases = []
     for arena in world.arenas:
         for lock, how in WAYS.items():
