@@ -7,6 +7,7 @@ import random
 import statistics
 import subprocess
 import time
+from collections import Counter
 
 from world import ALL_CLIENTS, NS, nfsvm, shown, until
 
@@ -22,11 +23,16 @@ HOLDS_S = (0.5, 2)
 OF_THE_MOUNT = "RENEW"
 
 
-def requests(client, mount=None):
+def requests_by_kind(client, mount=None):
     command = ["nfsvm", "rpc", str(client), *([mount] if mount else [])]
     out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    sent = dict(line.split() for line in out.splitlines())
-    return sum(int(count) for what, count in sent.items() if what != OF_THE_MOUNT)
+    sent = Counter({what: int(count) for what, count in map(str.split, out.splitlines())})
+    del sent[OF_THE_MOUNT]
+    return sent
+
+
+def requests(client, mount=None):
+    return requests_by_kind(client, mount).total()
 
 
 def counted(client, peer, *command, mount=None):
@@ -194,15 +200,19 @@ def turns(world):
 
 
 CROWD = 40
-CROWD_S = 20
+CROWD_S = 15
+
+
+def of_all_clients():
+    return sum(map(requests_by_kind, ALL_CLIENTS), Counter())
 
 
 def requests_of_a_crowd(world):
     """The requests per second of 40 processes on all clients that wait for one lock, without and with a queue and datagrams."""
     rows = []
     for arena in world.arenas:
-        for queue, wake in ((False, "poll"), (True, "udp")):
-            lock = f"lock-{wake}"
+        for queue, wake in ((False, "poll"), (True, "poll"), (True, "udp")):
+            lock = f"lock-{queue}-{wake}"
             holder = arena.peer(1, lifetime_s=3600, lock=lock)
             holder.ask("acquire")
             crowd = [arena.peer(ALL_CLIENTS[n % 5], lock=lock, queue=queue, wake=wake) for n in range(CROWD)]
@@ -211,10 +221,11 @@ def requests_of_a_crowd(world):
             for peer in crowd:
                 peer.tell("acquire")
             time.sleep(15)  # The requests that do not belong to a poll are done.
-            before, since = sum(requests(client) for client in ALL_CLIENTS), time.monotonic()
+            before, since = of_all_clients(), time.monotonic()
             time.sleep(CROWD_S)
-            rate = (sum(requests(client) for client in ALL_CLIENTS) - before) / (time.monotonic() - since)
-            rows.append((f"{arena.protocol}, {'queue, ' if queue else ''}{wake}", rate))
-            shown(f"{rows[-1][0]}: {CROWD} waiters send {rate:.1f} requests a second")
+            sent, took_s = of_all_clients() - before, time.monotonic() - since
+            rows.append((f"{arena.protocol}, {'queue, ' if queue else ''}{wake}", sent.total() / took_s))
+            most = ", ".join(f"{what} {count / took_s:.1f}" for what, count in sent.most_common(4))
+            shown(f"{rows[-1][0]}: {CROWD} waiters send {rows[-1][1]:.1f} requests a second: {most}")
             arena.dismiss()
     world.note("crowd", rows)

@@ -56,8 +56,8 @@ pub(crate) struct Ticket {
     /// Which user we are there, as the file system reports it.
     owner: u32,
     refreshed: LocalTime,
-    /// Where we have left word for the contender before us.
-    called: Option<Location>,
+    /// Where we have left word for the contender before us, and what it says.
+    called: Option<(Location, OsString)>,
     /// The ctimes of tickets before ours, and since when each is known.
     unchanged: BTreeMap<OsString, (ServerTime, LocalTime)>,
 }
@@ -218,16 +218,21 @@ impl Ticket {
     /// called before the last look at its ticket. Whoever finds no link there sends none, and we see it at our next poll.
     pub(crate) fn call(&mut self, place: &Place, stake: &Stake, ahead: &Ahead, ear: Option<&Ear>) {
         let at = self.next_of(&ahead.name);
-        let (Some(ear), false) = (ear, self.called.as_ref() == Some(&at)) else { return };
+        let (Some(ear), false) = (ear, self.called.as_ref().is_some_and(|(called, _)| *called == at)) else { return };
         self.call_off(place);
         let text = bell::text(&stake.claim, Some(ear));
         let called = place.env.symlink(&text, &at).or_else(|e| match e.kind() {
-            // Another was behind it before us, and is gone.
-            ErrorKind::AlreadyExists => gone_is_ok(place.env.unlink(&at)).and_then(|()| place.env.symlink(&text, &at)),
+            // Another was behind it before us. It may be gone; else it looks, and finds that it is behind us.
+            ErrorKind::AlreadyExists => {
+                let other = place.env.read_symlink(&at).ok().and_then(|text| bell::parse(place, &text)?.1);
+                gone_is_ok(place.env.unlink(&at)).and_then(|()| place.env.symlink(&text, &at))?;
+                other.iter().filter(|other| *other != ear).for_each(|other| place.env.hint(other));
+                Ok(())
+            }
             _ => Err(e),
         });
         // Where there can be none, this is not tried at every look.
-        self.called = Some(at);
+        self.called = Some((at, text));
         if let Err(e) = called {
             tracing::debug!(ticket = %Printable::new(ahead.ticket.as_path()), error = %e, "cannot leave word beside a ticket");
         }
@@ -241,7 +246,10 @@ impl Ticket {
     }
 
     fn call_off(&mut self, place: &Place) {
-        if let Some(at) = self.called.take() {
+        // One that came between us and that contender has left its own there.
+        if let Some((at, text)) = self.called.take()
+            && place.env.read_symlink(&at).is_ok_and(|there| there == text)
+        {
             let _ = place.env.unlink(&at);
         }
     }
