@@ -155,7 +155,7 @@ impl<'a> Contender<'a> {
             self.waiter.ticket = Ticket::draw(place, self.stake, place.env.now())?;
             self.is_out_of_order = self.waiter.ticket.is_none();
         }
-        let mut known = None;
+        let (mut known, mut holding): (_, Option<SeenLock>) = (None, None);
         loop {
             // Another path than before is to wake us, whatever comes next.
             self.waiter.lookout.disarm();
@@ -184,9 +184,14 @@ impl<'a> Contender<'a> {
             if !ticket.still_waits(place, &ahead, &self.stake.anchor) {
                 continue;
             }
-            // For those who are told whom they wait for.
-            let seen = look::look(place)?;
-            let lock = if let Seen::Lock(lock) = &seen { Some(lock) } else { None };
+            // For those who are told whom they wait for. What is still there need not be read again.
+            holding = holding.filter(|lock| look::is_still_there(place, lock));
+            if holding.is_none()
+                && let Seen::Lock(lock) = look::look(place)?
+            {
+                holding = Some(lock);
+            }
+            let lock = holding.as_ref();
             if self.waiter.pause(lock, None).await?.is_break() {
                 let holder = lock.and_then(SeenLock::holder);
                 return Err(self.waiter.timed_out(holder));
