@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections import Counter
 
+from diary import lock_of
 from world import ALL_CLIENTS, NS, nfsvm, shown, until
 
 # The most requests that a cycle may send on NFS 3 and on NFS 4, whether others are to be woken or not.
@@ -194,9 +195,11 @@ def turns(world):
             each = sorted(int(answer[1]) for answer in answers)
             longest_s = max(int(answer[2]) for answer in answers) / 1000
             rows.append((f"{arena.protocol}, {wake}", sum(each), each[0], each[-1], longest_s))
+            waits = [(asked, since) for since, _, token, asked in arena.beliefs() if lock_of(token) == wake]
+            asked, _ = max(waits, key=lambda wait: wait[1] - wait[0])
             shown(
                 f"{arena.protocol}, {wake}: {sum(each)} turns in {TURNS_S} s, {each[0]} to {each[-1]} by each of "
-                f"{len(each)} clients; the longest wait was {longest_s:.2f} s"
+                f"{len(each)} clients; the longest wait was {longest_s:.2f} s, from {(asked - min(waits)[0]) / NS:.1f} s on"
             )
             arena.dismiss()
         arena.check_nothing_is_left()
