@@ -130,7 +130,7 @@ def handoff_s(arena, holder, waiter, rounds, holds_s=HOLDS_S):
 
 
 LONG_HOLD_S = 12
-LONG_HOLDS = 9
+LONG_HOLDS = 7
 
 
 def handoffs_after_long_holds(world):
