@@ -1,6 +1,6 @@
 //! Hints that machines send each other: datagrams that say "look".
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use crate::hint::Ear;
 
@@ -24,6 +24,6 @@ fn socket_for(ip: IpAddr) -> std::io::Result<UdpSocket> {
 #[cfg(target_os = "linux")]
 pub(super) fn own_address(towards: IpAddr) -> Option<IpAddr> {
     let socket = socket_for(towards).ok()?;
-    socket.connect(SocketAddr::new(towards, 9)).ok()?;
+    socket.connect((towards, 9)).ok()?;
     Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
 }
