@@ -74,7 +74,9 @@ def requests_while_waiting(world):
     sent = a_minute_of_waiting(world)
     rows = {}
     for arena in world.arenas:
-        by_wake = [handoff_s(arena, arena.peer(1), arena.peer(2, wake=wake), HANDOFFS) for wake in ("poll", "udp")]
+        by_wake = [
+            handoff_s(arena, *(arena.peer(client, wake=wake) for client in (1, 2)), HANDOFFS) for wake in ("poll", "udp")
+        ]
         rows[arena.protocol] = (*sent[arena.protocol], *by_wake)
         owner, other, bell_s, udp_s = rows[arena.protocol]
         shown(
@@ -136,7 +138,7 @@ LONG_HOLDS = 5
 def handoffs_after_long_holds(world):
     """The time of a hand-off after a hold of 12 s, with a bell and with a datagram."""
     pairs = [
-        (arena, wake, arena.peer(1, lock=wake), arena.peer(client, lock=wake, wake=wake))
+        (arena, wake, *(arena.peer(k, lock=wake, wake=wake) for k in (1, client)))
         for arena, clients in zip(world.arenas, ((2, 3), (4, 5)), strict=True)
         for client, wake in zip(clients, ("poll", "udp"), strict=True)
     ]
