@@ -184,16 +184,17 @@ impl<'a> Contender<'a> {
             if !ticket.still_waits(place, &ahead, &self.stake.anchor) {
                 continue;
             }
-            // For those who are told whom they wait for. What is still there need not be read again.
+            // Only whoever is next, or is told whom it waits for, asks for the lock too; and what is still there is not read again.
             holding = holding.filter(|lock| look::is_still_there(place, lock));
             if holding.is_none()
+                && (ahead.position == 1 || self.waiter.reports())
                 && let Seen::Lock(lock) = look::look(place)?
             {
                 holding = Some(lock);
             }
-            let lock = holding.as_ref();
-            if self.waiter.pause(lock, None).await?.is_break() {
-                let holder = lock.and_then(SeenLock::holder);
+            if self.waiter.pause(holding.as_ref(), None).await?.is_break() {
+                let seen = look::look(place)?;
+                let holder = if let Seen::Lock(lock) = &seen { lock.holder() } else { None };
                 return Err(self.waiter.timed_out(holder));
             }
             // One that is far behind is as far behind as long as the ticket before its own is there.

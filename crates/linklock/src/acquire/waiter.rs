@@ -90,6 +90,11 @@ impl<'a> Waiter<'a> {
         self.wait.limit == Some(Duration::ZERO)
     }
 
+    /// Whether somebody is told whom we wait for.
+    pub(super) fn reports(&self) -> bool {
+        self.wait.report.is_some()
+    }
+
     pub(super) fn is_late(&self) -> bool {
         self.until.is_some_and(|until| self.place.env.now() >= until)
     }
