@@ -33,7 +33,8 @@ impl Waiter<'_> {
             _ => return false,
         };
         let is_first_look = self.line.is_new();
-        if !(self.line.note(lock) || is_crowded || is_first_look && queue::exists(place)) {
+        let are_others_seen = || queue::exists(place) || queue::is_not_alone(place, &stake.claim, lock.claim.as_ref());
+        if !(self.line.note(lock) || is_crowded || is_first_look && are_others_seen()) {
             return false;
         }
         // Those who came first watch the lock path. The kernel may have no means left for those who came later to watch anything.

@@ -46,6 +46,9 @@ const REMOVALS_MOST: u32 = 16;
 /// The most names that are read. Listing so many takes about 30 ms on a local file system.
 const NAMES_MOST: usize = 1 << 16;
 
+/// The most names that are read in the lock's directory, which may have many that are not of this lock.
+const GLANCE: usize = 64;
+
 /// A contender's place in the queue.
 #[derive(Debug)]
 pub(crate) struct Ticket {
@@ -102,6 +105,19 @@ pub(crate) fn is_empty(place: &Place) -> Result<bool, Error> {
 /// Whether there is a queue, or was a moment ago. A newcomer's look at its tickets, [`is_empty`], costs more.
 pub(crate) fn exists(place: &Place) -> bool {
     place.env.stat(&place.path.queue()).is_ok()
+}
+
+/// Whether another contender of this machine waits, as far as a short look at the lock's directory shows: its claim is there.
+/// `holder` is the claim that holds the lock.
+pub(crate) fn is_not_alone(place: &Place, own: &Claim, holder: Option<&Claim>) -> bool {
+    let (mut names, mut is_found) = (0, false);
+    let listed = place.env.list_dir(place.path.dir(), &mut |name, _| {
+        names += 1;
+        let claim = place.path.parse(bytes_of(name)).filter(|claim| claim != own && Some(claim) != holder);
+        is_found = claim.is_some_and(|claim| place.liveness(&claim) == Liveness::Alive);
+        if is_found || names >= GLANCE { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    listed.is_ok() && is_found
 }
 
 /// Takes its place from a contender of this machine that has not come although it could have the lock. If it comes after all,
