@@ -16,8 +16,8 @@ use crate::{Cancel, Error, ErrorKind, Guard, Wait};
 
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// It is 1.5 s at most, and what this machine is busy with; a ticket is valid for 60 s.
-const SECONDS: Duration = Duration::from_secs(20);
+/// It is 1.5 s at most, and what this machine is busy with. The usual poll comes after 9 s, and a ticket is valid for 60 s.
+const SECONDS: Duration = Duration::from_secs(8);
 
 fn local() -> Arena {
     let arena = Arena::new();
