@@ -86,6 +86,8 @@ fn what_a_command_leaves_in_the_background_stays_unless_linklock_waits_for_it() 
             assert_exit(&outcome(child), 3);
             assert!(is_running(&left));
             fs::write(scene.dir.path().join("go"), "").unwrap();
+            // Before the directory goes, and `go` with it.
+            eventually("it ends", || !is_running(&left));
         }
         assert_eq!(status(&scene)["state"], "free");
     }
