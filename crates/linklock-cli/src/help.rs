@@ -187,7 +187,7 @@ pub(crate) const CLEAN_ABOUT: &str = "\
 List or remove the files that killed contenders left beside the lock
 
 A contender that is killed while it waits leaves its claim, a file or a directory LOCKPATH|HOST|PID|NONCE (on Windows with ^ \
-for |), or a ticket in the queue. These files do no harm but fill the directory. Every break of the lock removes them; clean \
+for |), a ticket in the queue, or its bell. These files do no harm but fill the directory. Every break of the lock removes them; clean \
 removes them at any time, even while the lock is held.
 
 clean removes the files of processes of this machine that have ended, and files that expired more than a day and more than \
