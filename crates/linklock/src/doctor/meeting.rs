@@ -397,13 +397,20 @@ impl Hall {
         let (their_holds, their_error) = theirs.split_once(' ').unwrap_or((&theirs, ""));
         let all = holds.saturating_add(their_holds.parse().unwrap_or(0));
         // The last note was made under the lock, so under the lock all are seen.
-        let guard = lock.acquire_with(&self.wait())?;
-        let (_, notes) = self.env.read(&self.at(&log), LOG_LIMIT)?;
-        guard.release()?;
+        let noted = lock.acquire_with(&self.wait()).and_then(|guard| {
+            let read = self.env.read(&self.at(&log), LOG_LIMIT);
+            guard.release()?;
+            Ok(read)
+        });
         self.gather(&step("noted"))?;
+        // Where the other's lock is taken for something else, this is a finding and no end.
+        let (notes, unread) = match noted {
+            Ok(read) => (read?.1, String::new()),
+            Err(e) => (Vec::new(), e.to_string()),
+        };
         let shares = format!("{all} holds ({holds} by {} and {their_holds} by {})", self.this, self.other);
         let overlaps = overlaps(&String::from_utf8_lossy(&notes), all);
-        let failed = [failed.as_str(), their_error].join(" ");
+        let failed = [failed.as_str(), their_error, unread.as_str()].join(" ");
         let level = if overlaps == 0 && failed.trim().is_empty() && all > 0 { Level::Good } else { Level::Fault };
         Ok(of(protocol, "contention", level, format!("{shares}, {overlaps} overlaps {failed}").trim_end()))
     }
