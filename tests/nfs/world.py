@@ -165,8 +165,9 @@ class Arena:
         return sorted(os.listdir(path)) if path.is_dir() else "a file"
 
     def dismiss(self):
-        """Ends all contenders."""
-        for peer in self.peers:
+        """Ends all contenders, those who came first last: else a waiter would take the lock of a holder that was killed, which the
+        diary does not tell from two holders."""
+        for peer in reversed(self.peers):
             peer.kill()
         self.peers = []
 
