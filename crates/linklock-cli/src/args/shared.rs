@@ -37,7 +37,7 @@ pub(crate) struct Contest {
     #[arg(long, value_name = "PROTOCOL", default_value = "link", env = "LINKLOCK_PROTOCOL", hide_env_values = true)]
     pub(crate) protocol: ProtocolArg,
     /// Share the lock with all others who do: many may read what one writes. It implies --protocol dir. Who acquires it without
-    /// this option has it alone; while somebody waits for that, newcomers wait too
+    /// this option has it alone; while somebody waits for that, newcomers wait too. Not on Windows
     #[arg(short, long)]
     pub(crate) shared: bool,
     /// Acquire the lock in order of arrival. All contenders should use this option: one without it overtakes the others.

@@ -54,10 +54,11 @@ fn kill_waiters(scene: &Scene, number: usize, options: &[&str]) {
     let (before, is_queue) = (claims(scene), options.contains(&"--queue"));
     let start = || scene.work(options, &[]).stderr(Stdio::null()).spawn().expect("linklock starts");
     let waiting: Vec<_> = (0..number).map(|_| start()).collect();
-    // Without --queue too they line up: all but one, which may not have seen another.
+    // Without --queue too they line up, where it is known that no other machine uses the directory: all but one, which may not have
+    // seen another.
     let tickets = match is_queue {
         true => number,
-        false if cfg!(any(target_os = "linux", windows)) => number - 1,
+        false if cfg!(target_os = "linux") => number - 1,
         false => 0,
     };
     let queue = scene.dir.path().join(here("job.lock|queue"));

@@ -127,7 +127,7 @@ fn join(place: &Place, stake: &mut Stake, clear: Clear) -> io::Result<Attempt> {
     // While somebody has the lock for himself, nothing is changed at the lock path. Another user's directory is not joined:
     // that user could take it away.
     match place.env.stat(place.location()) {
-        Ok(attr) if attr.kind == FileKind::Directory && place.is_marked(&attr) && attr.owner == stake.owner => {}
+        Ok(attr) if attr.kind == FileKind::Directory && attr.owner == stake.owner => {}
         Err(e) if !is_gone(&e) => return Err(e),
         _ => return Ok(Attempt::Failed),
     }

@@ -29,7 +29,7 @@ mod plain;
 mod private;
 mod promises;
 mod several;
-#[cfg(unix)] // There a rename moves an entry into a directory that others use.
+#[cfg(unix)] // Windows has no shared locks.
 mod sharing;
 #[cfg(unix)] // Only here a rename replaces an empty directory.
 mod staying;
