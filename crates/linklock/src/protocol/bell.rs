@@ -84,7 +84,11 @@ impl Bell {
             State::Impossible => return false,
             State::Anothers(bell) if bell.lock == this && now.since(bell.asked) < ASK_EVERY => return false,
             State::Ours { renewed, .. } if now.since(*renewed) < RENEW_EVERY => return false,
-            State::Ours { text, renewed } if now.since(*renewed) < LIFETIME => {
+            // After its lifetime, another may have replaced it.
+            State::Ours { text, renewed }
+                if now.since(*renewed) < LIFETIME
+                    || place.env.read_symlink(&place.path.bell()).is_ok_and(|there| there == *text) =>
+            {
                 let meant = Meant { id: None, owner: stake.owner, is_alone: true };
                 if place.env.touch(&place.path.bell(), meant).is_ok() {
                     self.state = State::Ours { text: text.clone(), renewed: now };
@@ -147,8 +151,13 @@ impl Bell {
         // Nobody else has removed it before its lifetime was over.
         let is_ours =
             place.env.now().since(renewed) < LIFETIME || place.env.read_symlink(&at).is_ok_and(|there| there == text);
+        // This machine may remember from before that there was none. Fresh attributes of the directory make it ask.
+        let remove = || match place.env.unlink(&at) {
+            Err(e) if is_gone(&e) => place.env.stat_dir(place.path.dir()).and_then(|_| place.env.unlink(&at)),
+            removed => removed,
+        };
         if is_ours
-            && let Err(e) = place.env.unlink(&at)
+            && let Err(e) = remove()
             && !is_gone(&e)
         {
             tracing::warn!(bell = %Printable::new(at.as_path()), error = %e, "could not remove a bell");
