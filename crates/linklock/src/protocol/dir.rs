@@ -351,8 +351,14 @@ pub(super) fn break_lock(place: &Place, seen: &SeenLock, clear: Clear) -> Result
 /// can come, rmdir removes no file. The lock is free, even if this fails.
 pub(super) fn remove_empty(place: &Place) {
     let Err(e) = place.env.rmdir(place.location()) else { return };
-    // Where a lock is shared, others are in the directory as a rule.
-    if is_not_empty(&e) && !place.shared {
+    if place.shared {
+        // Others are in the directory as a rule. But the last one's machine may know another directory by that name, which is gone.
+        if is_gone(&e) && place.env.stat_dir(place.path.dir()).is_ok() {
+            let _ = place.env.rmdir(place.location());
+        }
+        return;
+    }
+    if is_not_empty(&e) {
         remove_leftovers(place);
         // Fails if it is gone, or held again. Both are fine. Some file systems say "not empty" until the last reader of an entry
         // that was removed has closed it.
