@@ -17,6 +17,7 @@ class AllOf:
 
     def __init__(self, locks: tuple[Lock, ...], timeout: Optional[Interval]):
         self._locks = locks
+        self._ordered = _in_order(locks)
         self._timeout = timeout
         self._held: list[Lock] = []
 
@@ -27,7 +28,7 @@ class AllOf:
         until = None if limit is None else time.monotonic() + limit
         taken: list[Lock] = []
         try:
-            for lock in _in_order(self._locks):
+            for lock in self._ordered:
                 # Before it is acquired: an interrupt may come right after.
                 taken.append(lock)
                 try:
@@ -78,7 +79,6 @@ def all_of(*locks: Lock, timeout: Optional[Interval] = None) -> AllOf:
     :raises NotLockedError: if one was lost before all were acquired; and at the end, if one was lost under the work.
     :raises ValueError: if two of them have one lock path.
     """
-    _in_order(locks)
     return AllOf(locks, timeout)
 
 

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use crate::env::{FileId, Reach};
+use crate::env::Reach;
 use crate::protocol::place::{Order, Place};
 use crate::protocol::queue::Ahead;
-use crate::protocol::seen::SeenLock;
-use crate::token::Token;
+use crate::protocol::seen::{SeenLock, Sighted};
 
 /// Its place there, and what it goes by to take one.
 #[derive(Debug, Default)]
@@ -25,10 +24,9 @@ pub(super) struct Line {
 
 #[derive(Debug)]
 struct Last {
-    file: FileId,
+    lock: Sighted,
     /// The host and the pid of its holder.
     process: Option<(String, u32)>,
-    claim: Option<Token>,
 }
 
 /// The lock came from one holder to the next, while we waited: there are other waiters. One process that takes the lock again
@@ -71,9 +69,9 @@ impl Line {
     /// Notes for which lock we wait. Whether others were faster than we since the last one.
     pub(super) fn note(&mut self, lock: &SeenLock) -> bool {
         let process = lock.claim.as_ref().map(|claim| (claim.host.clone(), claim.pid));
-        let this = Last { file: lock.attr.id, process, claim: lock.token().cloned() };
+        let this = Last { lock: lock.sighted(), process };
         if let Some(last) = &self.last
-            && (last.file, &last.claim) != (this.file, &this.claim)
+            && last.lock != this.lock
         {
             self.passed += if last.process == this.process { SAME_PROCESS } else { ENOUGH };
         }

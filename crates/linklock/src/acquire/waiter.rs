@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::line::Line;
 use super::lookout::Lookout;
 use super::pace::Pace;
-use crate::env::{FileId, Reach};
+use crate::env::Reach;
 use crate::error::Error;
 use crate::hint::Ear;
 use crate::holder::Holder;
@@ -16,7 +16,7 @@ use crate::protocol::bell::Bell;
 use crate::protocol::judge::Judge;
 use crate::protocol::place::{Order, Place};
 use crate::protocol::queue::Ticket;
-use crate::protocol::seen::{Seen, SeenLock, stuck};
+use crate::protocol::seen::{Seen, SeenLock, Sighted, stuck};
 use crate::protocol::stake::Stake;
 use crate::time::{LocalTime, ServerTime};
 use crate::token::Token;
@@ -49,9 +49,6 @@ pub(super) struct Waiter<'a> {
     held: Option<(Sighted, LocalTime)>,
     wake_ups: WakeUps,
 }
-
-/// What tells one lock from the next.
-type Sighted = (FileId, Option<Token>);
 
 /// An empty directory that stays for so long is somebody else's: the steps of a release take milliseconds.
 const DOUBT: Duration = Duration::from_secs(2);
@@ -216,7 +213,7 @@ impl<'a> Waiter<'a> {
         let env = self.place.env.as_ref();
         let reach = self.lookout.watcher().reach();
         let usual = poll_delay(env, reach);
-        let Some(this) = lock.map(sighted) else { return usual };
+        let Some(this) = lock.map(SeenLock::sighted) else { return usual };
         let since = match &self.held {
             Some((held, since)) if *held == this => *since,
             _ => now,
@@ -281,10 +278,6 @@ impl<'a> Waiter<'a> {
     }
 }
 
-fn sighted(lock: &SeenLock) -> Sighted {
-    (lock.attr.id, lock.token().cloned())
-}
-
 /// How often a waiter was woken for one and the same lock.
 struct WakeUps {
     lock: Option<Sighted>,
@@ -304,7 +297,7 @@ const REST_MOST: Duration = Duration::from_millis(100);
 impl WakeUps {
     /// For how long no wake-ups are to be heard before the next look, if others make too many.
     fn rest_needed(&mut self, lock: Option<&SeenLock>, now: LocalTime) -> Option<Duration> {
-        let this = lock.map(sighted);
+        let this = lock.map(SeenLock::sighted);
         if self.lock != this || now.since(self.since) > WAKE_UPS_WITHIN {
             *self = Self { lock: this, since: now, looks: 0 };
             return None;

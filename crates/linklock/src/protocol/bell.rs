@@ -14,16 +14,15 @@ use std::time::Duration;
 
 use super::io_error::is_gone;
 use super::place::Place;
-use super::seen::SeenLock;
+use super::seen::{SeenLock, Sighted};
 use super::stake::Stake;
 use crate::claim::Claim;
-use crate::env::{Attr, FileId, FileKind, Liveness, Meant};
+use crate::env::{Attr, FileKind, Liveness, Meant};
 use crate::hint::Ear;
 use crate::names::bytes_of;
 use crate::options::Wake;
 use crate::printable::Printable;
 use crate::time::{LocalTime, ServerTime};
-use crate::token::Token;
 
 /// How long a bell is valid after its last change. So long nobody else looks more often than usual if its owner is stopped or dies.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
@@ -59,7 +58,7 @@ enum State {
 #[derive(Debug)]
 struct Anothers {
     /// The lock that was held when it was seen.
-    lock: (FileId, Option<Token>),
+    lock: Sighted,
     asked: LocalTime,
     ctime: ServerTime,
     /// Since when this ctime is known.
@@ -79,7 +78,7 @@ impl Bell {
     /// have been released right before, so that nobody has heard it.
     pub(crate) fn tend(&mut self, place: &Place, stake: &Stake, lock: &SeenLock) -> bool {
         let now = place.env.now();
-        let this = (lock.attr.id, lock.token().cloned());
+        let this = lock.sighted();
         match &self.state {
             State::Impossible => return false,
             State::Anothers(bell) if bell.lock == this && now.since(bell.asked) < ASK_EVERY => return false,
@@ -102,7 +101,7 @@ impl Bell {
         self.hang(place, stake, this)
     }
 
-    fn hang(&mut self, place: &Place, stake: &Stake, lock: (FileId, Option<Token>)) -> bool {
+    fn hang(&mut self, place: &Place, stake: &Stake, lock: Sighted) -> bool {
         let at = place.path.bell();
         let text = text(&stake.claim, self.ear.as_ref());
         let known = if let State::Anothers(bell) = &self.state { Some((bell.ctime, bell.since)) } else { None };
@@ -151,13 +150,8 @@ impl Bell {
         // Nobody else has removed it before its lifetime was over.
         let is_ours =
             place.env.now().since(renewed) < LIFETIME || place.env.read_symlink(&at).is_ok_and(|there| there == text);
-        // This machine may remember from before that there was none. Fresh attributes of the directory make it ask.
-        let remove = || match place.env.unlink(&at) {
-            Err(e) if is_gone(&e) => place.env.stat_dir(place.path.dir()).and_then(|_| place.env.unlink(&at)),
-            removed => removed,
-        };
         if is_ours
-            && let Err(e) = remove()
+            && let Err(e) = place.remove_afresh(|| place.env.unlink(&at))
             && !is_gone(&e)
         {
             tracing::warn!(bell = %Printable::new(at.as_path()), error = %e, "could not remove a bell");

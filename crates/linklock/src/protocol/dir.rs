@@ -1,12 +1,11 @@
 //! The `dir` protocol: a claim directory with one entry is renamed to the lock path. Every name is used once.
 //!
 //! At most one entry is under the lock path: it arrives by one atomic rename, onto nothing or onto an empty directory,
-//! and nobody ever adds a second, but for readers. An unlink of an entry removes that claim or nothing, however late and however often
-//! it is carried out.
+//! and nobody ever adds a second, but for readers. An unlink of an entry removes that claim or nothing, however late and
+//! however often it is carried out.
 //!
 //! A release or a break leaves an empty directory at the lock path. Whether and how to clear that depends on what else
 //! can come there, so the caller passes a [`Clear`].
-
 //!
 //! A shared lock has one entry for each reader. The first comes as any claim does. A later one moves its entry into the
 //! directory that is there, and then lists it by path: it holds the lock if its entry is there and all others are readers'.
@@ -350,19 +349,15 @@ pub(super) fn break_lock(place: &Place, seen: &SeenLock, clear: Clear) -> Result
 /// Clears the lock path where no other lock can be removed by that: a held dir lock is not empty, and where a link lock
 /// can come, rmdir removes no file. The lock is free, even if this fails.
 pub(super) fn remove_empty(place: &Place) {
-    let Err(e) = place.env.rmdir(place.location()) else { return };
+    let remove = || place.env.rmdir(place.location());
     if place.shared {
-        // Others are in the directory as a rule. But the last one's machine may know another directory by that name, which is gone.
-        if is_gone(&e) && place.env.stat_dir(place.path.dir()).is_ok() {
-            let _ = place.env.rmdir(place.location());
-        }
-        return;
-    }
-    if is_not_empty(&e) {
+        // Fails if others are in the directory, as a rule.
+        let _ = place.remove_afresh(remove);
+    } else if remove().is_err_and(|e| is_not_empty(&e)) {
         remove_leftovers(place);
         // Fails if it is gone, or held again. Both are fine. Some file systems say "not empty" until the last reader of an entry
         // that was removed has closed it.
-        let _ = place.env.rmdir(place.location());
+        let _ = remove();
     }
 }
 

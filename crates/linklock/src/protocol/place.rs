@@ -151,6 +151,15 @@ impl Place {
         }
     }
 
+    /// Removes, and once more if that says that nothing is there: this machine may remember so from before, or know another file by
+    /// that name, which is gone.
+    pub(super) fn remove_afresh(&self, remove: impl Fn() -> io::Result<()>) -> io::Result<()> {
+        match remove() {
+            Err(e) if is_gone(&e) => self.env.stat_dir(self.path.dir()).and_then(|_| remove()),
+            removed => removed,
+        }
+    }
+
     /// The content of a file on this device that may be another contender's. This machine must not keep a delegation:
     /// if it were cut off, the delegation would delay that contender.
     pub(super) fn read(&self, at: &Location, device: u64) -> io::Result<(Attr, Vec<u8>)> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::claim::Claim;
-use crate::env::{Attr, Env};
+use crate::env::{Attr, Env, FileId};
 use crate::holder::{About, Holder};
 use crate::lifetime::{LIFETIME_LEAST, LIFETIME_MOST};
 use crate::options::Protocol;
@@ -48,7 +48,14 @@ pub(crate) struct SeenLock {
     pub(crate) readers: usize,
 }
 
+/// What tells one lock from the next, whatever a refresh has changed.
+pub(crate) type Sighted = (FileId, Option<Token>);
+
 impl SeenLock {
+    pub(crate) fn sighted(&self) -> Sighted {
+        (self.attr.id, self.token().cloned())
+    }
+
     /// A dir lock that this user may not read. `attr` belongs to the directory. Neither the holder nor the expiry can
     /// be seen, since a refresh changes only the entry. So the lock counts as live until it is gone. Only its owner and
     /// root can break it.
@@ -158,7 +165,7 @@ pub(crate) fn stuck(env: &dyn Env, since: ServerTime) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::{FileId, FileKind};
+    use crate::env::FileKind;
 
     const LIFETIME: Duration = Duration::from_secs(60);
 

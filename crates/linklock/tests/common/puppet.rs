@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use linklock::{Error, Guard, Token, Wait, Which};
 
-use crate::common::Ground;
+use crate::common::{Ground, kill};
 use crate::settings::Settings;
 
 /// The process, as its driver sees it. A drop kills it.
@@ -71,7 +71,7 @@ impl Puppet {
 
     /// Kills it. It stays a zombie until it is reaped or dropped.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
+        kill(&mut self.child);
     }
 
     pub(crate) fn reap(&mut self) {

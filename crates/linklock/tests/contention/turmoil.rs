@@ -19,7 +19,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use linklock::{Error, Guard, Protocol, Wait};
 
-use crate::common::{BOTH, Ground, LONG, long_ago, named, plant, say};
+use crate::common::{BOTH, Ground, LONG, kill, long_ago, named, plant, say};
 use crate::diary::{self, Diary, Doing, Hold};
 use crate::settings::{Settings, env_value};
 use crate::system::{go_on, now, stop};
@@ -166,7 +166,7 @@ impl Crowd {
     fn kill(&mut self, chosen: usize) {
         let mut member = self.members.swap_remove(chosen);
         let pid = member.child.id();
-        member.child.kill().unwrap();
+        kill(&mut member.child);
         member.child.wait().unwrap();
         let entries = std::fs::read_dir(self.ground.dir().join(named("lock|break"))).into_iter().flatten().flatten();
         let of_killed = named(&format!("|{pid}|"));

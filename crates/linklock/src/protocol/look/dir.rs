@@ -1,6 +1,6 @@
 //! What a directory at a lock path is.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use crate::env::{Attr, Liveness};
 use crate::holder::About;
 use crate::names::bytes_of;
 use crate::options::Protocol;
-use crate::protocol::io_error::{is_refused, is_unreadable};
+use crate::protocol::io_error::{is_gone, is_refused, is_unreadable};
 use crate::protocol::place::{BREAK_LIFETIME, Place, ROOT, STICKY};
 use crate::protocol::seen::{Seen, SeenLock};
 use crate::protocol::silly_names;
@@ -73,13 +73,32 @@ pub(super) fn look(place: &Place, attr: Attr, wanted: Option<&Token>) -> io::Res
     };
     let Some(claim) = claim else { return not_a_lock() };
     let readers = if others.is_empty() { readers.len() } else { 0 };
-    // If the entry is gone by now, the error makes the caller look again. The content is not needed to judge the lock.
-    let name = others.first().map_or(claim.token.as_os_str(), OsString::as_os_str);
+    let name = others.first().cloned().unwrap_or_else(|| claim.token.as_os_str().to_owned());
+    look_at_entry(place, &attr, &name, claim, readers).map(|lock| Some(Seen::Lock(lock)))
+}
+
+/// Each reader that has an entry in the directory at the lock path, which has these attributes.
+pub(super) fn readers(place: &Place, attr: &Attr) -> io::Result<Vec<SeenLock>> {
+    let claims = Entries::list(place, true)?.readers;
+    let mut readers = Vec::with_capacity(claims.len());
+    for claim in &claims {
+        match look_at_entry(place, attr, claim.token.as_os_str(), claim.clone(), claims.len()) {
+            // It has left meanwhile.
+            Err(e) if is_gone(&e) => {}
+            seen => readers.push(seen?),
+        }
+    }
+    Ok(readers)
+}
+
+/// The lock by this entry of the directory that has these attributes. If the entry is gone by now, the error makes the caller look
+/// again.
+fn look_at_entry(place: &Place, dir: &Attr, name: &OsStr, claim: Claim, readers: usize) -> io::Result<SeenLock> {
     let entry = place.location().inside(name);
-    let of_dir = attr.owner;
-    let (attr, content) = match place.read(&entry, attr.id.device) {
+    // The content is not needed to judge the lock.
+    let (attr, content) = match place.read(&entry, dir.id.device) {
         Err(e) if is_unreadable(&e) => match place.env.stat(&entry) {
-            Err(e) if is_refused(&e) => return hidden(),
+            Err(e) if is_refused(&e) => return Ok(SeenLock::hidden(*dir)),
             stat => (stat?, Vec::new()),
         },
         read => read?,
@@ -89,14 +108,14 @@ pub(super) fn look(place: &Place, attr: Attr, wanted: Option<&Token>) -> io::Res
         claim: Some(claim),
         is_certain: true,
         attr,
-        owner: Some(of_dir).filter(|owner| *owner == attr.owner),
+        owner: Some(dir.owner).filter(|owner| *owner == attr.owner),
         about: About::from_json(&content).map(Box::new),
         readers,
     };
     if place.path.is_break_lock {
         lock.believe_at_most(BREAK_LIFETIME);
     }
-    Ok(Some(Seen::Lock(lock)))
+    Ok(lock)
 }
 
 /// The reader that is looked at: one that is wanted, else one that is known to be dead, who can go at once, else always the same as

@@ -50,19 +50,10 @@ pub(crate) fn look_for(place: &Place, wanted: Option<&Token>) -> Result<Seen, Er
 
 /// Each reader of a shared lock; none if it is not shared by now.
 pub(crate) fn readers(place: &Place) -> Result<Vec<SeenLock>, Error> {
-    let entries = match dir::Entries::list(place, true) {
-        Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => return Ok(Vec::new()),
-        entries => entries.map_err(|e| Error::io(place.lock_path(), "look at the lock", e))?,
-    };
-    let mut readers = Vec::new();
-    for claim in entries.readers {
-        match look_for(place, Some(&claim.token))? {
-            Seen::Lock(lock) if lock.claim.as_ref() == Some(&claim) => readers.push(lock),
-            // It has gone meanwhile.
-            _ => {}
-        }
+    match place.stat_afresh(place.location()).and_then(|attr| dir::readers(place, &attr)) {
+        Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => Ok(Vec::new()),
+        readers => readers.map_err(|e| Error::io(place.lock_path(), "look at the lock", e)),
     }
-    Ok(readers)
 }
 
 /// Whether the lock that was seen is still there and unchanged, with one request instead of a look. Every change of a
