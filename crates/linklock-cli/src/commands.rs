@@ -29,10 +29,16 @@ pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Fail
     };
     let builder = described.into_iter().fold(builder.on_behalf_of(whom), Builder::command);
     let lock = builder.build()?;
+    let slots = args.contest.slots.map(|number| lock.slots(number)).transpose()?;
     let signals = Signals::catch()?;
-    let guard = wait_for(lock.path(), &args.contest.patience, &signals, console, |wait| lock.acquire_with(wait))?;
+    let (guard, slot) = wait_for(lock.path(), &args.contest.patience, &signals, console, |wait| match &slots {
+        None => Ok((lock.acquire_with(wait)?, None)),
+        Some(slots) => {
+            slots.acquire_with(wait).map(|slot| (slot.number(), slot.into_guard())).map(|(n, guard)| (guard, Some(n)))
+        }
+    })?;
     // Nobody could release a lock whose token was not printed. On an error dropping the guard releases it.
-    print_token(guard.token(), guard.fencing_token()).map_err(|e| {
+    print_token(guard.token(), guard.fencing_token(), slot).map_err(|e| {
         Failure::Message(
             Exit::Io,
             format!("{}: not acquired: cannot print the token: {e}", Printable::new(lock.path())),
@@ -55,10 +61,12 @@ const BELONGS_TO_NOBODY: &str = "the lock belongs to no process, because linkloc
     its release or its expiry, even if the script dies. Use --pid PID to name the script's process; --pid none turns this \
     note off";
 
-fn print_token(token: &Token, fence: Option<u64>) -> io::Result<()> {
+fn print_token(token: &Token, fence: Option<u64>, slot: Option<usize>) -> io::Result<()> {
     let mut lines = token.as_os_str().as_encoded_bytes().to_vec();
     lines.push(b'\n');
-    lines.extend(fence.map(|number| format!("{number}\n")).unwrap_or_default().into_bytes());
+    for number in [fence, slot.map(|slot| slot as u64)].into_iter().flatten() {
+        lines.extend(format!("{number}\n").into_bytes());
+    }
     let mut stdout = io::stdout().lock();
     stdout.write_all(&lines)?;
     stdout.flush()

@@ -22,11 +22,23 @@ pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
         builder.command(description(args)).build()
     };
     let paths = std::iter::once(&args.at.path).chain(&args.and);
-    let locks = paths.map(|path| build(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut locks = paths.map(|path| build(path)).collect::<Result<Vec<_>, _>>()?;
+    let slots = args.contest.slots.map(|number| locks[0].slots(number)).transpose()?;
     let signals = Signals::catch()?;
-    let guards = wait_for(&args.at.path, &args.contest.patience, &signals, console, |wait| acquire_all(&locks, wait))?;
+    let mut slot = None;
+    let guards = wait_for(&args.at.path, &args.contest.patience, &signals, console, |wait| match &slots {
+        None => acquire_all(&locks, wait),
+        Some(slots) => {
+            let held = slots.acquire_with(wait)?;
+            slot = Some(held.number());
+            Ok(held.into_guard().into())
+        }
+    })?;
+    if let (Some(slots), Some(slot)) = (slots, slot) {
+        locks = vec![slots.locks()[slot - 1].clone()];
+    }
     // From here on every failure drops the guards, which releases the locks.
-    let process = start(args, &locks, &guards, &signals)?;
+    let process = start(args, &locks, &guards, slot, &signals)?;
     let end = Attendance::new(process, &guards, &signals, args, console).until_end()?;
     conclude(end, guards, &signals, console)
 }
@@ -41,7 +53,13 @@ fn description(args: &RunArgs) -> String {
     program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into()
 }
 
-fn start(args: &RunArgs, locks: &[Lock], guards: &Guards, signals: &Signals) -> Result<Process, Failure> {
+fn start(
+    args: &RunArgs,
+    locks: &[Lock],
+    guards: &Guards,
+    slot: Option<usize>,
+    signals: &Signals,
+) -> Result<Process, Failure> {
     let [program, arguments @ ..] = args.command.as_slice() else {
         return Err(Failure::Message(Exit::Usage, "COMMAND is missing".into()));
     };
@@ -56,6 +74,10 @@ fn start(args: &RunArgs, locks: &[Lock], guards: &Guards, signals: &Signals) -> 
             None => command.env_remove(name("FENCE")),
         };
     }
+    match slot {
+        Some(slot) => command.env("LINKLOCK_SLOT", slot.to_string()),
+        None => command.env_remove("LINKLOCK_SLOT"),
+    };
     Process::start(hand_over_sockets(command), signals, guards.remaining()).map_err(|e| {
         let is_missing =
             matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) || program.is_empty();

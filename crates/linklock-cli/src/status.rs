@@ -1,7 +1,7 @@
 //! `status`, in words and as JSON.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anstyle::AnsiColor;
@@ -20,7 +20,7 @@ use crate::os::Running;
 pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failure> {
     let mut stdout = anstream::stdout().lock();
     let (mut failed, mut state) = (None, 0);
-    for path in &args.paths {
+    for path in &paths(args) {
         match look(args, path) {
             Ok((lock, seen)) => {
                 state = state.max(number_of(seen.status.state));
@@ -38,6 +38,17 @@ pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failur
     }
     stdout.flush()?;
     Ok(failed.unwrap_or(if args.exit_code { Exit::State(state) } else { Exit::Done }))
+}
+
+/// The lock paths to look at.
+fn paths(args: &StatusArgs) -> Vec<PathBuf> {
+    let Some(slots) = args.slots else { return args.paths.clone() };
+    let slot_of = |path: &PathBuf, n: usize| {
+        let mut slot = path.clone().into_os_string();
+        slot.push(format!(".{n}"));
+        slot.into()
+    };
+    args.paths.iter().flat_map(|path| (1..=slots).map(move |n| slot_of(path, n))).collect()
 }
 
 /// What is at the lock path, and what this machine knows of the holder's process.

@@ -20,6 +20,7 @@ use crate::env::os::OsEnv;
 use crate::error::Error;
 use crate::guard::{Guard, Loss, ReleaseError};
 use crate::lock::Lock;
+use crate::slots::{Slot, Slots};
 use crate::wait::Wait;
 
 impl Lock {
@@ -65,6 +66,33 @@ impl Lock {
     /// ```
     #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
     pub async fn acquire_async(&self, wait: &Wait) -> Result<Guard, Error> {
+        drive(self.path(), self.clone().acquire_in_task(wait.clone())).await
+    }
+}
+
+impl Slots {
+    /// As [`acquire_with`](Self::acquire_with), for a task of the tokio runtime, as [`Lock::acquire_async`] is. Needs the cargo feature
+    /// `tokio`.
+    ///
+    /// # Errors
+    /// As [`acquire_with`](Self::acquire_with) and [`Lock::acquire_async`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use linklock::{Lock, Wait};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let slots = Lock::new(dir.path().join("downloads"))?.slots(4)?;
+    /// let slot = slots.acquire_async(&Wait::forever()).await?;
+    /// println!("slot {}", slot.number());
+    /// slot.into_guard().release_async().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub async fn acquire_async(&self, wait: &Wait) -> Result<Slot, Error> {
         drive(self.path(), self.clone().acquire_in_task(wait.clone())).await
     }
 }
@@ -159,7 +187,7 @@ impl Loss {
     }
 }
 
-type Contending = Pin<Box<dyn Future<Output = Result<Guard, Error>> + Send>>;
+type Contending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
 /// Wakes the task when its contender is to look again.
 struct Alarm(Notify);
@@ -171,15 +199,15 @@ impl Wake for Alarm {
 }
 
 /// Drives a contender on the pool from one pause to the next.
-async fn drive(
+async fn drive<T: Send + 'static>(
     path: &Path,
-    contender: impl Future<Output = Result<Guard, Error>> + Send + 'static,
-) -> Result<Guard, Error> {
+    contender: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
     let alarm = Arc::new(Alarm(Notify::new()));
-    let mut contender: Offloaded<Contending> = Offloaded::new(Box::pin(contender));
+    let mut contender: Offloaded<Contending<T>> = Offloaded::new(Box::pin(contender));
     while let Some(this) = contender.take() {
         let waker = Waker::from(Arc::clone(&alarm));
-        let step = move |mut contender: Contending| match contender.as_mut().poll(&mut Context::from_waker(&waker)) {
+        let step = move |mut contender: Contending<T>| match contender.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(acquired) => Step::Over(acquired),
             Poll::Pending => Step::Paused(contender),
         };
@@ -195,9 +223,9 @@ async fn drive(
     Err(Error::io(path, "acquire the lock", io::Error::other(why)))
 }
 
-enum Step {
-    Over(Result<Guard, Error>),
-    Paused(Contending),
+enum Step<T> {
+    Over(Result<T, Error>),
+    Paused(Contending<T>),
 }
 
 /// Acts on the pool; gives `with` back where there is no pool that does. If this future is dropped, the act goes on, and what comes
@@ -207,41 +235,41 @@ where
     A: Send + 'static,
     T: Send + 'static,
 {
-    let (slot, work) = start(with, |with| Offloaded::new(act(with)))?;
+    let (handover, work) = start(with, |with| Offloaded::new(act(with)))?;
     match work.await.map(|done| done.and_then(Offloaded::take)) {
         Ok(Some(done)) => Ok(done),
         Err(e) if e.is_panic() => panic::resume_unwind(e.into_panic()),
         // The runtime ends, and has dropped the work before it began.
-        Ok(None) | Err(_) => match slot.take() {
+        Ok(None) | Err(_) => match handover.take() {
             Some(with) => Err(with),
             None => future::pending().await,
         },
     }
 }
 
-/// Has the pool act; gives `with` back where there is no pool. The slot keeps it until the act begins.
-fn start<A, T>(with: A, act: impl FnOnce(A) -> T + Send + 'static) -> Result<(Slot<A>, JoinHandle<Option<T>>), A>
+/// Has the pool act; gives `with` back where there is no pool. The handover keeps it until the act begins.
+fn start<A, T>(with: A, act: impl FnOnce(A) -> T + Send + 'static) -> Result<(Handover<A>, JoinHandle<Option<T>>), A>
 where
     A: Send + 'static,
     T: Send + 'static,
 {
     let Ok(runtime) = Handle::try_current() else { return Err(with) };
-    let slot = Slot(Arc::default());
-    let theirs = Slot(Arc::clone(&slot.0));
+    let handover = Handover(Arc::default());
+    let theirs = Handover(Arc::clone(&handover.0));
     // Locked until it is known whether the act will begin: the runtime may queue what it says that it cannot start.
-    let mut content = slot.lock();
+    let mut content = handover.lock();
     // It panics if the system has no more threads.
     let work = panic::catch_unwind(AssertUnwindSafe(|| runtime.spawn_blocking(move || theirs.take().map(act))));
     let Ok(work) = work else { return Err(with) };
     *content = Some(with);
     drop(content);
-    Ok((slot, work))
+    Ok((handover, work))
 }
 
 /// What is handed to another thread, or taken back.
-struct Slot<T>(Arc<Mutex<Option<T>>>);
+struct Handover<T>(Arc<Mutex<Option<T>>>);
 
-impl<T> Slot<T> {
+impl<T> Handover<T> {
     fn lock(&self) -> MutexGuard<'_, Option<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -66,13 +66,15 @@ pub enum ErrorKind {
 
 #[derive(Debug, thiserror::Error)]
 enum Repr {
-    #[error("{path}: not acquired {}: {}{}{}", within(*waited), held_by(holder.as_ref()), watched(*must_watch), kept_by(break_lock.as_ref()))]
+    #[error("{path}: not acquired {}: {}{}{}", within(*waited), held_by(holder.as_ref(), *slots), watched(*must_watch), kept_by(break_lock.as_ref()))]
     Timeout {
         path: Shown,
         waited: Duration,
         holder: Option<Holder>,
         must_watch: Option<Duration>,
         break_lock: Option<Shown>,
+        /// How many slots there are, all of them held.
+        slots: Option<usize>,
     },
     #[error(
         "{path}: not acquired {}: it is held, but this user may not read by whom and until when; retry with a longer time-out, or ask its owner or root",
@@ -151,10 +153,14 @@ fn unknown() -> String {
     "its holder could not be read".into()
 }
 
-fn held_by(holder: Option<&Holder>) -> String {
-    holder.map_or_else(unknown, |holder| {
-        format!("{holder} holds it; retry with a longer time-out, or check that process")
-    })
+fn held_by(holder: Option<&Holder>, slots: Option<usize>) -> String {
+    let advice = "retry with a longer time-out, or check that process";
+    match (holder, slots) {
+        (None, None) => unknown(),
+        (None, Some(slots)) => format!("all {slots} slots are held; retry with a longer time-out"),
+        (Some(holder), None) => format!("{holder} holds it; {advice}"),
+        (Some(holder), Some(slots)) => format!("all {slots} slots are held, one of them by {holder}; {advice}"),
+    }
 }
 
 fn held_instead(holder: Option<&Holder>) -> String {
@@ -300,13 +306,21 @@ impl Error {
     /// `must_watch`: for how much longer the lock must be seen unchanged until it has expired, where clocks cannot be
     /// compared.
     pub(crate) fn timeout(path: &Path, waited: Duration, holder: Option<Holder>, must_watch: Option<Duration>) -> Self {
-        Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder, must_watch, break_lock: None })
+        Self::new(Repr::Timeout { path: Shown(path.into()), waited, holder, must_watch, break_lock: None, slots: None })
     }
 
     /// Adds that the lock has expired, but this break lock prevented the break.
     pub(crate) fn kept_by(mut self, path: &Path) -> Self {
         if let Repr::Timeout { break_lock, .. } = &mut *self.0 {
             *break_lock = Some(Shown(path.into()));
+        }
+        self
+    }
+
+    /// Adds that the lock has so many slots, and the holder that is named holds one of them.
+    pub(crate) fn of_slots(mut self, number: usize) -> Self {
+        if let Repr::Timeout { slots, .. } = &mut *self.0 {
+            *slots = Some(number);
         }
         self
     }

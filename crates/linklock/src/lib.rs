@@ -199,6 +199,7 @@ mod keepalive;
 mod lock;
 mod operator;
 mod several;
+mod slots;
 mod tenure;
 
 #[cfg(all(unix, feature = "doctor"))]
@@ -219,6 +220,7 @@ pub use options::{OnBehalfOf, Protocol, Wake};
 pub use printable::Printable;
 pub use protocol::leftovers::{Leftover, LeftoverKind, LeftoverVerdict};
 pub use several::{Guards, acquire_all};
+pub use slots::{SLOTS_MOST, Slot, Slots};
 pub use token::Token;
 pub use wait::{Cancel, Wait, Waiting};
 

@@ -20,6 +20,7 @@ use crate::options::{OnBehalfOf, Protocol, Wake};
 use crate::protocol::leftovers::{self, Leftover};
 use crate::protocol::place::{Order, Place};
 use crate::protocol::private::Privacy;
+use crate::protocol::stake::Stake;
 use crate::token::Token;
 use crate::wait::Wait;
 use crate::{acquire, names};
@@ -158,9 +159,8 @@ impl Lock {
     /// # Errors
     /// As [`acquire`](Self::acquire); timeout and cancelled, with the holder.
     pub fn acquire_with(&self, wait: &Wait) -> Result<Guard, Error> {
-        self.privacy.check(&self.place)?;
-        let stake = acquire::acquire(&self.place, wait)?;
-        Guard::new(Arc::clone(&self.place), stake, self.keep_alive)
+        self.check_private()?;
+        self.hold(acquire::acquire(&self.place, wait)?)
     }
 
     /// Does `work` under the lock, and gives what it gives. The lock is acquired as by [`acquire`](Self::acquire), and released
@@ -191,9 +191,9 @@ impl Lock {
     /// As `acquire_with`, in steps: between two, the future pends.
     #[cfg(feature = "tokio")]
     pub(crate) async fn acquire_in_task(self, wait: Wait) -> Result<Guard, Error> {
-        self.privacy.check(&self.place)?;
+        self.check_private()?;
         let stake = acquire::contend(&self.place, &wait, acquire::Pace::Task).await?;
-        Guard::new(self.place, stake, self.keep_alive)
+        self.hold(stake)
     }
 
     /// Takes over a lock that another process of this user acquired and left, by its token. What the claim holds is asked of the
@@ -234,7 +234,8 @@ impl Lock {
     }
 
     /// What contenders left beside the lock path, and what they use now: claims, tickets of the queue, the break lock; and at the
-    /// lock path, the empty directory of a free lock. Touches nothing. What expired long ago is judged by this machine's wall clock, as [`inspect`](Self::inspect) does.
+    /// lock path, the empty directory of a free lock. Touches nothing. What expired long ago is judged by this machine's wall clock, as
+    /// [`inspect`](Self::inspect) does.
     ///
     /// # Errors
     /// If the directory cannot be listed.
@@ -279,6 +280,31 @@ impl Lock {
         });
         listed.map_err(|e| leftovers::cannot_list(dir, e))?;
         Ok(paths.into_iter().collect())
+    }
+
+    /// The nth slot of this lock: a lock beside it, of the same settings.
+    pub(crate) fn slot(&self, n: usize) -> Result<Self, Error> {
+        let path = self.place.path.of_slot(n);
+        path.check_room(&self.place.host, false)?;
+        let place = Place {
+            path,
+            // Whoever waits does so at the lock path that the slots share.
+            order: Order::Any,
+            limit: Some(Arc::clone(&self.place)),
+            unchanged: Arc::default(),
+            break_lock_unchanged: Arc::default(),
+            ..Place::clone(&self.place)
+        };
+        Ok(Self { place: Arc::new(place), ..self.clone() })
+    }
+
+    pub(crate) fn check_private(&self) -> Result<(), Error> {
+        self.privacy.check(&self.place)
+    }
+
+    /// The guard of this lock, which was won with this claim.
+    pub(crate) fn hold(&self, stake: Stake) -> Result<Guard, Error> {
+        Guard::new(Arc::clone(&self.place), stake, self.keep_alive)
     }
 
     pub(crate) fn is_kept_alive(&self) -> bool {
@@ -401,8 +427,8 @@ impl Builder {
     /// wait has a ticket in the directory `LOCKPATH|queue`, and a release wakes one contender instead of all of its machine.
     /// Where it is off, and the file system is this machine's own, those who wait may have tickets too, for the sake of the
     /// latter; but any contender may overtake them, and none of them delays the others by more than about two seconds.
-    /// But the lock stays free until the next in the queue has noticed, on another machine about a second; and one that is
-    /// stopped, or dies on another machine, while it is next holds up the others for a minute. One try without waiting,
+    /// But the lock stays free until the next in the queue has noticed, on another machine after about an eighth of the last hold, and
+    /// a second and a half at most (less with [`Wake::Udp`]); and one that is stopped, or dies on another machine, while it is next holds up the others for a minute. One try without waiting,
     /// [`Lock::try_acquire`], does not queue up.
     pub fn queue(mut self, queue: bool) -> Self {
         self.queue = queue;
@@ -503,6 +529,7 @@ impl Builder {
             order: if self.queue { Order::Arrival } else { Order::Any },
             shared: self.shared,
             wake: self.wake,
+            limit: None,
             allow_unsafe: self.allow_unsafe,
             checked: Arc::default(),
             unchanged: Arc::default(),

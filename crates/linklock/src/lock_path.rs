@@ -77,6 +77,13 @@ impl LockPath {
         Self { location: Location::beside(&self.dir, &name), name, is_break_lock: true, ..self.clone() }
     }
 
+    /// The lock path of the nth slot of this one.
+    pub(crate) fn of_slot(&self, n: usize) -> Self {
+        let mut name = self.name.clone();
+        name.push(format!(".{n}"));
+        Self { location: Location::beside(&self.dir, &name), name, ..self.clone() }
+    }
+
     /// The bell, by which a waiter shows that it waits.
     pub(crate) fn bell(&self) -> Location {
         Location::beside(&self.dir, &self.name_for(BELL))

@@ -40,8 +40,7 @@ pub fn acquire_all<'a>(locks: impl IntoIterator<Item = &'a Lock>, wait: &Wait) -
     let started = locks.first().map(|lock| lock.place().env.now());
     for lock in &locks {
         let waited = started.map_or(Duration::ZERO, |started| lock.place().env.now().since(started));
-        let wait = Wait { limit: wait.limit.map(|limit| limit.saturating_sub(waited)), ..wait.clone() };
-        held.guards.push(lock.acquire_with(&held.kept_alive_by(wait))?);
+        held.guards.push(lock.acquire_with(&held.kept_alive_by(wait.after(waited)))?);
     }
     held.settle(&locks)?;
     Ok(held)
@@ -185,6 +184,12 @@ impl Guards {
             Some(guard) => guard.check(),
             None => Ok(()),
         }
+    }
+}
+
+impl From<Guard> for Guards {
+    fn from(guard: Guard) -> Self {
+        Self { guards: vec![guard] }
     }
 }
 

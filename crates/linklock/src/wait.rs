@@ -73,6 +73,16 @@ impl Wait {
 }
 
 impl Wait {
+    /// What is left of it after so long.
+    pub(crate) fn after(&self, waited: Duration) -> Self {
+        Self { limit: self.limit.map(|limit| limit.saturating_sub(waited)), ..self.clone() }
+    }
+
+    /// Whether there is to be no wait at all.
+    pub(crate) fn is_single_try(&self) -> bool {
+        self.limit == Some(Duration::ZERO)
+    }
+
     /// Also calls `act` before each pause, before the report. It asks for no more reports.
     pub(crate) fn first_reporting(self, act: impl Fn() + Send + Sync + 'static) -> Self {
         let report = self.report.clone();

@@ -16,7 +16,7 @@ pub(crate) struct RunArgs {
     /// Another lock, which COMMAND needs too. It can be given several times. All are held, or none. They are acquired in one
     /// order, whatever order they are named in, so that jobs which need some of the same locks never wait for each other for ever.
     /// COMMAND finds the nth lock in LINKLOCK_PATH_n, LINKLOCK_TOKEN_n and LINKLOCK_FENCE_n, from n = 2 on
-    #[arg(long, value_name = "LOCKPATH")]
+    #[arg(long, value_name = "LOCKPATH", conflicts_with = "slots")]
     pub(crate) and: Vec<PathBuf>,
     /// The command to run, and its arguments. Options after COMMAND belong to COMMAND
     #[arg(num_args = 1.., trailing_var_arg = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]

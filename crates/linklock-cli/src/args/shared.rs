@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use linklock::{Builder, Lock, Protocol, SEPARATOR, Wake};
+use linklock::{Builder, Lock, Protocol, SEPARATOR, SLOTS_MOST, Wake};
 
 use crate::duration::parse as duration;
 use crate::exit::NOT_IN_TIME;
@@ -40,6 +41,11 @@ pub(crate) struct Contest {
     /// this option has it alone; while somebody waits for that, newcomers wait too. Not on Windows
     #[arg(short, long)]
     pub(crate) shared: bool,
+    /// Let so many hold the lock at a time, on all machines together. Slot n is the lock LOCKPATH.n, from n = 1 on: status, break,
+    /// refresh and release name that path. All contenders should give the same number. COMMAND finds its slot in LINKLOCK_SLOT, and
+    /// acquire prints it in a last line. With --queue the slots go to those who wait in order of arrival
+    #[arg(long, value_name = "N", value_parser = slots(), conflicts_with = "shared")]
+    pub(crate) slots: Option<usize>,
     /// Acquire the lock in order of arrival. All contenders should use this option: one without it overtakes the others.
     /// Each waiter has a ticket in the directory LOCKPATH|queue (on Windows with ^ for |)
     #[arg(long)]
@@ -105,6 +111,11 @@ pub(crate) enum ProtocolArg {
 pub(crate) enum WakeArg {
     Poll,
     Udp,
+}
+
+/// How many slots a lock may have.
+pub(super) fn slots() -> impl TypedValueParser<Value = usize> {
+    RangedU64ValueParser::new().range(1..=SLOTS_MOST as u64)
 }
 
 impl From<WakeArg> for Wake {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use linklock::{OnBehalfOf, SEPARATOR};
 
-use super::shared::{Contest, Judgement, LAST, LIFETIME, Patience, Place, Waking};
+use super::shared::{Contest, Judgement, LAST, LIFETIME, Patience, Place, Waking, slots};
 use crate::duration::parse as duration;
 
 #[derive(Debug, Args)]
@@ -63,6 +63,9 @@ pub(crate) struct StatusArgs {
     /// and for --protocol dir command, user and since. For link these come from the process, if it runs on this machine
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show the first N slots of each LOCKPATH, which are the locks LOCKPATH.1 and so on
+    #[arg(long, value_name = "N", value_parser = slots())]
+    pub(crate) slots: Option<usize>,
     /// Exit with the state: 0 free, 1 held, 2 expired, 3 abandoned, 4 not a lock. Of several paths the greatest counts.
     /// An error still has its own exit status
     #[arg(long)]

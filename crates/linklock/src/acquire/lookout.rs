@@ -148,6 +148,16 @@ impl<'a> Lookout<'a> {
         self.watcher().arm(at, pid);
     }
 
+    /// The same, beside what the wake-ups are armed for already.
+    pub(super) fn also_arm(&mut self, at: &Location, pid: Option<u32>) {
+        self.watcher().also_arm(at, pid);
+    }
+
+    /// Whether the wake-ups are as they were armed.
+    pub(super) fn is_armed(&self) -> bool {
+        self.watcher.is_some()
+    }
+
     /// Whatever the next look finds, the wake-ups are armed for it again.
     pub(super) fn disarm(&mut self) {
         (self.watcher, self.alarm) = (None, Alarm::Off);

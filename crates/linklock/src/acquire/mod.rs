@@ -4,6 +4,7 @@ mod line;
 mod lining_up;
 mod lookout;
 mod pace;
+mod slots;
 mod until_free;
 mod waiter;
 
@@ -25,6 +26,9 @@ use crate::wait::{Wait, poll_delay};
 
 pub(crate) use pace::Pace;
 use pace::run;
+#[cfg(feature = "tokio")]
+pub(crate) use slots::contend_for_any;
+pub(crate) use slots::{Group, acquire_any};
 pub(crate) use until_free::wait_until_free;
 use waiter::Waiter;
 
@@ -74,6 +78,8 @@ struct Contender<'a> {
     /// The generation of the process that contends.
     process: u64,
     waiter: Waiter<'a>,
+    /// The lock whose holder is told while we are in the queue.
+    shown: &'a Place,
     /// How often the contender went on although its time was up.
     late: u32,
     /// How many attempts in a row failed although the lock was then seen free.
@@ -92,6 +98,7 @@ impl<'a> Contender<'a> {
             stake,
             is_staged: true,
             process: waiter.place.env.generation(),
+            shown: waiter.place,
             waiter,
             late: 0,
             in_vain: 0,
@@ -185,15 +192,15 @@ impl<'a> Contender<'a> {
                 continue;
             }
             // Only whoever is next, or is told whom it waits for, asks for the lock too; and what is still there is not read again.
-            holding = holding.filter(|lock| look::is_still_there(place, lock));
+            holding = holding.filter(|lock| look::is_still_there(self.shown, lock));
             if holding.is_none()
                 && (ahead.position == 1 || self.waiter.reports())
-                && let Seen::Lock(lock) = look::look(place)?
+                && let Seen::Lock(lock) = look::look(self.shown)?
             {
                 holding = Some(lock);
             }
             if self.waiter.pause(holding.as_ref(), None).await?.is_break() {
-                let seen = look::look(place)?;
+                let seen = look::look(self.shown)?;
                 let holder = if let Seen::Lock(lock) = &seen { lock.holder() } else { None };
                 return Err(self.waiter.timed_out(holder));
             }

@@ -84,7 +84,7 @@ impl<'a> Waiter<'a> {
 
     /// Whether there is to be no wait at all.
     pub(super) fn is_single_try(&self) -> bool {
-        self.wait.limit == Some(Duration::ZERO)
+        self.wait.is_single_try()
     }
 
     /// Whether somebody is told whom we wait for.

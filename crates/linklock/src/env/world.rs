@@ -281,11 +281,13 @@ pub(crate) trait Watcher: Debug + Send {
     /// Wakes on a change of what is there now, and on the end of process `pid`. To be called before looking: a change
     /// between the look and the wait is then not missed.
     fn arm(&mut self, at: &Location, pid: Option<u32>);
+    /// The same, beside what it is armed for already. Where there is no means for more, the poll finds it.
+    fn also_arm(&mut self, _at: &Location, _pid: Option<u32>) {}
     fn reach(&self) -> Reach;
     /// Wakes on a hint with this number too, see [`Env::ear`]: on some of them only, if they come often. To be called anew after a
     /// hint has shown to be true.
     fn listen(&mut self, _nonce: u64) {}
-    /// Whether the process that it is armed for is still there as far as the last wait told, and its end would wake.
+    /// Whether the one process that it is armed for is still there as far as the last wait told, and its end would wake.
     fn sees_end(&self) -> bool {
         false
     }

@@ -216,8 +216,10 @@ pub(super) fn ring(place: &Place, stake: &Stake) {
     if place.wake != Wake::Udp {
         return;
     }
-    let bell = place.env.read_symlink(&place.path.bell()).ok();
-    let ear = bell.and_then(|text| parse(place, &text)?.1).or(stake.next);
+    // Those who wait for any of several locks have one bell.
+    let at = place.limit.as_deref().unwrap_or(place);
+    let bell = at.env.read_symlink(&at.path.bell()).ok();
+    let ear = bell.and_then(|text| parse(at, &text)?.1).or(stake.next);
     if let Some(ear) = ear {
         place.env.hint(&ear);
     }

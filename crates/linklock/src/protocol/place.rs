@@ -75,6 +75,8 @@ pub(crate) struct Place {
     pub(crate) shared: bool,
     /// How a waiter on another machine learns of a release.
     pub(crate) wake: Wake,
+    /// Where those wait who want this lock or another of the same limit.
+    pub(crate) limit: Option<Arc<Place>>,
     /// Whether the lock may be on a file system where the protocol is known to fail.
     pub(crate) allow_unsafe: bool,
     /// What was found out about the file system, for all locks of this place.
@@ -104,6 +106,7 @@ impl Place {
             order: Order::Any,
             shared: false,
             wake: Wake::Poll,
+            limit: None,
             unchanged: Arc::clone(&self.break_lock_unchanged),
             ..self.clone()
         }
@@ -247,7 +250,7 @@ impl Place {
 
     /// Makes an NFS client forget the names in the lock's directory, which may be old. Fresh attributes of the
     /// directory do that.
-    pub(super) fn forget_names(&self) -> io::Result<()> {
+    pub(crate) fn forget_names(&self) -> io::Result<()> {
         if self.keeps(Step::FreshNames) { self.env.stat_dir(self.path.dir()).map(drop) } else { Ok(()) }
     }
 

@@ -31,6 +31,7 @@ mod promises;
 mod several;
 #[cfg(unix)] // Windows has no shared locks.
 mod sharing;
+mod slots;
 #[cfg(unix)] // Only here a rename replaces an empty directory.
 mod staying;
 mod waking;

@@ -25,22 +25,23 @@ pub(super) struct Sleeper(Receiver<Result<(), Error>>);
 
 impl Sleeper {
     pub(super) fn start(lock: Lock, wait: Wait) -> Self {
+        Self::start_with(wait, move |wait| lock.acquire_with(wait)?.release().map_err(Error::from))
+    }
+
+    pub(super) fn start_with(wait: Wait, act: impl FnOnce(&Wait) -> Result<(), Error> + Send + 'static) -> Self {
         let (sleeps, falls_asleep) = channel();
         let (ended, end) = channel();
         let wait = wait.reporting(move |_| {
             // Only the first report is read.
             let _ = sleeps.send(());
         });
-        thread::spawn(move || {
-            let acquired = lock.acquire_with(&wait);
-            ended.send(acquired.and_then(|guard| guard.release().map_err(Error::from)))
-        });
+        thread::spawn(move || ended.send(act(&wait)));
         falls_asleep.recv_timeout(LONG).expect("it waits");
         Self(end)
     }
 
     /// Lets it settle: a look just after it fell asleep, for any reason, must not count as a wake-up.
-    fn soundly(self) -> Self {
+    pub(super) fn soundly(self) -> Self {
         pause(Duration::from_millis(100));
         self
     }
@@ -62,7 +63,7 @@ fn a_release_wakes_a_waiter() {
 }
 
 /// A process that ends when its stdin is closed, or when it is killed.
-fn idle_process() -> Child {
+pub(super) fn idle_process() -> Child {
     let mut command = if cfg!(windows) { Command::new("cmd") } else { Command::new("cat") };
     command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
 }

@@ -12,6 +12,7 @@ mod several;
 #[cfg(target_os = "linux")] // Elsewhere nothing is known of processes.
 mod sharing;
 mod signals;
+mod slots;
 mod starting;
 mod surroundings;
 mod terminal;

@@ -16,7 +16,7 @@ use crate::time::LocalTime;
 /// What wakes a watcher that sleeps, beside a cancellation.
 #[derive(Debug)]
 pub(crate) struct Wakes {
-    pub(super) process: Option<Arc<Kept>>,
+    pub(super) processes: Vec<Arc<Kept>>,
     pub(super) changes: Option<Arc<Kept>>,
     /// The socket for hints, if it wakes the others too.
     pub(super) hints: Option<Arc<Kept>>,
@@ -43,11 +43,12 @@ impl Wakes {
         self.until
     }
 
-    /// In this order they are found again.
-    fn fds<'a>(&'a self, cancel: Option<&'a Event>) -> [Option<BorrowedFd<'a>>; 4] {
-        let [process, changes, hints] =
-            [&self.process, &self.changes, &self.hints].map(|kept| kept.as_ref().and_then(|kept| kept.unchecked()));
-        [process, changes, hints, cancel.filter(|_| self.hears_cancel).and_then(Event::unchecked)]
+    /// In this order they are found again: first those of which there is one, then the processes.
+    fn fds<'a>(&'a self, cancel: Option<&'a Event>) -> Vec<Option<BorrowedFd<'a>>> {
+        let [changes, hints] = [&self.changes, &self.hints].map(|kept| kept.as_ref().and_then(|kept| kept.unchecked()));
+        let cancel = cancel.filter(|_| self.hears_cancel).and_then(Event::unchecked);
+        let processes = self.processes.iter().map(|process| process.unchecked());
+        [changes, hints, cancel].into_iter().chain(processes).collect()
     }
 }
 
@@ -94,8 +95,9 @@ pub(super) fn wait(
         unique.keys().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|(number, _)| *number).collect();
     let is_set = |fd: Option<BorrowedFd<'_>>| fd.is_some_and(|fd| set.contains(&fd.as_raw_fd()));
     let woken = all.into_iter().map(|fds| {
-        let [process, changes, hints, cancel] = fds.map(is_set);
-        Woken { process, changes: changes || hints, cancel }
+        let mut set = fds.into_iter().map(is_set);
+        let [changes, hints, cancel] = [(); 3].map(|()| set.next().unwrap_or_default());
+        Woken { process: set.any(|set| set), changes: changes || hints, cancel }
     });
     (woken.collect(), is_set(bell))
 }

@@ -27,11 +27,12 @@ use crate::env::world::{Reach, Watcher};
 use crate::names::{bytes_of, is_same_name};
 use crate::time::LocalTime;
 
-/// The lock's directory, and a handle of its holder.
+/// The lock's directory, and a handle of each holder.
 #[derive(Debug)]
 pub(super) struct OsWatcher {
     changes: Option<Changes>,
-    process: Option<(u32, Option<OwnedHandle>)>,
+    /// Those whose end is to wake it; without a handle once it has.
+    processes: Vec<(u32, Option<OwnedHandle>)>,
     /// Whether other machines can change the file system; `None` until a path is known.
     shared: Option<bool>,
     /// Nothing but a poll and a cancellation wakes it.
@@ -45,15 +46,24 @@ pub(super) struct OsWatcher {
 #[cfg(feature = "tokio")]
 const CANCEL_EVERY: Duration = Duration::from_millis(100);
 
+/// MAXIMUM_WAIT_OBJECTS. Of processes beyond, the poll finds the end.
+const HANDLES_MOST: usize = 64;
+
 impl OsWatcher {
     pub(super) fn new() -> Self {
         Self {
             changes: None,
-            process: None,
+            processes: Vec::new(),
             shared: None,
             is_deaf: false,
             #[cfg(feature = "tokio")]
             until: LocalTime::from_nanos(0),
+        }
+    }
+
+    fn hear_end_of(&mut self, pid: Option<u32>) {
+        if let Some(pid) = pid.filter(|pid| !self.is_deaf && self.processes.iter().all(|(known, _)| known != pid)) {
+            self.processes.push((pid, processes::open_for_wait(pid)));
         }
     }
 
@@ -74,9 +84,17 @@ impl Watcher for OsWatcher {
             // Where a directory cannot be watched, a waiter polls.
             self.changes = dir.ok().filter(|_| !self.is_deaf).and_then(|dir| Changes::watch(dir, name).ok());
         }
-        if !self.is_deaf && self.process.as_ref().map(|p| p.0) != pid {
-            self.process = pid.map(|pid| (pid, processes::open_for_wait(pid)));
+        self.processes.retain(|(known, _)| Some(*known) == pid);
+        self.hear_end_of(pid);
+    }
+
+    fn also_arm(&mut self, at: &Location, pid: Option<u32>) {
+        if let Some(changes) = &mut self.changes
+            && !changes.names.iter().any(|name| name == at.name())
+        {
+            changes.names.push(at.name().to_owned());
         }
+        self.hear_end_of(pid);
     }
 
     fn reach(&self) -> Reach {
@@ -89,26 +107,25 @@ impl Watcher for OsWatcher {
     }
 
     fn sees_end(&self) -> bool {
-        matches!(self.process, Some((_, Some(_))))
+        matches!(self.processes.as_slice(), [(_, Some(_))])
     }
 
     fn wait(&mut self, until: LocalTime, cancel: Option<&Event>) {
         loop {
             let left = until.since(identity::now());
-            let process = self.process.as_ref().and_then(|(_, handle)| handle.as_ref());
-            let changed = self.changes.as_ref().map(|changes| &changes.event.handle);
-            let cancelled = cancel.map(|cancel| &cancel.handle);
+            let of_processes = self.processes.iter().enumerate();
+            let of_processes = of_processes.filter_map(|(n, (_, handle))| Some((Woken::Process(n), handle.as_ref()?)));
+            let changed = self.changes.as_ref().map(|changes| (Woken::Changes, &changes.event.handle));
+            let cancelled = cancel.map(|cancel| (Woken::Cancelled, &cancel.handle));
+            let handles = cancelled.into_iter().chain(changed).chain(of_processes);
             // Rounded up, so that the last round does not wait for nothing again and again.
-            let woken = wait_for([process, changed, cancelled], left.as_nanos().div_ceil(1_000_000));
-            match woken {
+            match wait_for(handles, left.as_nanos().div_ceil(1_000_000)) {
                 // Told once; a process that has ended would wake us again and again.
-                Some(Woken::First) => {
-                    if let Some((_, handle)) = &mut self.process {
-                        *handle = None;
-                    }
+                Some(Woken::Process(n)) => {
+                    self.processes[n].1 = None;
                     return;
                 }
-                Some(Woken::Second) => match self.changes.as_mut().map_or(Ok(true), Changes::take) {
+                Some(Woken::Changes) => match self.changes.as_mut().map_or(Ok(true), Changes::take) {
                     Ok(false) => {}
                     Ok(true) => return,
                     Err(_) => {
@@ -116,7 +133,7 @@ impl Watcher for OsWatcher {
                         return;
                     }
                 },
-                Some(Woken::Third) | None => return,
+                Some(Woken::Cancelled) | None => return,
             }
         }
     }
@@ -138,20 +155,16 @@ impl Watcher for OsWatcher {
 }
 
 enum Woken {
-    First,
-    Second,
-    Third,
+    Cancelled,
+    Changes,
+    /// The one with this index.
+    Process(usize),
 }
 
-/// Waits for the first of those that are there; `None` after `most_ms`, or if it failed.
-fn wait_for(handles: [Option<&OwnedHandle>; 3], most_ms: u128) -> Option<Woken> {
-    let (mut raw, mut which): (Vec<HANDLE>, Vec<Woken>) = (Vec::new(), Vec::new());
-    for (handle, woken) in handles.into_iter().zip([Woken::First, Woken::Second, Woken::Third]) {
-        if let Some(handle) = handle {
-            raw.push(handle.as_raw_handle());
-            which.push(woken);
-        }
-    }
+/// Waits for the first of these; `None` after `most_ms`, or if it failed. The system takes no more than 64.
+fn wait_for<'a>(handles: impl Iterator<Item = (Woken, &'a OwnedHandle)>, most_ms: u128) -> Option<Woken> {
+    let of_handle = |(woken, handle): (Woken, &OwnedHandle)| (handle.as_raw_handle(), woken);
+    let (raw, mut which): (Vec<HANDLE>, Vec<Woken>) = handles.take(HANDLES_MOST).map(of_handle).unzip();
     // One less than what means: for ever.
     let most_ms = most_ms.min(u128::from(u32::MAX - 1)) as u32;
     if raw.is_empty() {
@@ -182,7 +195,7 @@ fn is_shared(dir: &File) -> bool {
 /// The changes of names in a directory, as the system writes them down.
 struct Changes {
     dir: File,
-    name: OsString,
+    names: Vec<OsString>,
     event: Event,
     request: Rc<Request>,
     is_pending: bool,
@@ -203,7 +216,8 @@ unsafe impl Send for Changes {}
 impl Changes {
     fn watch(dir: File, name: OsString) -> io::Result<Self> {
         let request = Request { overlapped: UnsafeCell::default(), notes: UnsafeCell::new(records::EMPTY) };
-        let mut changes = Self { dir, name, event: Event::new()?, request: Rc::new(request), is_pending: false };
+        let mut changes =
+            Self { dir, names: vec![name], event: Event::new()?, request: Rc::new(request), is_pending: false };
         changes.request()?;
         Ok(changes)
     }
@@ -232,7 +246,7 @@ impl Changes {
         succeeded(done)
     }
 
-    /// Takes note of what has come, and asks for more. Says whether the lock's name was concerned.
+    /// Takes note of what has come, and asks for more. Says whether a lock's name was concerned.
     fn take(&mut self) -> io::Result<bool> {
         let len = self.finished()?;
         // SAFETY: the request has ended, so the system does not use the buffer any more, and `self` is ours alone.
@@ -242,7 +256,7 @@ impl Changes {
         let concerned = len == 0
             || records::names(notes, records::CHANGES)
                 .iter()
-                .any(|name| is_same_name(bytes_of(name), bytes_of(&self.name)));
+                .any(|name| self.names.iter().any(|lock| is_same_name(bytes_of(name), bytes_of(lock))));
         self.request()?;
         Ok(concerned)
     }

@@ -70,7 +70,7 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Waiter {
-    watch: Option<i32>,
+    watches: Vec<i32>,
     /// Something has changed since it was last told.
     is_woken: bool,
     hints: Option<Hints>,
@@ -141,13 +141,13 @@ impl Waiters {
 
     pub(super) fn leave(&self, number: u64) {
         let Some(mut state) = self.lock() else { return };
-        let watch = state.waiters.remove(&number).and_then(|waiter| waiter.watch);
-        state.unwatch(watch);
+        let watches = state.waiters.remove(&number).map(|waiter| waiter.watches);
+        state.unwatch(watches.unwrap_or_default());
         state.hand_over(number);
     }
 
-    /// Wakes this waiter when what is there changes, and for nothing else any more.
-    pub(super) fn watch(&self, number: u64, at: &Location) -> Watched {
+    /// Wakes this waiter when what is there changes; and, unless `also`, for nothing else any more.
+    pub(super) fn watch(&self, number: u64, at: &Location, also: bool) -> Watched {
         for attempt in 1..=TRIES {
             let Some((inotify, removed)) = self.lock().and_then(|mut s| Some((s.inotify_or_new()?, s.removed))) else {
                 return Watched::No;
@@ -170,7 +170,7 @@ impl Waiters {
             // One that another waiter has too is not removed; else it may have been, before we could say that we have it.
             let is_sure = state.removed == removed || watch.is_none_or(|watch| state.is_watched(watch));
             if is_current && is_sure {
-                state.set_watch(number, watch);
+                state.set_watch(number, watch, also);
                 return match watch {
                     Some(_) => Watched::Yes,
                     None if is_refused => Watched::Refused,
@@ -178,7 +178,7 @@ impl Waiters {
                 };
             }
             if is_current && attempt == TRIES {
-                state.unwatch(watch);
+                state.unwatch(watch.into_iter().collect());
             }
         }
         Watched::No
@@ -216,7 +216,7 @@ impl Waiters {
                 state.leader = Some(number);
                 Sleep::Leading(inotify, state.ear())
             }
-            Some(_) if waiter.watch.is_some() || waiter.hints.is_some() => {
+            Some(_) if !waiter.watches.is_empty() || waiter.hints.is_some() => {
                 if own.as_ref().is_none_or(|own| own.get().is_none()) {
                     *own = new_eventfd().ok().filter(is_affordable).map(Arc::new);
                 }
@@ -280,8 +280,8 @@ impl State {
         }
         // All watches went with it. Those who had one look, and then poll until they are armed again.
         (self.inotify, self.leader) = (None, None);
-        for waiter in self.waiters.values_mut().filter(|waiter| waiter.watch.is_some()) {
-            waiter.watch = None;
+        for waiter in self.waiters.values_mut().filter(|waiter| !waiter.watches.is_empty()) {
+            waiter.watches.clear();
             waiter.wake();
         }
         None
@@ -299,25 +299,32 @@ impl State {
     }
 
     fn is_watched(&self, watch: i32) -> bool {
-        self.waiters.values().any(|waiter| waiter.watch == Some(watch))
+        self.waiters.values().any(|waiter| waiter.watches.contains(&watch))
     }
 
-    fn set_watch(&mut self, number: u64, watch: Option<i32>) {
+    fn set_watch(&mut self, number: u64, watch: Option<i32>, also: bool) {
         let Some(waiter) = self.waiters.get_mut(&number) else { return };
+        if also {
+            waiter.watches.extend(watch.filter(|watch| !waiter.watches.contains(watch)));
+            return;
+        }
         // It looks next, and sees what has changed so far.
         waiter.is_woken = false;
-        let last = mem::replace(&mut waiter.watch, watch);
-        // One at a time, however many holders a long wait sees.
+        let last = mem::replace(&mut waiter.watches, watch.into_iter().collect());
+        // No more than it is armed for, however many holders a long wait sees.
         self.unwatch(last);
     }
 
-    /// Removes a watch that nobody has any more.
-    fn unwatch(&mut self, watch: Option<i32>) {
-        let Some(watch) = watch.filter(|watch| !self.is_watched(*watch)) else { return };
-        if let Some(inotify) = self.inotify() {
-            self.removed += 1;
-            // One whose file is gone is gone already.
-            let _ = inotify.unchecked().map(|fd| inotify::remove_watch(fd, watch));
+    /// Removes watches that nobody has any more.
+    fn unwatch(&mut self, watches: Vec<i32>) {
+        for watch in watches {
+            if !self.is_watched(watch)
+                && let Some(inotify) = self.inotify()
+            {
+                self.removed += 1;
+                // One whose file is gone is gone already.
+                let _ = inotify.unchecked().map(|fd| inotify::remove_watch(fd, watch));
+            }
         }
     }
 
@@ -329,12 +336,12 @@ impl State {
         let mut events = inotify::Reader::new(fd, &mut space);
         while let Ok(event) = events.next() {
             let (watch, flags) = (event.wd(), event.events());
-            let is_for = |waiter: &Waiter| waiter.watch == Some(watch) || flags.contains(ReadFlags::QUEUE_OVERFLOW);
+            let is_for = |waiter: &Waiter| waiter.watches.contains(&watch) || flags.contains(ReadFlags::QUEUE_OVERFLOW);
             for waiter in self.waiters.values_mut().filter(|waiter| is_for(waiter)) {
                 waiter.wake();
                 if flags.contains(ReadFlags::IGNORED) {
                     // Its file is gone.
-                    waiter.watch = None;
+                    waiter.watches.retain(|other| *other != watch);
                 }
             }
             // What came since keeps the instance readable.
@@ -414,7 +421,8 @@ fn new_ear() -> io::Result<(Arc<Kept>, u16)> {
     if is_affordable(&kept) { Ok((Arc::new(kept), port)) } else { Err(io::ErrorKind::Other.into()) }
 }
 
-fn runs(process: &Kept) -> bool {
+/// Whether the process of this pidfd has not ended.
+pub(super) fn runs(process: &Kept) -> bool {
     let Some(fd) = process.get() else { return false };
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     matches!(poll(&mut fds, Some(&Timeout { tv_sec: 0, tv_nsec: 0 })), Ok(0))
@@ -440,7 +448,7 @@ mod tests {
         let waiters = Waiters { process: generation(), state: Mutex::default() };
         let (first, second) = (waiters.join(), waiters.join());
         let root = Location::beside("/".as_ref(), ".".as_ref());
-        assert_eq!(waiters.watch(first, &root), Watched::Yes);
+        assert_eq!(waiters.watch(first, &root, false), Watched::Yes);
         let port = waiters.ear().unwrap();
         waiters.listen(first, 1);
         waiters.listen(second, 2);
@@ -482,11 +490,11 @@ mod tests {
         let in_child = move || {
             ours.write_all(&getpid().as_raw_pid().to_ne_bytes())?;
             parents.leave(number);
-            assert!(parents.watch(number, &root) == Watched::No && parents.process(1).is_none());
+            assert!(parents.watch(number, &root, false) == Watched::No && parents.process(1).is_none());
             assert!(parents.wake_up(number, true, true), "a look for nothing");
             let own = Waiters::of_process();
             let new = own.join();
-            let is_own = !ptr::eq(own, parents) && own.watch(new, &root) == Watched::Yes;
+            let is_own = !ptr::eq(own, parents) && own.watch(new, &root, false) == Watched::Yes;
             own.leave(new);
             if is_own && ptr::eq(own, Waiters::of_process()) { Ok(()) } else { Err(io::ErrorKind::Other.into()) }
         };

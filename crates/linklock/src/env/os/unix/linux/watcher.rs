@@ -11,12 +11,12 @@ use super::super::kept::Kept;
 use super::super::wakes::{Wakes, Woken, wait_for_one};
 use super::event::Event;
 use super::mounts;
-use super::waiters::{Sleep, Waiters, Watched};
+use super::waiters::{Sleep, Waiters, Watched, runs};
 use crate::env::location::Location;
 use crate::env::world::{Reach, Watcher};
 use crate::time::LocalTime;
 
-/// inotify for the lock, a pidfd for its holder: both are shared with the other waiters of this process.
+/// inotify for locks, a pidfd for each holder: both are shared with the other waiters of this process.
 #[derive(Debug)]
 pub(crate) struct OsWatcher {
     waiters: &'static Waiters,
@@ -26,7 +26,8 @@ pub(crate) struct OsWatcher {
     watched: Watched,
     /// There was no descriptor for `own`.
     is_deaf: bool,
-    process: Option<(u32, Option<Arc<Kept>>)>,
+    /// Those whose end is to wake it; without a descriptor once it has.
+    processes: Vec<(u32, Option<Arc<Kept>>)>,
     /// Whether other machines can change the file system; `None` until a path is known.
     shared: Option<bool>,
 }
@@ -38,7 +39,13 @@ impl OsWatcher {
     pub(crate) fn new() -> Self {
         let waiters = Waiters::of_process();
         let number = waiters.join();
-        Self { waiters, number, own: None, watched: Watched::Yes, is_deaf: false, process: None, shared: None }
+        Self { waiters, number, own: None, watched: Watched::Yes, is_deaf: false, processes: Vec::new(), shared: None }
+    }
+
+    fn hear_end_of(&mut self, pid: Option<u32>) {
+        if let Some(pid) = pid.filter(|pid| self.processes.iter().all(|(known, _)| known != pid)) {
+            self.processes.push((pid, self.waiters.process(pid)));
+        }
     }
 
     /// `fall_asleep` of a task, and the first half of `wait`.
@@ -61,18 +68,18 @@ impl OsWatcher {
             // The next poll comes sooner then.
             return None;
         }
-        if self.process.as_ref().is_some_and(|(_, fd)| fd.as_ref().is_some_and(|fd| fd.get().is_none())) {
-            self.process = None;
-        }
-        let process = self.process.as_ref().and_then(|(_, fd)| fd.clone());
-        Some(Wakes { process, changes, hints, hears_cancel, until })
+        self.processes.retain(|(_, fd)| fd.as_ref().is_none_or(|fd| fd.get().is_some()));
+        let processes = self.processes.iter().filter_map(|(_, fd)| fd.clone()).collect();
+        Some(Wakes { processes, changes, hints, hears_cancel, until })
     }
 
     /// `wake_up` of a task, and the second half of `wait`. True if there is a reason to look.
     fn end(&mut self, woken: Woken, cancel: Option<&Event>) -> bool {
-        if let (true, Some((_, fd))) = (woken.process, &mut self.process) {
+        if woken.process {
             // Told once; a process that has ended would wake us again and again.
-            *fd = None;
+            for (_, fd) in &mut self.processes {
+                *fd = fd.take().filter(|fd| runs(fd));
+            }
         }
         if let (true, Some(cancel)) = (woken.cancel, cancel) {
             self.heed(cancel);
@@ -113,13 +120,20 @@ impl Drop for OsWatcher {
 
 impl Watcher for OsWatcher {
     fn arm(&mut self, at: &Location, pid: Option<u32>) {
-        self.watched = self.waiters.watch(self.number, at);
+        self.watched = self.waiters.watch(self.number, at, false);
         if self.shared.is_none() {
             self.shared = mounts::is_shared(at.dir());
         }
-        if self.process.as_ref().map(|p| p.0) != pid {
-            self.process = pid.map(|pid| (pid, self.waiters.process(pid)));
+        self.processes.retain(|(known, _)| Some(*known) == pid);
+        self.hear_end_of(pid);
+    }
+
+    fn also_arm(&mut self, at: &Location, pid: Option<u32>) {
+        let watched = self.waiters.watch(self.number, at, true);
+        if watched != Watched::Yes {
+            self.watched = watched;
         }
+        self.hear_end_of(pid);
     }
 
     fn reach(&self) -> Reach {
@@ -138,7 +152,7 @@ impl Watcher for OsWatcher {
     }
 
     fn sees_end(&self) -> bool {
-        matches!(self.process, Some((_, Some(_))))
+        matches!(self.processes.as_slice(), [(_, Some(_))])
     }
 
     fn wait(&mut self, until: LocalTime, cancel: Option<&Event>) {

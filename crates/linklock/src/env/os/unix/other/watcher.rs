@@ -71,5 +71,5 @@ fn begin(until: LocalTime, cancel: Option<&Event>) -> Option<Wakes> {
     }
     let hears_cancel = event.is_some_and(|fd| fd.is_some());
     let until = if event.is_some() && !hears_cancel { until.min(clock::now() + CANCEL_EVERY) } else { until };
-    Some(Wakes { process: None, changes: None, hints: None, hears_cancel, until })
+    Some(Wakes { processes: Vec::new(), changes: None, hints: None, hears_cancel, until })
 }
