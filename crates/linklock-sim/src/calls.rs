@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::cache::Known;
 use crate::client::{SHELL, SimEnv, error};
-use crate::config::{DIR, LOCK};
+use crate::config::DIR;
 use crate::env::{
     Attr, DirMode, Each, Env, Event, Expiry, FileId, Liveness, Location, Meant, NewDir, Reach, Step, Watcher,
 };
@@ -50,7 +50,9 @@ impl SimEnv {
     /// Wakes the waiters of this machine if the lock path changed. A failed call wakes no waiter: otherwise a contender would
     /// wake itself for ever.
     fn changed<T>(&self, path: &Path, result: &io::Result<T>) {
-        if result.is_err() || !path.starts_with(Path::new(DIR).join(LOCK)) {
+        let is_lock =
+            |world: &mut World| world.config.locks().iter().any(|lock| path.starts_with(Path::new(DIR).join(lock)));
+        if result.is_err() || !self.sim.with(is_lock) {
             return;
         }
         self.with_machine(|machine, _| machine.changes += 1);
@@ -91,8 +93,10 @@ impl SimEnv {
 
     /// Notes in the world that a removal of the lock path is under way.
     fn removing<T>(&self, path: &Path, remove: impl FnOnce() -> T) -> T {
-        let shared = path == Path::new(DIR).join(LOCK);
-        self.sim.with(|world| world.processes[self.number].removes_shared = shared);
+        self.sim.with(|world| {
+            let shared = world.config.locks().iter().any(|lock| path == Path::new(DIR).join(lock));
+            world.processes[self.number].removes_shared = shared;
+        });
         let removed = remove();
         self.sim.with(|world| world.processes[self.number].removes_shared = false);
         removed

@@ -59,6 +59,14 @@ impl SimEnv {
         self.with_machine(|machine, now| machine.cache.keep_name(dir, name, file, now + age));
     }
 
+    /// What another process of this machine did with that name meanwhile is newer: a kernel makes no change to a directory while it looks a
+    /// name up there.
+    fn cache_looked_up(&self, dir: Handle, name: OsString, file: Option<Known>) {
+        if self.cached(dir, &name).is_none() {
+            self.cache(dir, name, file);
+        }
+    }
+
     /// Returns the file that was known by that name.
     pub(crate) fn forget(&self, dir: Handle, name: &OsStr) -> Option<Known> {
         self.with_machine(|machine, _| machine.cache.forget_name(dir, name))
@@ -86,12 +94,12 @@ impl SimEnv {
         match self.call(&Request::Lookup { dir, name: name.clone() }) {
             Ok(Answer { file: Some(found), .. }) => {
                 let known = Known::new(found);
-                self.cache(dir, name, Some(known));
+                self.cache_looked_up(dir, name, Some(known));
                 Ok(known)
             }
             Ok(_) => Err(error(ErrorKind::NotFound)),
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                self.cache(dir, name, None);
+                self.cache_looked_up(dir, name, None);
                 Err(e)
             }
             Err(e) => Err(e),

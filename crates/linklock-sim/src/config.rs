@@ -11,6 +11,8 @@ use crate::stamps::Times;
 pub(crate) const DIR: &str = "/shared";
 /// The lock's name there.
 pub(crate) const LOCK: &str = "L";
+/// The names of its slots.
+pub(crate) const SLOTS: [&str; 2] = ["L.1", "L.2"];
 
 /// The fault budget: how often each fault may happen in one run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,6 +93,8 @@ pub(crate) struct Config {
     pub(crate) trusts_old_lifetimes: bool,
     /// Which processes share the lock: of few, the others do not. Only with `dir`.
     pub(crate) shared: Who,
+    /// Whether all contend for the slots of the lock instead.
+    pub(crate) has_slots: bool,
     /// Which processes queue up.
     pub(crate) queue: Who,
     /// Whether waiters believe that they hear of every change, so that they line up.
@@ -168,6 +172,7 @@ impl Config {
             new_lifetimes: false,
             trusts_old_lifetimes: false,
             shared: Who::Nobody,
+            has_slots: false,
             queue: Who::Nobody,
             is_local: false,
             faults: Faults::ALL,
@@ -217,6 +222,11 @@ impl Config {
             one_remove: false,
             ..Self::new(protocol)
         }
+    }
+
+    /// The lock paths that somebody may hold.
+    pub(crate) fn locks(&self) -> &'static [&'static str] {
+        if self.has_slots { &SLOTS } else { &[LOCK] }
     }
 
     /// The parameters of one run, with those drawn that each run draws.

@@ -1,9 +1,8 @@
 //! The network between clients and the server: it loses replies, repeats requests, and delivers copies late.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 
 use crate::checks;
-use crate::config::LOCK;
 use crate::delegations;
 use crate::server::{Answer, Handle, ROOT, Reply, Request};
 use crate::sim::Sim;
@@ -51,14 +50,14 @@ impl World {
     /// Whether `request` removes the lock path of `link`. Such a request must not come late: that is the protocol's documented
     /// limit.
     fn is_at_the_limit(&self, request: &Request) -> bool {
-        let shared = OsStr::new(LOCK);
+        let shared = |name: &OsString| self.config.locks().iter().any(|lock| name == lock);
         !self.config.beyond_limit
             && match request {
-                Request::Remove { dir, name } => *dir == ROOT && name == shared,
-                Request::Rename { dir, from, .. } => *dir == ROOT && from == shared,
+                Request::Remove { dir, name } => *dir == ROOT && shared(name),
+                Request::Rename { dir, from, .. } => *dir == ROOT && shared(from),
                 // On NFS 4 it may remove a link lock.
                 Request::RmDir { dir, name } => {
-                    *dir == ROOT && name == shared && self.config.one_remove && self.bounds.longest_pause.is_some()
+                    *dir == ROOT && shared(name) && self.config.one_remove && self.bounds.longest_pause.is_some()
                 }
                 // If it comes late, it overwrites the expiry: it sets the mtime to the server's time.
                 Request::Write { .. } => self.bounds.longest_pause.is_some(),
@@ -82,8 +81,9 @@ impl World {
     }
 }
 
-fn is_link_to_lock(request: &Request) -> bool {
-    matches!(request, Request::Link { dir, name, .. } if *dir == ROOT && name == LOCK)
+fn is_link_to_lock(world: &World, request: &Request) -> bool {
+    let is_lock = |name: &OsString| world.config.locks().iter().any(|lock| name == lock);
+    matches!(request, Request::Link { dir, name, .. } if *dir == ROOT && is_lock(name))
 }
 
 impl Sim {
@@ -111,7 +111,7 @@ impl Sim {
         self.stop(process, request, false);
         self.wait_for_delegations(&sent);
         let restarts = self.with(|world| world.restarts);
-        if is_link_to_lock(request) && self.happens(|left| &mut left.lies, 12) {
+        if self.with(|world| is_link_to_lock(world, request)) && self.happens(|left| &mut left.lies, 12) {
             self.with(|world| world.tell("server", || format!("lies to c{process}: made, it says, and did nothing")));
             self.step(process);
             return self.with(|world| world.lie(request));

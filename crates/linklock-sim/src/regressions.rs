@@ -35,7 +35,7 @@ impl Actor {
     /// Takes the lock and trusts it.
     fn acquire(&self) -> Stake {
         let stake = acquire::acquire(&self.place, &Wait::never()).unwrap();
-        run::believe(&self.env, &stake);
+        run::believe(&self.env, 0, &stake);
         stake
     }
 
@@ -177,7 +177,7 @@ fn a_contender_that_stops_after_its_look_breaks_no_lock_that_was_refreshed_since
         let mut refresh = || {
             let limit = stake.lease.deadline;
             steps::refresh(&held, &mut stake, lifetime, limit).unwrap();
-            run::believe(&holder.env, &stake);
+            run::believe(&holder.env, 0, &stake);
         };
         let stop =
             Stop { process: waits, at: |request| matches!(request, Request::Read { .. }), after: true, is_there: true };
@@ -215,7 +215,7 @@ fn a_release_for_a_process_that_ends_just_then_removes_no_other_lock() {
         stopped(sim, stop, release, || {
             sim.with(|world| world.hosts[env].shell_killed = true);
             if let Ok(stake) = acquire::acquire(&other, &Wait::never()) {
-                run::believe(&SimEnv { sim: Arc::clone(&holder.env.sim), number: 2 }, &stake);
+                run::believe(&SimEnv { sim: Arc::clone(&holder.env.sim), number: 2 }, 0, &stake);
             }
         });
     };
@@ -240,7 +240,7 @@ fn a_late_request_makes_no_refreshed_lock_look_as_it_did_before() {
                 pass(sim, lifetime / 2);
                 let limit = stake.lease.deadline;
                 steps::refresh(&held, &mut stake, lifetime, limit).unwrap();
-                run::believe(&holder.env, &stake);
+                run::believe(&holder.env, 0, &stake);
             };
             if !is_write {
                 refresh();

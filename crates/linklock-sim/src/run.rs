@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use shuttle::thread;
 
-use crate::acquire;
+use crate::acquire::{self, Group};
 use crate::chance::random;
 use crate::checks;
 use crate::client::{SHELL, SimEnv};
-use crate::config::{Config, DIR, LOCK};
+use crate::config::{Config, DIR, LOCK, SLOTS};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::flufl::Flufl;
@@ -136,6 +136,7 @@ pub(crate) fn place(env: &SimEnv) -> Option<Place> {
         order: if queue { Order::Arrival } else { Order::Any },
         shared,
         wake,
+        limit: None,
         allow_unsafe: false,
         checked: Arc::default(),
         unchanged: Arc::default(),
@@ -143,17 +144,45 @@ pub(crate) fn place(env: &SimEnv) -> Option<Place> {
     })
 }
 
+/// Where a process contends: for a lock, or for a slot of it.
+struct Ground {
+    base: Arc<Place>,
+    slots: Vec<Place>,
+}
+
+impl Ground {
+    fn of(env: &SimEnv) -> Option<Self> {
+        let base = Arc::new(place(env)?);
+        let number = if env.sim.with(|world| world.config.has_slots) { SLOTS.len() } else { 0 };
+        let slots = (1..=number).map(|n| Place::slot(&base, n)).collect();
+        Some(Self { base, slots })
+    }
+
+    /// Tells which lock path was won, too.
+    fn acquire(&self, wait: &Wait) -> Result<(usize, Stake), Error> {
+        if self.slots.is_empty() {
+            return acquire::acquire(&self.base, wait).map(|stake| (0, stake));
+        }
+        let slots: Vec<_> = self.slots.iter().collect();
+        acquire::acquire_any(Group { base: &self.base, slots: &slots }, wait)
+    }
+
+    fn lock(&self, number: usize) -> &Place {
+        self.slots.get(number).unwrap_or(&self.base)
+    }
+}
+
 fn contend(env: &SimEnv) -> u32 {
-    let Some(place) = place(env) else { return 0 };
+    let Some(ground) = Ground::of(env) else { return 0 };
     let (random_patience, cycles, longest) =
         env.sim.with(|world| (world.config.random, world.config.cycles, world.bounds.longest_lifetime));
     let mut holds = 0;
     for _ in 0..cycles {
         let patience = if random_patience { random(3) } else { 0 };
-        match acquire::acquire(&place, &Wait::up_to(longest * patience)) {
-            Ok(stake) => {
+        match ground.acquire(&Wait::up_to(longest * patience)) {
+            Ok((lock, stake)) => {
                 holds += 1;
-                hold(env, &place, stake);
+                hold(env, ground.lock(lock), lock, stake);
             }
             Err(e) if matches!(e.kind(), ErrorKind::Timeout) => {}
             Err(e) if is_refused(env, &e) => {}
@@ -179,7 +208,7 @@ fn contend_as_flufl(env: &SimEnv) -> u32 {
         let lock = Flufl::new(env);
         if let Ok(Some(deadline)) = lock.lock(lifetime * 3) {
             holds += 1;
-            trust(env, lock.token(), None, deadline);
+            trust(env, 0, lock.token(), None, deadline);
             env.sleep(lifetime * random(4) / 2);
             env.sim.with(|world| world.holds.remove(&env.number));
             lock.unlock();
@@ -188,9 +217,9 @@ fn contend_as_flufl(env: &SimEnv) -> u32 {
     holds
 }
 
-fn hold(env: &SimEnv, place: &Place, mut stake: Stake) {
+fn hold(env: &SimEnv, place: &Place, lock: usize, mut stake: Stake) {
     env.sim.with(|world| checks::expired::on_acquisition(world, env.number, stake.lease.deadline));
-    believe(env, &stake);
+    believe(env, lock, &stake);
     let (random_steps, lifetimes) =
         env.sim.with(|world| (world.config.random, world.config.new_lifetimes.then_some(world.config.lifetimes)));
     let steps = if random_steps { random(4) } else { 0 };
@@ -208,7 +237,7 @@ fn hold(env: &SimEnv, place: &Place, mut stake: Stake) {
                     env.sim.with(|world| world.lost_by_delay += u32::from(world.processes[env.number].was_put_off));
                     break;
                 }
-                believe(env, &stake);
+                believe(env, lock, &stake);
             }
         }
     }
@@ -225,12 +254,12 @@ fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
 }
 
 /// Makes the process trust the lock up to the stake's deadline.
-pub(crate) fn believe(env: &SimEnv, stake: &Stake) {
-    trust(env, stake.claim.token.to_string(), stake.fence, stake.lease.deadline);
+pub(crate) fn believe(env: &SimEnv, lock: usize, stake: &Stake) {
+    trust(env, lock, stake.claim.token.to_string(), stake.fence, stake.lease.deadline);
 }
 
-fn trust(env: &SimEnv, token: String, fence: Option<u64>, deadline: LocalTime) {
-    let hold = Hold { process: env.number, token, fence, deadline };
+fn trust(env: &SimEnv, lock: usize, token: String, fence: Option<u64>, deadline: LocalTime) {
+    let hold = Hold { process: env.number, lock, token, fence, deadline };
     env.sim.with(|world| {
         if world.believes(&hold) {
             world.tell(&format!("c{}", env.number), || {
@@ -238,6 +267,7 @@ fn trust(env: &SimEnv, token: String, fence: Option<u64>, deadline: LocalTime) {
             });
             world.holds.insert(env.number, hold.clone());
             checks::one_holder::on_belief(world, &hold);
+            checks::at_most::on_belief(world);
             checks::fencing::on_belief(world, &hold);
         }
     });
@@ -253,10 +283,15 @@ fn trust_no_longer(env: &SimEnv, than: LocalTime) {
 }
 
 fn come_last(env: &SimEnv) {
-    let Some(place) = place(env) else { return };
+    let Some(ground) = Ground::of(env) else { return };
     // A slow network can write an expiry late, so it can lie far in the future, but only by the network's delay.
     let patience = env.sim.with(|world| world.config.lifetimes.iter().copied().max()).unwrap_or_default() * 300;
-    let acquired = acquire::acquire(&place, &Wait::up_to(patience)).and_then(|stake| release(&place, &stake));
+    let wait = Wait::up_to(patience);
+    let any = ground.acquire(&wait).and_then(|(lock, stake)| release(ground.lock(lock), &stake));
+    // And no other slot is stuck.
+    let acquired = any.and_then(|()| {
+        ground.slots.iter().try_for_each(|slot| acquire::acquire(slot, &wait).and_then(|stake| release(slot, &stake)))
+    });
     if !acquired.as_ref().is_err_and(|e| is_refused(env, e)) {
         env.sim.with(|world| checks::stuck::at_the_end(world, acquired));
     }

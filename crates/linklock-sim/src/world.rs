@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::cache::Cache;
-use crate::config::{Config, Faults, LOCK};
+use crate::config::{Config, Faults};
 use crate::delegations::Delegations;
 use crate::open_files::OpenFiles;
 use crate::protocol::place::STICKY;
@@ -62,6 +62,8 @@ pub(crate) struct Host {
 #[derive(Clone, Debug)]
 pub(crate) struct Hold {
     pub(crate) process: usize,
+    /// Which of the lock paths.
+    pub(crate) lock: usize,
     pub(crate) token: String,
     pub(crate) fence: Option<u64>,
     pub(crate) deadline: LocalTime,
@@ -113,8 +115,8 @@ pub(crate) struct World {
     pub(crate) holds: BTreeMap<usize, Hold>,
     /// The tokens that appeared at the lock path, in order.
     pub(crate) wins: Vec<String>,
-    /// By token: its place in `wins`, and its fencing token.
-    pub(crate) fences: BTreeMap<String, (usize, u64)>,
+    /// By token: which lock path it was won at, its place in `wins`, and its fencing token.
+    pub(crate) fences: BTreeMap<String, (usize, usize, u64)>,
     pub(crate) violation: Option<String>,
     pub(crate) story: Vec<String>,
     pub(crate) stop: Option<Stop>,
@@ -282,11 +284,15 @@ impl World {
         }
     }
 
-    /// The tokens at the lock path: several if readers share it.
+    /// The tokens at the lock paths: several at one if readers share it.
     pub(crate) fn owners(&mut self) -> Vec<String> {
+        self.config.locks().iter().flat_map(|lock| self.owners_of(lock)).collect()
+    }
+
+    fn owners_of(&mut self, lock: &str) -> Vec<String> {
         let now = self.server_now();
         let mut ask = |request| self.server.carry_out(&request, now);
-        let lock = ask(Request::Lookup { dir: ROOT, name: LOCK.into() }).ok().and_then(|found| found.file);
+        let lock = ask(Request::Lookup { dir: ROOT, name: lock.into() }).ok().and_then(|found| found.file);
         let Some((lock, _)) = lock else { return Vec::new() };
         if let Ok(Answer { names, .. }) = ask(Request::ReadDir { dir: lock }) {
             return names.iter().map(|name| name.to_string_lossy().into_owned()).collect();
@@ -296,10 +302,10 @@ impl World {
         content.ok().and_then(name).into_iter().collect()
     }
 
-    /// Whether the lock path is an empty directory with linklock's mark.
-    pub(crate) fn is_free_lock(&mut self) -> bool {
+    /// Whether this lock path is an empty directory with linklock's mark.
+    pub(crate) fn is_free_lock(&mut self, lock: &str) -> bool {
         let now = self.server_now();
-        let found = self.server.carry_out(&Request::Lookup { dir: ROOT, name: LOCK.into() }, now);
+        let found = self.server.carry_out(&Request::Lookup { dir: ROOT, name: lock.into() }, now);
         let Ok(Answer { file: Some((lock, attr)), .. }) = found else { return false };
         let names = self.server.carry_out(&Request::ReadDir { dir: lock }, now).map(|answer| answer.names);
         attr.mode & STICKY != 0 && names.is_ok_and(|names| names.is_empty())

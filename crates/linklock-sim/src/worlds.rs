@@ -82,6 +82,13 @@ pub(crate) const WORLDS: &[World] = &[
         hosts: vec![0, 1, 0, 1],
         ..config
     }),
+    world("slots", "NFS 3, 4.0 or 4.1; four contend for two slots, some of them in the queue", |config| Config {
+        draws: true,
+        has_slots: true,
+        queue: Who::Few,
+        hosts: vec![0, 1, 0, 1],
+        ..config
+    }),
     world("nfs4", "NFS 4.1, with fencing", |config| config),
     world("nfs3", "NFS 3, with fencing", |config| Config { one_remove: false, ..config }),
     world("nocto", "clients cache lists of names for up to 43 s", |config| Config {

@@ -284,17 +284,8 @@ impl Lock {
 
     /// The nth slot of this lock: a lock beside it, of the same settings.
     pub(crate) fn slot(&self, n: usize) -> Result<Self, Error> {
-        let path = self.place.path.of_slot(n);
-        path.check_room(&self.place.host, false)?;
-        let place = Place {
-            path,
-            // Whoever waits does so at the lock path that the slots share.
-            order: Order::Any,
-            limit: Some(Arc::clone(&self.place)),
-            unchanged: Arc::default(),
-            break_lock_unchanged: Arc::default(),
-            ..Place::clone(&self.place)
-        };
+        let place = Place::slot(&self.place, n);
+        place.path.check_room(&place.host, false)?;
         Ok(Self { place: Arc::new(place), ..self.clone() })
     }
 

@@ -1,5 +1,6 @@
 //! What must hold, one property a file.
 
+pub(crate) mod at_most;
 pub(crate) mod expired;
 pub(crate) mod fencing;
 pub(crate) mod leftovers;

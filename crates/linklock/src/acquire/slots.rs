@@ -74,7 +74,7 @@ async fn contend_here(group: Group<'_>, wait: &Wait, pace: Pace) -> Result<Optio
     let mut search =
         Search { contender, slots: seen, pace, latest: first, is_armed: false, is_any_over: false, dir: None };
     let won = search.search(order).await;
-    let (had_to, next) = search.contender.waiter.step_out();
+    let (_, next) = search.contender.waiter.step_out();
     search.contender.leave();
     let (slot, mut stake) = won?;
     stake.next = next;
@@ -83,7 +83,7 @@ async fn contend_here(group: Group<'_>, wait: &Wait, pace: Pace) -> Result<Optio
         leftovers::sweep(base, || Some(stake.anchor));
     }
     // That may have taken too long to trust the lock any more.
-    if (had_to || search.is_any_over) && base.env.now() >= stake.lease.deadline {
+    if base.env.now() >= stake.lease.deadline {
         let _ = steps::release(slots[slot], &stake);
         return Ok(None);
     }

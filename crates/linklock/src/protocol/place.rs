@@ -112,6 +112,19 @@ impl Place {
         }
     }
 
+    /// The nth slot of this place.
+    pub(crate) fn slot(this: &Arc<Self>, n: usize) -> Self {
+        Self {
+            path: this.path.of_slot(n),
+            // Whoever waits for it does so at the lock path that the slots share.
+            order: Order::Any,
+            limit: Some(Arc::clone(this)),
+            unchanged: Arc::default(),
+            break_lock_unchanged: Arc::default(),
+            ..Self::clone(this)
+        }
+    }
+
     /// For how long another breaker's turn can delay us, whatever became of that breaker.
     pub(crate) fn turn_most(&self) -> Duration {
         BREAK_LIFETIME + self.grace + self.cached_for() + 2 * SLOW + ROUNDING
