@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use linklock::{Lock, OnBehalfOf, Protocol, Status, Token, Wake, Which};
+use linklock::{Error, Lock, OnBehalfOf, Protocol, Slots, Status, Token, Wake, Which};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -17,11 +17,33 @@ use crate::log;
 #[derive(Debug)]
 pub(crate) struct Contender {
     lock: Arc<Lock>,
+    /// If the lock has some.
+    slots: Option<Slots>,
 }
 
 impl Contender {
     pub(crate) fn lock(&self) -> &Arc<Lock> {
         &self.lock
+    }
+
+    fn inspect(&self, slot: Option<usize>) -> Result<Status, Error> {
+        let Some(slots) = &self.slots else { return self.lock.inspect() };
+        let of_slots = slots.locks();
+        if let Some(lock) = slot.and_then(|slot| of_slots.get(slot.checked_sub(1)?)) {
+            return lock.inspect();
+        }
+        let (last, others) = of_slots.split_last().unwrap_or((&self.lock, &[]));
+        for lock in others {
+            let status = lock.inspect()?;
+            if status.available {
+                return Ok(status);
+            }
+        }
+        last.inspect()
+    }
+
+    pub(crate) fn slots(&self) -> Option<&Slots> {
+        self.slots.as_ref()
     }
 }
 
@@ -29,7 +51,7 @@ impl Contender {
 impl Contender {
     /// `host`: None for this machine's name. `on_behalf_of`: None for this process, 0 for nobody, or a pid.
     #[new]
-    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, shared, wake, require_private, unsafe_filesystem, on_behalf_of, mode))]
+    #[pyo3(signature = (path, *, lifetime, grace, separator, host, protocol, keep_alive, fence, queue, shared, slots, wake, require_private, unsafe_filesystem, on_behalf_of, mode))]
     #[expect(clippy::too_many_arguments, reason = "in Python they are keyword arguments")]
     fn new(
         path: PathBuf,
@@ -42,6 +64,7 @@ impl Contender {
         fence: bool,
         queue: bool,
         shared: bool,
+        slots: Option<usize>,
         wake: &str,
         require_private: bool,
         unsafe_filesystem: bool,
@@ -80,7 +103,9 @@ impl Contender {
         if let Some(host) = host {
             builder = builder.host(host);
         }
-        Ok(Self { lock: Arc::new(builder.build().map_err(|e| to_python(&e))?) })
+        let lock = builder.build().map_err(|e| to_python(&e))?;
+        let slots = slots.map(|number| lock.slots(number)).transpose().map_err(|e| to_python(&e))?;
+        Ok(Self { lock: Arc::new(lock), slots })
     }
 
     /// The lock path, absolute.
@@ -95,10 +120,12 @@ impl Contender {
         self.lock.host().into()
     }
 
-    /// What is at the lock path. The library reads it safely: it follows no symbolic link, waits for no writer of a FIFO, reads no
-    /// more than a lock's greatest length, and leaves no delegation with this machine.
-    fn look(&self, py: Python<'_>) -> PyResult<Found> {
-        let status = py.detach(|| self.lock.inspect());
+    /// What is at the lock path; of a lock with slots, at the path of this one, or else of the first that is free, or of the last. The
+    /// library reads it safely: it follows no symbolic link, waits for no writer of a FIFO, reads no more than a lock's greatest length,
+    /// and leaves no delegation with this machine.
+    #[pyo3(signature = (slot=None))]
+    fn look(&self, py: Python<'_>, slot: Option<usize>) -> PyResult<Found> {
+        let status = py.detach(|| self.inspect(slot));
         log::hand_over(py)?;
         Ok(Found::new(status.map_err(|e| to_python(&e))?))
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use linklock::{ErrorKind, Guard, Lock, Loss, Printable, Token, Wait, Which};
+use linklock::{ErrorKind, Guard, Lock, Loss, Printable, Slots, Token, Wait, Which};
 use pyo3::prelude::*;
 use tracing::subscriber::NoSubscriber;
 
@@ -17,13 +17,15 @@ use crate::contender::Contender;
 use crate::errors::{LockError, duration, to_python};
 use crate::fork::Generation;
 use crate::log;
-use crate::waiting::{Acquired, Bell, Waiting};
+use crate::waiting::{Acquired, Bell, Waiting, of_slot};
 
 /// One acquisition of a lock, from the first try to the release.
 #[pyclass(frozen, module = "linklock._core")]
 #[derive(Debug)]
 pub(crate) struct Hold {
     lock: Arc<Lock>,
+    /// If the lock has some.
+    slots: Option<Slots>,
     /// The process that made it. In a forked child a thread that does not exist there may have locked the mutex.
     generation: Generation,
     /// The thread that made it.
@@ -50,6 +52,8 @@ struct Won {
     loss: Loss,
     token: Token,
     fencing_token: Option<u64>,
+    /// Which slot, from 1 on.
+    slot: Option<usize>,
 }
 
 impl Hold {
@@ -69,8 +73,8 @@ impl Hold {
 
     /// Takes note of what was acquired. Safe from interrupts: no Python code runs before it is stored.
     fn fill(&self, state: &mut State, acquired: Acquired) -> Result<bool, linklock::Error> {
-        let guard = acquired?;
-        let won = Won { loss: guard.loss(), token: guard.token().clone(), fencing_token: guard.fencing_token() };
+        let (guard, slot) = acquired?;
+        let won = Won { loss: guard.loss(), token: guard.token().clone(), fencing_token: guard.fencing_token(), slot };
         let _ = self.won.set(won);
         *state = State::Holds(guard);
         Ok(true)
@@ -78,6 +82,26 @@ impl Hold {
 
     fn claim(&self) -> Option<PathBuf> {
         self.won.get().map(|won| self.lock.path().with_file_name(won.token.as_os_str()))
+    }
+
+    /// The lock that is held, which may be that of a slot.
+    fn held(&self) -> &Lock {
+        let slot = self.won.get().and_then(|won| won.slot);
+        let of_slot = self.slots.as_ref().zip(slot).and_then(|(slots, slot)| slots.locks().get(slot.checked_sub(1)?));
+        of_slot.unwrap_or(&self.lock)
+    }
+
+    fn adopt_in(&self, token: &Token) -> Acquired {
+        let Some(slots) = &self.slots else { return self.lock.adopt(token).map(|guard| (guard, None)) };
+        // The token says which one, and is refused by all others before they ask the file system.
+        let mut adopted =
+            slots.locks().iter().zip(1..).map(|(lock, n)| lock.adopt(token).map(|guard| (guard, Some(n))));
+        let first = adopted.next().unwrap_or_else(|| self.lock.adopt(token).map(|guard| (guard, None)));
+        adopted.fold(first, |before, next| match (&before, &next) {
+            (Ok(_), _) => before,
+            (Err(e), Err(other)) if e.kind() != ErrorKind::Invalid || other.kind() == ErrorKind::Invalid => before,
+            _ => next,
+        })
     }
 
     fn release_in(&self, state: &mut State) -> Result<bool, linklock::Error> {
@@ -99,10 +123,10 @@ impl Hold {
     fn release_late(&self, guard: Guard) -> Result<bool, linklock::Error> {
         let claim = Which::Claim(guard.leave());
         // The library would log that an operator broke the lock.
-        let broken = tracing::subscriber::with_default(NoSubscriber::new(), || self.lock.break_lock(&claim));
+        let broken = tracing::subscriber::with_default(NoSubscriber::new(), || self.held().break_lock(&claim));
         match broken {
             Ok(Some(_)) => {
-                tracing::warn!(lock = %Printable::new(self.lock.path()), "released after its expiry; nobody had acquired it");
+                tracing::warn!(lock = %Printable::new(self.held().path()), "released after its expiry; nobody had acquired it");
                 Ok(true)
             }
             Err(e) if !matches!(e.kind(), ErrorKind::NotHeld | ErrorKind::NotALock | ErrorKind::Timeout) => Err(e),
@@ -123,6 +147,7 @@ impl Hold {
     fn new(contender: &Contender, thread: u64) -> Self {
         Self {
             lock: Arc::clone(contender.lock()),
+            slots: contender.slots().cloned(),
             generation: Generation::current(),
             thread,
             state: Mutex::new(State::Empty),
@@ -133,12 +158,16 @@ impl Hold {
 
     /// One full attempt, which also breaks an expired lock.
     fn try_acquire(&self, py: Python<'_>) -> PyResult<()> {
-        self.ask(py, |state| self.fill(state, self.lock.acquire_with(&Wait::never()))).map(drop)
+        let try_once = || match &self.slots {
+            None => self.lock.acquire_with(&Wait::never()).map(|guard| (guard, None)),
+            Some(slots) => slots.acquire_with(&Wait::never()).map(of_slot),
+        };
+        self.ask(py, |state| self.fill(state, try_once())).map(drop)
     }
 
     /// Takes the lock over that has this token.
     fn adopt(&self, py: Python<'_>, token: OsString) -> PyResult<()> {
-        self.ask(py, |state| self.fill(state, self.lock.adopt(&Token::new(token)))).map(drop)
+        self.ask(py, |state| self.fill(state, self.adopt_in(&Token::new(token)))).map(drop)
     }
 
     /// Begins to wait for the lock, for `limit` seconds or for ever.
@@ -147,7 +176,7 @@ impl Hold {
             Some(limit) => Wait::up_to(duration(limit)?),
             None => Wait::forever(),
         };
-        let waiting = Waiting::begin(&self.lock, wait, bell)?;
+        let waiting = Waiting::begin(&self.lock, self.slots.as_ref(), wait, bell)?;
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Waits(waiting);
         Ok(())
     }
@@ -212,6 +241,12 @@ impl Hold {
     #[getter]
     fn fencing_token(&self) -> Option<u64> {
         self.won.get().and_then(|won| won.fencing_token)
+    }
+
+    /// The number of the slot, from 1 on; None for a lock without slots, and before it is acquired.
+    #[getter]
+    fn slot(&self) -> Option<usize> {
+        self.won.get().and_then(|won| won.slot)
     }
 
     /// Moves the expiry on. False if the lock is lost.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SendError, channel};
 use std::time::Duration;
 
-use linklock::{Cancel, Error, Guard, Lock, Wait};
+use linklock::{Cancel, Error, Guard, Lock, Slot, Slots, Wait};
 use pyo3::prelude::*;
 
 use crate::runtime;
@@ -46,7 +46,13 @@ impl Bell {
     }
 }
 
-pub(crate) type Acquired = Result<Guard, Error>;
+/// The guard, and the number of the slot if the lock has some.
+pub(crate) type Acquired = Result<(Guard, Option<usize>), Error>;
+
+pub(crate) fn of_slot(slot: Slot) -> (Guard, Option<usize>) {
+    let number = slot.number();
+    (slot.into_guard(), Some(number))
+}
 
 /// How long an interrupted wait is given to remove its claim: the process may end next.
 const PATIENCE: Duration = Duration::from_millis(40);
@@ -61,15 +67,18 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     /// Call it with the interpreter's lock.
-    pub(crate) fn begin(lock: &Lock, wait: Wait, bell: &Bell) -> io::Result<Self> {
+    pub(crate) fn begin(lock: &Lock, slots: Option<&Slots>, wait: Wait, bell: &Bell) -> io::Result<Self> {
         let (cancel, (sender, result)) = (Cancel::new()?, channel());
         let wait = wait.cancelled_by(&cancel);
         let (lock, rope, has_ended) = (lock.clone(), Arc::clone(&bell.rope), Arc::new(AtomicBool::new(false)));
-        let ended = Arc::clone(&has_ended);
+        let (slots, ended) = (slots.cloned(), Arc::clone(&has_ended));
         runtime::handle()?.spawn(async move {
-            let acquired = lock.acquire_async(&wait).await;
+            let acquired = match slots {
+                None => lock.acquire_async(&wait).await.map(|guard| (guard, None)),
+                Some(slots) => slots.acquire_async(&wait).await.map(of_slot),
+            };
             // Nobody waits for it any longer.
-            if let Err(SendError(Ok(guard))) = sender.send(acquired) {
+            if let Err(SendError(Ok((guard, _)))) = sender.send(acquired) {
                 let _ = guard.release_async().await;
             }
             ended.store(true, Ordering::Release);

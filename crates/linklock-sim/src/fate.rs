@@ -89,8 +89,9 @@ impl Sim {
                     .iter()
                     .filter(|p| !p.ended && !p.killed && p.put_off_until.is_none() && p.waiting_until.is_none());
                 let hosts = &world.hosts;
-                // The network, and no pause, stops the others.
-                let held_up = busy.filter(|p| !hosts[p.host].cut_off || hosts[p.host].suspended);
+                // The network, and no pause, stops the others. One whose machine is cut off goes on until it asks the server; and if
+                // it is about to remove the lock path, beyond that.
+                let held_up = busy.filter(|p| !p.is_cut_off || hosts[p.host].suspended);
                 held_up.map(|p| (p.last_step + longest).saturating_sub(now)).min()
             });
             let time = most.map_or(time, |most| most.min(time));
@@ -184,7 +185,7 @@ impl Sim {
                     || p.killed
                     || p.put_off_until.is_some()
                     || p.waiting_until.is_some()
-                    || host.cut_off
+                    || p.is_cut_off
                     || host.suspended
             };
             if world.over || !world.processes.iter().all(idle) {

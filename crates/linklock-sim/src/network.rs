@@ -105,8 +105,7 @@ impl Sim {
             world.is_at_the_limit(request) || (!world.config.beyond_limit && world.processes[process].removes_shared)
         });
         if !at_the_limit && self.with(|world| world.hosts[host].cut_off) {
-            self.ring();
-            self.block(process, |world| !world.hosts[host].cut_off);
+            self.wait_for_network(process, host);
         }
         self.stop(process, request, false);
         self.wait_for_delegations(&sent);
@@ -134,11 +133,18 @@ impl Sim {
             self.with(|world| {
                 world.tell("network", || format!("c{process} had no reply before the restart; it sends again"))
             });
-            self.block(process, |world| !world.hosts[host].cut_off);
+            self.wait_for_network(process, host);
             reply = self.with(|world| world.carry_out(&sent));
             self.step(process);
         }
         reply
+    }
+
+    fn wait_for_network(&self, process: usize, host: usize) {
+        self.with(|world| world.processes[process].is_cut_off = true);
+        self.ring();
+        self.block(process, |world| !world.hosts[host].cut_off);
+        self.with(|world| world.processes[process].is_cut_off = false);
     }
 
     /// Waits until the server has recalled the other machines' delegations.

@@ -25,6 +25,8 @@ pub(crate) struct Process {
     pub(crate) waiting_until: Option<LocalTime>,
     /// It is removing the lock path, or looking up names for that.
     pub(crate) removes_shared: bool,
+    /// It waits for the network, since its machine is cut off.
+    pub(crate) is_cut_off: bool,
     /// The server delays its request: when it will retry, in world time.
     pub(crate) put_off_until: Option<Duration>,
     /// The server has delayed a request of it since this was last reset.
@@ -159,6 +161,7 @@ impl World {
             ended: true,
             waiting_until: None,
             removes_shared: false,
+            is_cut_off: false,
             put_off_until: None,
             was_put_off: false,
             last_step: Duration::ZERO,

@@ -121,6 +121,9 @@ class Lock:
     :param fence: Whether each acquisition gets a `fencing_token`.
     :param queue: Whether contenders acquire the lock in the order of their arrival, if they all set this.
     :param shared: Whether the lock is acquired to be shared with all others who set this; it needs `protocol='dir'`. See `shared()`.
+    :param slots: How many may hold the lock at a time, on all machines together; None for one. All contenders should name the same
+        number. Slot n is the lock at LOCKFILE.n; `slot` is the number of the one that is held. What is asked of the lock, such as
+        `state`, is asked of that slot; while none is held, of one that is free, if there is one.
     :param wake: How to learn of a release on another machine: 'poll', or 'udp' for a datagram that whoever releases the lock with
         this setting sends to the next waiter (on Linux). The bell, a file beside the lock, names the port that it is sent to.
     :param require_private: Whether `lock()` raises a PermissionError unless the lock's directory is private: this user or
@@ -151,6 +154,7 @@ class Lock:
         fence: bool = False,
         queue: bool = False,
         shared: bool = False,
+        slots: Optional[int] = None,
         wake: Literal['poll', 'udp'] = 'poll',
         require_private: bool = False,
         unsafe_filesystem: bool = False,
@@ -167,6 +171,7 @@ class Lock:
             fence=fence,
             queue=queue,
             shared=shared,
+            slots=slots,
             wake=wake,
             require_private=require_private,
             unsafe_filesystem=unsafe_filesystem,
@@ -399,6 +404,12 @@ class Lock:
         """
         held = self._linklock.seat.slot.held
         return None if held is None else held.fencing_token
+
+    @property
+    def slot(self) -> Optional[int]:
+        """The number of the slot that this object holds, from 1 on; None while it holds none, or without `slots`."""
+        held = self._linklock.seat.slot.held
+        return None if held is None else held.slot
 
     @property
     def lifetime(self) -> timedelta:

@@ -59,6 +59,7 @@ class Settings:
     fence: bool = False
     queue: bool = False
     shared: bool = False
+    slots: Optional[int] = None
     wake: str = 'poll'
     require_private: bool = False
     unsafe_filesystem: bool = False
@@ -77,6 +78,7 @@ class Settings:
             fence=self.fence,
             queue=self.queue,
             shared=self.shared,
+            slots=self.slots,
             wake=self.wake,
             require_private=self.require_private,
             unsafe_filesystem=self.unsafe_filesystem,
@@ -185,7 +187,8 @@ class Seat:
         return built[1]
 
     def look(self) -> Found:
-        return self.contender().look()
+        held = self.slot.held
+        return self.contender().look(None if held is None else held.slot)
 
     def shown(self) -> str:
         """The path for messages and logs, since others may have chosen the name."""
