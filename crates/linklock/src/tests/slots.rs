@@ -1,12 +1,15 @@
 //! A lock with several slots: so many holders and no more, and whoever waits hears of each of them.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use super::plain::Plain;
 use super::waking::{Sleeper, idle_process, without_polls};
-use crate::{Builder, Cancel, Error, ErrorKind, Lock, OnBehalfOf, Protocol, SLOTS_MOST, Slot, Slots, Wait};
+use crate::protocol::queue::Ticket;
+use crate::protocol::steps;
+use crate::{Builder, Cancel, Error, ErrorKind, Lock, OnBehalfOf, Protocol, SLOTS_MOST, Slot, Slots, Wait, Wake};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -204,6 +207,41 @@ fn those_who_wait_in_a_queue_get_them_in_order() {
             sleeper.result().unwrap();
         }
         assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4, 5], "{protocol}");
+    }
+}
+
+#[test]
+fn a_newcomer_passes_nobody_who_waits_in_a_queue_unless_it_does_not_wait() {
+    let arena = Arena::new();
+    let base = arena.builder(Protocol::Link).host("other").build_in(arena.env.clone()).unwrap();
+    let stake = steps::stage(base.place()).unwrap();
+    Ticket::draw(base.place(), &stake, base.place().env.now()).unwrap().unwrap();
+    let ordered = slots_of(&arena, arena.builder(Protocol::Link).queue(true), 2);
+    assert!(ordered.acquire_with(&Wait::up_to(LIFETIME)).unwrap_err().is_timeout());
+    take(&ordered).release().unwrap();
+    slots(&arena, Protocol::Link, 2).acquire().unwrap().release().unwrap();
+    // A ticket lasts for a minute.
+    ordered.acquire_with(&Wait::up_to(LONG)).unwrap().release().unwrap();
+}
+
+#[cfg(unix)] // Windows has no symbolic links for every user.
+#[test]
+fn whoever_releases_a_slot_tells_the_owner_of_the_bell_that_all_slots_share() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.env.port.store(4711, Ordering::SeqCst);
+        let slots = slots_of(&arena, arena.builder(protocol).wake(Wake::Udp), 2);
+        let mut held = vec![take(&slots), take(&slots)];
+        let mut pauses = 0;
+        arena.env.on_call(move |_, call, when, _| {
+            pauses += usize::from((call, when) == (Call::Wait, When::Before));
+            if pauses == 2 {
+                held.truncate(1);
+            }
+            Fate::GoOn
+        });
+        slots.acquire_with(&Wait::up_to(LONG)).unwrap().release().unwrap();
+        assert_eq!(arena.env.hints.lock().unwrap().len(), 1, "{protocol}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use linklock::{Lock, Protocol};
+use linklock::{Error, Guard, Lock, Protocol, Wait};
 
 /// The settings of a lock, for this process or for one that it starts.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) keep_alive: bool,
     pub(crate) fence: bool,
     pub(crate) queue: bool,
+    /// How many slots the lock has; 0 for a lock without.
+    pub(crate) slots: usize,
     /// Another host name, so that others cannot see the holder's end.
     pub(crate) host: Option<String>,
 }
@@ -32,6 +34,7 @@ impl Settings {
             keep_alive: false,
             fence: false,
             queue: false,
+            slots: 0,
             host: None,
         }
     }
@@ -54,6 +57,19 @@ impl Settings {
 
     pub(crate) fn host(self, host: &str) -> Self {
         Self { host: Some(host.into()), ..self }
+    }
+
+    pub(crate) fn slots(self, slots: usize) -> Self {
+        Self { slots, ..self }
+    }
+
+    /// Acquires the lock, or a slot of it and tells which; 0 for the lock.
+    pub(crate) fn acquire(&self, wait: &Wait) -> Result<(usize, Guard), Error> {
+        if self.slots == 0 {
+            return self.lock().acquire_with(wait).map(|guard| (0, guard));
+        }
+        let slot = self.lock().slots(self.slots).unwrap().acquire_with(wait)?;
+        Ok((slot.number(), slot.into_guard()))
     }
 
     pub(crate) fn lock(&self) -> Lock {
@@ -87,6 +103,7 @@ impl Settings {
             .env("WORKER_KEEP_ALIVE", self.keep_alive.to_string())
             .env("WORKER_FENCE", self.fence.to_string())
             .env("WORKER_QUEUE", self.queue.to_string())
+            .env("WORKER_SLOTS", self.slots.to_string())
             .env("WORKER_HOST", self.host.as_deref().unwrap_or_default());
         command
     }
@@ -103,6 +120,7 @@ impl Settings {
             keep_alive: env_value("WORKER_KEEP_ALIVE"),
             fence: env_value("WORKER_FENCE"),
             queue: env_value("WORKER_QUEUE"),
+            slots: env_value("WORKER_SLOTS"),
             host: (!host.is_empty()).then_some(host),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! A record is written by one call of 32 bytes within one page, so even a killed process leaves whole records.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub(crate) enum Doing {
 pub(crate) struct Hold {
     pub(crate) pid: u32,
     pub(crate) number: u32,
+    /// Of the lock's slots; 0 if it has none.
+    pub(crate) slot: usize,
     pub(crate) first: Duration,
     pub(crate) last: Duration,
 }
@@ -34,12 +37,13 @@ pub(crate) struct Hold {
 pub(crate) struct Diary {
     file: File,
     holds: u32,
+    slot: usize,
     first: Option<Duration>,
 }
 
 impl Diary {
     pub(crate) fn create(path: &Path) -> Self {
-        let diary = Self { file: File::create_new(path).unwrap(), holds: 0, first: None };
+        let diary = Self { file: File::create_new(path).unwrap(), holds: 0, slot: 0, first: None };
         diary.doing(Doing::Acquiring);
         diary
     }
@@ -49,9 +53,9 @@ impl Diary {
     }
 
     /// A new hold begins. It counts once a first moment is noted.
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, slot: usize) {
         self.holds += 1;
-        self.first = None;
+        (self.slot, self.first) = (slot, None);
         self.doing(Doing::Holding);
     }
 
@@ -74,7 +78,7 @@ impl Diary {
     fn note(&mut self, at: Duration) {
         let first = *self.first.get_or_insert(at);
         let mut record = [0; RECORD];
-        let words = [u64::from(self.holds), first.as_nanos() as u64, at.as_nanos() as u64];
+        let words = [u64::from(self.holds), first.as_nanos() as u64, at.as_nanos() as u64, self.slot as u64];
         for (place, word) in record.chunks_exact_mut(8).zip(words) {
             place.copy_from_slice(&word.to_ne_bytes());
         }
@@ -96,22 +100,21 @@ pub(crate) fn read(path: &Path, pid: u32) -> Vec<Hold> {
         let word = |i: usize| u64::from_ne_bytes(record[8 * i..][..8].try_into().unwrap());
         let (first, last) = (Duration::from_nanos(word(1)), Duration::from_nanos(word(2)));
         // An acquisition without a noted moment leaves a gap.
-        (word(0) != 0).then_some(Hold { pid, number: word(0) as u32, first, last })
+        (word(0) != 0).then_some(Hold { pid, number: word(0) as u32, slot: word(3) as usize, first, last })
     };
     content.chunks_exact(RECORD).skip(1).filter_map(to_hold).collect()
 }
 
-/// Two holds with a moment in common, if there are any.
+/// Two holds of one slot with a moment in common, if there are any.
 pub(crate) fn overlap(holds: &[Hold]) -> Option<(Hold, Hold)> {
     let mut holds = holds.to_vec();
     holds.sort_by_key(|hold| hold.first);
-    let mut longest: Option<Hold> = None;
+    let mut longest: BTreeMap<usize, Hold> = BTreeMap::new();
     for hold in holds {
-        if let Some(before) = longest.filter(|before| hold.first <= before.last) {
+        // Without an overlap so far, the latest of a slot to begin is the latest to end.
+        if let Some(before) = longest.insert(hold.slot, hold).filter(|before| hold.first <= before.last) {
             return Some((before, hold));
         }
-        // Without an overlap so far, the latest to begin is the latest to end.
-        longest = Some(hold);
     }
     None
 }
@@ -128,7 +131,7 @@ mod tests {
     use super::*;
 
     fn hold(pid: u32, first: u64, last: u64) -> Hold {
-        Hold { pid, number: 1, first: Duration::from_millis(first), last: Duration::from_millis(last) }
+        Hold { pid, number: 1, slot: 0, first: Duration::from_millis(first), last: Duration::from_millis(last) }
     }
 
     #[test]
@@ -137,6 +140,9 @@ mod tests {
         assert_eq!(overlap(&[inside, hold(3, 91, 95), long]), Some((long, inside)), "one inside the other");
         let (early, late) = (hold(1, 10, 30), hold(2, 30, 50));
         assert_eq!(overlap(&[late, early]), Some((early, late)), "one moment in common");
+        let other = Hold { slot: 1, ..late };
+        assert_eq!(overlap(&[other, early]), None, "of two slots");
+        assert_eq!(overlap(&[long, other, inside]), Some((long, inside)), "with another slot's in between");
     }
 
     #[test]
@@ -161,17 +167,18 @@ mod tests {
         let mut diary = Diary::create(&path);
         assert_eq!(doing(&path), Some(Doing::Acquiring));
         let ms = Duration::from_millis;
-        diary.begin();
+        diary.begin(0);
         diary.note(ms(1));
         diary.note(ms(5));
         // The process is killed before it notes a moment of the second hold.
-        diary.begin();
-        diary.begin();
+        diary.begin(0);
+        diary.begin(2);
         diary.note(ms(7));
         diary.note(ms(8));
         diary.doing(Doing::Releasing);
-        let expected = [(1, 1, 5), (3, 7, 8)];
-        let expected = expected.map(|(number, first, last)| Hold { pid: 9, number, first: ms(first), last: ms(last) });
+        let expected = [(1, 0, 1, 5), (3, 2, 7, 8)];
+        let expected =
+            expected.map(|(number, slot, first, last)| Hold { pid: 9, number, slot, first: ms(first), last: ms(last) });
         assert_eq!(read(&path, 9), expected);
         assert_eq!(doing(&path), Some(Doing::Releasing));
     }

@@ -44,15 +44,24 @@ fn a_crowd_that_is_killed_and_stopped_at_random_has_one_holder_at_a_time() {
     // Both crowds sleep most of the time, so they run at once.
     std::thread::scope(|scope| {
         for protocol in BOTH {
-            scope.spawn(move || turmoil(protocol));
+            scope.spawn(move || turmoil(protocol, 0));
         }
     });
 }
 
-fn turmoil(protocol: Protocol) {
+#[test]
+fn a_crowd_that_is_killed_and_stopped_at_random_has_one_holder_of_each_slot() {
+    std::thread::scope(|scope| {
+        for protocol in BOTH {
+            scope.spawn(move || turmoil(protocol, 3));
+        }
+    });
+}
+
+fn turmoil(protocol: Protocol, slots: usize) {
     let seed = std::env::var("TURMOIL_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
-    say(&format!("turmoil, {protocol}: TURMOIL_SEED={seed}"));
-    let mut crowd = Crowd::gather(protocol, seed);
+    say(&format!("turmoil, {protocol}, {slots} slots: TURMOIL_SEED={seed}"));
+    let mut crowd = Crowd::gather(protocol, slots, seed);
     let start = now();
     while now() < start + LASTS {
         crowd.disturb();
@@ -63,7 +72,7 @@ fn turmoil(protocol: Protocol) {
 
     let holds = crowd.holds();
     let tally = format!(
-        "{protocol}, seed {seed}: {} holds, {} killed, {} stopped for short, {} for long",
+        "{protocol}, {slots} slots, seed {seed}: {} holds, {} killed, {} stopped for short, {} for long",
         holds.len(),
         crowd.killed.len(),
         crowd.stops[0],
@@ -103,9 +112,9 @@ struct Member {
 }
 
 impl Crowd {
-    fn gather(protocol: Protocol, seed: u64) -> Self {
+    fn gather(protocol: Protocol, slots: usize, seed: u64) -> Self {
         let ground = Ground::new();
-        let settings = Settings::new(&ground.lock(), protocol).lifetime(LIFETIME).grace(GRACE);
+        let settings = Settings::new(&ground.lock(), protocol).slots(slots).lifetime(LIFETIME).grace(GRACE);
         let mut crowd = Self {
             settings,
             ground,
@@ -168,7 +177,9 @@ impl Crowd {
         let pid = member.child.id();
         kill(&mut member.child);
         member.child.wait().unwrap();
-        let entries = std::fs::read_dir(self.ground.dir().join(named("lock|break"))).into_iter().flatten().flatten();
+        let break_locks = self.ground.names().into_iter().filter(|name| name.ends_with(&named("|break")));
+        let entries = break_locks.flat_map(|name| std::fs::read_dir(self.ground.dir().join(name)));
+        let entries = entries.flatten().flatten();
         let of_killed = named(&format!("|{pid}|"));
         self.break_lock_left |=
             entries.into_iter().any(|entry| entry.file_name().to_string_lossy().contains(&of_killed));
@@ -216,11 +227,16 @@ impl Crowd {
 
     /// The lock can be acquired, and after one break only those leftovers remain whose processes nobody can know to be dead.
     fn assert_cleared(&self, tally: &str) {
-        let lock = self.settings.lock();
         let wait = Wait::up_to(LONG);
-        lock.acquire_with(&wait).unwrap().release().unwrap();
-        plant(Protocol::Link, &self.ground.lock(), long_ago());
-        lock.acquire_with(&wait).unwrap().release().unwrap();
+        let (slots, base) = (self.settings.slots, self.settings.lock());
+        let locks = if slots == 0 { vec![base.clone()] } else { base.slots(slots).unwrap().locks().to_vec() };
+        for lock in &locks {
+            lock.acquire_with(&wait).unwrap().release().unwrap();
+            plant(Protocol::Link, lock.path(), long_ago());
+            lock.acquire_with(&wait).unwrap().release().unwrap();
+        }
+        // Those who waited did so there.
+        base.clean(base.leftovers().unwrap()).unwrap();
         let mut left = self.ground.names();
         // A queue that stays has tickets, which are judged as claims are.
         let queue = named("lock|queue");
@@ -260,15 +276,14 @@ impl Member {
 /// A worker process.
 pub(crate) fn take_part() {
     let settings = Settings::from_env();
-    let lock = settings.lock();
     let mut diary = Diary::create(&env_value::<PathBuf>("WORKER_DIARY"));
     let mut rng = Rng::with_seed(env_value("WORKER_SEED"));
     let stop_sign: PathBuf = env_value("WORKER_STOP");
     while !stop_sign.exists() {
         diary.doing(Doing::Acquiring);
-        match lock.acquire_with(&Wait::up_to(Duration::from_secs(1))) {
-            Ok(guard) => {
-                diary.begin();
+        match settings.acquire(&Wait::up_to(Duration::from_secs(1))) {
+            Ok((slot, guard)) => {
+                diary.begin(slot);
                 hold(&settings, &mut diary, guard, &mut rng);
             }
             Err(e) => assert!(e.is_timeout(), "{e}"),
