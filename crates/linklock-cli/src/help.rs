@@ -15,7 +15,8 @@ ENVIRONMENT
   LINKLOCK_GRACE     --grace
   LINKLOCK_WAKE      --wake of run, acquire and release
 
-  For COMMAND, run sets LINKLOCK_PATH, LINKLOCK_TOKEN and, with --fence, LINKLOCK_FENCE.
+  For COMMAND, run sets LINKLOCK_PATH, LINKLOCK_TOKEN and, with --fence, LINKLOCK_FENCE; with
+  --slots, LINKLOCK_SLOT.
   NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM choose colours.
 
 WHAT OTHERS CAN READ
@@ -102,6 +103,9 @@ EXAMPLES
 
   Run several commands under one lock:
     linklock run /srv/shared/data.lock -c 'fetch && convert | publish'
+
+  Run four downloads at most at a time, on all machines together:
+    linklock run --slots 4 /srv/shared/downloads -- wget -nv http://example.com/large
 
 EXIT STATUS
   That of COMMAND; 128+N if signal N killed COMMAND; 126 if COMMAND cannot be executed, 127 if

@@ -99,11 +99,12 @@ impl Lock {
     /// Invalid, under [`Protocol::Link`]: a file has no room for several holders; and on Windows.
     pub fn shared(&self) -> Result<Self, Error> {
         let shared = Self { place: Arc::new(Place { shared: true, ..Place::clone(&self.place) }), ..self.clone() };
-        shared.check_shared()?;
+        shared.check_settings()?;
         Ok(shared)
     }
 
-    fn check_shared(&self) -> Result<(), Error> {
+    /// What depends on several settings.
+    fn check_settings(&self) -> Result<(), Error> {
         if self.place.shared && self.place.protocol == Protocol::Link {
             return Err(Error::invalid("shared: the link protocol has one holder; use the dir protocol"));
         }
@@ -111,7 +112,7 @@ impl Lock {
         if self.place.shared && cfg!(windows) {
             return Err(Error::invalid("shared: there are no shared locks on Windows; acquire the lock without it"));
         }
-        Ok(())
+        self.place.path.check_room(&self.place.host, self.place.order == Order::Arrival, self.place.shared)
     }
 
     /// The lock path, absolute.
@@ -285,7 +286,7 @@ impl Lock {
     /// The nth slot of this lock: a lock beside it, of the same settings.
     pub(crate) fn slot(&self, n: usize) -> Result<Self, Error> {
         let place = Place::slot(&self.place, n);
-        place.path.check_room(&place.host, false)?;
+        place.path.check_room(&place.host, false, false)?;
         Ok(Self { place: Arc::new(place), ..self.clone() })
     }
 
@@ -499,7 +500,6 @@ impl Builder {
                 name => name,
             },
         };
-        path.check_room(&host, self.queue)?;
         if self.require_private && env.user_id().is_none() {
             return Err(Error::invalid(
                 "require private: who may write to a directory is not known on this system; do not require it, and see to the directory's access list",
@@ -528,7 +528,7 @@ impl Builder {
         };
         let privacy = Arc::new(Privacy::new(self.require_private));
         let lock = Lock { place: Arc::new(place), keep_alive: self.keep_alive, privacy };
-        lock.check_shared()?;
+        lock.check_settings()?;
         Ok(lock)
     }
 }

@@ -108,10 +108,12 @@ impl LockPath {
 
     /// Checks that all names fit which a contender on this host may have to create: its claim, a claim of the break
     /// lock and, in a queue, its ticket. Otherwise it might acquire a lock that it cannot break or wait for.
-    pub(crate) fn check_room(&self, host: &str, queue: bool) -> Result<(), Error> {
+    pub(crate) fn check_room(&self, host: &str, queue: bool, shared: bool) -> Result<(), Error> {
         let s = self.separator.len_utf8();
         let claim = self.name.len() + 3 * s + host.len() + PID_DIGITS_MOST + NONCE_DIGITS;
-        let longest = claim + if queue { TICKET_DIGITS + NEXT.len() } else { s + BREAK_LOCK.len() };
+        // A reader's claim is longer, but not by as much as a claim of the break lock.
+        let of_reader = if shared { SHARED.len() } else { 0 };
+        let longest = claim + if queue { TICKET_DIGITS + NEXT.len() + of_reader } else { s + BREAK_LOCK.len() };
         if longest <= NAME_MOST {
             return Ok(());
         }
@@ -344,16 +346,16 @@ mod tests {
     #[test]
     fn a_name_that_leaves_no_room_for_what_a_contender_must_make_is_refused_and_no_other() {
         let host = "h".repeat(64);
-        let check = |len: usize, queue| {
+        let check = |len: usize, queue, shared| {
             let path = Path::new("/var/lock").join("n".repeat(len));
-            LockPath::new(&path, '^').unwrap().check_room(&host, queue)
+            LockPath::new(&path, '^').unwrap().check_room(&host, queue, shared)
         };
-        for (queue, most) in [(false, 140), (true, 121)] {
-            assert!(check(most, queue).is_ok());
-            let refused = check(most + 1, queue).unwrap_err().to_string();
+        for (queue, shared, most) in [(false, false, 140), (false, true, 140), (true, false, 121), (true, true, 120)] {
+            assert!(check(most, queue, shared).is_ok());
+            let refused = check(most + 1, queue, shared).unwrap_err().to_string();
             assert!(refused.contains(&format!("it may have {most},")), "{refused}");
         }
-        assert!(check(250, false).is_err());
+        assert!(check(250, false, false).is_err());
     }
 
     /// The bug, found by the simulation: two claims of one lifetime that were made within one tick of the server's clock had one

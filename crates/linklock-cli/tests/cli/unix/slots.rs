@@ -74,7 +74,7 @@ fn killed_holders_and_waiters_leave_their_slots_to_others() {
     const PROCESSES: usize = 24;
     let scene = Scene::new();
     let start = |n: usize, script: &str| {
-        let queue: &[&str] = if n % 3 == 0 { &["--queue"] } else { &[] };
+        let queue: &[&str] = if n.is_multiple_of(3) { &["--queue"] } else { &[] };
         let protocol = ["link", "dir"][n % 2];
         // The time-out is for a test that fails.
         let options = [&["--slots", "3", "--protocol", protocol, "--timeout", "30s"], queue].concat();
