@@ -67,6 +67,14 @@ def lock_of(kind, path, keep_alive=False):
             from flufl.lock import Lock
 
             return Methods(Lock(path), "lock", "unlock")
+        case "linklock-shared":
+            from linklock import Lock
+
+            return Methods(Lock(path, protocol="dir").shared(), "lock", "unlock")
+        case "filelock-soft-read":
+            from filelock import SoftReadWriteLock
+
+            return Methods(SoftReadWriteLock(path), "acquire_read")
         case "filelock-soft":
             from filelock import SoftFileLock
 

@@ -62,6 +62,8 @@ class Field:
             "File::lock": "flock",
         }.items():
             self._add(name, rust, kind)
+        self.readers = {"linklock dir, shared": Contestant("", rust, "dir-shared"), "File::lock_shared": Contestant("", rust, "flock-shared")}
+        self.slots = Contestant("", rust, "slots")
 
     def _add_python(self):
         try:
@@ -83,6 +85,8 @@ class Field:
             ("fasteners", "fasteners", 4),
         ):
             self._add(name, self.python, BENCHES / "contestant.py", kind, pairs=pairs)
+        for name, kind in (("linklock Python, shared", "linklock-shared"), ("filelock soft, reading", "filelock-soft-read")):
+            self.readers[name] = Contestant("", self.python, BENCHES / "contestant.py", kind)
 
     def _add_liblockfile(self):
         python = self.python or shutil.which("python3")

@@ -4,8 +4,8 @@
 //! contestant KIND PATH [HOST]
 //! ```
 //!
-//! KIND is `link`, `dir`, `flock` (the call of the standard library's `File::lock`), or one of the floors `link-floor` and
-//! `dir-floor`, which only run cycles. HOST is another name for this machine, so that its holders look like those of another
+//! KIND is `link`, `dir`, `dir-shared`, `flock` (the call of the standard library's `File::lock`), `flock-shared`, `slots`, whose HOST
+//! is the number of slots of a `link` lock, or one of the floors `link-floor` and `dir-floor`, which only run cycles. HOST is another name for this machine, so that its holders look like those of another
 //! machine. Each line is one command, with tabs between its words, and gets one line as its answer.
 //!
 //! | command | answer |
@@ -15,6 +15,7 @@
 //! | `acquire` | `acquired`, when, in nanoseconds of the wall clock |
 //! | `release` | `released`, when the release began |
 //! | `turns`, n, µs, file | `done`, when, after n turns: acquire, increment the file's number, hold the lock for that time, release |
+//! | `holds`, n, µs | `done`, when, after n turns: acquire, hold the lock for that time, release |
 //! | `keep`, n | `kept`, once n locks are kept alive, at PATH followed by a number |
 #![allow(clippy::disallowed_methods, reason = "this is a program, not the library, and uses the system directly")]
 
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{env, fs, thread};
 
 use floor::{DirFloor, LinkFloor};
-use linklock::{Guard, Lock, Protocol};
+use linklock::{Guard, Lock, Protocol, Slot, Slots};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -37,10 +38,14 @@ fn main() -> Outcome<()> {
     let mut contestant: Box<dyn Contestant> = match kind.as_str() {
         "link" => Box::new(Linklock::new(Protocol::Link, path, host)?),
         "dir" => Box::new(Linklock::new(Protocol::Dir, path, host)?),
+        "dir-shared" => Box::new(Linklock::new(Protocol::Dir, path, host)?.shared()?),
+        "slots" => Box::new(Slotted::new(path, host)?),
         "link-floor" => Box::new(LinkFloor::new(path)),
         "dir-floor" => Box::new(DirFloor::new(path)),
         #[cfg(unix)]
-        "flock" => Box::new(Flock::new(path)?),
+        "flock" => Box::new(Flock::new(path, rustix::fs::FlockOperation::LockExclusive)?),
+        #[cfg(unix)]
+        "flock-shared" => Box::new(Flock::new(path, rustix::fs::FlockOperation::LockShared)?),
         _ => return Err(format!("{kind}: there is no such kind").into()),
     };
     for line in io::stdin().lock().lines() {
@@ -88,6 +93,15 @@ fn obey(contestant: &mut dyn Contestant, words: &[&str]) -> Outcome<String> {
             }
             format!("done\t{}", now_ns()?)
         }
+        ["holds", number, hold_us] => {
+            let hold = Duration::from_micros(hold_us.parse()?);
+            for _ in 0..number.parse()? {
+                contestant.acquire()?;
+                thread::sleep(hold);
+                contestant.release()?;
+            }
+            format!("done\t{}", now_ns()?)
+        }
         ["keep", number] => {
             contestant.keep(number.parse()?)?;
             "kept".into()
@@ -119,6 +133,33 @@ impl Linklock {
         let builder = Lock::builder(path).protocol(protocol);
         let lock = host.iter().fold(builder, |builder, host| builder.host(host)).build()?;
         Ok(Self { lock, protocol, guard: None, kept: Vec::new() })
+    }
+
+    fn shared(self) -> Outcome<Self> {
+        Ok(Self { lock: self.lock.shared()?, ..self })
+    }
+}
+
+struct Slotted {
+    slots: Slots,
+    held: Option<Slot>,
+}
+
+impl Slotted {
+    fn new(path: &str, number: &[String]) -> Outcome<Self> {
+        let number = number.first().ok_or("how many slots?")?.parse()?;
+        Ok(Self { slots: Lock::new(path)?.slots(number)?, held: None })
+    }
+}
+
+impl Contestant for Slotted {
+    fn acquire(&mut self) -> Outcome<()> {
+        self.held = Some(self.slots.acquire()?);
+        Ok(())
+    }
+
+    fn release(&mut self) -> Outcome<()> {
+        Ok(self.held.take().ok_or("no slot is held")?.release()?)
     }
 }
 
@@ -168,19 +209,19 @@ impl Contestant for DirFloor {
 }
 
 #[cfg(unix)]
-struct Flock(fs::File);
+struct Flock(fs::File, rustix::fs::FlockOperation);
 
 #[cfg(unix)]
 impl Flock {
-    fn new(path: &str) -> Outcome<Self> {
-        Ok(Self(fs::File::create(path)?))
+    fn new(path: &str, how: rustix::fs::FlockOperation) -> Outcome<Self> {
+        Ok(Self(fs::File::create(path)?, how))
     }
 }
 
 #[cfg(unix)]
 impl Contestant for Flock {
     fn acquire(&mut self) -> Outcome<()> {
-        Ok(rustix::fs::flock(&self.0, rustix::fs::FlockOperation::LockExclusive)?)
+        Ok(rustix::fs::flock(&self.0, self.1)?)
     }
 
     fn release(&mut self) -> Outcome<()> {
