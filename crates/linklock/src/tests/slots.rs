@@ -1,6 +1,5 @@
 //! A lock with several slots: so many holders and no more, and whoever waits hears of each of them.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use super::plain::Plain;
 use super::waking::{Sleeper, idle_process, without_polls};
 use crate::protocol::queue::Ticket;
 use crate::protocol::steps;
-use crate::{Builder, Cancel, Error, ErrorKind, Lock, OnBehalfOf, Protocol, SLOTS_MOST, Slot, Slots, Wait, Wake};
+use crate::{Builder, Cancel, Error, ErrorKind, Lock, OnBehalfOf, Protocol, SLOTS_MOST, Slot, Slots, Wait};
 
 const LONG: Duration = Duration::from_secs(600);
 
@@ -229,8 +228,8 @@ fn a_newcomer_passes_nobody_who_waits_in_a_queue_unless_it_does_not_wait() {
 fn whoever_releases_a_slot_tells_the_owner_of_the_bell_that_all_slots_share() {
     for protocol in BOTH {
         let arena = Arena::new();
-        arena.env.port.store(4711, Ordering::SeqCst);
-        let slots = slots_of(&arena, arena.builder(protocol).wake(Wake::Udp), 2);
+        arena.env.port.store(4711, std::sync::atomic::Ordering::SeqCst);
+        let slots = slots_of(&arena, arena.builder(protocol).wake(crate::Wake::Udp), 2);
         let mut held = vec![take(&slots), take(&slots)];
         let mut pauses = 0;
         arena.env.on_call(move |_, call, when, _| {

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::time::{Duration, SystemTime};
 
 use linklock::{Error, Guard, Protocol, SEPARATOR, Token};
@@ -42,17 +41,6 @@ impl Ground {
         let mut names: Vec<String> = names.collect();
         names.sort();
         names
-    }
-}
-
-/// Kills a child that nobody has waited for. Wine was seen to answer with an internal error once in thousands of kills, and to carry
-/// out the next; so it is asked again, for a while.
-pub(crate) fn kill(child: &mut Child) {
-    let mut tries = 100;
-    while let Err(e) = child.kill() {
-        tries -= 1;
-        assert!(tries > 0, "process {} could not be killed: {e}", child.id());
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -6,8 +6,19 @@ use std::time::Duration;
 
 use linklock::{Error, Guard, Token, Wait, Which};
 
-use crate::common::{Ground, kill};
+use crate::common::Ground;
 use crate::settings::Settings;
+
+/// Kills a child that nobody has waited for. Wine was seen to answer with an internal error once in thousands of kills, and to carry
+/// out the next; so it is asked again, for a while.
+pub(crate) fn kill(child: &mut Child) {
+    let mut tries = 100;
+    while let Err(e) = child.kill() {
+        tries -= 1;
+        assert!(tries > 0, "process {} could not be killed: {e}", child.id());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// The process, as its driver sees it. A drop kills it.
 pub(crate) struct Puppet {

@@ -19,8 +19,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use linklock::{Error, Guard, Protocol, Wait};
 
-use crate::common::{BOTH, Ground, LONG, kill, long_ago, named, plant, say};
+use crate::common::{BOTH, Ground, LONG, long_ago, named, plant, say};
 use crate::diary::{self, Diary, Doing, Hold};
+use crate::puppet::kill;
 use crate::settings::{Settings, env_value};
 use crate::system::{go_on, now, stop};
 

@@ -290,6 +290,6 @@ impl Drop for Changes {
 
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Changes").field("dir", &self.dir).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Changes").field("dir", &self.dir).field("names", &self.names).finish_non_exhaustive()
     }
 }
