@@ -61,7 +61,7 @@ fn what_can_have_no_slots_is_refused_and_nothing_is_written() {
     for refused in [
         lock.slots(0),
         lock.slots(SLOTS_MOST + 1),
-        arena.builder(Protocol::Dir).shared(true).build().unwrap().slots(2),
+        arena.builder(Protocol::Dir).shared(true).build().and_then(|shared| shared.slots(2)),
         long(longest).slots(1),
     ] {
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
