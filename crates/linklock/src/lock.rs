@@ -97,18 +97,14 @@ impl Lock {
     /// # Errors
     /// Invalid, under [`Protocol::Link`]: a file has no room for several holders; and on Windows.
     pub fn shared(&self) -> Result<Self, Error> {
-        let shared = Self { place: Arc::new(Place { shared: true, ..Place::clone(&self.place) }), ..self.clone() };
+        let shared = Self { place: Arc::new(self.place.to_be_shared()), ..self.clone() };
         shared.check_shared()?;
         Ok(shared)
     }
 
     fn check_shared(&self) -> Result<(), Error> {
-        if self.place.shared && self.place.protocol == Protocol::Link {
-            return Err(Error::invalid("shared: the link protocol has one holder; use the dir protocol"));
-        }
-        // A reader's entry is moved into a directory that others have open, which was not seen to work there.
-        if self.place.shared && cfg!(windows) {
-            return Err(Error::invalid("shared: there are no shared locks on Windows; acquire the lock without it"));
+        if let Some(why) = self.place.why_never_shared().filter(|_| self.place.shared) {
+            return Err(Error::invalid(format!("shared: {why}")));
         }
         Ok(())
     }

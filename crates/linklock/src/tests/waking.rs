@@ -40,7 +40,7 @@ impl Sleeper {
     }
 
     /// Lets it settle: a look just after it fell asleep, for any reason, must not count as a wake-up.
-    fn soundly(self) -> Self {
+    pub(super) fn soundly(self) -> Self {
         pause(Duration::from_millis(100));
         self
     }

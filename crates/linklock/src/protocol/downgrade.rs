@@ -1,0 +1,70 @@
+//! A downgrade: the holder of a `dir` lock lets others share it. Its entry gets the name of the same claim to a shared lock, by one
+//! rename in the directory at the lock path.
+//!
+//! Why no exclusive claim holds the lock beside anybody:
+//!
+//! - From the call on, its holder counts as a reader, whatever the call returns: the request may be carried out at any moment, also
+//!   late, and then others join. Nothing gives an entry its exclusive name back.
+//! - The entry stays in the directory, which so is not empty at any moment: no exclusive claim arrives, as beside any reader. A
+//!   reader that lists the directory sees the old name, and does not join; or the new one; or, if a listing can miss what is renamed
+//!   meanwhile, none: then the downgrade has begun.
+//! - A name is used once, and the new one has the claim's own number, which no other claim has. So a request that comes late, or
+//!   again, finds this entry under its old name or nothing, and replaces nothing. If the process has ended by then, it makes
+//!   an expired exclusive entry an expired shared one, which lasts at most for a lifetime from that change, as after a late refresh.
+//! - A breaker removes the entry by the name by which it judged it. If it judged the exclusive one, the deadline had passed: if the
+//!   rename comes first, it finds nothing and looks again; if it comes first, there is nothing to rename.
+//! - The deadline stays as it was. A rename makes no expiry earlier: it leaves the mtime, and makes the ctime new or leaves it.
+
+use std::io;
+
+use super::bell;
+use super::entry;
+use super::place::Place;
+use super::stake::Stake;
+use crate::env::Step;
+use crate::error::{DOWNGRADE, Error, Lost};
+use crate::time::LocalTime;
+
+/// Shares a held `dir` lock with others. That counts only if it returns before `limit`. If the error says that the lock is lost, it
+/// is; if not, it is held as a reader holds it, under either name, and this can be tried again. A lock that is shared stays as it is.
+pub(super) fn downgrade(place: &Place, stake: &mut Stake, limit: LocalTime) -> Result<(), Error> {
+    let in_time = || {
+        let in_time = place.env.now() < limit || !place.keeps(Step::DeadlineOfDowngrade);
+        if in_time { Ok(()) } else { Err(Error::lost(place.lock_path(), Lost::Overdue)) }
+    };
+    // An expired lock may be broken at any moment.
+    in_time()?;
+    if !stake.claim.is_shared {
+        let shared = stake.claim.to_be_shared();
+        stake.was = Some(std::mem::replace(&mut stake.claim, shared));
+    }
+    let Some(was) = &stake.was else { return Ok(()) };
+    let renamed = place.env.rename(&entry::named(place, stake, was), &entry::own(place, stake));
+    let confirmed = place.env.now();
+    let broken = || Error::lost(place.lock_path(), Lost::Broken);
+    if !place.keeps(Step::DecideByDisk) {
+        return renamed.map_err(|_| broken());
+    }
+    let failed = |e| Error::io(place.lock_path(), DOWNGRADE, e);
+    if !has_come(place, stake).map_err(failed)? {
+        let is_held = entry::holds(place, stake).map_err(failed)?;
+        let why = || renamed.err().unwrap_or_else(|| io::Error::other("its entry still has the old name"));
+        return Err(if is_held { failed(why()) } else { broken() });
+    }
+    stake.was = None;
+    stake.confirmed = confirmed;
+    bell::ring(place, stake);
+    // What is seen of the entry says nothing of the time since: a breaker may have judged it meanwhile.
+    in_time()
+}
+
+/// Whether the entry has its new name. The disk decides: the reply to a request may be lost, and if it is sent again, an NFS server says
+/// that there is no such file.
+fn has_come(place: &Place, stake: &mut Stake) -> io::Result<bool> {
+    let attr = place.env.stat(&entry::own(place, stake));
+    if let Ok(attr) = &attr {
+        // By the ctime, a later change is known to have been made.
+        stake.ctime = attr.ctime;
+    }
+    Ok(entry::is_there(stake, attr)? || entry::has_new_name(place, stake)?)
+}
