@@ -21,9 +21,11 @@ pub(crate) struct Faults {
     pub(crate) lost_replies: u32,
     /// A copy of such a request arrives once more at any later time, even after its sender has ended.
     pub(crate) late_requests: u32,
+    /// The client of a soft mount gives up the request of a downgrade, which may still arrive at any later time.
+    pub(crate) given_up: u32,
     /// A machine is cut off from the server, or comes back.
     pub(crate) cuts: u32,
-    /// A process is killed, at any step.
+    /// A process is killed, at any step. What it was sending to a server that it could not reach may still arrive.
     pub(crate) kills: u32,
     /// The server's clock steps by a quarter of the smallest grace; if clocks fail, by far more.
     pub(crate) clock_steps: u32,
@@ -45,6 +47,7 @@ impl Faults {
         pauses: 12,
         lost_replies: 3,
         late_requests: 2,
+        given_up: 1,
         cuts: 4,
         kills: 2,
         clock_steps: 1,
@@ -59,6 +62,7 @@ impl Faults {
         pauses: 0,
         lost_replies: 0,
         late_requests: 0,
+        given_up: 0,
         cuts: 0,
         kills: 0,
         clock_steps: 0,
@@ -91,6 +95,10 @@ pub(crate) struct Config {
     pub(crate) trusts_old_lifetimes: bool,
     /// Which processes share the lock: of few, the others do not. Only with `dir`.
     pub(crate) shared: Who,
+    /// Whether those who do not share it may downgrade it, where others do.
+    pub(crate) downgrades: bool,
+    /// Whether a holder that downgrades its lock trusts to have it alone until the call returns.
+    pub(crate) trusts_to_be_alone: bool,
     /// Which processes queue up.
     pub(crate) queue: Who,
     /// Whether waiters believe that they hear of every change, so that they line up.
@@ -137,6 +145,8 @@ pub(crate) enum Who {
     Nobody,
     /// One in four.
     Few,
+    /// One in two.
+    Half,
     Everybody,
 }
 
@@ -168,6 +178,8 @@ impl Config {
             new_lifetimes: false,
             trusts_old_lifetimes: false,
             shared: Who::Nobody,
+            downgrades: true,
+            trusts_to_be_alone: false,
             queue: Who::Nobody,
             is_local: false,
             faults: Faults::ALL,

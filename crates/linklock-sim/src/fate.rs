@@ -153,6 +153,8 @@ impl Sim {
         self.with(|world| match victim {
             Victim::Process(number) => {
                 world.processes[number].killed = true;
+                let sending = world.processes[number].sending.take();
+                world.late.extend(sending);
                 world.tell("kernel", || format!("c{number} is killed"));
             }
             Victim::Shell(host) => {

@@ -25,6 +25,8 @@ pub(crate) struct Process {
     pub(crate) waiting_until: Option<LocalTime>,
     /// It is removing the lock path, or looking up names for that.
     pub(crate) removes_shared: bool,
+    /// What it sends while it is cut off.
+    pub(crate) sending: Option<Sent>,
     /// The server delays its request: when it will retry, in world time.
     pub(crate) put_off_until: Option<Duration>,
     /// The server has delayed a request of it since this was last reset.
@@ -63,6 +65,10 @@ pub(crate) struct Host {
 pub(crate) struct Hold {
     pub(crate) process: usize,
     pub(crate) token: String,
+    /// The token that it had before a downgrade, which is under way or done.
+    pub(crate) was: Option<String>,
+    /// Whether it shares the lock with all others who do.
+    pub(crate) shares: bool,
     pub(crate) fence: Option<u64>,
     pub(crate) deadline: LocalTime,
 }
@@ -157,6 +163,7 @@ impl World {
             ended: true,
             waiting_until: None,
             removes_shared: false,
+            sending: None,
             put_off_until: None,
             was_put_off: false,
             last_step: Duration::ZERO,

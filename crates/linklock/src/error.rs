@@ -195,7 +195,9 @@ fn advised(advice: Option<(&str, &str)>) -> String {
 
 fn hint(action: &str, cause: &io::Error) -> &'static str {
     match cause.kind() {
-        _ if action == DOWNGRADE => "; the lock is still held, and others may share it already; try again, or release it",
+        _ if action == DOWNGRADE => {
+            "; the lock is still held, and others may share it already; try again, or release it"
+        }
         io::ErrorKind::InvalidInput if action == CREATE => {
             "; if names cannot hold the separator there, choose another one (--separator ^)"
         }

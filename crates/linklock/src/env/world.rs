@@ -205,7 +205,7 @@ pub(crate) trait Env: Debug + Send + Sync {
 pub(crate) enum Step {
     /// A fresh expiry before every attempt.
     FreshExpiry,
-    /// What is on disk decides an attempt, and a downgrade, not what the call returned.
+    /// What is on disk decides an attempt, not what the call returned.
     DecideByDisk,
     /// A lock that was won too late is not trusted.
     DeadlineOnceWon,
@@ -247,6 +247,8 @@ pub(crate) enum Step {
     ClearInTurn,
     /// A reader holds a shared lock only if it sees, after its entry is there, that nobody has the lock for himself.
     ReaderLooksAgain,
+    /// What is on disk decides a downgrade, not what the call returned.
+    DowngradeByDisk,
     /// A downgrade counts only if it began and returned before the deadline.
     DeadlineOfDowngrade,
     /// A fencing token is given only if the lock is still ours after the number was there.

@@ -227,12 +227,15 @@ impl Moved {
             // too. NFS clients forget what is in a directory that is moved, so another look would take two requests.
             Self::KnownThere if stake.is_just_confirmed(place) => Ok(true),
             // After a successful rename, a client looks the name up again.
-            Self::OntoNothing | Self::KnownThere | Self::Unknown => entry::is_there(stake, place.env.stat_as_known(&entry)),
+            Self::OntoNothing | Self::KnownThere | Self::Unknown => {
+                entry::is_there(stake, place.env.stat_as_known(&entry))
+            }
             Self::Refused(_) => {
                 // Makes an NFS client forget that the lock path was absent: that memory would hide a lock that we hold.
                 let _ = place.env.stat_dir(place.path.dir());
                 // A directory that we may not read is not ours.
-                entry::is_there(stake, place.env.stat(&entry)).or_else(|e| if is_refused(&e) { Ok(false) } else { Err(e) })
+                entry::is_there(stake, place.env.stat(&entry))
+                    .or_else(|e| if is_refused(&e) { Ok(false) } else { Err(e) })
             }
         }
     }

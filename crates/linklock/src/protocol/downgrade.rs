@@ -19,11 +19,15 @@ use std::io;
 
 use super::bell;
 use super::entry;
+use super::io_error::is_gone;
 use super::place::Place;
 use super::stake::Stake;
 use crate::env::Step;
 use crate::error::{DOWNGRADE, Error, Lost};
 use crate::time::LocalTime;
+
+/// How many times the entry may be seen under its old name, but be gone when it is renamed.
+const TRIES: u32 = 3;
 
 /// Shares a held `dir` lock with others. That counts only if it returns before `limit`. If the error says that the lock is lost, it
 /// is; if not, it is held as a reader holds it, under either name, and this can be tried again. A lock that is shared stays as it is.
@@ -38,23 +42,28 @@ pub(super) fn downgrade(place: &Place, stake: &mut Stake, limit: LocalTime) -> R
         let shared = stake.claim.to_be_shared();
         stake.was = Some(std::mem::replace(&mut stake.claim, shared));
     }
-    let Some(was) = &stake.was else { return Ok(()) };
-    let renamed = place.env.rename(&entry::named(place, stake, was), &entry::own(place, stake));
-    let confirmed = place.env.now();
-    let broken = || Error::lost(place.lock_path(), Lost::Broken);
-    if !place.keeps(Step::DecideByDisk) {
-        return renamed.map_err(|_| broken());
+    for attempt in 1.. {
+        let Some(was) = &stake.was else { break };
+        let renamed = place.env.rename(&entry::named(place, stake, was), &entry::own(place, stake));
+        let (confirmed, broken) = (place.env.now(), || Error::lost(place.lock_path(), Lost::Broken));
+        if !place.keeps(Step::DowngradeByDisk) {
+            return renamed.map_err(|_| broken());
+        }
+        let failed = |e| Error::io(place.lock_path(), DOWNGRADE, e);
+        if has_come(place, stake).map_err(failed)? {
+            (stake.was, stake.confirmed) = (None, confirmed);
+            bell::ring(place, stake);
+        } else if !entry::holds(place, stake).map_err(failed)? {
+            return Err(broken());
+        } else {
+            let why = renamed.err().unwrap_or_else(|| io::Error::other("its entry still has the old name"));
+            // An NFS client may have remembered that the lock path was absent. It has asked since.
+            if !is_gone(&why) || attempt == TRIES {
+                return Err(failed(why));
+            }
+        }
     }
-    let failed = |e| Error::io(place.lock_path(), DOWNGRADE, e);
-    if !has_come(place, stake).map_err(failed)? {
-        let is_held = entry::holds(place, stake).map_err(failed)?;
-        let why = || renamed.err().unwrap_or_else(|| io::Error::other("its entry still has the old name"));
-        return Err(if is_held { failed(why()) } else { broken() });
-    }
-    stake.was = None;
-    stake.confirmed = confirmed;
-    bell::ring(place, stake);
-    // What is seen of the entry says nothing of the time since: a breaker may have judged it meanwhile.
+    // What was seen of the entry says nothing of the time since: a breaker may have judged it meanwhile.
     in_time()
 }
 

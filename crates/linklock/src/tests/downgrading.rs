@@ -30,9 +30,11 @@ fn is_free(arena: &Arena) -> bool {
 /// What happens to the rename of a downgrade, and to no other: both of its names are in the lock's directory.
 fn on_downgrade(arena: &Arena, mut act: impl FnMut(&FaultyEnv, When, &Path) -> Fate + Send + 'static) {
     let path = arena.path();
-    arena.env.on_call(move |env, call, when, at| {
-        if call == Call::Rename && at.parent() == Some(&path) { act(env, when, at) } else { Fate::GoOn }
-    });
+    arena.env.on_call(
+        move |env, call, when, at| {
+            if call == Call::Rename && at.parent() == Some(&path) { act(env, when, at) } else { Fate::GoOn }
+        },
+    );
 }
 
 #[test]
@@ -170,7 +172,10 @@ fn a_lost_reply_makes_no_difference() {
 fn in_doubt(arena: &Arena) -> (Error, Guard, Token) {
     let writer = held(arena);
     let old = writer.token().clone();
-    on_downgrade(arena, |_, when, _| if when == When::Before { Fate::Fail(io::ErrorKind::TimedOut) } else { Fate::GoOn });
+    on_downgrade(
+        arena,
+        |_, when, _| if when == When::Before { Fate::Fail(io::ErrorKind::TimedOut) } else { Fate::GoOn },
+    );
     let (error, guard) = writer.downgrade().unwrap_err().into_parts();
     arena.env.on_call(|_, _, _, _| Fate::GoOn);
     (error, guard, old)
@@ -397,9 +402,8 @@ fn a_waiting_writer_holds_newcomers_back_after_a_downgrade_as_before_any_reader(
 fn a_downgrade_wakes_those_who_wait_as_readers() {
     let arena = without_polls();
     let writer = arena.builder(Protocol::Dir).lifetime(Duration::from_secs(600)).build().unwrap().acquire().unwrap();
-    let sleepers: Vec<_> = (0..3)
-        .map(|_| Sleeper::start(lock(&arena).shared().unwrap(), Wait::forever()).soundly())
-        .collect();
+    let sleepers: Vec<_> =
+        (0..3).map(|_| Sleeper::start(lock(&arena).shared().unwrap(), Wait::forever()).soundly()).collect();
     let guard = writer.downgrade().unwrap();
     for sleeper in sleepers {
         sleeper.result().unwrap();
