@@ -77,8 +77,9 @@ impl Lock {
     /// The same lock, to be shared: whoever acquires it so holds it together with all others who do. One who wants it for himself
     /// excludes them, and they him.
     ///
-    /// While somebody waits who wants it for himself, newcomers wait too. A shared lock cannot be made into an exclusive one: two that
-    /// wait for each other to release would wait for ever. Only locks of one user are shared; another user's reader waits.
+    /// While somebody waits who wants it for himself, newcomers wait too. An exclusive lock can be made a shared one, by
+    /// [`Guard::downgrade`]. A shared lock cannot be made an exclusive one: two that wait for each other to release would wait for
+    /// ever. Only locks of one user are shared; another user's reader waits.
     ///
     /// ```
     /// # use linklock::{Lock, Protocol};
