@@ -11,8 +11,9 @@
 //! - A name is used once, and the new one has the claim's own number, which no other claim has. So a request that comes late, or
 //!   again, finds this entry under its old name or nothing, and replaces nothing. If the process has ended by then, it makes
 //!   an expired exclusive entry an expired shared one, which lasts at most for a lifetime from that change, as after a late refresh.
-//! - A breaker removes the entry by the name by which it judged it. If it judged the exclusive one, the deadline had passed: if the
-//!   rename comes first, it finds nothing and looks again; if it comes first, there is nothing to rename.
+//! - A breaker removes the entry by the name by which it judged it. If it judged the exclusive one, the deadline had passed, or the
+//!   process had ended. If the rename comes first, the removal finds nothing, and the breaker looks again. If the removal comes first,
+//!   there is nothing to rename.
 //! - The deadline stays as it was. A rename makes no expiry earlier: it leaves the mtime, and makes the ctime new or leaves it.
 
 use std::io;
@@ -57,8 +58,9 @@ pub(super) fn downgrade(place: &Place, stake: &mut Stake, limit: LocalTime) -> R
             return Err(broken());
         } else {
             let why = renamed.err().unwrap_or_else(|| io::Error::other("its entry still has the old name"));
-            // An NFS client may have remembered that the lock path was absent. It has asked since.
-            if !is_gone(&why) || attempt == TRIES {
+            // An NFS client may have remembered that the lock path was absent, or another lock there. It has asked since.
+            let did_not_know = is_gone(&why) || why.kind() == io::ErrorKind::NotADirectory;
+            if !did_not_know || attempt == TRIES {
                 return Err(failed(why));
             }
         }
@@ -70,10 +72,17 @@ pub(super) fn downgrade(place: &Place, stake: &mut Stake, limit: LocalTime) -> R
 /// Whether the entry has its new name. The disk decides: the reply to a request may be lost, and if it is sent again, an NFS server says
 /// that there is no such file.
 fn has_come(place: &Place, stake: &mut Stake) -> io::Result<bool> {
-    let attr = place.env.stat(&entry::own(place, stake));
-    if let Ok(attr) = &attr {
-        // By the ctime, a later change is known to have been made.
-        stake.ctime = attr.ctime;
+    let mut look = || {
+        let attr = place.env.stat(&entry::own(place, stake));
+        if let Ok(attr) = &attr {
+            // By the ctime, a later change is known to have been made.
+            stake.ctime = attr.ctime;
+        }
+        entry::is_there(stake, attr)
+    };
+    if look()? {
+        return Ok(true);
     }
-    Ok(entry::is_there(stake, attr)? || entry::has_new_name(place, stake)?)
+    entry::forget(place)?;
+    look()
 }

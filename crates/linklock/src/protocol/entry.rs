@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::io_error::is_gone;
+use super::io_error::{gone_is_ok, is_gone};
 use super::place::Place;
 use super::stake::{RECENT, Stake};
 use crate::claim::Claim;
@@ -33,27 +33,30 @@ pub(super) fn holds(place: &Place, stake: &Stake) -> io::Result<bool> {
     let has = |claim: &Claim| is_there(stake, place.stat_afresh(&named(place, stake, claim)));
     // The old name first: a request of a downgrade that is still under way can only take it away and bring the new one.
     if let Some(was) = &stake.was {
-        return Ok(has(was)? || has_new_name(place, stake)?);
+        forget(place)?;
+        return Ok(has(was)? || has(&stake.claim)?);
     }
     has(&stake.claim)
 }
 
-/// Whether the entry has the claim's own name, while a downgrade is in doubt.
-pub(super) fn has_new_name(place: &Place, stake: &Stake) -> io::Result<bool> {
-    // An NFS client may remember that there was no such name before the rename. Fresh attributes of the directory make it ask.
+/// Makes an NFS client ask for the lock path and for the names in it. It may remember from before that there was no such name, or
+/// another lock.
+pub(super) fn forget(place: &Place) -> io::Result<()> {
     place.forget_names()?;
-    is_there(stake, place.env.stat(place.location()).and_then(|_| place.env.stat(&own(place, stake))))
+    gone_is_ok(place.env.stat(place.location()).map(drop))
 }
 
 /// Removes the entry. Returns whether it was there, as far as the answer shows.
 pub(super) fn remove(place: &Place, stake: &Stake) -> Result<bool, Error> {
+    if stake.was.is_some() {
+        let _ = forget(place);
+    }
     let before = place.env.now();
     // The old name first: then no request of a downgrade that is still under way finds it.
     for claim in stake.was.iter().chain([&stake.claim]) {
         match place.env.unlink(&named(place, stake, claim)) {
             Ok(()) => return Ok(true),
-            // In doubt: an NFS client that asks for the directory's attributes forgets which names were not there.
-            Err(e) if is_gone(&e) => drop(stake.was.as_ref().map(|_| place.env.stat(place.location()))),
+            Err(e) if is_gone(&e) => {}
             Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Ok(false),
             Err(e) => return Err(Error::io(place.lock_path(), "release the lock", e)),
         }
