@@ -34,6 +34,8 @@ pub(crate) struct Hold {
     state: Mutex<State>,
     /// Known once it is acquired.
     won: OnceLock<Won>,
+    /// The token from the begin of a downgrade on.
+    downgraded: OnceLock<Token>,
     /// Whether a drop without a release leaves the lock on disk until it expires, as with flufl.lock: some programs acquire a lock
     /// and drop the object. Not before a slot has it.
     is_kept: AtomicBool,
@@ -80,8 +82,28 @@ impl Hold {
         Ok(true)
     }
 
+    fn current_token(&self) -> Option<&Token> {
+        self.downgraded.get().or_else(|| self.won.get().map(|won| &won.token))
+    }
+
     fn claim(&self) -> Option<PathBuf> {
-        self.won.get().map(|won| self.lock.path().with_file_name(won.token.as_os_str()))
+        self.current_token().map(|token| self.lock.path().with_file_name(token.as_os_str()))
+    }
+
+    fn downgrade_in(&self, state: &mut State) -> Result<bool, linklock::Error> {
+        let State::Holds(guard) = std::mem::replace(state, State::Empty) else { return Ok(false) };
+        let (done, guard) = match guard.downgrade() {
+            Ok(guard) => (Ok(()), guard),
+            Err(e) => {
+                let (error, guard) = e.into_parts();
+                (Err(error), guard)
+            }
+        };
+        if self.current_token() != Some(guard.token()) {
+            let _ = self.downgraded.set(guard.token().clone());
+        }
+        *state = State::Holds(guard);
+        unless_lost(done)
     }
 
     /// The lock that is held, which may be that of a slot.
@@ -152,6 +174,7 @@ impl Hold {
             thread,
             state: Mutex::new(State::Empty),
             won: OnceLock::new(),
+            downgraded: OnceLock::new(),
             is_kept: AtomicBool::new(false),
         }
     }
@@ -235,7 +258,7 @@ impl Hold {
     /// The claim's name.
     #[getter]
     fn token(&self) -> Option<OsString> {
-        self.won.get().map(|won| won.token.as_os_str().to_owned())
+        self.current_token().map(|token| token.as_os_str().to_owned())
     }
 
     #[getter]
@@ -256,6 +279,11 @@ impl Hold {
             State::Holds(guard) => unless_lost(guard.refresh_for(lifetime)),
             _ => Ok(false),
         })
+    }
+
+    /// Shares the lock with others. False if it is lost. After an error it is held as a reader holds it, and this can be tried again.
+    fn downgrade(&self, py: Python<'_>) -> PyResult<bool> {
+        self.ask(py, |state| if let State::Holds(_) = state { self.downgrade_in(state) } else { Ok(false) })
     }
 
     /// Whether the file server shows that the lock is still held.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCUMENTS = ("README.md", "docs/from-flufl.md", "docs/from-filelock.md", "docs/using.md", "crates/linklock-py/README.md")
+DOCUMENTS = ("README.md", "docs/from-flufl.md", "docs/from-filelock.md", "docs/using.md", "docs/sharing.md", "crates/linklock-py/README.md")
 EXAMPLES = [
     pytest.param(code, id=f"{document}-{n}")
     for document in DOCUMENTS

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from conftest import PATIENCE_S
-from linklock import Lock, TimeOutError, inspect
+from linklock import Lock, NotLockedError, TimeOutError, inspect
 
 
 @pytest.fixture
@@ -75,4 +75,50 @@ def test_tasks_share_it_too(lock, names):
                 lock.lock(timeout=0)
 
     asyncio.run(main())
+    assert names() == []
+
+
+def test_a_holder_lets_others_share_its_lock_and_the_next_acquisition_is_as_the_last(path, names):
+    lock = Lock(path, protocol="dir", fence=True)
+    with lock:
+        claim, number = lock.claimfile, lock.fencing_token
+        assert not lock.shared().try_lock()
+        lock.downgrade()
+        assert (lock.claimfile, lock.fencing_token) == (claim + "s", number)
+        lock.downgrade()
+        reader, writer = lock.shared(), Lock(path, protocol="dir")
+        assert reader.try_lock() and not writer.try_lock()
+        assert lock.is_locked and lock._linklock.seat.slot.held.check()
+        lock.refresh(60)
+        reader.unlock()
+    with lock:
+        assert not lock.shared().try_lock()
+    assert set(names()) <= {lock.lockfile.rpartition("/")[2] + "|fence"}
+
+
+def test_only_a_held_dir_lock_can_be_downgraded(path, lock, names):
+    with pytest.raises(NotLockedError):
+        lock.downgrade()
+    with Lock(path) as link:
+        with pytest.raises(ValueError, match="use the dir protocol"):
+            link.downgrade()
+        assert link.is_locked
+    lock.lock()
+    lock._linklock.seat.contender().break_lock(None, True)
+    with pytest.raises(NotLockedError, match="lost"):
+        lock.downgrade()
+    lock.unlock(unconditionally=True)
+    assert names() == []
+
+
+def test_a_downgraded_lock_is_handed_on_by_its_new_token(lock, names):
+    lock.lock()
+    lock.downgrade()
+    token = lock.leave()
+    assert token.endswith("s")
+    other = Lock(lock.lockfile, protocol="dir")
+    other.adopt(token)
+    with lock.shared():
+        assert other.is_locked
+    other.unlock()
     assert names() == []

@@ -23,9 +23,11 @@ pub(crate) struct Faults {
     pub(crate) lost_replies: u32,
     /// A copy of such a request arrives once more at any later time, even after its sender has ended.
     pub(crate) late_requests: u32,
+    /// The client of a soft mount gives up the request of a downgrade, which may still arrive at any later time.
+    pub(crate) given_up: u32,
     /// A machine is cut off from the server, or comes back.
     pub(crate) cuts: u32,
-    /// A process is killed, at any step.
+    /// A process is killed, at any step. What it was sending to a server that it could not reach may still arrive.
     pub(crate) kills: u32,
     /// The server's clock steps by a quarter of the smallest grace; if clocks fail, by far more.
     pub(crate) clock_steps: u32,
@@ -47,6 +49,7 @@ impl Faults {
         pauses: 12,
         lost_replies: 3,
         late_requests: 2,
+        given_up: 1,
         cuts: 4,
         kills: 2,
         clock_steps: 1,
@@ -61,6 +64,7 @@ impl Faults {
         pauses: 0,
         lost_replies: 0,
         late_requests: 0,
+        given_up: 0,
         cuts: 0,
         kills: 0,
         clock_steps: 0,
@@ -95,6 +99,10 @@ pub(crate) struct Config {
     pub(crate) shared: Who,
     /// Whether all contend for the slots of the lock instead.
     pub(crate) has_slots: bool,
+    /// Whether those who do not share it may downgrade it, where others do.
+    pub(crate) downgrades: bool,
+    /// Whether a holder that downgrades its lock trusts to have it alone until the call returns.
+    pub(crate) trusts_to_be_alone: bool,
     /// Which processes queue up.
     pub(crate) queue: Who,
     /// Whether waiters believe that they hear of every change, so that they line up.
@@ -141,6 +149,8 @@ pub(crate) enum Who {
     Nobody,
     /// One in four.
     Few,
+    /// One in two.
+    Half,
     Everybody,
 }
 
@@ -173,6 +183,8 @@ impl Config {
             trusts_old_lifetimes: false,
             shared: Who::Nobody,
             has_slots: false,
+            downgrades: true,
+            trusts_to_be_alone: false,
             queue: Who::Nobody,
             is_local: false,
             faults: Faults::ALL,

@@ -91,7 +91,7 @@ impl Sim {
                 let hosts = &world.hosts;
                 // The network, and no pause, stops the others. One whose machine is cut off goes on until it asks the server; and if
                 // it is about to remove the lock path, beyond that.
-                let held_up = busy.filter(|p| !p.is_cut_off || hosts[p.host].suspended);
+                let held_up = busy.filter(|p| p.sending.is_none() || hosts[p.host].suspended);
                 held_up.map(|p| (p.last_step + longest).saturating_sub(now)).min()
             });
             let time = most.map_or(time, |most| most.min(time));
@@ -154,6 +154,8 @@ impl Sim {
         self.with(|world| match victim {
             Victim::Process(number) => {
                 world.processes[number].killed = true;
+                let sending = world.processes[number].sending.take();
+                world.late.extend(sending);
                 world.tell("kernel", || format!("c{number} is killed"));
             }
             Victim::Shell(host) => {
@@ -185,7 +187,7 @@ impl Sim {
                     || p.killed
                     || p.put_off_until.is_some()
                     || p.waiting_until.is_some()
-                    || p.is_cut_off
+                    || p.sending.is_some()
                     || host.suspended
             };
             if world.over || !world.processes.iter().all(idle) {

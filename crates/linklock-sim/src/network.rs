@@ -1,8 +1,11 @@
 //! The network between clients and the server: it loses replies, repeats requests, and delivers copies late.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 
+use crate::chance::random;
 use crate::checks;
+use crate::claim::SHARED;
 use crate::delegations;
 use crate::server::{Answer, Handle, ROOT, Reply, Request};
 use crate::sim::Sim;
@@ -86,7 +89,29 @@ fn is_link_to_lock(world: &World, request: &Request) -> bool {
     matches!(request, Request::Link { dir, name, .. } if *dir == ROOT && is_lock(name))
 }
 
+/// Whether it gives an entry in the directory at the lock path the name of a reader's.
+fn is_downgrade(request: &Request) -> bool {
+    let is_one = |from: &OsStr, to: &OsStr| [from, OsStr::new(SHARED)].join(OsStr::new("")) == to;
+    matches!(request, Request::Rename { dir, from, to_dir, to } if *dir != ROOT && dir == to_dir && is_one(from, to))
+}
+
 impl Sim {
+    /// Tells the process that there was no answer, before or after the server carries the request out, or while it is under way.
+    fn give_up(&self, sent: Sent) -> Reply {
+        let (process, way) = (sent.by, random(3));
+        self.with(|world| {
+            let what = ["is lost", "is carried out", "is still under way"][way as usize];
+            world.tell("network", || format!("c{process} gives its request up, which {what}"));
+            match way {
+                0 => {}
+                1 => drop(world.carry_out(&sent)),
+                _ => world.late.push(sent),
+            }
+        });
+        self.step(process);
+        Err(ErrorKind::TimedOut)
+    }
+
     /// Sends a request, again if needed, and waits for the reply.
     pub(crate) fn call(&self, process: usize, request: &Request) -> Reply {
         if !self.with(|world| world.config.random) {
@@ -105,7 +130,10 @@ impl Sim {
             world.is_at_the_limit(request) || (!world.config.beyond_limit && world.processes[process].removes_shared)
         });
         if !at_the_limit && self.with(|world| world.hosts[host].cut_off) {
-            self.wait_for_network(process, host);
+            self.wait_for_network(host, &sent);
+        }
+        if is_downgrade(request) && self.happens(|left| &mut left.given_up, 3) {
+            return self.give_up(sent);
         }
         self.stop(process, request, false);
         self.wait_for_delegations(&sent);
@@ -133,18 +161,18 @@ impl Sim {
             self.with(|world| {
                 world.tell("network", || format!("c{process} had no reply before the restart; it sends again"))
             });
-            self.wait_for_network(process, host);
+            self.wait_for_network(host, &sent);
             reply = self.with(|world| world.carry_out(&sent));
             self.step(process);
         }
         reply
     }
 
-    fn wait_for_network(&self, process: usize, host: usize) {
-        self.with(|world| world.processes[process].is_cut_off = true);
+    fn wait_for_network(&self, host: usize, sent: &Sent) {
+        self.with(|world| world.processes[sent.by].sending = Some(sent.clone()));
         self.ring();
-        self.block(process, |world| !world.hosts[host].cut_off);
-        self.with(|world| world.processes[process].is_cut_off = false);
+        self.block(sent.by, |world| !world.hosts[host].cut_off);
+        self.with(|world| world.processes[sent.by].sending = None);
     }
 
     /// Waits until the server has recalled the other machines' delegations.

@@ -116,7 +116,7 @@ fn close_all(world: &mut World, process: usize) {
 
 pub(crate) fn place(env: &SimEnv) -> Option<Place> {
     let path = Path::new(DIR).join(LOCK);
-    let Settings { protocol, lifetime, grace, recover_dead, owner, queue, shared, wake, fence } = env.settings();
+    let Settings { protocol, lifetime, grace, recover_dead, owner, queue, shared, wake, fence, .. } = env.settings();
     Some(Place {
         env: Arc::new(env.clone()),
         path: LockPath::new(&path, '|').ok()?,
@@ -208,7 +208,8 @@ fn contend_as_flufl(env: &SimEnv) -> u32 {
         let lock = Flufl::new(env);
         if let Ok(Some(deadline)) = lock.lock(lifetime * 3) {
             holds += 1;
-            trust(env, 0, lock.token(), None, deadline);
+            let token = lock.token();
+            trust(env, Hold { process: env.number, lock: 0, token, was: None, shares: false, fence: None, deadline });
             env.sleep(lifetime * random(4) / 2);
             env.sim.with(|world| world.holds.remove(&env.number));
             lock.unlock();
@@ -217,17 +218,27 @@ fn contend_as_flufl(env: &SimEnv) -> u32 {
     holds
 }
 
+/// What a holder may do that others share the lock with.
+const DOWNGRADE: u32 = 4;
+
 fn hold(env: &SimEnv, place: &Place, lock: usize, mut stake: Stake) {
     env.sim.with(|world| checks::expired::on_acquisition(world, env.number, stake.lease.deadline));
     believe(env, lock, &stake);
     let (random_steps, lifetimes) =
         env.sim.with(|world| (world.config.random, world.config.new_lifetimes.then_some(world.config.lifetimes)));
-    let steps = if random_steps { random(4) } else { 0 };
+    let downgrades = env.settings().downgrades;
+    let steps = if random_steps { random(4) } else { downgrades.into() };
     for _ in 0..steps {
         let lifetime = stake.lease.lifetime;
-        match random(4) {
+        let act = if random_steps { random(4 + u32::from(downgrades)) } else { DOWNGRADE };
+        match act {
             0 => env.sleep(lifetime / 3),
             1 => env.sleep(lifetime * 3 / 2),
+            DOWNGRADE => {
+                if !downgrade(env, place, lock, &mut stake) {
+                    break;
+                }
+            }
             _ => {
                 let limit = stake.lease.deadline;
                 let lifetime = lifetimes.map_or(lifetime, |all| all[random(all.len() as u32) as usize]);
@@ -249,17 +260,50 @@ fn hold(env: &SimEnv, place: &Place, lock: usize, mut stake: Stake) {
     let _ = release(place, &stake);
 }
 
+/// Returns whether the lock is still held.
+fn downgrade(env: &SimEnv, place: &Place, lock: usize, stake: &mut Stake) -> bool {
+    let (limit, was) = (stake.lease.deadline, stake.claim.token.to_string());
+    let token = if stake.claim.is_shared { was.clone() } else { stake.claim.to_be_shared().token.to_string() };
+    env.sim.with(|world| {
+        // From here on others may share it: it may be carried out at any moment.
+        let shares = !world.config.trusts_to_be_alone;
+        if let Some(hold) = world.holds.get_mut(&env.number) {
+            (hold.token, hold.was, hold.shares) = (token, Some(was), hold.shares || shares);
+        }
+    });
+    match steps::downgrade(place, stake, limit) {
+        Ok(()) => {
+            env.sim.with(|world| checks::expired::on_downgrade(world, env.number, limit));
+            believe(env, lock, stake);
+            true
+        }
+        Err(e) if e.is_lost() => {
+            env.sim.with(|world| checks::given_up::on_loss(world, env.number));
+            false
+        }
+        // It may be carried out at any later time.
+        Err(e) if e.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut) => true,
+        Err(e) => {
+            env.sim.with(|world| world.violate(format!("c{} met an error that nobody made: {e}", env.number)));
+            false
+        }
+    }
+}
+
 fn release(place: &Place, stake: &Stake) -> Result<(), Error> {
     steps::release(place, stake)
 }
 
 /// Makes the process trust the lock up to the stake's deadline.
 pub(crate) fn believe(env: &SimEnv, lock: usize, stake: &Stake) {
-    trust(env, lock, stake.claim.token.to_string(), stake.fence, stake.lease.deadline);
+    let (token, deadline, shares) = (stake.claim.token.to_string(), stake.lease.deadline, stake.claim.is_shared);
+    // A downgraded lock keeps the number that it was acquired with.
+    let fence = stake.fence.filter(|_| !shares);
+    let was = stake.was.as_ref().map(|was| was.token.to_string());
+    trust(env, Hold { process: env.number, lock, token, was, shares, fence, deadline });
 }
 
-fn trust(env: &SimEnv, lock: usize, token: String, fence: Option<u64>, deadline: LocalTime) {
-    let hold = Hold { process: env.number, lock, token, fence, deadline };
+fn trust(env: &SimEnv, hold: Hold) {
     env.sim.with(|world| {
         if world.believes(&hold) {
             world.tell(&format!("c{}", env.number), || {

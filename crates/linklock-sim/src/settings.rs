@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) owner: Owner,
     pub(crate) queue: bool,
     pub(crate) shared: bool,
+    /// Whether it may downgrade the lock.
+    pub(crate) downgrades: bool,
     pub(crate) wake: Wake,
     pub(crate) fence: bool,
 }
@@ -39,12 +41,16 @@ impl Settings {
             [] => [Protocol::Link, Protocol::Dir][draw(2)],
             [.., last] => config.protocols.get(process).copied().unwrap_or(*last),
         };
-        let shared = match config.shared {
-            Who::Nobody => false,
-            // The last of a group of three, and the one that comes last of all, want it for themselves.
-            Who::Few => protocol == Protocol::Dir && process % 3 != 2 && process < config.hosts.len(),
-            Who::Everybody => protocol == Protocol::Dir,
-        };
+        // The last of a group, and the one that comes last of all, want it for themselves.
+        let is_one_of = |group: usize| process % group != group - 1 && process < config.hosts.len();
+        let shared = protocol == Protocol::Dir
+            && match config.shared {
+                Who::Nobody => false,
+                Who::Half => is_one_of(2),
+                Who::Few => is_one_of(3),
+                Who::Everybody => true,
+            };
+        let downgrades = config.downgrades && config.shared != Who::Nobody && protocol == Protocol::Dir && !shared;
         Self {
             protocol,
             lifetime: one_of(config.lifetimes),
@@ -54,9 +60,11 @@ impl Settings {
             queue: match config.queue {
                 Who::Nobody => false,
                 Who::Few => draw(4) == 0,
+                Who::Half => draw(2) == 0,
                 Who::Everybody => true,
             },
             shared,
+            downgrades,
             wake: if process.is_multiple_of(2) { Wake::Udp } else { Wake::Poll },
             // Numbers of readers that hold the lock at once are in no order.
             fence: config.fence && !shared,

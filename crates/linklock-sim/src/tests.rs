@@ -35,6 +35,7 @@ fn assert_caught(what: &str, runs: u64, summary: &Summary) {
         "two holders",
         "3 holders of 2 slots",
         "a live claim is removed",
+        "a live lock is given up",
         "expired at once",
         "fencing tokens do not grow",
     ];

@@ -25,8 +25,8 @@ pub(crate) struct Process {
     pub(crate) waiting_until: Option<LocalTime>,
     /// It is removing the lock path, or looking up names for that.
     pub(crate) removes_shared: bool,
-    /// It waits for the network, since its machine is cut off.
-    pub(crate) is_cut_off: bool,
+    /// What it sends while it is cut off.
+    pub(crate) sending: Option<Sent>,
     /// The server delays its request: when it will retry, in world time.
     pub(crate) put_off_until: Option<Duration>,
     /// The server has delayed a request of it since this was last reset.
@@ -67,6 +67,10 @@ pub(crate) struct Hold {
     /// Which of the lock paths.
     pub(crate) lock: usize,
     pub(crate) token: String,
+    /// The token that it had before a downgrade, which is under way or done.
+    pub(crate) was: Option<String>,
+    /// Whether it shares the lock with all others who do.
+    pub(crate) shares: bool,
     pub(crate) fence: Option<u64>,
     pub(crate) deadline: LocalTime,
 }
@@ -161,7 +165,7 @@ impl World {
             ended: true,
             waiting_until: None,
             removes_shared: false,
-            is_cut_off: false,
+            sending: None,
             put_off_until: None,
             was_put_off: false,
             last_step: Duration::ZERO,

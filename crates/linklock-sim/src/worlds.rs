@@ -76,9 +76,14 @@ pub(crate) const WORLDS: &[World] = &[
         draws: true,
         ..config
     }),
-    world("shared", "NFS 3, 4.0 or 4.1; two of three share the lock, if they use dir", |config| Config {
+    world(
+        "shared",
+        "NFS 3, 4.0 or 4.1; two of three share the lock, if they use dir; the third may downgrade it",
+        |config| Config { draws: true, shared: Who::Few, hosts: vec![0, 1, 0, 1], ..config },
+    ),
+    world("downgrades", "as shared; one of two shares the lock, and the other may downgrade it", |config| Config {
         draws: true,
-        shared: Who::Few,
+        shared: Who::Half,
         hosts: vec![0, 1, 0, 1],
         ..config
     }),

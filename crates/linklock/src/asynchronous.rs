@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::error::Error;
-use crate::guard::{Guard, Loss, ReleaseError};
+use crate::guard::{DowngradeError, Guard, Loss, ReleaseError};
 use crate::lock::Lock;
 use crate::slots::{Slot, Slots};
 use crate::wait::Wait;
@@ -155,6 +155,38 @@ impl Guard {
         match on_pool(self, Guard::release).await {
             Ok(released) => released,
             Err(guard) => guard.release(),
+        }
+    }
+
+    /// As [`downgrade`](Self::downgrade), for a task of the tokio runtime: the file system is asked on the runtime's pool of blocking
+    /// threads. Needs the cargo feature `tokio`.
+    ///
+    /// If its future is dropped, the downgrade goes on, and then the lock is released. Where no runtime runs blocking work any more,
+    /// the downgrade runs in this thread.
+    ///
+    /// # Errors
+    /// As [`downgrade`](Self::downgrade).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use linklock::{Lock, Protocol, Wait};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # if cfg!(windows) { return Ok(()) }
+    /// # let dir = tempfile::tempdir()?;
+    /// let lock = Lock::builder(dir.path().join("cache.lock")).protocol(Protocol::Dir).build()?;
+    /// let writer = lock.acquire_async(&Wait::forever()).await?;
+    /// let reader = writer.downgrade_async().await?;
+    /// reader.release_async().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+    pub async fn downgrade_async(self) -> Result<Self, DowngradeError> {
+        match on_pool(self, Self::downgrade).await {
+            Ok(downgraded) => downgraded,
+            Err(guard) => guard.downgrade(),
         }
     }
 }

@@ -42,6 +42,13 @@ impl Claim {
         Duration::from_nanos(fnv1a(bytes_of(self.token.as_os_str())) & MASK)
     }
 
+    /// The same claim, to a shared lock. No other claim has its name: the number in it is this claim's.
+    pub(crate) fn to_be_shared(&self) -> Self {
+        let mut name = self.token.as_os_str().to_owned();
+        name.push(SHARED);
+        Self { token: Token::of_name(name), is_shared: true, ..self.clone() }
+    }
+
     /// Whether flufl.lock made it, whose names say no more than the process.
     fn is_peers(&self) -> bool {
         self.lifetime.is_none()

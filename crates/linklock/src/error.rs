@@ -201,6 +201,9 @@ fn advised(advice: Option<(&str, &str)>) -> String {
 
 fn hint(action: &str, cause: &io::Error) -> &'static str {
     match cause.kind() {
+        _ if action == DOWNGRADE => {
+            "; the lock is still held, and others may share it already; try again, or release it"
+        }
         io::ErrorKind::InvalidInput if action == CREATE => {
             "; if names cannot hold the separator there, choose another one (--separator ^)"
         }
@@ -401,6 +404,7 @@ impl Error {
 }
 
 const CREATE: &str = "make a claim";
+pub(crate) const DOWNGRADE: &str = "downgrade the lock";
 
 #[cfg(test)]
 mod tests {

@@ -32,7 +32,7 @@ use crate::token::Token;
 /// # While a file system hangs
 ///
 /// Operations on one lock wait for each other: [`check`](Self::check), [`refresh`](Self::refresh),
-/// [`refresh_for`](Self::refresh_for), [`release`](Self::release), [`leave`](Self::leave),
+/// [`refresh_for`](Self::refresh_for), [`downgrade`](Self::downgrade), [`release`](Self::release), [`leave`](Self::leave),
 /// [`keep_alive`](Self::keep_alive) and dropping the guard wait until a refresh that is under way has returned. All other
 /// methods, and those of [`Loss`], need no file system and no refresh to return.
 ///
@@ -57,14 +57,16 @@ impl Guard {
         self.tenure.place.lock_path()
     }
 
-    /// The name of the claim that holds the lock.
+    /// The name of the claim that holds the lock. A [`downgrade`](Self::downgrade) changes it.
     pub fn token(&self) -> &Token {
-        &self.tenure.claim.token
+        &self.tenure.claim().token
     }
 
     /// A number that grows strictly with every acquisition of the lock path; `None` unless [`Builder::fence`] is set, and
     /// for a lock that was taken over by its token. What the lock protects can refuse whoever comes with a smaller number
     /// than it has seen: a holder that was stopped for longer than its lifetime and goes on without knowing.
+    ///
+    /// A [`downgrade`](Self::downgrade) keeps it.
     ///
     /// [`Builder::fence`]: crate::Builder::fence
     pub fn fencing_token(&self) -> Option<u64> {
@@ -74,7 +76,7 @@ impl Guard {
     /// Who holds the lock, as others see it. `None` once the lock was released, or a release found it lost.
     pub fn holder(&self) -> Option<Holder> {
         let tenure = &self.tenure;
-        tenure.lifetime().map(|_| tenure.claim.holder(tenure.expiry(), None))
+        tenure.lifetime().map(|_| tenure.claim().holder(tenure.expiry(), None))
     }
 
     /// The lifetime that the last refresh, or the acquisition, gave the lock. Zero once the lock was released, or a release
@@ -147,6 +149,47 @@ impl Guard {
             .map_err(|e| Error::io(self.path(), "start the thread that keeps the lock alive", e))
     }
 
+    /// Shares the lock with others, without a moment in which it is free: a holder that has written lets others read, and reads on.
+    /// From the call on it must not write: readers may join before the call returns. Those who wait as readers join; a writer
+    /// waits until all readers have gone, and while one waits, newcomers wait too. See [`Lock::shared`].
+    ///
+    /// The lock is the same: its lifetime, [`keep_alive`](Self::keep_alive), what [`loss`](Self::loss) tells and the
+    /// [`fencing_token`](Self::fencing_token) stay. Its [`token`](Self::token) is a new one, and the old one holds nothing any more. The
+    /// resource cannot tell by the fencing token what was written after a downgrade from what was written before. A lock that is
+    /// shared already stays as it is.
+    ///
+    /// There is no way back. Two readers that both waited to have the lock alone would wait for each other for ever. So release it,
+    /// acquire the lock, and look again at what you read.
+    ///
+    /// ```
+    /// # use linklock::{Lock, Protocol};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("cache.lock");
+    /// # if cfg!(windows) { return Ok(()) }
+    /// let lock = Lock::builder(path).protocol(Protocol::Dir).build()?;
+    /// let writer = lock.acquire()?;
+    /// assert!(lock.shared()?.try_acquire()?.is_none());
+    /// // ... it writes, and then:
+    /// let reader = writer.downgrade()?;
+    /// assert!(lock.shared()?.try_acquire()?.is_some(), "others may read");
+    /// assert!(lock.try_acquire()?.is_none(), "nobody may write");
+    /// reader.release()?;
+    /// # Ok::<_, linklock::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Invalid, under [`Protocol::Link`](crate::Protocol::Link), where a lock has one holder, and on Windows: it is held as before.
+    /// Lost, if the lock was broken, or if the answer came after the deadline.
+    ///
+    /// After any other error the guard that comes back still holds the lock, but only as a reader does: the request may yet be carried
+    /// out, at any time. So it has the new token. This may be tried again, and the guard can be refreshed and released.
+    pub fn downgrade(self) -> Result<Self, DowngradeError> {
+        match self.tenure.downgrade() {
+            Ok(()) => Ok(self),
+            Err(error) => Err(DowngradeError { error, guard: self }),
+        }
+    }
+
     /// Releases the lock.
     ///
     /// # Errors
@@ -162,7 +205,7 @@ impl Guard {
     /// Leaves the lock held, for another process to refresh and release by its token. It is not kept alive any more.
     pub fn leave(self) -> Token {
         self.tenure.end();
-        self.tenure.claim.token.clone()
+        self.tenure.claim().token.clone()
     }
 }
 
@@ -245,6 +288,58 @@ impl std::error::Error for ReleaseError {}
 impl From<ReleaseError> for Error {
     fn from(e: ReleaseError) -> Self {
         e.guard.tenure.give_up();
+        e.error
+    }
+}
+
+/// A [downgrade](Guard::downgrade) that failed, with the guard. It prints as its [`error`](Self::error) does.
+///
+/// To drop it, or to convert it into an [`Error`], drops the guard, which releases the lock.
+///
+/// ```
+/// # use linklock::{Lock, Protocol};
+/// # let dir = tempfile::tempdir().unwrap();
+/// let lock = Lock::builder(dir.path().join("job.lock")).protocol(Protocol::Link).build()?;
+/// let failed = lock.acquire()?.downgrade().unwrap_err();
+/// assert_eq!(failed.error().kind(), linklock::ErrorKind::Invalid);
+/// // It is held as before.
+/// failed.into_parts().1.release()?;
+/// # Ok::<_, linklock::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct DowngradeError {
+    error: Error,
+    guard: Guard,
+}
+
+impl DowngradeError {
+    /// Why it failed.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The guard, see [`Guard::downgrade`].
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Why it failed, and the guard.
+    pub fn into_parts(self) -> (Error, Guard) {
+        (self.error, self.guard)
+    }
+}
+
+impl fmt::Display for DowngradeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for DowngradeError {}
+
+/// Drops the guard, which releases the lock.
+impl From<DowngradeError> for Error {
+    fn from(e: DowngradeError) -> Self {
         e.error
     }
 }

@@ -211,7 +211,7 @@ mod tests;
 pub use error::{Error, ErrorKind};
 #[cfg(all(unix, feature = "doctor"))]
 pub use file_system::Mount;
-pub use guard::{Guard, Loss, ReleaseError};
+pub use guard::{DowngradeError, Guard, Loss, ReleaseError};
 pub use holder::{About, Holder, Owner};
 pub use inspect::{State, Status};
 pub use lock::{Builder, DEFAULT_GRACE, DEFAULT_LIFETIME, Lock, SEPARATOR};

@@ -78,8 +78,9 @@ impl Lock {
     /// The same lock, to be shared: whoever acquires it so holds it together with all others who do. One who wants it for himself
     /// excludes them, and they him.
     ///
-    /// While somebody waits who wants it for himself, newcomers wait too. A shared lock cannot be made into an exclusive one: two that
-    /// wait for each other to release would wait for ever. Only locks of one user are shared; another user's reader waits.
+    /// While somebody waits who wants it for himself, newcomers wait too. An exclusive lock can be made a shared one, by
+    /// [`Guard::downgrade`]. A shared lock cannot be made an exclusive one: two that wait for each other to release would wait for
+    /// ever. Only locks of one user are shared; another user's reader waits.
     ///
     /// ```
     /// # use linklock::{Lock, Protocol};
@@ -98,19 +99,15 @@ impl Lock {
     /// # Errors
     /// Invalid, under [`Protocol::Link`]: a file has no room for several holders; and on Windows.
     pub fn shared(&self) -> Result<Self, Error> {
-        let shared = Self { place: Arc::new(Place { shared: true, ..Place::clone(&self.place) }), ..self.clone() };
+        let shared = Self { place: Arc::new(self.place.to_be_shared()), ..self.clone() };
         shared.check_settings()?;
         Ok(shared)
     }
 
     /// What depends on several settings.
     fn check_settings(&self) -> Result<(), Error> {
-        if self.place.shared && self.place.protocol == Protocol::Link {
-            return Err(Error::invalid("shared: the link protocol has one holder; use the dir protocol"));
-        }
-        // A reader's entry is moved into a directory that others have open, which was not seen to work there.
-        if self.place.shared && cfg!(windows) {
-            return Err(Error::invalid("shared: there are no shared locks on Windows; acquire the lock without it"));
+        if let Some(why) = self.place.why_never_shared().filter(|_| self.place.shared) {
+            return Err(Error::invalid(format!("shared: {why}")));
         }
         self.place.path.check_room(&self.place.host, self.place.order == Order::Arrival, self.place.shared)
     }

@@ -99,6 +99,7 @@ pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Erro
     let lease = Lease { deadline: before + left, expiry, lifetime };
     let stake = Stake {
         claim,
+        was: None,
         id: attr.id,
         owner: attr.owner,
         ctime: attr.ctime,

@@ -26,7 +26,10 @@ pub(crate) struct Tenure {
     pub(crate) place: Arc<Place>,
     /// The generation of the process that acquired it. A forked child has the guard too, but not the lock.
     pub(crate) owner: u64,
-    pub(crate) claim: Claim,
+    /// The claim that acquired the lock.
+    acquired: Claim,
+    /// The claim that holds it from the begin of a downgrade on.
+    downgraded: OnceLock<Claim>,
     pub(crate) fence: Option<u64>,
     trusted_until: AtomicU64,
     shown: Shown,
@@ -95,7 +98,8 @@ impl Tenure {
     pub(crate) fn new(place: Arc<Place>, stake: Stake) -> Self {
         Self {
             owner: place.env.generation(),
-            claim: stake.claim.clone(),
+            acquired: stake.claim.clone(),
+            downgraded: OnceLock::new(),
             fence: stake.fence,
             trusted_until: AtomicU64::new(stake.lease.deadline.as_nanos()),
             shown: Shown::new(&stake.lease),
@@ -109,6 +113,10 @@ impl Tenure {
             has_ended: AtomicBool::new(false),
             place,
         }
+    }
+
+    pub(crate) fn claim(&self) -> &Claim {
+        self.downgraded.get().unwrap_or(&self.acquired)
     }
 
     /// Whether the lock is to be kept alive from now on; false too if it is already.
@@ -243,6 +251,33 @@ impl Tenure {
         Ok(())
     }
 
+    /// Shares the lock with others.
+    pub(crate) fn downgrade(&self) -> Result<(), Error> {
+        self.check_owner()?;
+        if let Some(why) = self.place.why_never_shared() {
+            return Err(Error::invalid(format!("downgrade: {why}")));
+        }
+        let mut stake = self.lock_stake();
+        let Some(stake) = stake.as_mut().filter(|_| !self.has_ended()) else { return Err(self.released()) };
+        if self.is_lost() {
+            return Err(self.lose(Error::lost(self.place.lock_path(), self.why_lost())));
+        }
+        let downgraded = self.surely(|| steps::downgrade(&self.place, stake, self.trusted_until()));
+        // Also after an error: the request may still be carried out. So nobody gets the old token to adopt.
+        if stake.claim.token != self.acquired.token {
+            let _ = self.downgraded.set(stake.claim.clone());
+        }
+        match downgraded {
+            Ok(()) if self.lost.get().is_some() => Err(Error::lost(self.place.lock_path(), self.why_lost())),
+            Ok(()) => {
+                tracing::debug!(lock = %Printable::new(self.place.lock_path()), claim = %self.claim().token, "shared with others");
+                Ok(())
+            }
+            Err(e) if e.is_lost() => Err(self.lose(e)),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Asks again if the lock seems broken, and this machine may only not know yet where the names there are. Once, and not beyond
     /// what the lock is trusted for.
     fn surely(&self, mut ask: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
@@ -273,7 +308,7 @@ impl Tenure {
         if self.lost.set(e.why_lost()).is_ok() {
             // A log that panics must not keep the notice back.
             self.wake();
-            tracing::error!(lock = %Printable::new(self.place.lock_path()), claim = %self.claim.token, error = %e, "the lock is lost");
+            tracing::error!(lock = %Printable::new(self.place.lock_path()), claim = %self.claim().token, error = %e, "the lock is lost");
         }
         e
     }
@@ -304,7 +339,7 @@ impl Tenure {
         self.forget(&mut stake);
         drop(stake);
         self.give_up();
-        tracing::debug!(lock = %Printable::new(self.place.lock_path()), claim = %self.claim.token, "released");
+        tracing::debug!(lock = %Printable::new(self.place.lock_path()), claim = %self.claim().token, "released");
         Ok(())
     }
 

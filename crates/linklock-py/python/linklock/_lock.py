@@ -329,6 +329,30 @@ class Lock:
         other._linklock.seat.settings.contender()
         return other
 
+    def downgrade(self) -> None:
+        """Shares the held lock with others, without a moment in which it is free: who has written lets others read, and reads on.
+
+        From the call on, this object must not write. There is no way back: two readers that both waited to have the lock alone
+        would wait for each other for ever. The lock gets a new token, and keeps its lifetime and its fencing token. The next
+        acquisition is as the last.
+
+        >>> lock = Lock('/srv/shared/cache.lock', protocol='dir')  # doctest: +SKIP
+        >>> with lock:  # doctest: +SKIP
+        ...     print('one writes')
+        ...     lock.downgrade()
+        ...     print('others may read too')
+
+        :raises NotLockedError: if the lock is not held, or was lost.
+        :raises ValueError: if the protocol is 'link', which has one holder. The lock is held as before.
+        :raises OSError: if the file system fails. The lock is still held, but others may share it already. Try again, or unlock it.
+        """
+        seat = self._linklock.seat
+        held = seat.slot.held
+        if held is None:
+            raise NotLockedError('Already unlocked')
+        if not self._linklock.patience(None, self._sleep).retry(held.downgrade):
+            raise NotLockedError(f'{seat.shown()}: the lock was lost before it was downgraded')
+
     def __enter__(self: L) -> L:
         slot = self._linklock.seat.slot
         before = slot.held

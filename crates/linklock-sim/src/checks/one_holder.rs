@@ -7,9 +7,7 @@ pub(crate) fn on_belief(world: &mut World, new: &Hold) {
     if world.config.clocks_fail {
         return;
     }
-    let shares = |hold: &Hold| world.processes[hold.process].settings.shared;
-    let excludes =
-        |hold: &&Hold| hold.process != new.process && hold.lock == new.lock && !(shares(hold) && shares(new));
+    let excludes = |hold: &&Hold| hold.process != new.process && hold.lock == new.lock && !(hold.shares && new.shares);
     let other = world.believers().find(excludes).cloned();
     if let Some(other) = other {
         world.violate(format!(

@@ -71,3 +71,74 @@ fn the_simulation_catches_a_reader_without_its_second_look() {
         );
     }
 }
+
+fn downgrades(protocols: Protocols) -> Config {
+    World::named("downgrades").unwrap().config(protocols)
+}
+
+#[test]
+fn a_holder_that_downgrades_its_lock_is_beside_readers_alone() {
+    for protocols in [Protocols::All(Protocol::Dir), Protocols::Mixed] {
+        let what = format!("downgrades, {}", protocols.name());
+        assert_holds(&format!("{what}, random"), &random(&downgrades(protocols), 0, runs() / 4));
+        assert_holds(&format!("{what}, PCT"), &pct(&downgrades(protocols), 0, runs() / 4));
+    }
+}
+
+#[test]
+fn a_downgrade_holds_in_the_other_worlds_too() {
+    for world in [
+        "open-files",
+        "client-stamps",
+        "client-stamps-late",
+        "nocto",
+        "clock-set-back",
+        "late-ctimes",
+        "queue",
+        "line",
+        "new-lifetimes",
+        "delegations",
+    ] {
+        let config = World::named(world).unwrap().config(Protocols::All(Protocol::Dir));
+        let config = Config { shared: Who::Half, hosts: vec![0, 1, 0, 1], ..config };
+        assert_holds(&format!("downgrades, {world}"), &random(&config, 0, runs() / 20));
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_downgraded_lock() {
+    for (one_remove, sticky) in [(true, false), (true, true), (false, false)] {
+        let config = downgrades(Protocols::All(Protocol::Dir));
+        let config = Config { draws: false, one_remove, sticky, faults: Faults::NONE, ..config };
+        let what = format!("NFS 4: {one_remove}, sticky: {sticky}");
+        assert_holds(&format!("downgrades, without faults, {what}"), &random(&config, 0, runs() / 20));
+        // Whether or when its request is carried out, nobody knows.
+        let config = Config { faults: Faults { given_up: 4, ..Faults::NONE }, ..config };
+        assert_holds(&format!("downgrades in doubt, {what}"), &random(&config, 0, runs() / 20));
+    }
+}
+
+/// One who downgrades the lock, and one who shares it; each tries once.
+#[test]
+fn the_smallest_world_with_a_downgrade_holds_in_every_schedule() {
+    let config = Config { shared: Who::Half, ..Config::smallest(Protocol::Dir) };
+    let (summary, all) = exhaustive(&config, 2_000_000);
+    assert!(all, "there are more than {} schedules", summary.runs);
+    assert_holds("downgrades, in order", &summary);
+}
+
+/// The bug: a holder trusts to have the lock alone until its downgrade returns. The consequence: it was carried out before, and a
+/// reader has joined.
+#[test]
+fn the_simulation_catches_a_holder_that_is_alone_until_its_downgrade_returns() {
+    let config = Config { trusts_to_be_alone: true, ..downgrades(Protocols::All(Protocol::Dir)) };
+    assert_caught("alone until the downgrade returns", 10_000, &random(&config, 0, 10_000));
+}
+
+#[test]
+fn the_simulation_catches_a_downgrade_without_one_of_its_steps() {
+    for (without, runs) in [(&[Step::DeadlineOfDowngrade] as &[Step], 20_000), (&[Step::DowngradeByDisk], 20_000)] {
+        let config = Config { without, ..downgrades(Protocols::All(Protocol::Dir)) };
+        assert_caught(&format!("downgrades without {without:?}"), runs, &random(&config, 0, runs));
+    }
+}

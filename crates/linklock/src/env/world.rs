@@ -247,6 +247,10 @@ pub(crate) enum Step {
     ClearInTurn,
     /// A reader holds a shared lock only if it sees, after its entry is there, that nobody has the lock for himself.
     ReaderLooksAgain,
+    /// What is on disk decides a downgrade, not what the call returned.
+    DowngradeByDisk,
+    /// A downgrade counts only if it began and returned before the deadline.
+    DeadlineOfDowngrade,
     /// A fencing token is given only if the lock is still ours after the number was there.
     FenceSeesLock,
     /// A fencing token is given only if no greater one is seen after it was there.

@@ -72,6 +72,7 @@ pub(super) fn create(
     }
     Ok(Stake {
         claim,
+        was: None,
         id: new.id,
         owner: new.owner,
         ctime: attr.ctime,

@@ -20,6 +20,7 @@ use std::io;
 
 use super::bell;
 use super::claims;
+use super::entry;
 use super::expiry::freshen;
 use super::io_error::{gone_is_ok, is_gone, is_not_empty, is_refused};
 use super::look::dir::{Entries, READERS_MOST};
@@ -27,9 +28,9 @@ use super::look::look;
 use super::place::{Place, STICKY, WRITE_OTHERS};
 use super::seen::{Seen, SeenLock};
 use super::silly_names;
-use super::stake::{Attempt, Break, RECENT, Stake};
+use super::stake::{Attempt, Break, Stake};
 use crate::claim::Claim;
-use crate::env::{Attr, DirMode, FileKind, Location, Step};
+use crate::env::{DirMode, FileKind, Step};
 use crate::error::{Error, Lost};
 use crate::holder::{About, cut};
 use crate::printable::Printable;
@@ -133,13 +134,13 @@ fn join(place: &Place, stake: &mut Stake, clear: Clear) -> io::Result<Attempt> {
     if !are_readers_alone(place, None)? || bell::writer_waits(place, stake) {
         return Ok(Attempt::Failed);
     }
-    let moved = place.env.rename(&place.staged_file(&stake.claim), &own_entry(place, stake));
+    let moved = place.env.rename(&place.staged_file(&stake.claim), &entry::own(place, stake));
     let before = place.env.now();
     // Whatever the call returned: its reply may have been lost.
     let holds = match are_readers_alone(place, Some(&stake.claim)) {
         Ok(alone) => alone || !place.keeps(Step::ReaderLooksAgain),
         Err(e) => {
-            let _ = place.env.unlink(&own_entry(place, stake));
+            let _ = place.env.unlink(&entry::own(place, stake));
             return Err(e);
         }
     };
@@ -152,7 +153,7 @@ fn join(place: &Place, stake: &mut Stake, clear: Clear) -> io::Result<Attempt> {
         }
     }
     // Safe at any time: nobody else uses this name.
-    let is_there = place.env.unlink(&own_entry(place, stake)).is_ok();
+    let is_there = place.env.unlink(&entry::own(place, stake)).is_ok();
     if is_there {
         // All others may have gone meanwhile.
         clear(place);
@@ -220,18 +221,21 @@ impl Moved {
     /// Whether our entry is under the lock path. Never trusts the answer of rename alone, since a reply can be lost.
     /// Only we use the entry's name, so if it is there, the lock is ours.
     fn has_arrived(&self, place: &Place, stake: &Stake) -> io::Result<bool> {
-        let entry = own_entry(place, stake);
+        let entry = entry::own(place, stake);
         match self {
             // The server confirmed the entry just now, and our directory is at the lock path. So the entry is there
             // too. NFS clients forget what is in a directory that is moved, so another look would take two requests.
             Self::KnownThere if stake.is_just_confirmed(place) => Ok(true),
             // After a successful rename, a client looks the name up again.
-            Self::OntoNothing | Self::KnownThere | Self::Unknown => is_there(stake, place.env.stat_as_known(&entry)),
+            Self::OntoNothing | Self::KnownThere | Self::Unknown => {
+                entry::is_there(stake, place.env.stat_as_known(&entry))
+            }
             Self::Refused(_) => {
                 // Makes an NFS client forget that the lock path was absent: that memory would hide a lock that we hold.
                 let _ = place.env.stat_dir(place.path.dir());
                 // A directory that we may not read is not ours.
-                is_there(stake, place.env.stat(&entry)).or_else(|e| if is_refused(&e) { Ok(false) } else { Err(e) })
+                entry::is_there(stake, place.env.stat(&entry))
+                    .or_else(|e| if is_refused(&e) { Ok(false) } else { Err(e) })
             }
         }
     }
@@ -257,27 +261,16 @@ impl Moved {
     }
 }
 
-/// Requires a directory of ours: in another user's, that name proves nothing.
-fn own_entry(place: &Place, stake: &Stake) -> Location {
-    place.held_file(&stake.claim).of(stake.owner)
-}
-
-/// Whether our entry is there, by the answer to a request for it.
-fn is_there(stake: &Stake, entry: io::Result<Attr>) -> io::Result<bool> {
-    match entry {
-        Ok(attr) => Ok(attr.owner == stake.owner),
-        Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => Ok(false),
-        Err(e) => Err(e),
-    }
-}
-
-/// Whether this claim holds the lock, asked of the server.
-pub(super) fn holds(place: &Place, stake: &Stake) -> io::Result<bool> {
-    is_there(stake, place.stat_afresh(&own_entry(place, stake)))
-}
-
 /// Releases the lock.
 pub(super) fn release(place: &Place, stake: &Stake, clear: Clear) -> Result<(), Error> {
+    // After a downgrade others may be in the directory.
+    let shared;
+    let place = if stake.claim.is_shared && !place.shared {
+        shared = place.to_be_shared();
+        &shared
+    } else {
+        place
+    };
     // Where RENAME_NOREPLACE works, rmdir cannot remove a link lock that came meanwhile.
     let clear = if stake.noreplace { remove_empty } else { clear };
     // Safe at any time: only we use the entry's name, and only once. So if the server confirmed the lock just now,
@@ -289,7 +282,7 @@ pub(super) fn release(place: &Place, stake: &Stake, clear: Clear) -> Result<(), 
     };
     for attempt in 0..RELEASES_MOST {
         if attempt > 0 || !confirmed {
-            match holds(place, stake) {
+            match entry::holds(place, stake) {
                 Ok(true) => {}
                 Ok(false) if attempt == 0 => return Err(Error::lost(place.lock_path(), Lost::Broken)),
                 // We may have removed it after all, with the last try: it was there right before. A FUSE client (GlusterFS) has said
@@ -302,26 +295,13 @@ pub(super) fn release(place: &Place, stake: &Stake, clear: Clear) -> Result<(), 
                 Err(e) => return Err(Error::io(place.lock_path(), "look at the lock", e)),
             }
         }
-        if remove_entry(place, stake)? {
+        if entry::remove(place, stake)? {
             bell::ring(place, stake);
             clear(place);
             return in_time();
         }
     }
     Err(Error::io(place.lock_path(), "release the lock", io::ErrorKind::NotFound.into()))
-}
-
-/// Removes a lock's entry. Returns whether it was there, as far as the answer shows.
-fn remove_entry(place: &Place, stake: &Stake) -> Result<bool, Error> {
-    let before = place.env.now();
-    match place.env.unlink(&own_entry(place, stake)) {
-        Ok(()) => Ok(true),
-        // A request whose reply was lost is sent again after seconds, and then finds that the first one was carried
-        // out.
-        Err(e) if is_gone(&e) => Ok(place.env.now().since(before) >= RECENT),
-        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(false),
-        Err(e) => Err(Error::io(place.lock_path(), "release the lock", e)),
-    }
 }
 
 /// Removes a claim that does not hold the lock.

@@ -20,6 +20,8 @@ pub(crate) mod look;
 
 pub(crate) mod clear;
 mod dir;
+mod downgrade;
+mod entry;
 pub(crate) mod fitness;
 mod link;
 pub(crate) mod steps;

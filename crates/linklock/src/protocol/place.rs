@@ -125,6 +125,20 @@ impl Place {
         }
     }
 
+    /// Why nobody can share this lock, if so.
+    pub(crate) fn why_never_shared(&self) -> Option<&'static str> {
+        if self.protocol == Protocol::Link {
+            return Some("the link protocol has one holder; use the dir protocol");
+        }
+        // A reader's entry is moved into a directory that others have open, which was not seen to work there.
+        cfg!(windows).then_some("there are no shared locks on Windows; hold the lock alone")
+    }
+
+    /// The same lock, to be shared.
+    pub(crate) fn to_be_shared(&self) -> Self {
+        Self { shared: true, ..self.clone() }
+    }
+
     /// For how long another breaker's turn can delay us, whatever became of that breaker.
     pub(crate) fn turn_most(&self) -> Duration {
         BREAK_LIFETIME + self.grace + self.cached_for() + 2 * SLOW + ROUNDING

@@ -14,6 +14,8 @@ use crate::time::{LocalTime, ServerTime};
 #[derive(Clone, Debug)]
 pub(crate) struct Stake {
     pub(crate) claim: Claim,
+    /// While a downgrade is in doubt: the claim by whose name the entry may still be there.
+    pub(crate) was: Option<Claim>,
     /// The file that carries the expiry.
     pub(crate) id: FileId,
     /// The owner of that file, as the file system reports it: which user we are there.

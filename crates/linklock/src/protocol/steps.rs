@@ -8,9 +8,9 @@ use super::io_error::is_gone;
 use super::place::Place;
 use super::seen::SeenLock;
 use super::stake::{Attempt, Break, Stake};
-use super::{dir, expiry, link};
+use super::{dir, downgrade, entry, expiry, link};
 use crate::claim::Claim;
-use crate::env::Step;
+use crate::env::{Location, Step};
 use crate::error::{Error, Lost};
 use crate::options::Protocol;
 use crate::time::LocalTime;
@@ -35,7 +35,7 @@ pub(crate) fn attempt(place: &Place, stake: &mut Stake) -> Result<Attempt, Error
 pub(crate) fn holds(place: &Place, stake: &Stake) -> io::Result<bool> {
     match place.protocol {
         Protocol::Link => link::holds(place, stake),
-        Protocol::Dir => dir::holds(place, stake),
+        Protocol::Dir => entry::holds(place, stake),
     }
 }
 
@@ -63,6 +63,12 @@ pub(crate) fn break_lock(place: &Place, seen: &SeenLock) -> Result<Break, Error>
     }
 }
 
+/// Shares a held `dir` lock with others. From the call on it is held as a reader holds it, whatever the call returns. It counts only
+/// if it returns before `limit`. After an error that does not say that the lock is lost, it can be tried again.
+pub(crate) fn downgrade(place: &Place, stake: &mut Stake, limit: LocalTime) -> Result<(), Error> {
+    downgrade::downgrade(place, stake, limit)
+}
+
 /// Moves a held lock's expiry on. That counts only if it returns before `limit`. If the refresh can never succeed
 /// again, the error says that the lock is lost. After any other error the lock is not lost.
 pub(crate) fn refresh(place: &Place, stake: &mut Stake, lifetime: Duration, limit: LocalTime) -> Result<(), Error> {
@@ -72,11 +78,7 @@ pub(crate) fn refresh(place: &Place, stake: &mut Stake, lifetime: Duration, limi
     if place.env.now() >= limit && place.keeps(Step::DeadlineOfRefresh) {
         return lost(Lost::Overdue);
     }
-    let held = place.held_file(&stake.claim).of(stake.owner);
-    let meant = stake.meant(place);
-    let set = expiry::show_refresh(place, stake, &held, meant)
-        .and_then(|()| expiry::set(place, stake, &held, meant, lifetime));
-    let deadline = match set {
+    let deadline = match set_expiry(place, stake, lifetime) {
         Ok(deadline) => deadline,
         Err(e) if is_gone(&e) => return lost(Lost::Broken),
         Err(e) => return Err(Error::io(place.lock_path(), "refresh the lock", e)),
@@ -96,4 +98,20 @@ pub(crate) fn refresh(place: &Place, stake: &mut Stake, lifetime: Duration, limi
     }
     stake.lease.deadline = deadline;
     Ok(())
+}
+
+/// Sets a new expiry on the file of a held claim, see [`expiry::set`].
+fn set_expiry(place: &Place, stake: &mut Stake, lifetime: Duration) -> io::Result<LocalTime> {
+    let (owner, meant) = (stake.owner, stake.meant(place));
+    let set_on = |stake: &mut Stake, held: &Location| {
+        expiry::show_refresh(place, stake, held, meant)?;
+        expiry::set(place, stake, held, meant, lifetime)
+    };
+    let held = |claim: &Claim| place.held_file(claim).of(owner);
+    let (old, new) = (stake.was.as_ref().map(held), held(&stake.claim));
+    // While a downgrade is in doubt, the entry has its old name or, from some moment on, the new one.
+    match old.map(|old| set_on(stake, &old)) {
+        Some(set) if !set.as_ref().is_err_and(is_gone) => set,
+        _ => set_on(stake, &new),
+    }
 }

@@ -5,6 +5,7 @@
 //! hit the next holder's lock.
 
 use super::dir;
+use super::entry;
 use super::identify::may_break;
 use super::judge::{Judge, Verdict, log_broken};
 use super::look::look;
@@ -85,7 +86,7 @@ impl Turn {
     }
 
     pub(super) fn is_ours(&self) -> bool {
-        let holds = dir::holds(&self.break_lock, &self.stake).unwrap_or(false);
+        let holds = entry::holds(&self.break_lock, &self.stake).unwrap_or(false);
         // The clock last: its answer must hold for the very next call.
         holds && self.break_lock.env.now() < self.stake.lease.deadline
     }

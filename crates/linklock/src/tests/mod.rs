@@ -14,6 +14,8 @@ mod clocks;
 mod descriptors;
 #[cfg(all(unix, feature = "doctor"))]
 mod doctor;
+#[cfg(unix)] // Windows has no shared locks.
+mod downgrading;
 mod errors;
 mod faults;
 mod fencing;

@@ -106,7 +106,7 @@ pub(crate) fn perform() {
     for order in io::stdin().lines() {
         let order = order.unwrap();
         let (verb, object) = order.split_once(' ').unwrap_or((&order, ""));
-        if guard.is_none() && matches!(verb, "check" | "refresh" | "release" | "leave") {
+        if guard.is_none() && matches!(verb, "check" | "refresh" | "downgrade" | "release" | "leave") {
             io::stderr().write_all(b"err NotHeld: no order has taken the lock\n").unwrap();
             continue;
         }
@@ -128,6 +128,14 @@ pub(crate) fn perform() {
             "adopt" => lock.adopt(&Token::new(object)).map(|adopted| guard.insert(adopted).token().to_string()),
             "check" => held().check().map(|()| "held".into()),
             "refresh" => held().refresh().map(|()| "refreshed".into()),
+            "downgrade" => match guard.take().unwrap().downgrade() {
+                Ok(downgraded) => Ok(guard.insert(downgraded).token().to_string()),
+                Err(e) => {
+                    let (error, kept) = e.into_parts();
+                    guard = Some(kept);
+                    Err(error)
+                }
+            },
             "release" => guard.take().unwrap().release().map(|()| "released".into()).map_err(Error::from),
             "break" => lock.break_lock(&which(object)).map(|broken| format!("broken: {}", broken.is_some())),
             "clean" => lock.leftovers().and_then(|all| lock.clean(all)).map(|done| format!("cleaned: {}", done.len())),

@@ -17,6 +17,8 @@ use crate::system::now;
 use crate::trace::{Call, Trace};
 
 const CYCLE: [&str; 3] = ["acquire 0", "refresh", "release"];
+/// Only with `dir`.
+const DOWNGRADE: [&str; 3] = ["acquire 0", "downgrade", "release"];
 
 /// The orders for a puppet, on a lock path of its own.
 #[derive(Clone, Debug)]
@@ -128,7 +130,10 @@ fn a_holder_that_is_stopped_before_any_call_harms_no_successor_if_ptrace_is_allo
     for protocol in BOTH {
         let mut harmful = Vec::new();
         let mut calls = 0;
-        for orders in [&CYCLE[..1], &CYCLE[..2], &["acquire 0", "release"]] {
+        let downgrades: &[&[_]] = if protocol == Protocol::Dir { &[&DOWNGRADE[..2], &DOWNGRADE] } else { &[] };
+        for orders in
+            [&CYCLE[..1], &CYCLE[..2], &["acquire 0", "release"]].into_iter().chain(downgrades.iter().copied())
+        {
             let scene = Scene { lifetime: Duration::from_millis(400), ..Scene::new(protocol, orders) };
             let order = *orders.last().unwrap();
             // All are stopped at once, so that their lifetimes pass at the same time.
@@ -226,7 +231,9 @@ fn a_process_that_is_killed_before_any_call_leaves_nothing_for_ever_if_ptrace_is
         return;
     }
     for protocol in BOTH {
-        let scenes = [&CYCLE[..1], &CYCLE[..2], &CYCLE].map(|orders| Scene::new(protocol, orders));
+        let downgrades: &[&[_]] = if protocol == Protocol::Dir { &[&DOWNGRADE[..2], &DOWNGRADE] } else { &[] };
+        let orders = [&CYCLE[..1], &CYCLE[..2], &CYCLE].into_iter().chain(downgrades.iter().copied());
+        let scenes: Vec<_> = orders.map(|orders| Scene::new(protocol, orders)).collect();
         let breaker = Scene { expired: true, ..scenes[0].clone() };
         for scene in scenes.iter().chain([&breaker]) {
             for (at, stopped) in scene.stops() {
@@ -244,6 +251,40 @@ fn a_process_that_is_killed_before_any_call_leaves_nothing_for_ever_if_ptrace_is
             }
         }
     }
+}
+
+/// A writer never comes in, and a reader does once the entry has its new name. The holder goes on in any case.
+#[test]
+fn a_holder_that_is_stopped_before_any_call_of_its_downgrade_is_beside_readers_alone_if_ptrace_is_allowed() {
+    if !can_trace() {
+        return;
+    }
+    let scene = Scene::new(Protocol::Dir, &DOWNGRADE[..2]);
+    let (mut shared, mut alone) = (0, 0);
+    for (at, mut stopped) in scene.stops() {
+        let lock = scene.settings(&stopped.ground).lock();
+        for protocol in BOTH {
+            let writer = by(protocol, &stopped.ground).try_acquire().unwrap_or_else(|e| panic!("{at}: {e}"));
+            assert!(writer.is_none(), "{at}: a writer of {protocol} beside the holder");
+        }
+        let is_renamed = ground_has_reader(&stopped.ground);
+        let reader = lock.shared().unwrap().try_acquire().unwrap_or_else(|e| panic!("{at}: {e}"));
+        assert_eq!(reader.is_some(), is_renamed, "{at}");
+        *(if is_renamed { &mut shared } else { &mut alone }) += 1;
+        let (unharmed, reply) = stopped.go_on(reader.as_ref());
+        assert!(unharmed, "{at}");
+        reply.unwrap_or_else(|e| panic!("{at}: {e}"));
+        stopped.puppet.ask("check").unwrap();
+        stopped.puppet.ask("release").unwrap();
+        drop(reader);
+        assert_eq!(stopped.ground.names(), [""; 0], "{at}: leftovers");
+    }
+    assert!(shared > 0 && alone > 0, "stopped before {alone} calls up to the rename, and {shared} after it");
+}
+
+fn ground_has_reader(ground: &Ground) -> bool {
+    let mut entries = fs::read_dir(ground.lock()).unwrap();
+    entries.any(|entry| entry.unwrap().file_name().to_string_lossy().ends_with('s'))
 }
 
 /// The bug: a breaker removed the leftovers of dead processes. The consequence: it also removed the claim of a left lock, which

@@ -31,11 +31,13 @@ use crate::hint;
 use crate::time::LocalTime;
 
 /// On the file itself, not on the directory, where every other contender's claim would wake us. A link removed or a new
-/// mtime is ATTRIB; below a directory, an entry's are meant too.
+/// mtime is ATTRIB; below a directory, an entry's are meant too. A downgrade renames an entry in its directory: MOVED_FROM, by which
+/// those who wait to share the lock join. The entry of a reader that joins is only MOVED_TO.
 const CHANGES: WatchFlags = WatchFlags::ATTRIB
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVED_FROM)
     .union(WatchFlags::DONT_FOLLOW);
 
 /// Nobody else appends to what can only be read.
