@@ -129,6 +129,9 @@ pub(crate) struct Config {
     pub(crate) random: bool,
     /// Whether to record the story of the run.
     pub(crate) story: bool,
+    /// What the server does wrong, on purpose.
+    #[cfg(test)]
+    pub(crate) flaw: Option<crate::server::Flaw>,
 }
 
 /// A choice among the processes.
@@ -187,6 +190,8 @@ impl Config {
             without: &[],
             random: true,
             story: false,
+            #[cfg(test)]
+            flaw: None,
         }
     }
 

@@ -100,6 +100,10 @@ pub(crate) struct Answer {
 
 pub(crate) type Reply = Result<Answer, ErrorKind>;
 
+/// Something that the server does wrong before it carries out a request, or instead, if it returns a reply.
+#[cfg(test)]
+pub(crate) type Flaw = fn(&mut Server, &Request, ServerTime) -> Option<Reply>;
+
 #[derive(Debug)]
 enum Body {
     File(Vec<u8>),
