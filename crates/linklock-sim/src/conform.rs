@@ -65,8 +65,8 @@ mod tests {
     use crate::flaws::FLAWED;
 
     /// The answers where more than one is right: on NFS 3, on NFS 4, and on a local file system. Debian's kernel 6.1 gives the same on
-    /// NFS 3 to 4.2, with two exceptions on NFS 3: it renames the next one, and right after a directory was replaced a move into it
-    /// fails.
+    /// NFS 3 to 4.2, with two exceptions: on NFS 3 it renames the next one, and right after a directory was replaced a move into it
+    /// may fail.
     const NOTED: [[&str; 3]; 14] = [
         ["not onto a name that is known to be taken"; 3],
         ["not onto a free name", "not onto a free name", "onto a free name"],
@@ -98,6 +98,14 @@ mod tests {
             let verdicts: Vec<_> = scenarios().filter_map(|scenario| on_simulation(scenario, one_remove)).collect();
             assert_conform(&verdicts, column);
         }
+    }
+
+    #[test]
+    fn the_conformance_scenarios_hold_where_the_server_still_knows_a_directory_that_is_gone() {
+        let config = Config { knows_the_dead: true, ..Config::new(Protocol::Link) };
+        let verdicts: Vec<_> = scenarios().filter_map(|scenario| on_simulation_of(&config, scenario)).collect();
+        assert!(verdicts.iter().all(|verdict| verdict.difference.is_none()), "{verdicts:#?}");
+        assert!(verdicts.iter().any(|verdict| verdict.noted == ["not moved", "known as gone"]), "{verdicts:#?}");
     }
 
     #[test]

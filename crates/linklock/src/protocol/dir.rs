@@ -326,8 +326,14 @@ fn remove_entry(place: &Place, stake: &Stake) -> Result<bool, Error> {
 
 /// Removes a claim that does not hold the lock.
 pub(super) fn withdraw(place: &Place, claim: &Claim) {
-    let dir = place.path.beside(&claim.token);
-    let gone = gone_is_ok(place.env.unlink(&place.staged_file(claim))).and_then(|()| gone_is_ok(place.env.rmdir(&dir)));
+    let (dir, entry) = (place.path.beside(&claim.token), place.staged_file(claim));
+    let remove = || gone_is_ok(place.env.unlink(&entry)).and_then(|()| gone_is_ok(place.env.rmdir(&dir)));
+    let gone = match remove() {
+        // An NFS client that could not move the entry, since the readers' directory was gone, believes that the entry is gone. A
+        // list of its names shows that it is not.
+        Err(e) if is_not_empty(&e) => place.names(&dir, 1, &|_| true).and_then(|_| remove()),
+        gone => gone,
+    };
     if let Err(e) = gone {
         tracing::warn!(lock = %Printable::new(place.lock_path()), claim = %claim.token, error = %e, "could not remove a claim");
     }

@@ -110,6 +110,7 @@ fn move_again(on: &Stage<'_>) -> Checked {
 
 fn move_into_gone(on: &Stage<'_>) -> Checked {
     on.a.make_full("claim", "entry")?;
+    on.a.create("claim/other").ok()?;
     for name in ["gone", "changed"] {
         on.a.make_full(name, "reader")?;
         on.a.lists(name, &["reader"])?;
@@ -118,8 +119,9 @@ fn move_into_gone(on: &Stage<'_>) -> Checked {
     }
     on.b.create("changed").ok()?;
     on.a.rename("claim/entry", "gone/entry").fails(Errno::NOENT)?;
-    on.a.rename("claim/entry", "changed/entry").fails(Errno::NOTDIR)?;
-    on.b.lists("claim", &["entry"])?;
+    // ENOENT by a server that still knows the directory.
+    on.a.rename("claim/other", "changed/other").fails_with_one_of(&[Errno::NOTDIR, Errno::NOENT])?;
+    on.b.lists("claim", &["entry", "other"])?;
     on.b.shows("changed", "changed")?;
     on.b.lists(".", &["changed", "claim"])
 }
@@ -156,11 +158,23 @@ fn move_into_replaced(on: &Stage<'_>) -> Checked {
     let moved = on.a.rename("claim/entry", "lock/entry").or_fails(&[Errno::NOENT])?.is_some();
     on.note(if moved { "moved into the new one" } else { "not moved" });
     on.a.refresh(".")?;
-    let (there, staged): (&[&str], &[&str]) =
-        if moved { (&["entry", "writer"], &[]) } else { (&["writer"], &["entry"]) };
+    if moved {
+        return both_list(on, &["entry", "writer"], &[]);
+    }
+    // A may believe that it is gone.
+    let removed = on.a.unlink("claim/entry").or_fails(&[Errno::NOENT])?.is_some();
+    if !removed {
+        on.note("known as gone");
+        both_list(on, &["writer"], &["entry"])?;
+        on.a.unlink("claim/entry").ok()?;
+    }
+    both_list(on, &["writer"], &[])
+}
+
+fn both_list(on: &Stage<'_>, lock: &[&str], claim: &[&str]) -> Checked {
     for client in [&on.a, &on.b] {
-        client.lists("lock", there)?;
-        client.lists("claim", staged)?;
+        client.lists("lock", lock)?;
+        client.lists("claim", claim)?;
     }
     Ok(())
 }
