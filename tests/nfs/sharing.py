@@ -149,7 +149,7 @@ def joined_too_late(world):
     """The readers' directory is gone before a reader's move reaches the server, which may or may not know it still: the reader
     waits for the writer, and leaves nothing behind."""
     arena = arena_of(world)
-    for lock, is_known in (("forgotten", False), ("known", True)):
+    for lock, is_known in (("unknown", False), ("known", True)):
         reader, writer = arena.peer(2, lock=lock, shared=True), arena.peer(2, lock=lock)
         joining = arena.peer(1, lock=lock, shared=True)
         reader.ask("acquire")
@@ -167,7 +167,7 @@ def joined_too_late(world):
         acquired_soon(joining, lock)
         joining.ask("release")
         arena.check_nothing_is_left()
-        shown(f"the directory is {lock} to the server: the reader acquires the lock after the writer, and leaves nothing")
+        shown(f"the directory is {lock} to the server: the reader acquires the lock after the writer, and nothing is left")
 
 
 SCENARIOS = [readers_and_writers, cut_off_readers, joined_too_late, killed_readers]
