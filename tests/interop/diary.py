@@ -21,7 +21,7 @@ def beliefs(diary):
 
 
 def overlaps(held):
-    """Pairs of beliefs in the same lock at the same time."""
+    """Pairs of beliefs in the same lock at the same time, also of readers who share it."""
     return [
         (first, second)
         for i, first in enumerate(held)
@@ -32,3 +32,8 @@ def overlaps(held):
 
 def lock_of(token):
     return re.split(r"[|^]", token)[0]
+
+
+def is_shared(token):
+    """Whether it is a reader's, who shares the lock."""
+    return token.endswith("s")

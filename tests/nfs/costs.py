@@ -14,6 +14,8 @@ from world import ALL_CLIENTS, NS, nfsvm, shown, until
 
 # The most requests that a cycle may send on NFS 3 and on NFS 4, whether others are to be woken or not.
 MOST_OF_A_CYCLE = {"3": {"link": 8, "dir": 10}, "4": {"link": 9, "dir": 11}}
+# The same of a reader's cycle: alone, and beside another.
+MOST_OF_A_READER = {"3": (10, 16), "4": (11, 19)}
 # The most requests that a minute of waiting may send: of the waiter whose bell it is, and of another one beside it. The latter are
 # 35 polls and two looks at the bell, and some more by chance.
 MOST_OF_A_MINUTE = {"owner": 60, "other": 43}
@@ -57,6 +59,7 @@ def requests_of_a_cycle(world):
     flufl = world.add_arena("link", "flufl")
     rows = {arena.protocol: cycles(1, arena.peer(1)) for arena in plain}
     with_all = {arena.protocol: cycles(1, arena.peer(1, queue=True, wake="udp"), repeats=9) for arena in woken}
+    shared = cycles_of_readers(world)
     rows["flufl.lock"] = cycles(1, flufl.flufl_peer(1, lifetime_s=3600))
     for name, (first, repeated) in rows.items():
         shown(f"{name}: {first} requests the first time, then {repeated}")
@@ -67,6 +70,21 @@ def requests_of_a_cycle(world):
     for name, most in MOST_OF_A_CYCLE[world.version[0]].items():
         assert rows[name][1] <= most, f"{name}: a cycle sends {rows[name][1]} requests, more than {most}"
     world.note("cycles", rows)
+    world.note("shared", shared)
+    for most, (name, (first, repeated)) in zip(MOST_OF_A_READER[world.version[0]], shared.items(), strict=True):
+        shown(f"{name}: {first} requests the first time, then {repeated}")
+        assert repeated <= most, f"{name}: a cycle sends {repeated} requests, more than {most}"
+
+
+def cycles_of_readers(world):
+    """The same of a reader who is alone, and beside a reader on another client."""
+    arena = world.add_arena("dir", "shared")
+    beside = arena.peer(2, lock="beside", shared=True)
+    beside.ask("acquire")
+    return {
+        "a reader who is alone": cycles(1, arena.peer(1, shared=True)),
+        "a reader beside another": cycles(1, arena.peer(1, lock="beside", shared=True)),
+    }
 
 
 def requests_while_waiting(world):

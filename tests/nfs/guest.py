@@ -13,6 +13,7 @@ import contention
 import costs
 import delegations
 import faults
+import sharing
 import waking
 from peers import Refused
 from world import NS, World, on_client, say_where, shown
@@ -108,6 +109,7 @@ SCENARIOS = [
     *faults.SCENARIOS,
     *delegations.SCENARIOS,
     *contention.SCENARIOS,
+    *sharing.SCENARIOS,
     *waking.SCENARIOS,
     costs.requests_of_a_cycle,
 ]

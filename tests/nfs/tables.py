@@ -5,6 +5,7 @@ import re
 
 HEADS = {
     "cycles": "NFS | `link`, first | later | `dir`, first | later | flufl.lock, first | later",
+    "shared": "NFS | a reader who is alone, first | later | a reader beside another, first | later",
     "waits": "NFS | `link`, bell's owner | another | bell | datagram | `dir`, bell's owner | another | bell | datagram",
     "long": "protocol, wake (NFS) | hand-off",
     "turns": "protocol, wake (NFS) | turns | of each client | longest wait",
@@ -32,7 +33,7 @@ def write_tables(document, notes):
 
 def rows_of(name, version, measured):
     """{a row's first cell: the other cells}."""
-    if name == "cycles":
+    if name in ("cycles", "shared"):
         return {version: joined(number(n) for first_and_later in measured.values() for n in first_and_later)}
     if name == "waits":
         cells = []

@@ -4,6 +4,7 @@ All clients run on one kernel and share its clock, so their diaries can be compa
 without NFS.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -67,13 +68,16 @@ class Arena:
     def path(self, client, lock="lock"):
         return f"/mnt/c{client}/{self.name}/{lock}"
 
-    def peer(self, client, lifetime_s=60, grace_s=2, lock="lock", mount=None, queue=False, wake="poll"):
-        """A contender of linklock on that client, by its usual mount or another one, in the queue or not, with `wake`."""
+    def peer(self, client, lifetime_s=60, grace_s=2, lock="lock", mount=None, queue=False, wake="poll", shared=False):
+        """A contender of linklock on that client, by its usual mount or another one, in the queue or not, with `wake`; one who
+        shares the lock or not."""
         path = f"{mount}/{self.name}/{lock}" if mount else self.path(client, lock)
         times = [round(lifetime_s * 1000), round(grace_s * 1000)]
-        environment = ["env", f"CONTEND_WAKE={wake}", *(["CONTEND_QUEUE=1"] if queue else [])]
+        switches = {"CONTEND_QUEUE=1": queue, "CONTEND_SHARED=1": shared}
+        environment = ["env", f"CONTEND_WAKE={wake}", *(name for name, is_on in switches.items() if is_on)]
         command = [*environment, self.programs["contend"], path, *times, self.protocol, self.diary]
-        return self._started(f"{self.protocol} on c{client}", client, command)
+        who = "a reader" if shared else self.protocol
+        return self._started(f"{who} on c{client}", client, command)
 
     def flufl_peer(self, client, lifetime_s):
         """A contender of flufl.lock, with its default slop and pauses."""
@@ -131,11 +135,17 @@ class Arena:
         except FileNotFoundError:
             return None
 
-    def expiry_ns(self, lock="lock"):
+    def holders(self, lock="lock"):
+        """The tokens in the directory at the lock path of `dir`: one, or those of all readers."""
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(os.listdir(self.directory() / lock))
+        return []
+
+    def expiry_ns(self, lock="lock", token=None):
         path = self.directory() / lock
         if self.protocol == "link":
             return os.stat(path).st_mtime_ns
-        entry = path / self.holder(lock)
+        entry = path / (token or self.holder(lock))
         attributes = os.stat(entry)
         lifetime_ns = json.loads(entry.read_text())["lifetime_ms"] * NS // 1000
         return max(attributes.st_mtime_ns, attributes.st_ctime_ns + lifetime_ns)
@@ -164,6 +174,13 @@ class Arena:
         path = self.directory() / name
         return sorted(os.listdir(path)) if path.is_dir() else "a file"
 
+    def kill(self, peers_and_tokens):
+        """Kills holders, and closes their pages of the diary, which they cannot do any more."""
+        for peer, token in peers_and_tokens:
+            peer.kill()
+            with self.diary.open("a") as f:
+                f.write(f"until {token} {time.time_ns()}\n")
+
     def dismiss(self):
         """Ends all contenders, those who came first last: else a waiter would take the lock of a holder that was killed, which the
         diary does not tell from two holders."""
@@ -181,8 +198,12 @@ class Arena:
         return diary.beliefs(self.diary)
 
     def overlaps(self):
-        """Pairs of holders who trusted the same lock at the same time."""
-        return diary.overlaps(self.beliefs())
+        """Pairs of holders who trusted the same lock at the same time, but for readers, who may."""
+        return [pair for pair in diary.overlaps(self.beliefs()) if not all(diary.is_shared(held[2]) for held in pair)]
+
+    def sharers(self):
+        """Pairs of readers who trusted the same lock at the same time."""
+        return [pair for pair in diary.overlaps(self.beliefs()) if all(diary.is_shared(held[2]) for held in pair)]
 
     def check_one_holder(self):
         for first, second in self.overlaps():

@@ -63,6 +63,14 @@ impl Cache {
         self.dentries.remove(&(dir, name.to_owned())).and_then(|dentry| dentry.file)
     }
 
+    /// Forgets that there is no such name, if that is what the client knows.
+    pub(crate) fn forget_missing(&mut self, dir: Handle, name: &OsStr) {
+        let key = (dir, name.to_owned());
+        if self.dentries.get(&key).is_some_and(|dentry| dentry.file.is_none()) {
+            self.dentries.remove(&key);
+        }
+    }
+
     pub(crate) fn forget_names_in(&mut self, parent: Handle) {
         self.dentries.retain(|(dir, _), _| *dir != parent);
     }

@@ -152,6 +152,8 @@ impl SimEnv {
         }
         let answer = self.call(&Request::ReadDir { dir })?;
         let names: Vec<_> = answer.names.into_iter().zip(answer.inodes).collect();
+        // It learns that what it took for missing is there.
+        self.with_machine(|machine, _| names.iter().for_each(|(name, _)| machine.cache.forget_missing(dir, name)));
         let age = Duration::from_secs(43);
         self.with_machine(|machine, now| machine.cache.keep_listing(dir, names.clone(), now + age));
         Ok(names)

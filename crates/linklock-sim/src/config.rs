@@ -139,8 +139,14 @@ pub(crate) struct Config {
     pub(crate) without: &'static [Step],
     /// Whether to draw random numbers. Without them only the scheduler decides, as an exhaustive search needs.
     pub(crate) random: bool,
+    /// Whether the server says of a move into a directory that is gone that the file is missing, as Linux's server does while it
+    /// still knows that directory. Otherwise it says that the directory is.
+    pub(crate) knows_the_dead: bool,
     /// Whether to record the story of the run.
     pub(crate) story: bool,
+    /// What the server does wrong, on purpose.
+    #[cfg(test)]
+    pub(crate) flaw: Option<crate::server::Flaw>,
 }
 
 /// A choice among the processes.
@@ -203,7 +209,10 @@ impl Config {
             silly_renames: false,
             without: &[],
             random: true,
+            knows_the_dead: false,
             story: false,
+            #[cfg(test)]
+            flaw: None,
         }
     }
 
@@ -248,6 +257,7 @@ impl Config {
             (config.fence, config.one_remove) = (random(2) == 0, random(2) == 0);
             config.opens_nothing = config.one_remove && random(2) == 0;
             config.sticky = random(4) == 0;
+            config.knows_the_dead = random(2) == 0;
         }
         config
     }

@@ -6,6 +6,8 @@
 //! To read the modules bottom up, see ARCHITECTURE.md.
 
 #[cfg(test)]
+mod flaws;
+#[cfg(test)]
 mod regressions;
 #[cfg(test)]
 #[expect(clippy::print_stdout, reason = "the figures of a proof are for people to read")]

@@ -22,6 +22,10 @@ impl World {
     pub(crate) fn carry_out(&mut self, sent: &Sent) -> Reply {
         use Request::{Link, Read, Remove, Rename, Write};
         let (request, now) = (&sent.request, sent.stamp.unwrap_or_else(|| self.server_now()));
+        #[cfg(test)]
+        if let Some(reply) = self.config.flaw.and_then(|flaw| flaw(&mut self.server, request, now)) {
+            return reply;
+        }
         if !matches!(request, Link { .. } | Remove { .. } | Rename { .. } | Write { .. }) {
             let reply = self.server.carry_out(request, now);
             if let Read { file, delegation: true } = request

@@ -100,6 +100,10 @@ pub(crate) struct Answer {
 
 pub(crate) type Reply = Result<Answer, ErrorKind>;
 
+/// Something that the server does wrong before it carries out a request, or instead, if it returns a reply.
+#[cfg(test)]
+pub(crate) type Flaw = fn(&mut Server, &Request, ServerTime) -> Option<Reply>;
+
 #[derive(Debug)]
 enum Body {
     File(Vec<u8>),
@@ -125,6 +129,7 @@ pub(crate) struct Server {
     next: u64,
     /// Whether one request removes files and empty directories alike, as in NFS 4.
     one_remove: bool,
+    knows_the_dead: bool,
     times: Times,
 }
 
@@ -132,8 +137,9 @@ pub(crate) const ROOT: Handle = Handle(1);
 
 impl Server {
     pub(crate) fn new(now: ServerTime, config: &Config) -> Self {
-        let Config { one_remove, times, sticky, .. } = *config;
-        let mut server = Self { nodes: BTreeMap::new(), free_inodes: Vec::new(), next: 1, one_remove, times };
+        let Config { one_remove, knows_the_dead, times, sticky, .. } = *config;
+        let (nodes, free_inodes) = (BTreeMap::new(), Vec::new());
+        let mut server = Self { nodes, free_inodes, next: 1, one_remove, knows_the_dead, times };
         server.add(Body::Dir(BTreeMap::new()), if sticky { 0o1755 } else { 0o755 }, now, 0);
         server
     }
@@ -242,6 +248,9 @@ impl Server {
     fn rename(&mut self, from: (Handle, &OsString), to: (Handle, &OsString), now: ServerTime) -> Reply {
         let moved = self.child(from.0, from.1)?;
         let moved_is_dir = self.is_dir(moved)?;
+        if self.knows_the_dead && !self.nodes.contains_key(&to.0) {
+            return Err(ErrorKind::NotFound);
+        }
         self.entries(to.0)?;
         if let Ok(replaced) = self.child(to.0, to.1) {
             // Two links of one file: a success that does nothing.

@@ -12,7 +12,7 @@
 //! diary must not be on the tested file system.
 //!
 //! The environment variable CONTEND_SEPARATOR sets the separator in claims' names. With CONTEND_QUEUE it waits in the
-//! queue. CONTEND_WAKE is `poll` or `udp`.
+//! queue. With CONTEND_SHARED it shares the lock. CONTEND_WAKE is `poll` or `udp`.
 //!
 //! | command | answer |
 //! | --- | --- |
@@ -23,6 +23,7 @@
 //! | `details` | `details`, state, host, pid, token, expiry; `details`, state without a holder |
 //! | `count`, file, n | `counted`, after n increments of the file's number, each under the lock |
 //! | `count-while`, file, tally | `counted`, once the file `tally` was removed; it gets a line with our pid for each increment |
+//! | `watch-while`, file, tally, hold in ms | `watched`, like `count-while`, but the number must stay the same for `hold` under the lock |
 //! | `count-unlocked`, file, n | like `count` without the lock, to show that updates are then lost |
 //! | `cycles`, n | `cycled`, after n cycles of acquire and release |
 //! | `take-turns`, hold, pause and how long, all in ms | `took`, number of turns, the longest wait in ms |
@@ -51,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(separator) = env::var("CONTEND_SEPARATOR").ok().and_then(|s| s.chars().next()) {
         lock = lock.separator(separator);
     }
-    lock = lock.queue(env::var_os("CONTEND_QUEUE").is_some());
+    lock = lock.queue(env::var_os("CONTEND_QUEUE").is_some()).shared(env::var_os("CONTEND_SHARED").is_some());
     if let Ok(wake) = env::var("CONTEND_WAKE") {
         lock = lock.wake(wake.parse()?);
     }
@@ -102,11 +103,13 @@ impl Contender {
                 Ok("counted".into())
             }
             ["count-while", file, tally] => {
-                while let Ok(mut tally) = fs::OpenOptions::new().append(true).open(tally) {
-                    self.count(file)?;
-                    tally.write_all(format!("{}\n", std::process::id()).as_bytes())?;
-                }
+                while_there(tally, || self.count(file))?;
                 Ok("counted".into())
+            }
+            ["watch-while", file, tally, hold] => {
+                let hold = millis(hold)?;
+                while_there(tally, || self.watch(file, hold))?;
+                Ok("watched".into())
             }
             ["count-unlocked", file, rounds] => {
                 for _ in 0..rounds.parse()? {
@@ -130,6 +133,19 @@ impl Contender {
     fn count(&self, file: &str) -> Result<(), Box<dyn Error>> {
         let guard = self.acquire(&Wait::forever())?;
         increment(file)?;
+        self.release(guard)?;
+        pause();
+        Ok(())
+    }
+
+    fn watch(&self, file: &str, hold: Duration) -> Result<(), Box<dyn Error>> {
+        let guard = self.acquire(&Wait::forever())?;
+        let before = fs::read_to_string(file)?;
+        thread::sleep(hold);
+        let after = fs::read_to_string(file)?;
+        if before != after && !guard.is_lost() {
+            return Err(format!("a writer beside a reader: {before:?} became {after:?}").into());
+        }
         self.release(guard)?;
         pause();
         Ok(())
@@ -216,6 +232,15 @@ impl Diary {
         }
         Ok(())
     }
+}
+
+/// Repeats it until the tally is removed, which gets a line with our pid for each time.
+fn while_there(tally: &str, mut act: impl FnMut() -> Result<(), Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
+    while let Ok(mut tally) = fs::OpenOptions::new().append(true).open(tally) {
+        act()?;
+        tally.write_all(format!("{}\n", std::process::id()).as_bytes())?;
+    }
+    Ok(())
 }
 
 /// The file contains the number of increments, how often an increment came from another program than the one before, and

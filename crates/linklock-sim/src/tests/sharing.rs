@@ -34,8 +34,10 @@ fn readers_and_writers_hold_in_the_other_worlds_too() {
 #[test]
 fn nothing_is_left_of_readers_and_writers() {
     for (one_remove, sticky) in [(true, false), (true, true), (false, false)] {
-        let config =
-            Config { draws: false, one_remove, sticky, faults: Faults::NONE, ..shared(Protocols::All(Protocol::Dir)) };
+        // A reader that cannot move its entry takes it back.
+        let (knows_the_dead, faults) = (true, Faults::NONE);
+        let config = shared(Protocols::All(Protocol::Dir));
+        let config = Config { draws: false, one_remove, sticky, knows_the_dead, faults, ..config };
         let what = format!("shared, without faults, NFS 4: {one_remove}, sticky: {sticky}");
         assert_holds(&what, &random(&config, 0, runs() / 20));
         assert_holds(

@@ -124,20 +124,25 @@ pub(super) fn attempt(place: &Place, stake: &mut Stake, clear: Clear) -> Result<
 
 /// Joins the readers that hold the lock, if only readers do: moves the entry into their directory.
 fn join(place: &Place, stake: &mut Stake, clear: Clear) -> io::Result<Attempt> {
-    // While somebody has the lock for himself, nothing is changed at the lock path. Another user's directory is not joined:
-    // that user could take it away.
-    match place.env.stat(place.location()) {
+    // Another user's directory is not joined: that user could take it away. The attempt right before has asked for it.
+    match place.env.stat_as_known(place.location()) {
         Ok(attr) if attr.kind == FileKind::Directory && attr.owner == stake.owner => {}
         Err(e) if !is_gone(&e) => return Err(e),
         _ => return Ok(Attempt::Failed),
     }
-    if !are_readers_alone(place, None)? || bell::writer_waits(place, stake) {
-        return Ok(Attempt::Failed);
+    // While somebody has the lock for himself, nothing is changed at the lock path. A look by outdated names does no harm, since
+    // the one after the move decides.
+    match are_readers_alone(place, None) {
+        Ok(true) if !bell::writer_waits(place, stake) => {}
+        Err(e) if !is_refused(&e) => return Err(e),
+        _ => return Ok(Attempt::Failed),
     }
     let moved = place.env.rename(&place.staged_file(&stake.claim), &entry::own(place, stake));
     let before = place.env.now();
-    // Whatever the call returned: its reply may have been lost.
-    let holds = match are_readers_alone(place, Some(&stake.claim)) {
+    // Whatever the call returned: its reply may have been lost. An NFS client may know another directory by the lock path's name,
+    // which is gone.
+    let alone = place.forget_names().and_then(|()| are_readers_alone(place, Some(&stake.claim)));
+    let holds = match alone {
         Ok(alone) => alone || !place.keeps(Step::ReaderLooksAgain),
         Err(e) => {
             let _ = place.env.unlink(&entry::own(place, stake));
@@ -165,9 +170,7 @@ fn join(place: &Place, stake: &mut Stake, clear: Clear) -> io::Result<Attempt> {
 
 /// Whether all that is in the directory at the lock path are readers' entries, at least one, and the named one among them.
 fn are_readers_alone(place: &Place, ours: Option<&Claim>) -> io::Result<bool> {
-    // An NFS client may know another directory by the lock path's name, which is gone.
-    let listed = place.forget_names().and_then(|()| Entries::list(place, true));
-    match listed {
+    match Entries::list(place, true) {
         Ok(entries) => {
             let has_ours = ours.is_none_or(|ours| entries.readers.iter().any(|claim| claim.token == ours.token));
             Ok(entries.others.is_empty() && has_ours && (1..=READERS_MOST).contains(&entries.readers.len()))
@@ -306,8 +309,14 @@ pub(super) fn release(place: &Place, stake: &Stake, clear: Clear) -> Result<(), 
 
 /// Removes a claim that does not hold the lock.
 pub(super) fn withdraw(place: &Place, claim: &Claim) {
-    let dir = place.path.beside(&claim.token);
-    let gone = gone_is_ok(place.env.unlink(&place.staged_file(claim))).and_then(|()| gone_is_ok(place.env.rmdir(&dir)));
+    let (dir, entry) = (place.path.beside(&claim.token), place.staged_file(claim));
+    let remove = || gone_is_ok(place.env.unlink(&entry)).and_then(|()| gone_is_ok(place.env.rmdir(&dir)));
+    let gone = match remove() {
+        // An NFS client that could not move the entry, since the readers' directory was gone, believes that the entry is gone. A
+        // list of its names shows that it is not.
+        Err(e) if is_not_empty(&e) => place.names(&dir, 1, &|_| true).and_then(|_| remove()),
+        gone => gone,
+    };
     if let Err(e) = gone {
         tracing::warn!(lock = %Printable::new(place.lock_path()), claim = %claim.token, error = %e, "could not remove a claim");
     }

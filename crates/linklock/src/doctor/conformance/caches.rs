@@ -316,6 +316,7 @@ fn rename_onto_former_file(on: &Stage<'_>) -> Checked {
     on.a.has_seen("lock");
     on.tick();
     on.b.unlink("lock").ok()?;
+    on.tick();
     if on.a.rename("claim", "lock").or_fails(&[Errno::NOTDIR])?.is_some() {
         on.note("renamed");
     } else {
@@ -362,6 +363,7 @@ fn link_is_known(on: &Stage<'_>) -> Checked {
     on.a.unlink("lock").ok()?;
     on.a.stat_as_known("lock").fails(Errno::NOENT)?;
     on.a.link("claim", "lock").ok()?;
+    on.tick();
     on.b.unlink("lock").ok()?;
     let known = on.a.stat_as_known("lock").or_fails(&[Errno::NOENT])?;
     on.note(if known.is_some() { "still known" } else { "gone at once" });

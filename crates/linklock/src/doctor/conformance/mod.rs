@@ -7,6 +7,7 @@
 
 mod caches;
 pub(crate) mod client;
+mod moves;
 mod names;
 pub(crate) mod stage;
 mod times;
@@ -24,7 +25,7 @@ use stage::{Scenario, Stage};
 
 /// All scenarios.
 pub(crate) fn scenarios() -> impl Iterator<Item = Scenario> {
-    [names::SCENARIOS, caches::SCENARIOS, times::SCENARIOS].into_iter().flatten().copied()
+    [names::SCENARIOS, caches::SCENARIOS, moves::SCENARIOS, times::SCENARIOS].into_iter().flatten().copied()
 }
 
 /// The result of a scenario.
