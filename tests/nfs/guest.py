@@ -14,6 +14,7 @@ import costs
 import delegations
 import faults
 import sharing
+import slots
 import waking
 from peers import Refused
 from world import NS, World, on_client, say_where, shown
@@ -110,6 +111,7 @@ SCENARIOS = [
     *delegations.SCENARIOS,
     *contention.SCENARIOS,
     *sharing.SCENARIOS,
+    *slots.SCENARIOS,
     *waking.SCENARIOS,
     costs.requests_of_a_cycle,
 ]

@@ -68,12 +68,12 @@ class Arena:
     def path(self, client, lock="lock"):
         return f"/mnt/c{client}/{self.name}/{lock}"
 
-    def peer(self, client, lifetime_s=60, grace_s=2, lock="lock", mount=None, queue=False, wake="poll", shared=False):
+    def peer(self, client, lifetime_s=60, grace_s=2, lock="lock", mount=None, queue=False, wake="poll", shared=False, slots=0):
         """A contender of linklock on that client, by its usual mount or another one, in the queue or not, with `wake`; one who
-        shares the lock or not."""
+        shares the lock or not, or contends for so many slots of it."""
         path = f"{mount}/{self.name}/{lock}" if mount else self.path(client, lock)
         times = [round(lifetime_s * 1000), round(grace_s * 1000)]
-        switches = {"CONTEND_QUEUE=1": queue, "CONTEND_SHARED=1": shared}
+        switches = {"CONTEND_QUEUE=1": queue, "CONTEND_SHARED=1": shared, f"CONTEND_SLOTS={slots}": slots}
         environment = ["env", f"CONTEND_WAKE={wake}", *(name for name, is_on in switches.items() if is_on)]
         command = [*environment, self.programs["contend"], path, *times, self.protocol, self.diary]
         who = "a reader" if shared else self.protocol

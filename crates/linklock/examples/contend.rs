@@ -12,7 +12,7 @@
 //! diary must not be on the tested file system.
 //!
 //! The environment variable CONTEND_SEPARATOR sets the separator in claims' names. With CONTEND_QUEUE it waits in the
-//! queue. With CONTEND_SHARED it shares the lock. CONTEND_WAKE is `poll` or `udp`.
+//! queue. With CONTEND_SHARED it shares the lock. With CONTEND_SLOTS it contends for that many slots. CONTEND_WAKE is `poll` or `udp`.
 //!
 //! | command | answer |
 //! | --- | --- |
@@ -37,7 +37,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 use std::{env, fs, thread};
 
-use linklock::{Guard, Lock, Protocol, Token, Wait};
+use linklock::{Guard, Lock, Protocol, Slot, Slots, Token, Wait};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = env::args_os().skip(1);
@@ -57,7 +57,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         lock = lock.wake(wake.parse()?);
     }
     let diary = Diary(args.next().map(PathBuf::from));
-    let mut contender = Contender { lock: lock.build()?, guard: None, diary };
+    let lock = lock.build()?;
+    let number = env::var("CONTEND_SLOTS").ok().map(|number| number.parse()).transpose()?;
+    let slots = number.map(|number| lock.slots(number)).transpose()?;
+    let mut contender = Contender { lock, slots, guard: None, diary };
     for line in io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split('\t').collect();
@@ -72,6 +75,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 struct Contender {
     lock: Lock,
+    /// If it contends for one of them.
+    slots: Option<Slots>,
     guard: Option<Guard>,
     diary: Diary,
 }
@@ -175,7 +180,10 @@ impl Contender {
 
     fn acquire(&self, wait: &Wait) -> Result<Guard, Box<dyn Error>> {
         let asked = now_ns()?;
-        let guard = self.lock.acquire_with(wait)?;
+        let guard = match &self.slots {
+            None => self.lock.acquire_with(wait)?,
+            Some(slots) => slots.acquire_with(wait).map(Slot::into_guard)?,
+        };
         self.diary.since(&guard, asked)?;
         Ok(guard)
     }
