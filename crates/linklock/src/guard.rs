@@ -151,7 +151,7 @@ impl Guard {
 
     /// Shares the lock with others, without a moment in which it is free: a holder that has written lets others read, and reads on.
     /// From the call on it must not write: readers may join before the call returns. Those who wait as readers join; a writer
-    /// waits until all readers have gone, and while one waits, newcomers wait too. See [`Lock::shared`].
+    /// waits until all readers have gone, and while one waits, newcomers wait too. See [`Lock::shared`](crate::Lock::shared).
     ///
     /// The lock is the same: its lifetime, [`keep_alive`](Self::keep_alive), what [`loss`](Self::loss) tells and the
     /// [`fencing_token`](Self::fencing_token) stay. Its [`token`](Self::token) is a new one, and the old one holds nothing any more. The
