@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
+import stat
 import sys
 import threading
 import time
@@ -15,7 +17,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal, Optional, Union
 
 from linklock._core import Hold, NotALockError, TimeOutError
-from linklock._filelock import DEFAULT_LIFETIME, LockLost, Timeout, lone_file, quiet, take_leftover
+from linklock._filelock import DEFAULT_LIFETIME, LockLost, Timeout, quiet, take_leftover
 from linklock._seat import DEFAULT_GRACE, Interval, Patience, Seat, Settings, to_timedelta
 
 Mode = Literal['read', 'write']
@@ -49,7 +51,7 @@ def deadline(timeout: Any, blocking: Any) -> Optional[float]:
     if math.isnan(limit):
         raise ValueError('timeout must be a number of seconds, not nan')
     if limit < 0 and limit != -1:
-        raise ValueError(f'timeout must be a non-negative number or -1, not {limit!r}')
+        raise ValueError('timeout must be a non-negative number or -1')
     return None if limit == -1 or limit > FOREVER_S else time.monotonic() + limit
 
 
@@ -119,10 +121,14 @@ class Place:
                     self._path + '.rw',
                 )
             return
-        file = lone_file(self._path)
-        if file is not None and file.st_size == 0:
-            self.forget_leftover()
-            self._leftover = take_leftover(self._path, is_database=True)
+        with contextlib.suppress(FileNotFoundError):
+            found = os.lstat(self._path)
+            if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_size == 0:
+                self.forget_leftover()
+                self._leftover = take_leftover(self._path, is_database=True)
+            elif not stat.S_ISDIR(found.st_mode) and (found.st_nlink == 1 or not stat.S_ISREG(found.st_mode)):
+                # No lock of linklock's is a file with only one name.
+                raise self._not_a_lock()
 
     def undo(self, mode: Mode, hold: Hold) -> None:
         """Takes an acquisition back, however far it came."""
@@ -135,6 +141,9 @@ class Place:
         """Why the lock was not acquired, as filelock says it."""
         if not isinstance(error, NotALockError):
             return Timeout(self.lock_file)
+        return self._not_a_lock()
+
+    def _not_a_lock(self) -> OSError:
         if os.path.isdir(self._path) and not os.path.islink(self._path):
             return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.lock_file)
         return FileExistsError(errno.EEXIST, 'what is at the lock path is not a lock', self.lock_file)

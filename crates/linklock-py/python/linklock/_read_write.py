@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Optional, TypeVar
 from linklock._core import Hold, TimeOutError
 from linklock._filelock import AcquireReturnProxy, Timeout
 from linklock._place import (
+    FOREVER_S,
     Mode,
     Place,
     SingletonMeta,
@@ -59,7 +60,8 @@ class _Held:
 
 
 class BaseReadWriteLock(metaclass=SingletonMeta):
-    """What both kinds share. One thread acquires from the disk at a time; `_changed` guards all that they share."""
+    """What both kinds share. One thread acquires from the disk at a time; `_guard` is for all that they share. A condition itself is no
+    guard: an interrupt in its `__enter__` would leave it locked."""
 
     #: The name that messages give.
     _kind: ClassVar[str] = ''
@@ -72,7 +74,8 @@ class BaseReadWriteLock(metaclass=SingletonMeta):
         self._place = Place(lock_file, terms, self._is_soft)
         self._on_lost = on_lost
         self._pid = os.getpid()
-        self._changed = threading.Condition(threading.Lock())
+        self._guard = threading.Lock()
+        self._changed = threading.Condition(self._guard)
         self._held: Optional[_Held] = None
         self._turn: Optional[int] = None
         self._waiting: Optional[Hold] = None
@@ -133,13 +136,13 @@ class BaseReadWriteLock(metaclass=SingletonMeta):
             raise RuntimeError(f'{self._kind} on {self.lock_file} was invalidated by fork(); construct a new instance')
         until = deadline(self.timeout if timeout is None else timeout, self.blocking if blocking is None else blocking)
         thread = threading.get_ident()
-        with self._changed:
+        with self._guard:
             self._check_open()
             if self._joins(mode, thread):
                 return
         try:
             self._take_turn(thread, until)
-            with self._changed:
+            with self._guard:
                 if self._joins(mode, thread):
                     return
             self._contend(mode, thread, until)
@@ -179,7 +182,7 @@ class BaseReadWriteLock(metaclass=SingletonMeta):
         return True
 
     def _take_turn(self, thread: int, until: Optional[float]) -> None:
-        with self._changed:
+        with self._guard:
             # Its own turn is one that an interrupt has not let it end.
             while self._turn not in (None, thread):
                 left = None if until is None else until - time.monotonic()
@@ -189,7 +192,7 @@ class BaseReadWriteLock(metaclass=SingletonMeta):
             self._turn = thread
 
     def _end_turn(self, thread: int) -> None:
-        with self._changed:
+        with self._guard:
             if self._turn == thread:
                 self._turn = None
                 self._changed.notify_all()
@@ -206,7 +209,7 @@ class BaseReadWriteLock(metaclass=SingletonMeta):
             self._place.prepare()
             seat.acquire(hold, patience(until))
             seat.keep(hold, self._reporter(), stays=False)
-            with self._changed:
+            with self._guard:
                 self._check_open()
                 self._held = _Held(mode, hold, {thread: 1})
         except BaseException as error:
@@ -254,13 +257,13 @@ class BaseReadWriteLock(metaclass=SingletonMeta):
         if self._is_inherited():
             return
         thread = threading.get_ident()
-        with self._changed:
+        with self._guard:
             if self._held is None:
                 self._check_held(thread, force)
                 return
         try:
             self._take_turn(thread, None)
-            with self._changed:
+            with self._guard:
                 held = self._check_held(thread, force)
                 if held is None:
                     return
@@ -387,7 +390,7 @@ class Intervals:
 
     def checked(self) -> tuple[float, float, float]:
         heartbeat = _positive('heartbeat_interval', self.heartbeat_interval)
-        stale = 3 * heartbeat if self.stale_threshold is None else _positive('stale_threshold', self.stale_threshold)
+        stale = _positive('stale_threshold', 3 * heartbeat if self.stale_threshold is None else self.stale_threshold)
         poll = _positive('poll_interval', self.poll_interval)
         if stale <= heartbeat:
             raise ValueError(f'stale_threshold must exceed heartbeat_interval, {heartbeat} s, not {stale}')
@@ -400,8 +403,6 @@ def _positive(name: str, value: Any) -> float:
     number = seconds(name, value)
     if not math.isfinite(number) or number <= 0:
         raise ValueError(f'{name} must be positive and finite, not {number}')
-    if number > threading.TIMEOUT_MAX:
-        raise ValueError(f'{name} must not exceed threading.TIMEOUT_MAX')
     return number
 
 
@@ -442,7 +443,7 @@ class SoftReadWriteLock(BaseReadWriteLock):
         self._on_compromise = on_compromise
         self._compromise: Optional[LeaseCompromise] = None
         super().__init__(
-            lock_file, timeout, blocking, terms(lifetime, grace, timedelta(seconds=self.stale_threshold), fence=True), on_lost
+            lock_file, timeout, blocking, terms(lifetime, grace, timedelta(seconds=min(self.stale_threshold, FOREVER_S)), fence=True), on_lost
         )
 
     def check_same(self, timeout: float, blocking: bool, options: dict[str, Any]) -> None:

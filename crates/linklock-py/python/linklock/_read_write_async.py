@@ -17,7 +17,20 @@ from typing import Any, ClassVar, Generic, Optional, TypeVar
 
 from linklock._core import Hold, TimeOutError
 from linklock._filelock import Timeout
-from linklock._place import Mode, Place, SingletonMeta, StrPath, Terms, check_callbacks, deadline, is_lost, patience, same_limit, terms
+from linklock._place import (
+    FOREVER_S,
+    Mode,
+    Place,
+    SingletonMeta,
+    StrPath,
+    Terms,
+    check_callbacks,
+    deadline,
+    is_lost,
+    patience,
+    same_limit,
+    terms,
+)
 from linklock._read_write import Intervals, LeaseCompromise, closed_database, evicted
 from linklock._seat import Interval, in_thread
 
@@ -235,18 +248,15 @@ class _Tasks(metaclass=SingletonMeta):
         """Ends what is held and wanted through this object."""
         while True:
             with self.gate:
-                if self.moving is None:
+                if self.moving is not via:
                     levels = {level: depth for level, depth in self.depths.items() if level[1] is via}
                     is_last = bool(levels) and self._leave(levels)
                     if is_last:
                         self.moving = via
                     self._call_all()
                     break
-                if self.moving is via and self.waiting is not None:
+                if self.waiting is not None:
                     self.waiting.stop_waiting()
-                elif self.moving is not via and not any(level[1] is via for level in self.depths):
-                    self._call_all()
-                    return
             await asyncio.sleep(0.005)
         if is_last:
             await in_thread(lambda: self._give_back(levels))
@@ -255,7 +265,7 @@ class _Tasks(metaclass=SingletonMeta):
 def _this_task() -> Task:
     task = asyncio.current_task()
     if task is None:
-        raise RuntimeError('only a task of asyncio can hold this lock')
+        raise RuntimeError('this lock can be used only inside an asyncio task')
     return task
 
 
@@ -472,7 +482,7 @@ class AsyncSoftReadWriteLock(BaseAsyncReadWriteLock):
             is_singleton,
             loop,
             executor,
-            terms=terms(lifetime, grace, timedelta(seconds=stale), fence=True),
+            terms=terms(lifetime, grace, timedelta(seconds=min(stale, FOREVER_S)), fence=True),
             on_lost=on_lost,
             on_compromise=on_compromise,
         )
