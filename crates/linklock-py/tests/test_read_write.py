@@ -447,13 +447,6 @@ def test_where_the_real_soft_lock_was_used_ours_is_refused(path):
         pass
 
 
-def test_windows_has_no_shared_locks(path, monkeypatch):
-    monkeypatch.setattr(sys, "platform", "win32")
-    for kind in (ReadWriteLock, SoftReadWriteLock, AsyncReadWriteLock):
-        with pytest.raises(NotImplementedError, match="Windows"):
-            kind(path)
-
-
 @KINDS
 @pytest.mark.parametrize("wrong", [{"timeout": True}, {"timeout": "1"}, {"blocking": 1}])
 def test_what_is_no_timeout_is_refused(path, kind, wrong):
@@ -580,3 +573,14 @@ def test_a_task_learns_that_its_lock_was_lost(path, kind):
                     await lock.release()
 
     run(main())
+
+
+# --- Under filelock's name ---
+
+
+def test_a_program_that_imports_them_from_filelock_gets_linklocks():
+    code = (
+        "import linklock_as_filelock; from filelock import ReadWriteLock, SoftReadWriteLock, AsyncReadWriteLock, AsyncSoftReadWriteLock;"
+        "print({kind.__module__.split('.')[0] for kind in (ReadWriteLock, SoftReadWriteLock, AsyncReadWriteLock, AsyncSoftReadWriteLock)})"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "{'linklock'}\n"

@@ -7,7 +7,6 @@ import errno
 import math
 import os
 import stat
-import sys
 import threading
 import time
 import weakref
@@ -57,7 +56,8 @@ def deadline(timeout: Any, blocking: Any) -> Optional[float]:
 
 def canonical(path: StrPath) -> str:
     """Where the lock is, whatever becomes of the working directory. The lock itself is not followed if it is a symbolic link."""
-    directory, name = os.path.split(os.fspath(path))
+    given: str = os.fspath(path)
+    directory, name = os.path.split(given)
     return os.path.join(os.path.realpath(directory or os.curdir), name)
 
 
@@ -85,8 +85,6 @@ class Place:
     """A lock path that is acquired by readers together, or by a writer alone."""
 
     def __init__(self, lock_file: StrPath, terms: Terms, is_soft: bool):
-        if sys.platform == 'win32':
-            raise NotImplementedError('linklock has no shared locks on Windows, so no locks for readers and writers')
         self.lock_file = os.fspath(lock_file)
         self._path = canonical(lock_file)
         self._is_soft = is_soft
@@ -186,7 +184,7 @@ def patience(until: Optional[float]) -> Patience:
 
 
 class SingletonMeta(type):
-    """Makes the same object for the same path, unless it is told not to."""
+    """Makes the same object for the same path, unless it is told not to. Its classes have `check_same`."""
 
     _instances: weakref.WeakValueDictionary[str, Any]
     _instances_lock: threading.RLock
@@ -194,10 +192,10 @@ class SingletonMeta(type):
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any):
         super().__init__(name, bases, namespace)
-        cls._forget_instances()
+        cls.forget_instances()
         _classes.add(cls)
 
-    def _forget_instances(cls) -> None:
+    def forget_instances(cls) -> None:
         cls._instances = weakref.WeakValueDictionary()
         cls._instances_lock = threading.RLock()
         cls._being_made = set()
@@ -233,7 +231,7 @@ _classes: weakref.WeakSet[SingletonMeta] = weakref.WeakSet()
 def _forget_instances() -> None:
     """In a forked child: what it has inherited is its parent's."""
     for cls in _classes:
-        cls._forget_instances()
+        cls.forget_instances()
 
 
 os.register_at_fork(after_in_child=_forget_instances)

@@ -181,12 +181,12 @@ class _Tasks(metaclass=SingletonMeta):
         """What is called if the lock is lost. It keeps nothing alive."""
         if not self._tells_of_losses():
             return None
-        ref = weakref.ref(via)
+        tasks_ref, via_ref = weakref.ref(self), weakref.ref(via)
 
         def report() -> None:
-            lock = ref()
-            if lock is not None:
-                lock._tasks._report(lock)
+            tasks, via = tasks_ref(), via_ref()
+            if tasks is not None and via is not None:
+                tasks._report(via)
 
         return report
 
@@ -359,14 +359,15 @@ class BaseAsyncReadWriteLock:
         if self._is_closed:
             raise self._closed_error()
 
-    async def _acquire(self, mode: Mode, timeout: Optional[float], blocking: Optional[bool]) -> Any:
+    async def _acquire(self: T, mode: Mode, timeout: Optional[float], blocking: Optional[bool]) -> AsyncReadWriteProxy[T]:
         self.check_usable()
         blocking = self.blocking if blocking is None else blocking
         until = deadline(self.timeout if timeout is None else timeout, blocking)
         await self._tasks.acquire(self, mode, until, blocking)
-        return self._proxy(self)
+        proxy: AsyncReadWriteProxy[T] = self._proxy(self)
+        return proxy
 
-    async def acquire_read(self, timeout: Optional[float] = None, *, blocking: Optional[bool] = None) -> Any:
+    async def acquire_read(self: T, timeout: Optional[float] = None, *, blocking: Optional[bool] = None) -> AsyncReadWriteProxy[T]:
         """Acquires the lock for this task, together with other readers.
 
         :raises RuntimeError: if this task holds it for writing.
@@ -374,7 +375,7 @@ class BaseAsyncReadWriteLock:
         """
         return await self._acquire('read', timeout, blocking)
 
-    async def acquire_write(self, timeout: Optional[float] = None, *, blocking: Optional[bool] = None) -> Any:
+    async def acquire_write(self: T, timeout: Optional[float] = None, *, blocking: Optional[bool] = None) -> AsyncReadWriteProxy[T]:
         """Acquires the lock for this task alone.
 
         :raises RuntimeError: if this task holds it for reading.

@@ -4,7 +4,7 @@
 >>> with FileLock('/srv/shared/data.lock', timeout=10):  # doctest: +SKIP
 ...     print('only one process at a time gets here')
 
-It is a drop-in for filelock 3.20. A lock is kept alive while it is held, so a program need not refresh it. If it is lost all the
+It is a drop-in for filelock 3.20, with the locks for readers and writers of filelock 4. A lock is kept alive while it is held, so a program need not refresh it. If it is lost all the
 same, because the machine slept or the file server was away, `release` raises `LockLost`.
 """
 
@@ -23,7 +23,6 @@ import weakref
 from abc import ABCMeta, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Final, NoReturn, Optional, TypeVar, Union
 
