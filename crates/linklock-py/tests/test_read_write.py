@@ -253,6 +253,21 @@ def test_threads_that_wait_with_one_object_read_together(path, holds):
 
 
 @KINDS
+def test_a_thread_joins_no_lock_that_another_is_just_about_to_release(path, kind, monkeypatch):
+    lock = kind(path)
+    give_back, outcomes = lock._give_back, []
+
+    def late(held):
+        outcomes.append(in_thread(lambda: lock.acquire_read(blocking=False)))
+        give_back(held)
+
+    monkeypatch.setattr(lock, "_give_back", late)
+    lock.acquire_read()
+    lock.release()
+    assert [type(outcome) for outcome in outcomes] == [Timeout]
+
+
+@KINDS
 def test_a_wait_ends_when_its_object_is_closed(path, holds, kind):
     assert holds(kind, "write").line() == "held"
     lock = kind(path)

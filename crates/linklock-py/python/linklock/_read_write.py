@@ -270,6 +270,7 @@ class BaseReadWriteLock(metaclass=SingletonMeta):
                 if not force and sum(held.depths.values()) > 1:
                     held.leave(thread)
                     return
+                held.is_leaving = True
             self._give_back(held)
         finally:
             self._end_turn(thread)
@@ -291,7 +292,6 @@ class BaseReadWriteLock(metaclass=SingletonMeta):
 
     def _give_back(self, held: _Held) -> None:
         seat = self._place.seat(held.mode)
-        held.is_leaving = True
         try:
             released = self._place.release(held.mode)
         finally:
