@@ -78,6 +78,55 @@ def terms(lifetime: Optional[Interval], grace: Optional[Interval], default: time
     )
 
 
+# --- What the soft kind is given, and what it tells ---
+
+
+@dataclass(frozen=True)
+class LeaseCompromise:
+    """That a lock was lost while it was held, as filelock tells it."""
+
+    lock_file: str
+    token: str
+    #: 'evicted': another may have it now.
+    reason: str
+    error: Optional[Exception] = None
+
+
+def evicted(lock_file: str, hold: Hold) -> LeaseCompromise:
+    return LeaseCompromise(lock_file, hold.token or '', 'evicted')
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """What SoftReadWriteLock is given to time it. Only the threshold means something here."""
+
+    heartbeat_interval: float = 30.0
+    stale_threshold: Optional[float] = None
+    poll_interval: float = 0.25
+
+    def checked(self) -> tuple[float, float, float]:
+        heartbeat = _positive('heartbeat_interval', self.heartbeat_interval)
+        stale = _positive('stale_threshold', 3 * heartbeat if self.stale_threshold is None else self.stale_threshold)
+        poll = _positive('poll_interval', self.poll_interval)
+        if stale <= heartbeat:
+            raise ValueError(f'stale_threshold must exceed heartbeat_interval, {heartbeat} s, not {stale}')
+        if poll >= stale:
+            raise ValueError(f'poll_interval must be below stale_threshold, {stale} s, not {poll}')
+        return heartbeat, stale, poll
+
+
+def _positive(name: str, value: Any) -> float:
+    number = seconds(name, value)
+    if not math.isfinite(number) or number <= 0:
+        raise ValueError(f'{name} must be positive and finite, not {number}')
+    return number
+
+
+def check_intervals(options: dict[str, Any]) -> tuple[float, float, float]:
+    known = ('heartbeat_interval', 'stale_threshold', 'poll_interval')
+    return Intervals(**{name: options[name] for name in known if name in options}).checked()
+
+
 # --- The lock path ---
 
 
@@ -169,6 +218,15 @@ class Place:
 
     def lost(self) -> LockLost:
         return LockLost(errno.ESTALE, 'the lock was lost before it was released', self.lock_file)
+
+
+def closed_database() -> Exception:
+    """What the real ReadWriteLock raises when it is closed."""
+    try:
+        from sqlite3 import ProgrammingError
+    except ImportError:
+        return RuntimeError('Cannot operate on a closed database.')
+    return ProgrammingError('Cannot operate on a closed database.')
 
 
 def is_lost(hold: Hold) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import threading
 import time
@@ -17,17 +16,21 @@ from linklock._core import Hold, TimeOutError
 from linklock._filelock import AcquireReturnProxy, Timeout
 from linklock._place import (
     FOREVER_S,
+    Intervals,
+    LeaseCompromise,
     Mode,
     Place,
     SingletonMeta,
     StrPath,
     Terms,
     check_callbacks,
+    check_intervals,
+    closed_database,
     deadline,
+    evicted,
     is_lost,
     patience,
     same_limit,
-    seconds,
     terms,
 )
 from linklock._seat import Interval
@@ -353,64 +356,6 @@ class ReadWriteLock(BaseReadWriteLock):
         return closed_database()
 
 
-def closed_database() -> Exception:
-    """What the real ReadWriteLock raises when it is closed."""
-    try:
-        from sqlite3 import ProgrammingError
-    except ImportError:
-        return RuntimeError('Cannot operate on a closed database.')
-    return ProgrammingError('Cannot operate on a closed database.')
-
-
-# --- The soft kind ---
-
-
-@dataclass(frozen=True)
-class LeaseCompromise:
-    """That a lock was lost while it was held, as filelock tells it."""
-
-    lock_file: str
-    token: str
-    #: 'evicted': another may have it now.
-    reason: str
-    error: Optional[Exception] = None
-
-
-def evicted(lock_file: str, hold: Hold) -> LeaseCompromise:
-    return LeaseCompromise(lock_file, hold.token or '', 'evicted')
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """What SoftReadWriteLock is given to time it. Only the threshold means something here."""
-
-    heartbeat_interval: float = 30.0
-    stale_threshold: Optional[float] = None
-    poll_interval: float = 0.25
-
-    def checked(self) -> tuple[float, float, float]:
-        heartbeat = _positive('heartbeat_interval', self.heartbeat_interval)
-        stale = _positive('stale_threshold', 3 * heartbeat if self.stale_threshold is None else self.stale_threshold)
-        poll = _positive('poll_interval', self.poll_interval)
-        if stale <= heartbeat:
-            raise ValueError(f'stale_threshold must exceed heartbeat_interval, {heartbeat} s, not {stale}')
-        if poll >= stale:
-            raise ValueError(f'poll_interval must be below stale_threshold, {stale} s, not {poll}')
-        return heartbeat, stale, poll
-
-
-def _positive(name: str, value: Any) -> float:
-    number = seconds(name, value)
-    if not math.isfinite(number) or number <= 0:
-        raise ValueError(f'{name} must be positive and finite, not {number}')
-    return number
-
-
-def check_intervals(options: dict[str, Any]) -> tuple[float, float, float]:
-    known = ('heartbeat_interval', 'stale_threshold', 'poll_interval')
-    return Intervals(**{name: options[name] for name in known if name in options}).checked()
-
-
 class SoftReadWriteLock(BaseReadWriteLock):
     """filelock's lock for readers and writers on shared file systems. The parameters that `ReadWriteLock` has are the same.
 
@@ -442,9 +387,8 @@ class SoftReadWriteLock(BaseReadWriteLock):
         self.heartbeat_interval, self.stale_threshold, self.poll_interval = intervals
         self._on_compromise = on_compromise
         self._compromise: Optional[LeaseCompromise] = None
-        super().__init__(
-            lock_file, timeout, blocking, terms(lifetime, grace, timedelta(seconds=min(self.stale_threshold, FOREVER_S)), fence=True), on_lost
-        )
+        stale = timedelta(seconds=min(self.stale_threshold, FOREVER_S))
+        super().__init__(lock_file, timeout, blocking, terms(lifetime, grace, stale, fence=True), on_lost)
 
     def check_same(self, timeout: float, blocking: bool, options: dict[str, Any]) -> None:
         super().check_same(timeout, blocking, options)

@@ -19,19 +19,22 @@ from linklock._core import Hold, TimeOutError
 from linklock._filelock import Timeout
 from linklock._place import (
     FOREVER_S,
+    Intervals,
+    LeaseCompromise,
     Mode,
     Place,
     SingletonMeta,
     StrPath,
     Terms,
     check_callbacks,
+    closed_database,
     deadline,
+    evicted,
     is_lost,
     patience,
     same_limit,
     terms,
 )
-from linklock._read_write import Intervals, LeaseCompromise, closed_database, evicted
 from linklock._seat import Interval, in_thread
 
 Task = asyncio.Task[Any]

@@ -37,7 +37,8 @@ from linklock._filelock import (
     quiet,
     take_leftover,
 )
-from linklock._read_write import LeaseCompromise, ReadWriteLock, SoftReadWriteLock
+from linklock._place import LeaseCompromise
+from linklock._read_write import ReadWriteLock, SoftReadWriteLock
 from linklock._read_write_async import (
     AsyncAcquireReadWriteReturnProxy,
     AsyncAcquireSoftReadWriteReturnProxy,
