@@ -4,7 +4,7 @@
 >>> with FileLock('/srv/shared/data.lock', timeout=10):  # doctest: +SKIP
 ...     print('only one process at a time gets here')
 
-It is a drop-in for filelock 3.20. A lock is kept alive while it is held, so a program need not refresh it. If it is lost all the
+It is a drop-in for filelock 3.20, with the locks for readers and writers of filelock 4. A lock is kept alive while it is held, so a program need not refresh it. If it is lost all the
 same, because the machine slept or the file server was away, `release` raises `LockLost`.
 """
 
@@ -13,12 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import inspect
 import logging
 import os
-import signal
-import stat
 import threading
 import time
 import warnings
@@ -26,25 +23,49 @@ import weakref
 from abc import ABCMeta, abstractmethod
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, ClassVar, Final, NoReturn, Optional, TypeVar, Union
 
 from linklock._core import Hold, NotALockError, TimeOutError
+from linklock._filelock import (
+    DEFAULT_LIFETIME,
+    AcquireReturnProxy,
+    LockLost,
+    Timeout,
+    check_writable,
+    lone_file,
+    quiet,
+    take_leftover,
+)
+from linklock._place import LeaseCompromise
+from linklock._read_write import ReadWriteLock, SoftReadWriteLock
+from linklock._read_write_async import (
+    AsyncAcquireReadWriteReturnProxy,
+    AsyncAcquireSoftReadWriteReturnProxy,
+    AsyncReadWriteLock,
+    AsyncSoftReadWriteLock,
+)
 from linklock._seat import Interval, Patience, Seat, Settings, absolute, in_thread, reporter, to_timedelta
 
 __all__ = [
     'AcquireReturnProxy',
+    'AsyncAcquireReadWriteReturnProxy',
     'AsyncAcquireReturnProxy',
+    'AsyncAcquireSoftReadWriteReturnProxy',
     'AsyncFileLock',
+    'AsyncReadWriteLock',
     'AsyncSoftFileLock',
+    'AsyncSoftReadWriteLock',
     'AsyncUnixFileLock',
     'AsyncWindowsFileLock',
     'BaseAsyncFileLock',
     'BaseFileLock',
     'FileLock',
+    'LeaseCompromise',
     'LockLost',
+    'ReadWriteLock',
     'SoftFileLock',
+    'SoftReadWriteLock',
     'Timeout',
     'UnixFileLock',
     'WindowsFileLock',
@@ -57,57 +78,10 @@ __version__: Final = '3.20.0'
 B = TypeVar('B', bound='BaseFileLock')
 A = TypeVar('A', bound='BaseAsyncFileLock')
 
-#: How long a lock outlasts a holder on another machine that has died, with linklock's grace. It is refreshed every third of it.
-DEFAULT_LIFETIME: Final = timedelta(seconds=60)
-
 # What is not linklock's may come to the lock path at any time, and nothing wakes us for it.
 WAIT_AT_MOST_S: Final = 5.0
 
 _log = logging.getLogger('filelock')
-
-
-class Timeout(TimeoutError):
-    """The lock was not acquired in time."""
-
-    def __init__(self, lock_file: str):
-        super().__init__()
-        self._lock_file = lock_file
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._lock_file,)
-
-    def __str__(self) -> str:
-        return f"The file lock '{self._lock_file}' could not be acquired."
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}({self._lock_file!r})'
-
-    @property
-    def lock_file(self) -> str:
-        """The path of the lock."""
-        return self._lock_file
-
-
-class LockLost(OSError):
-    """The lock was lost while it was held: another process may have had it meanwhile."""
-
-
-class AcquireReturnProxy:
-    """What `acquire` returns: as a context manager it releases the lock, and does not acquire it once more."""
-
-    def __init__(self, lock: BaseFileLock):
-        self.lock = lock
-
-    def __enter__(self) -> BaseFileLock:
-        return self.lock
-
-    def __exit__(
-        self,
-        exc_type: Optional[type[BaseException]],
-        exc_value: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.lock.release()
 
 
 class _Context:
@@ -307,7 +281,7 @@ class BaseFileLock(contextlib.ContextDecorator, metaclass=_Meta):
         *,
         poll_intervall: Optional[float] = None,
         blocking: Optional[bool] = None,
-    ) -> AcquireReturnProxy:
+    ) -> AcquireReturnProxy[BaseFileLock]:
         """Acquires the lock. An object that holds it acquires it once more, and holds it until each has been released.
 
         :raises Timeout: if it was not acquired in time.
@@ -431,12 +405,12 @@ class _LinklockFileLock(BaseFileLock):
             os.makedirs(os.path.dirname(path), exist_ok=True)
         if os.path.basename(path) in ('', '.', '..'):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), context.lock_file)
-        file = _lone_file(path)
+        file = lone_file(path)
         if file is not None:
-            _check_writable(path, file)
+            check_writable(path, file)
             if self._leaves_files and file.st_size == 0:
                 context.forget_leftover()
-                context.leftover = _take_leftover(path)
+                context.leftover = take_leftover(path)
                 if context.leftover is None:
                     return None
         return seat.new_hold()
@@ -494,12 +468,12 @@ class _LinklockFileLock(BaseFileLock):
 
     def _patience(self, left: Optional[float]) -> Patience:
         limit = WAIT_AT_MOST_S if left is None else min(WAIT_AT_MOST_S, max(0.0, left))
-        return Patience(limit, [], lambda: None, _quiet)
+        return Patience(limit, [], lambda: None, quiet)
 
     def _wait(self, poll_interval: float, left: Optional[float]) -> None:
         seat = self._seat()
         # Nothing tells of the end of a lock that is not linklock's.
-        if _lone_file(seat.settings.path) is not None:
+        if lone_file(seat.settings.path) is not None:
             super()._wait(poll_interval, left)
             return
         with self._filling() as hold:
@@ -545,77 +519,6 @@ class WindowsFileLock(BaseFileLock):
 
 
 FileLock = UnixFileLock
-
-# --- The real filelock's files ---
-
-_quiet = logging.Logger('linklock.filelock', logging.CRITICAL + 1)
-
-
-def _lone_file(path: str) -> Optional[os.stat_result]:
-    """A file of another kind of lock: no lock of linklock's is a file with only one name."""
-    with contextlib.suppress(OSError):
-        found = os.lstat(path)
-        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-            return found
-    return None
-
-
-def _check_writable(path: str, file: os.stat_result) -> None:
-    """filelock refuses a file that its owner may not write. Its time 0 stands for one that is about to be removed."""
-    if file.st_mtime != 0 and not file.st_mode & stat.S_IWUSR:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-
-
-def _take_leftover(path: str) -> Optional[int]:
-    """Removes an empty file that the real FileLock has left, if certainly nobody uses it. None if it is used, or is gone.
-
-    The descriptor that this returns has the file's flock(2). As long as it is open, no process that had opened the file before can
-    take it for the lock.
-    """
-    try:
-        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.EISDIR, errno.ELOOP):
-            return None
-        raise
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            return None
-        if not _is_only_ours(file):
-            raise OSError(
-                errno.EEXIST,
-                'an empty file is at the lock path. filelock may have left it, or a SoftFileLock may hold it. '
-                'If no other program uses it, remove it',
-                path,
-            )
-        found, there = os.fstat(file), os.lstat(path)
-        if (found.st_dev, found.st_ino) == (there.st_dev, there.st_ino) and found.st_size == 0:
-            os.unlink(path)
-        return file
-    except FileNotFoundError:
-        return file
-    except BaseException:
-        os.close(file)
-        raise
-
-
-def _is_only_ours(file: int) -> bool:
-    """Whether certainly no other process has the file open, as a real SoftFileLock's holder has. Only a local file system can say
-    that: by a lease, see fcntl(2)."""
-    if not hasattr(fcntl, 'F_SETLEASE'):
-        return False
-    try:
-        # Whoever opens the file meanwhile makes the kernel send a signal. The usual one would end this process.
-        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError:
-        return False
-    return True
-
 
 # --- For asyncio ---
 
@@ -758,7 +661,7 @@ class BaseAsyncFileLock(BaseFileLock):
 class _AsyncLinklockFileLock(_LinklockFileLock, BaseAsyncFileLock):
     async def _wait_in_loop(self, poll_interval: float, left: Optional[float]) -> None:
         seat = self._seat()
-        if _lone_file(seat.settings.path) is not None:
+        if lone_file(seat.settings.path) is not None:
             await super()._wait_in_loop(poll_interval, left)
             return
         with self._filling() as hold:

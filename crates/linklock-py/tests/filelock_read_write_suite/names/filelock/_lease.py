@@ -1,0 +1,1 @@
+from filelock import LeaseCompromise

@@ -1,0 +1,2 @@
+from filelock import AsyncSoftReadWriteLock, SoftReadWriteLock
+from filelock._stand_in import stand_in as __getattr__
