@@ -34,6 +34,7 @@ acquire | refresh) PROGRAM "$@" || exit; said=$1 ;;
 *) exec PROGRAM "$@" ;;
 esac
 for lock in SHARED/*.lock; do
+    [ -e "$lock" ] || continue
     echo "$said $(PROGRAM status --json "$lock")" >>SEEN
 done
 "#;
