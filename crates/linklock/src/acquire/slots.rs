@@ -4,6 +4,9 @@
 //! lock holds of a slot, and nothing here decides who holds one. What is here waits: at a lock path that all of them share, where the
 //! queue, the line and the bell are, and which nobody ever holds.
 
+use super::contender::{Contender, contend};
+use super::pace::{Pace, run};
+use super::waiter::Waiter;
 use crate::env::{FileId, Reach};
 use crate::error::Error;
 use crate::holder::Holder;
@@ -16,9 +19,6 @@ use crate::protocol::stake::Stake;
 use crate::protocol::{leftovers, queue, steps};
 use crate::time::{LocalTime, ServerTime};
 use crate::wait::{Wait, poll_delay};
-
-use super::waiter::Waiter;
-use super::{Contender, Pace, contend, run};
 
 /// So many attempts in a row may fail at one slot before it rests.
 const IN_VAIN_MOST: u32 = 3;
