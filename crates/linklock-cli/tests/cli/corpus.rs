@@ -1,6 +1,7 @@
 //! What earlier versions and flufl.lock have left on disk is read as ever: see crates/linklock/tests/corpus.
 
 use std::collections::BTreeMap;
+#[cfg(unix)]
 use std::fs;
 use std::path::Path;
 use std::process::Command;
