@@ -45,22 +45,32 @@ def new_environment(env, python=sys.executable):
     return env / "bin/python"
 
 
-def flufl_python(target):
-    """The Python of a virtual environment with the newest flufl.lock, and the version. The environment is kept between runs."""
-    env = target / "flufl-venv"
+def flufl_python(target, major=None):
+    """The Python of a virtual environment with the newest flufl.lock, or the newest of this major version, and the version. The
+    environment is kept between runs. An old major version is installed once; for the newest, pip asks each time."""
+    env = target / (f"flufl-venv-{major}" if major else "flufl-venv")
     python = env / "bin/python"
     if not python.exists():
         new_environment(env)
+    version = flufl_version(python) if major else None
+    if version and version.split(".")[0] == major:
+        return python, version
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]
-    installed = subprocess.run([*pip, "--upgrade", "flufl.lock"], capture_output=True, text=True)
-    show = "import importlib.metadata as m; print(m.version('flufl.lock'))"
-    version = subprocess.run([python, "-c", show], capture_output=True, text=True)
-    if version.returncode:
-        raise CannotRun(f"pip could not install flufl.lock: {last_line(installed.stderr)}")
-    version = version.stdout.strip()
+    wanted = f"flufl.lock=={major}.*" if major else "flufl.lock"
+    installed = subprocess.run([*pip, "--upgrade", wanted], capture_output=True, text=True)
+    version = flufl_version(python)
+    if not version:
+        raise CannotRun(f"pip could not install {wanted}: {last_line(installed.stderr)}")
     if installed.returncode:
         version += " (installed earlier: pip could not ask for a newer one)"
     return python, version
+
+
+def flufl_version(python):
+    """The version of flufl.lock that this Python has, or None."""
+    show = "import importlib.metadata as m; print(m.version('flufl.lock'))"
+    version = subprocess.run([python, "-c", show], capture_output=True, text=True)
+    return None if version.returncode else version.stdout.strip()
 
 
 def package_python(target, *needed):

@@ -1,6 +1,7 @@
 //! Tests of the program as its users run it.
 
 mod cleaning;
+mod corpus;
 mod disk;
 mod documentation;
 mod exit_statuses;

@@ -287,7 +287,6 @@ fn number(status: ExitStatus) -> Option<i32> {
 }
 
 /// Prints why something was not tested, past the test harness's capture.
-#[cfg(unix)]
 pub(crate) fn not_run(why: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "not run: {why}");

@@ -10,6 +10,7 @@ mod bell;
 mod bounds;
 mod breaking;
 mod clocks;
+mod corpus;
 #[cfg(target_os = "linux")] // A waiter is woken through descriptors here alone.
 mod descriptors;
 #[cfg(all(unix, feature = "doctor"))]
