@@ -36,6 +36,12 @@
 //! * The lock is advisory: it does not stop a process that does not ask for it.
 //! * It runs on Linux. On Windows it was tested only with Wine. On macOS and FreeBSD it was only compiled.
 //!
+//! # Sharing
+//!
+//! * [`Lock::shared`]: many readers beside no writer. [`Guard::downgrade`] lets others read what one has written.
+//! * [`Lock::slots`]: at most so many holders at a time, on all machines together.
+//! * [`acquire_all`]: several locks, all or none, without deadlock.
+//!
 //! # Examples
 //!
 //! Hold a lock, keep it alive, and check it before each step:
