@@ -109,9 +109,7 @@ impl Server {
                 entries.insert(claim);
                 self.beside.remove(claim) && self.arrive(claim, Thing::Dir(entries))
             }
-            Request::Link(claim) => {
-                is_clear && self.beside.contains(claim) && self.arrive(claim, Thing::File(claim))
-            }
+            Request::Link(claim) => is_clear && self.beside.contains(claim) && self.arrive(claim, Thing::File(claim)),
             Request::UnlinkEntry(claim) => match &mut self.path {
                 Thing::Dir(entries) => entries.remove(claim),
                 _ => false,

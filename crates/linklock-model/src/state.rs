@@ -165,9 +165,8 @@ fn renamed(request: Request, names: &[Who; CONTENDERS_MOST]) -> Request {
         Request::MoveAside(who) => Request::MoveAside(names[who]),
         Request::PutBack(who) => Request::PutBack(names[who]),
         Request::UnlinkAside(who) => Request::UnlinkAside(names[who]),
-        Request::Rmdir { .. }
-        | Request::UnlinkPath
-        | Request::MakeNumber(_)
-        | Request::RemoveNumbersBelow(_) => request,
+        Request::Rmdir { .. } | Request::UnlinkPath | Request::MakeNumber(_) | Request::RemoveNumbersBelow(_) => {
+            request
+        }
     }
 }

@@ -29,6 +29,9 @@ pub struct World {
     pub one_remove: bool,
     /// Whether a contender may reach its claim's file by a name that it remembers, wherever the file was moved meanwhile.
     pub remembers_names: bool,
+    /// Whether a contender that tried before gives up a claim if rename was refused, although its entry is at the lock path. The
+    /// entry may have been there before its expiry was made fresh, and others may have judged it by the old one.
+    pub gives_up_early_arrivals: bool,
     /// Whether a reader whose move ended in an error other than "not there" goes on with the same claim.
     pub keeps_claim_after_error: bool,
     /// The safety steps that are left out.
@@ -49,6 +52,7 @@ impl World {
             on_behalf: false,
             one_remove: false,
             remembers_names: false,
+            gives_up_early_arrivals: false,
             keeps_claim_after_error: false,
             without: &[],
         }

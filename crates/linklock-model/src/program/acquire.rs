@@ -22,6 +22,7 @@ pub(super) fn freshen(run: &mut Run<'_>) {
     }
     let reply = run.set_expiry(FULL, true);
     run.me_mut().begin_lease();
+    run.me_mut().has_tried = run.world.gives_up_early_arrivals;
     let is_link = run.me().role == Role::Link;
     // A second link may be one that was made without our knowledge.
     let is_as_made = !is_link || run.state.server.links(run.claim()) == 1;
@@ -47,13 +48,14 @@ pub(super) fn confirm(run: &mut Run<'_>, reply: Reply) {
     let claim = run.claim();
     let is_dir = run.me().role.is_dir();
     let is_ours = run.holds() && (is_dir || run.state.server.links(claim) > 1);
-    if is_ours && run.is_in_time(Step::DeadlineOnceWon) {
+    let came_early = is_dir && run.me().has_tried && reply != Reply::Done;
+    if is_ours && !came_early && run.is_in_time(Step::DeadlineOnceWon) {
         return won(run);
     }
     let is_beside = run.state.server.beside.contains(claim);
     let is_void = reply == Reply::Done || !is_beside;
     run.go(match run.me().role {
-        // Too late. To remove our own entry is safe at any time; to remove the lock path is not.
+        // Too late, or too early. To remove our own entry is safe at any time; to remove the lock path is not.
         Role::Dir | Role::Reader if is_ours => At::GiveBack,
         _ if is_ours || is_void => At::Withdraw,
         Role::Reader => At::JoinLook,
