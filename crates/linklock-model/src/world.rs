@@ -27,7 +27,8 @@ pub struct World {
     pub on_behalf: bool,
     /// Whether one request removes files and directories (NFS 4).
     pub one_remove: bool,
-    /// Whether a contender may reach its claim's file by a name that it remembers, wherever the file was moved meanwhile.
+    /// Whether a contender remembers names: it reaches its claim's file wherever that was moved meanwhile, and its first list of the
+    /// fencing numbers is an old one.
     pub remembers_names: bool,
     /// Whether a contender that tried before gives up a claim if rename was refused, although its entry is at the lock path. The
     /// entry may have been there before its expiry was made fresh, and others may have judged it by the old one.

@@ -5,9 +5,10 @@ use crate::run::Run;
 use crate::server::Request;
 use crate::step::Step;
 
-/// Chooses a number that is greater than all in the counter.
+/// Chooses a number that is greater than all in the counter. The first list may be an old one, from before there was any number.
 pub(super) fn list(run: &mut Run<'_>) {
-    run.me_mut().number = run.state.server.greatest() + 1;
+    let is_old = run.world.remembers_names && run.me().number == 0;
+    run.me_mut().number = if is_old { 1 } else { run.state.server.greatest() + 1 };
     run.go(At::FenceMake);
 }
 

@@ -46,7 +46,7 @@ fn cases() -> Vec<Without> {
         (World { one_remove: true, ..of(&[Dir, Link, Link]) }, &[Step::ClearInTurn], &[REMOVED, TWO]),
         (of(&[Dir, Reader, Reader]), &[Step::ReaderLooksAgain], &[TWO]),
         (fenced, &[Step::FenceSeesLock], &[TOKENS]),
-        (fenced, &[Step::FenceLooksAgain], &[TOKENS]),
+        (World { remembers_names: true, ..fenced }, &[Step::FenceLooksAgain], &[TOKENS]),
     ]
 }
 

@@ -58,6 +58,8 @@ fn fencing_tokens_grow() {
         let clocks = if clocks_fail { "clocks fail" } else { "clocks hold" };
         let world = World { fence: true, clocks_fail, ..of(DIRS[1]) };
         assert_holds(&format!("fencing, {clocks}, 3 contenders, 1 claim"), world);
+        let world = World { remembers_names: true, ..world };
+        assert_holds(&format!("fencing, {clocks}, 3 contenders, 1 claim, old lists"), world);
         let world = World { claims_each: 2, ..World { fence: true, clocks_fail, ..of(DIRS[0]) } };
         assert_holds(&format!("fencing, {clocks}, 2 contenders, 2 claims"), world);
         let world = World { fence: true, clocks_fail, faults: 1, ..of(DIRS[0]) };
