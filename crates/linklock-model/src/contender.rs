@@ -41,6 +41,7 @@ pub enum At {
     #[default]
     Stage,
     Freshen,
+    SeeIfEarly,
     Attempt,
     Confirm(Reply),
     JoinLook,
@@ -104,8 +105,6 @@ pub struct Contender {
     pub at: At,
     /// Which of its claims it uses.
     pub nth: u8,
-    /// Whether it has tried with this claim before, where that matters.
-    pub has_tried: bool,
     /// How much time is left until its own deadline, at most.
     pub deadline: Left,
     /// The same for the deadline that its refresh will give it.

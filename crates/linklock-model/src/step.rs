@@ -5,6 +5,8 @@
 pub enum Step {
     /// A fresh expiry before every attempt.
     FreshExpiry,
+    /// A claim that was tried before is seen not to be at the lock path before it is tried again.
+    EarlyArrival,
     /// What is on disk decides an attempt, not what the call returned.
     DecideByDisk,
     /// A lock that was won too late is not trusted.
@@ -41,8 +43,9 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::FreshExpiry,
+        Self::EarlyArrival,
         Self::DecideByDisk,
         Self::DeadlineOnceWon,
         Self::BreakersGuard,
@@ -63,12 +66,14 @@ impl Step {
 }
 
 /// The library's other steps, and why the model does not have them.
-pub const NOT_IN_THE_MODEL: [(&str, &str); 7] = [
+pub const NOT_IN_THE_MODEL: [(&str, &str); 9] = [
     ("AskClock", "what a contender knows of the server's clock is never old: there is one clock"),
     ("WhoseClock", "one clock stamps all files"),
     ("OwnLifetime", "nobody watches a lock without a clock"),
     ("GrowingEntry", "nobody watches a lock without a clock"),
     ("ShownRefresh", "the server keeps the times that it is given"),
     ("NoDelegation", "there are no delegations"),
+    ("DowngradeByDisk", "there are no downgrades; the simulation has them"),
+    ("DeadlineOfDowngrade", "there are no downgrades; the simulation has them"),
     ("FreshNames", "there are no caches: every look asks the server"),
 ];

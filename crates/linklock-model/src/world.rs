@@ -30,10 +30,7 @@ pub struct World {
     /// Whether a contender remembers names: it reaches its claim's file wherever that was moved meanwhile, and its first list of the
     /// fencing numbers is an old one.
     pub remembers_names: bool,
-    /// Whether a contender that tried before gives up a claim if rename was refused, although its entry is at the lock path. The
-    /// entry may have been there before its expiry was made fresh, and others may have judged it by the old one.
-    pub gives_up_early_arrivals: bool,
-    /// Whether a reader whose move ended in an error other than "not there" goes on with the same claim.
+    /// Whether a reader whose move ended in an error other than "not there" goes on with the same claim, as the library once did.
     pub keeps_claim_after_error: bool,
     /// The safety steps that are left out.
     pub without: &'static [Step],
@@ -53,7 +50,6 @@ impl World {
             on_behalf: false,
             one_remove: false,
             remembers_names: false,
-            gives_up_early_arrivals: false,
             keeps_claim_after_error: false,
             without: &[],
         }

@@ -12,12 +12,13 @@ use crate::config::{Config, DIR, Faults, LOCK};
 use crate::env::{Env, Location, Step};
 use crate::explore::schedule;
 use crate::options::{OnBehalfOf, Protocol};
+use crate::protocol::expiry::ask_clock_by;
 use crate::protocol::fence;
 use crate::protocol::judge::{Judge, Verdict};
 use crate::protocol::look::look;
 use crate::protocol::place::Place;
 use crate::protocol::seen::{Seen, SeenLock};
-use crate::protocol::stake::{Break, Stake};
+use crate::protocol::stake::{Attempt, Break, Stake};
 use crate::protocol::steps;
 use crate::run;
 use crate::server::{ROOT, Request};
@@ -272,4 +273,38 @@ fn a_late_request_makes_no_refreshed_lock_look_as_it_did_before() {
         let violation = play_on(&world, &[Step::GrowingEntry], story).unwrap();
         assert!(violation.contains("a live claim is removed"), "{is_write}: {violation}");
     }
+}
+
+/// The bug, found by the model: a copy of a contender's rename came late, when its claim had expired, and the contender made the claim
+/// fresh where it was by then, at the lock path. The consequence: it took the lock for its own, and a contender that had seen the expired
+/// claim removed it. The mend: a claim that is at the lock path before it is tried again is given up.
+#[test]
+fn a_claim_that_came_to_the_lock_path_late_is_not_taken_for_won() {
+    let story = |sim: &Sim, [contender, breaker, other]: &[Actor; 3]| {
+        let (lifetime, grace) = (Duration::from_secs(3), Duration::from_secs(1));
+        let place = |actor: &Actor| Place { protocol: Protocol::Dir, lifetime, grace, ..actor.place.clone() };
+        let (ours, theirs) = (place(contender), place(breaker));
+        let others = Place { lifetime: Duration::from_secs(60), ..place(other) };
+        let held = acquire::acquire(&others, &Wait::never()).unwrap();
+        let mut stake = steps::stage(&ours).unwrap();
+        assert_eq!(steps::attempt(&ours, &mut stake).unwrap(), Attempt::Failed);
+        // Its machine knows where the claim is.
+        ask_clock_by(&ours, &stake).unwrap();
+        let from = stake.claim.token.as_os_str().to_owned();
+        let late = Request::Rename { dir: ROOT, from, to_dir: ROOT, to: LOCK.into() };
+        let late = sim.with(|world| world.send(contender.env.number, &late));
+        pass(sim, Duration::from_millis(4500));
+        steps::release(&others, &held).unwrap();
+        sim.with(|world| world.carry_out(&late)).unwrap();
+        let seen = breaker.look();
+        if steps::attempt(&ours, &mut stake).unwrap() == Attempt::Won {
+            run::believe(&contender.env, 0, &stake);
+        }
+        let broken = steps::break_lock(&theirs, &seen).unwrap();
+        assert_eq!(broken, if ours.env.leaves_out(Step::EarlyArrival) { Break::Done } else { Break::Changed });
+    };
+    let world = Config::new(Protocol::Dir);
+    assert_eq!(play_on(&world, &[], story), None);
+    let violation = play_on(&world, &[Step::EarlyArrival], story).unwrap();
+    assert!(violation.contains("a live claim is removed"), "{violation}");
 }

@@ -106,6 +106,7 @@ pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Erro
         anchor,
         lease,
         fresh: false,
+        was_tried: true,
         confirmed,
         noreplace: false,
         fence: None,

@@ -22,11 +22,21 @@ pub(super) fn freshen(run: &mut Run<'_>) {
     }
     let reply = run.set_expiry(FULL, true);
     run.me_mut().begin_lease();
-    run.me_mut().has_tried = run.world.gives_up_early_arrivals;
     let is_link = run.me().role == Role::Link;
     // A second link may be one that was made without our knowledge.
     let is_as_made = !is_link || run.state.server.links(run.claim()) == 1;
-    run.go(if reply == Reply::Done && is_as_made { At::Attempt } else { At::Withdraw });
+    run.go(match (reply == Reply::Done && is_as_made, is_link) {
+        (true, true) => At::Attempt,
+        (true, false) => At::SeeIfEarly,
+        (false, _) => At::Withdraw,
+    });
+}
+
+/// A copy of an earlier rename may have brought the claim to the lock path before its expiry was made fresh, and others may have judged
+/// it by the old one.
+pub(super) fn see_if_early(run: &mut Run<'_>) {
+    let is_early = run.keeps(Step::EarlyArrival) && run.holds();
+    run.go(if is_early { At::GiveBack } else { At::Attempt });
 }
 
 /// Brings the claim to the lock path.
@@ -48,14 +58,13 @@ pub(super) fn confirm(run: &mut Run<'_>, reply: Reply) {
     let claim = run.claim();
     let is_dir = run.me().role.is_dir();
     let is_ours = run.holds() && (is_dir || run.state.server.links(claim) > 1);
-    let came_early = is_dir && run.me().has_tried && reply != Reply::Done;
-    if is_ours && !came_early && run.is_in_time(Step::DeadlineOnceWon) {
+    if is_ours && run.is_in_time(Step::DeadlineOnceWon) {
         return won(run);
     }
     let is_beside = run.state.server.beside.contains(claim);
     let is_void = reply == Reply::Done || !is_beside;
     run.go(match run.me().role {
-        // Too late, or too early. To remove our own entry is safe at any time; to remove the lock path is not.
+        // Too late. To remove our own entry is safe at any time; to remove the lock path is not.
         Role::Dir | Role::Reader if is_ours => At::GiveBack,
         _ if is_ours || is_void => At::Withdraw,
         Role::Reader => At::JoinLook,

@@ -17,6 +17,7 @@ pub fn step(run: &mut Run<'_>) {
     match (me.at, me.seen) {
         (At::Stage, _) => acquire::stage(run),
         (At::Freshen, _) => acquire::freshen(run),
+        (At::SeeIfEarly, _) => acquire::see_if_early(run),
         (At::Attempt, _) if is_flufl => flufl::attempt(run),
         (At::Attempt, _) => acquire::attempt(run),
         (At::Confirm(reply), _) => acquire::confirm(run, reply),

@@ -205,6 +205,8 @@ pub(crate) trait Env: Debug + Send + Sync {
 pub(crate) enum Step {
     /// A fresh expiry before every attempt.
     FreshExpiry,
+    /// A claim that was tried before, and has a fresh expiry now, is seen not to be at the lock path before it is tried again.
+    EarlyArrival,
     /// What is on disk decides an attempt, not what the call returned.
     DecideByDisk,
     /// A lock that was won too late is not trusted.

@@ -79,6 +79,7 @@ pub(super) fn create(
         anchor,
         lease,
         fresh: true,
+        was_tried: false,
         confirmed: before,
         noreplace: false,
         fence: None,

@@ -96,6 +96,11 @@ pub(super) fn attempt(place: &Place, stake: &mut Stake, clear: Clear) -> Result<
     if !freshen(place, stake)? {
         return Ok(Attempt::Void);
     }
+    if std::mem::replace(&mut stake.was_tried, true) && place.keeps(Step::EarlyArrival) && is_early(place, stake)? {
+        // Removing it is safe at any time.
+        let _ = release(place, stake, clear);
+        return Ok(Attempt::Void);
+    }
     let before = place.env.now();
     let moved = Moved::to_lock_path(place, &stake.claim);
     stake.noreplace = matches!(moved, Moved::OntoNothing);
@@ -122,6 +127,17 @@ pub(super) fn attempt(place: &Place, stake: &mut Stake, clear: Clear) -> Result<
     }
 }
 
+/// Whether a copy of an earlier rename has brought the claim to the lock path. Then its expiry may have been over when it came, and a
+/// contender that saw it so may be about to remove it, although it was made fresh since. If it is not there now, it has a fresh expiry
+/// whenever it comes.
+fn is_early(place: &Place, stake: &Stake) -> Result<bool, Error> {
+    match entry::holds(place, stake) {
+        // A directory that we may not read is not ours.
+        Err(e) if is_refused(&e) => Ok(false),
+        there => there.map_err(|e| Error::io(place.lock_path(), "look at the lock", e)),
+    }
+}
+
 /// Joins the readers that hold the lock, if only readers do: moves the entry into their directory.
 fn join(place: &Place, stake: &mut Stake, clear: Clear) -> io::Result<Attempt> {
     // Another user's directory is not joined: that user could take it away. The attempt right before has asked for it.
@@ -137,10 +153,10 @@ fn join(place: &Place, stake: &mut Stake, clear: Clear) -> io::Result<Attempt> {
         Err(e) if !is_refused(&e) => return Err(e),
         _ => return Ok(Attempt::Failed),
     }
-    let moved = place.env.rename(&place.staged_file(&stake.claim), &entry::own(place, stake));
+    // Whatever it returns: its reply may have been lost.
+    let _ = place.env.rename(&place.staged_file(&stake.claim), &entry::own(place, stake));
     let before = place.env.now();
-    // Whatever the call returned: its reply may have been lost. An NFS client may know another directory by the lock path's name,
-    // which is gone.
+    // An NFS client may know another directory by the lock path's name, which is gone.
     let alone = place.forget_names().and_then(|()| are_readers_alone(place, Some(&stake.claim)));
     let holds = match alone {
         Ok(alone) => alone || !place.keeps(Step::ReaderLooksAgain),
@@ -163,9 +179,8 @@ fn join(place: &Place, stake: &mut Stake, clear: Clear) -> io::Result<Attempt> {
         // All others may have gone meanwhile.
         clear(place);
     }
-    // An entry that is still beside the lock path can be moved again.
-    let is_staged = moved.is_err_and(|e| !is_gone(&e)) && !is_there;
-    Ok(if is_staged { Attempt::Failed } else { Attempt::Void })
+    // A copy of that request may be under way, so the name is not used again.
+    Ok(Attempt::Void)
 }
 
 /// Whether all that is in the directory at the lock path are readers' entries, at least one, and the named one among them.

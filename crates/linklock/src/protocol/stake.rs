@@ -26,6 +26,8 @@ pub(crate) struct Stake {
     pub(crate) lease: Lease,
     /// Whether the expiry was set for an attempt that was not made yet.
     pub(crate) fresh: bool,
+    /// Whether an attempt was made with this claim: a copy of its request may still be under way.
+    pub(crate) was_tried: bool,
     /// The start of the last call whose reply confirmed the claim: that it exists and, after the attempt was won, that
     /// it is at the lock path.
     pub(crate) confirmed: LocalTime,
