@@ -42,7 +42,7 @@ def test_every_public_name_of_flufl_lock_is_there_with_its_parameters_and_defaul
 
 
 def not_ours(parameter):
-    return parameter.name not in ("keep_alive", "on_lost", "protocol", "grace", "fence", "queue", "shared", "wake", "require_private", "unsafe_filesystem", "on_behalf_of")
+    return parameter.name not in ("keep_alive", "on_lost", "protocol", "grace", "fence", "queue", "shared", "slots", "wake", "require_private", "unsafe_filesystem", "on_behalf_of")
 
 
 def test_exceptions_have_the_bases_of_flufl_lock_and_can_be_pickled():
