@@ -19,9 +19,15 @@ const F_SETSIG: libc::c_int = 10;
 fn lease(path: &Path) -> File {
     let file = File::options().read(true).write(true).open(path).unwrap();
     for (command, value) in [(F_SETSIG, libc::SIGURG), (libc::F_SETLEASE, libc::F_WRLCK)] {
+        // A child that another test has forked, and that has not executed its program yet, may have the file open.
+        let mut tries = 100;
         // SAFETY: both calls take an integer. The first one chooses a signal that is ignored by default.
-        let done = unsafe { libc::fcntl(file.as_raw_fd(), command, value) };
-        assert_eq!(done, 0, "{}: {}", path.display(), io::Error::last_os_error());
+        while unsafe { libc::fcntl(file.as_raw_fd(), command, value) } != 0 {
+            let e = io::Error::last_os_error();
+            tries -= 1;
+            assert!(tries > 0 && e.kind() == io::ErrorKind::WouldBlock, "{}: {e}", path.display());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
     file
 }
