@@ -1,7 +1,7 @@
 //! `status`, in words and as JSON.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use anstyle::AnsiColor;
@@ -20,9 +20,13 @@ use crate::os::Running;
 pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failure> {
     let mut stdout = anstream::stdout().lock();
     let (mut failed, mut state) = (None, 0);
-    for path in &paths(args) {
-        match look(args, path) {
-            Ok((lock, seen)) => {
+    let locks = args.paths.iter().flat_map(|path| match locks(args, path) {
+        Ok(locks) => locks.into_iter().map(Ok).collect(),
+        Err(e) => vec![Err(e)],
+    });
+    for lock in locks {
+        match lock.and_then(|lock| Ok((look(&lock)?, lock))) {
+            Ok((seen, lock)) => {
                 state = state.max(number_of(seen.status.state));
                 if args.json {
                     writeln!(stdout, "{}", to_json(&lock, &seen)?)?;
@@ -40,15 +44,13 @@ pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failur
     Ok(failed.unwrap_or(if args.exit_code { Exit::State(state) } else { Exit::Done }))
 }
 
-/// The lock paths to look at.
-fn paths(args: &StatusArgs) -> Vec<PathBuf> {
-    let Some(slots) = args.slots else { return args.paths.clone() };
-    let slot_of = |path: &PathBuf, n: usize| {
-        let mut slot = path.clone().into_os_string();
-        slot.push(format!(".{n}"));
-        slot.into()
-    };
-    args.paths.iter().flat_map(|path| (1..=slots).map(move |n| slot_of(path, n))).collect()
+/// The lock at this path, or its slots.
+fn locks(args: &StatusArgs, path: &Path) -> Result<Vec<Lock>, Failure> {
+    let lock = args.judgement.apply(Lock::builder(path).separator(args.separator)).build()?;
+    match args.slots {
+        None => Ok(vec![lock]),
+        Some(slots) => Ok(lock.slots(slots)?.locks().to_vec()),
+    }
 }
 
 /// What is at the lock path, and what this machine knows of the holder's process.
@@ -57,9 +59,8 @@ struct Seen {
     process: Option<Running>,
 }
 
-fn look(args: &StatusArgs, path: &Path) -> Result<(Lock, Seen), Failure> {
-    let lock = args.judgement.apply(Lock::builder(path).separator(args.separator)).build()?;
-    directory::check(&lock)?;
+fn look(lock: &Lock) -> Result<Seen, Failure> {
+    directory::check(lock)?;
     let mut status = lock.inspect()?;
     let mut process = None;
     // A dir lock says it itself.
@@ -71,7 +72,7 @@ fn look(args: &StatusArgs, path: &Path) -> Result<(Lock, Seen), Failure> {
         let token = |status: &Status| status.holder.as_ref().map(|holder| holder.token.clone());
         process = process.filter(|_| status.process == Some(pid) && token(&status) == token(&before));
     }
-    Ok((lock, Seen { status, process }))
+    Ok(Seen { status, process })
 }
 
 /// The exit status of --exit-code. With several paths the greatest counts.
