@@ -205,3 +205,24 @@ fn an_operator_breaks_one_readers_lock_or_all() {
     assert!(readers.iter().all(|reader| reader.check().unwrap_err().is_lost()));
     assert!(free(&arena));
 }
+
+/// The bug, found by the model: a reader whose move had failed removed its entry and used the same claim again. The consequence: a copy
+/// of that removal that an NFS server carried out late removed its live entry. The mend: a claim that may have been moved is not used again.
+#[test]
+fn a_reader_whose_move_failed_uses_another_claim() {
+    let arena = Arena::new();
+    let first = read(&arena);
+    let mut renames = 0;
+    arena.env.on_call(move |_, call, when, _| {
+        renames += u32::from((call, when) == (Call::Rename, When::Before));
+        // The first is to the lock path, and the second into the directory there.
+        let is_move = (call, when, renames) == (Call::Rename, When::Before, 2);
+        if is_move { Fate::Fail(std::io::ErrorKind::StorageFull) } else { Fate::GoOn }
+    });
+    let before = arena.env.calls(Call::MkDir).len();
+    let second = reader(&arena).acquire_with(&Wait::up_to(LIFETIME)).unwrap();
+    assert_eq!(arena.env.calls(Call::MkDir).len() - before, 2);
+    second.release().unwrap();
+    first.release().unwrap();
+    assert!(free(&arena));
+}
