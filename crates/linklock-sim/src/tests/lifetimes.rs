@@ -1,9 +1,26 @@
 //! Holders that refresh their locks with another lifetime.
 
-use super::{BOTH, assert_caught};
-use crate::config::{Config, Faults};
+use super::{BOTH, assert_caught, assert_holds, runs};
+use crate::config::{Config, Faults, Who};
 use crate::explore::random;
+use crate::options::Protocol;
 use crate::worlds::{Protocols, World};
+
+/// Where no request comes once more after a later one of the same process, which is the limit of a longer lifetime.
+#[test]
+fn other_lifetimes_hold_where_no_request_comes_once_more() {
+    let within_the_limit = |protocols| {
+        let config = World::named("new-lifetimes").unwrap().config(protocols);
+        Config { faults: Faults { late_requests: 0, ..config.faults }, ..config }
+    };
+    for protocols in Protocols::ALL {
+        let config = within_the_limit(protocols);
+        assert_holds(&format!("new-lifetimes, {}", protocols.name()), &random(&config, 0, runs() / 10));
+    }
+    let config = within_the_limit(Protocols::All(Protocol::Dir));
+    let config = Config { shared: Who::Half, hosts: vec![0, 1, 0, 1], ..config };
+    assert_holds("downgrades, new-lifetimes", &random(&config, 0, runs() / 10));
+}
 
 /// The bug: a holder that gives its lock a shorter lifetime trusts the old one until the call returns. The consequence: other
 /// contenders see the shorter one expire meanwhile, and there are two holders.

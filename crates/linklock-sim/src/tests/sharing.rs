@@ -98,7 +98,6 @@ fn a_downgrade_holds_in_the_other_worlds_too() {
         "late-ctimes",
         "queue",
         "line",
-        "new-lifetimes",
         "delegations",
     ] {
         let config = World::named(world).unwrap().config(Protocols::All(Protocol::Dir));
