@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::hold::Hold;
 use crate::linear::Stuck;
 
@@ -49,7 +51,7 @@ impl fmt::Display for Broken {
 }
 
 /// How much was judged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Locks, and slots.
     pub locks: usize,

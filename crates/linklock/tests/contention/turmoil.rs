@@ -82,6 +82,7 @@ fn turmoil(protocol: Protocol, slots: usize) {
     if let Some((one, other)) = diary::overlap(&holds) {
         panic!("two processes held the lock at once: {one:?} and {other:?}; {tally}");
     }
+    assert_eq!(diary::judge(&holds), [], "the judge of histories; {tally}");
     let mut most = LIFETIME + GRACE + LONGEST_STOP + SLACK;
     if crowd.break_lock_left {
         most += GUARD_LIFETIME;
