@@ -83,7 +83,7 @@ class Crowd:
             words |= {"fence": 1, "register": self.notes / f"{arena.name}.register"}
         if not self.careless_is_there and ground.settings["careless"] == arena.name:
             self.careless_is_there = True
-            words["careless"] = 4
+            words["careless"] = 2
         words |= more
         self.members.append(Member(f"p{number}", arena, words, self.surroundings(words, client, number), self.notes))
 

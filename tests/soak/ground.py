@@ -47,8 +47,10 @@ class Ground:
         print(f"{self.name}, {(time.monotonic() - self.began) / 60:.0f} min: {text}", flush=True)
 
     def violated(self, what):
-        self.violations.append(what)
-        self.say(f"VIOLATION: {what}")
+        """Notes it, once: what a segment showed, the whole run shows again."""
+        if what not in self.violations:
+            self.violations.append(what)
+            self.say(f"VIOLATION: {what}")
 
     # --- What was believed and counted ---
 
@@ -101,7 +103,7 @@ class Ground:
         whole = [self.judge(arena, segments) for arena in ARENAS]
         for key in ("holds", "shared", "killed", "expired", "operations", "refused"):
             self.figures[f"{key} judged"] = sum(tally.get(key, 0) for tally in whole)
-        self.figures["violations"] = len(set(self.violations))
+        self.figures["violations"] = len(self.violations)
         self.figures["minutes"] = round((time.monotonic() - self.began) / 60)
 
     def leave(self):

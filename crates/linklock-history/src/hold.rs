@@ -26,7 +26,11 @@ pub struct Hold {
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.shares { " shared" } else { "" };
-        write!(f, "{} held{how} by {} with {} from {} to {}", self.lock, self.process, self.hold, self.since, self.until)?;
+        write!(
+            f,
+            "{} held{how} by {} with {} from {} to {}",
+            self.lock, self.process, self.hold, self.since, self.until
+        )?;
         self.fence.map_or(Ok(()), |fence| write!(f, ", fencing token {fence}"))
     }
 }

@@ -44,7 +44,10 @@ impl fmt::Display for Broken {
                 write!(f, "register {register}: no order of its operations explains the answer to {operation}")
             }
             Self::Register { register, operation, why: Stuck::TooMany(_) } => {
-                write!(f, "register {register}: undecided, since too many orders are possible at the answer to {operation}")
+                write!(
+                    f,
+                    "register {register}: undecided, since too many orders are possible at the answer to {operation}"
+                )
             }
         }
     }

@@ -10,7 +10,9 @@ fn judge(lines: &[&str]) -> (Tally, Vec<Broken>) {
 
 fn acquired(hold: &str, at: u64, until: u64) -> String {
     let asked = at - 1;
-    format!("{{'is':'acquired','lock':'lock','hold':'{hold}','process':'p{hold}','asked':{asked},'at':{at},'until':{until}}}")
+    format!(
+        "{{'is':'acquired','lock':'lock','hold':'{hold}','process':'p{hold}','asked':{asked},'at':{at},'until':{until}}}"
+    )
 }
 
 #[test]

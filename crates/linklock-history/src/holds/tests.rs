@@ -28,8 +28,16 @@ fn a_planted_overlap_is_caught() {
     assert_eq!(judge(&[hold(29, 50), hold(10, 30)]), overlap_of(hold(10, 30), hold(29, 50)));
     assert_eq!(judge(&[hold(10, 90), hold(40, 50)]), overlap_of(hold(10, 90), hold(40, 50)), "one inside the other");
     let held = [shared(10, 90), shared(20, 30), hold(40, 50)];
-    assert_eq!(judge(&held), overlap_of(shared(10, 90), hold(40, 50)), "a writer beside a reader, with another between");
-    assert_eq!(judge(&[hold(10, 30), shared(29, 31)]), overlap_of(hold(10, 30), shared(29, 31)), "a reader beside a writer");
+    assert_eq!(
+        judge(&held),
+        overlap_of(shared(10, 90), hold(40, 50)),
+        "a writer beside a reader, with another between"
+    );
+    assert_eq!(
+        judge(&[hold(10, 30), shared(29, 31)]),
+        overlap_of(hold(10, 30), shared(29, 31)),
+        "a reader beside a writer"
+    );
 }
 
 #[test]

@@ -52,7 +52,11 @@ impl Settings {
 
     pub(crate) fn lock(&self) -> Result<Lock, Box<dyn Error>> {
         let mut lock = Lock::builder(&self.path)
-            .protocol(if self.words.get("protocol").is_some_and(|name| name == "link") { Protocol::Link } else { Protocol::Dir })
+            .protocol(if self.words.get("protocol").is_some_and(|name| name == "link") {
+                Protocol::Link
+            } else {
+                Protocol::Dir
+            })
             .lifetime(self.millis("lifetime_ms")?)
             .grace(self.millis("grace_ms")?)
             .queue(self.is_on("queue")?)

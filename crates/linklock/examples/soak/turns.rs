@@ -140,7 +140,9 @@ impl Contender {
     fn stay(&self, guard: &Guard, time: Duration) -> Result<(), Box<dyn Error>> {
         let until = self.recorder.now() + time.as_nanos() as u64;
         while self.recorder.believe(guard)? && self.recorder.now() < until {
-            thread::sleep(Duration::from_nanos(until.saturating_sub(self.recorder.now())).min(Duration::from_millis(100)));
+            thread::sleep(
+                Duration::from_nanos(until.saturating_sub(self.recorder.now())).min(Duration::from_millis(100)),
+            );
         }
         Ok(())
     }

@@ -42,7 +42,14 @@ impl Register {
         let process = recorder.process.clone();
         let register = self.name.clone();
         let operation_asked = operation.clone();
-        recorder.tell(&Event::Asked { at: recorder.now(), operation: operation_asked, register, process, fence, write })?;
+        recorder.tell(&Event::Asked {
+            at: recorder.now(),
+            operation: operation_asked,
+            register,
+            process,
+            fence,
+            write,
+        })?;
         flock(&self.file, FlockOperation::LockExclusive)?;
         let value = self.carry_out(fence, write, takes_any);
         flock(&self.file, FlockOperation::Unlock)?;
