@@ -19,7 +19,6 @@
 //! | `think_ms` | the mean pause between turns |
 //! | `ahead_ns` | how far this process's clock is ahead of that of the history, by a time namespace |
 //! | `careless` | at this turn it does as if it held the lock, and as if the register took any token, to show that this is caught |
-#![allow(clippy::disallowed_methods, reason = "this is a program, not the library, and uses the system directly")]
 
 #[cfg(unix)]
 mod record;
