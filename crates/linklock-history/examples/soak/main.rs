@@ -16,6 +16,7 @@
 //! | `counter` | a file on the tested file system, to increment under the lock, by a read and a write |
 //! | `tally` | gets a line with each number that was written there |
 //! | `turns` | it ends after so many |
+//! | `calm` | all its turns are short, and end with a release |
 //! | `think_ms` | the mean pause between turns |
 //! | `ahead_ns` | how far this process's clock is ahead of that of the history, by a time namespace |
 //! | `careless` | at this turn it does as if it held the lock, and as if the register took any token, to show that this is caught |

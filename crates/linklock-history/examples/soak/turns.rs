@@ -15,6 +15,9 @@ use crate::work::{Counter, Register};
 /// So that it sees the stop file in time.
 const WAIT_MOST: Duration = Duration::from_secs(5);
 
+/// Most turns are short. The others overstay, leave the lock behind, drop it, or refresh it.
+const SHORT: u8 = 5;
+
 #[derive(Debug)]
 pub(crate) struct Contender {
     lock: Lock,
@@ -26,6 +29,7 @@ pub(crate) struct Contender {
     lifetime: Duration,
     think_ms: u64,
     shares: bool,
+    is_calm: bool,
     careless: Option<u64>,
     /// It ends after so many.
     turns: Option<u64>,
@@ -45,6 +49,7 @@ impl Contender {
             lifetime: settings.millis("lifetime_ms")?,
             think_ms: settings.get("think_ms")?,
             shares: settings.is_on("shared")?,
+            is_calm: settings.is_on("calm")?,
             careless: settings.find("careless")?,
             turns: settings.find("turns")?,
         })
@@ -99,7 +104,7 @@ impl Contender {
             return self.release(guard);
         }
         self.use_register(&guard)?;
-        match fastrand::u8(..20) {
+        match if self.is_calm { SHORT } else { fastrand::u8(..20) } {
             0 => {
                 self.stay(&guard, self.lifetime * 3 / 2)?;
                 self.use_register(&guard)?;
@@ -129,7 +134,7 @@ impl Contender {
                 self.use_register(&guard)?;
                 self.release(guard)
             }
-            _ => {
+            SHORT.. => {
                 self.stay(&guard, pause(40))?;
                 self.release(guard)
             }
