@@ -52,7 +52,7 @@ class Terms:
     # Where a counter is written.
     counter_lifetime: float
     short_stop: float
-    # Longer than a lifetime and a grace together.
+    # Mostly longer than a lifetime and a grace together.
     long_stops: tuple[float, float]
     # Mean times between two faults of a kind, in the whole crowd.
     between_faults: float
