@@ -85,7 +85,8 @@ class Crowd:
             self.careless_is_there = True
             words["careless"] = 2
         words |= more
-        self.members.append(Member(f"p{number}", arena, words, self.surroundings(words, client, number), self.notes))
+        name = f"p{number}-c{client}" if client else f"p{number}"
+        self.members.append(Member(name, arena, words, self.surroundings(words, client, number), self.notes))
 
     def surroundings(self, words, client, number):
         """The command that starts it there: on a client, on a host of its own, or with clocks that are days ahead."""

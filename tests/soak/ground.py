@@ -64,6 +64,8 @@ class Ground:
         found = json.loads(done.stdout)
         for violation in found["violations"]:
             self.violated(f"{arena.name}: {violation}")
+        if found["tally"]["locks"] > max(arena.slots, 1):
+            self.violated(f"{arena.name}: its histories name {found['tally']['locks']} locks, so holds were not compared")
         return found["tally"]
 
     def check_counter(self, arena):

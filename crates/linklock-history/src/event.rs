@@ -14,7 +14,7 @@ pub enum Event {
         asked: u64,
         /// The deadline.
         until: u64,
-        /// The lock path, or that of the slot.
+        /// The lock, or the slot: by one name for all who contend for it, whatever its path is for them.
         lock: String,
         /// The claim's token, which no other hold has.
         hold: String,

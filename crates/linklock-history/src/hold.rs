@@ -5,7 +5,7 @@ use std::fmt;
 /// A time in which a process trusted a lock: since its acquisition returned until it ended, the end excluded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// The lock path, or that of the slot.
+    /// The lock, or the slot: by one name for all who contend for it.
     pub lock: String,
     /// The claim's token, for messages.
     pub hold: String,

@@ -7,7 +7,7 @@
 //! | key | value |
 //! | --- | --- |
 //! | `name` | the process in the history: no other has it |
-//! | `history` | the file for the events, to which the processes of all arenas may append: linklock-history tells the format |
+//! | `history` | the file for the events, to which all processes of a lock append: linklock-history tells the format |
 //! | `doing` | the file that tells the driver its pid and what it is doing: see `Doing` |
 //! | `stop` | it ends once this file exists |
 //! | `protocol`, `lifetime_ms`, `grace_ms`, `queue`, `shared`, `recover`, `keep_alive`, `fence`, `host` | of the lock |

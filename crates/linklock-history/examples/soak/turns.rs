@@ -1,7 +1,7 @@
 //! Turns under the lock.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ impl Contender {
             None => self.lock.acquire_with(&wait)?,
             Some(slots) => slots.acquire_with(&wait).map(Slot::into_guard)?,
         };
-        let lock = guard.path().display().to_string();
+        let lock = name_of(guard.path());
         Ok((guard, lock))
     }
 
@@ -152,7 +152,8 @@ impl Contender {
         Ok(())
     }
 
-    /// Reads the register and, unless the lock is shared, writes the next number. It does not ask whether the lock is lost: the fencing token protects.
+    /// Reads the register and, unless the lock is shared, writes the next number. It does not ask whether the lock is lost: the
+    /// fencing token protects.
     fn use_register(&mut self, guard: &Guard) -> Result<(), Box<dyn Error>> {
         let (Some(register), Some(fence)) = (&mut self.register, guard.fencing_token()) else { return Ok(()) };
         if let Some(value) = register.ask(&self.recorder, fence, None, false)?.filter(|_| !self.shares) {
@@ -181,7 +182,7 @@ impl Contender {
             at: asked,
             asked,
             until: asked + LONG.as_nanos() as u64,
-            lock: self.slots.as_ref().map_or(self.lock.path(), |slots| slots.locks()[0].path()).display().to_string(),
+            lock: name_of(self.slots.as_ref().map_or(self.lock.path(), |slots| slots.locks()[0].path())),
             hold: hold.clone(),
             process: self.recorder.process.clone(),
             shares: false,
@@ -197,6 +198,11 @@ impl Contender {
         }
         self.recorder.released(&hold)
     }
+}
+
+/// The lock in the history: without its directory, which has another path on each client of a file server.
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn pause(most_ms: u64) -> Duration {
