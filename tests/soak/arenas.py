@@ -43,6 +43,11 @@ ARENAS = [
 ]
 
 
+def named(names):
+    """The arenas of these names; without names, all."""
+    return [arena for arena in ARENAS if not names or arena.name in names]
+
+
 @dataclass(frozen=True)
 class Terms:
     """Times of a kind of ground, in seconds."""

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass, field
 from itertools import count
 
-from arenas import ARENAS, GUEST, LOCAL
-from members import ACQUIRING, COUNTING, RELEASING, THINKING, Member, between, chance
+from arenas import GUEST, LOCAL
+from members import ACQUIRING, COUNTING, RELEASING, THINKING, Member, between, chance, now_ns
 
 ROUND_S = 0.05
 DAYS_AHEAD_S = 3 * 86400
@@ -46,7 +46,7 @@ class Crowd:
         self.has_namespaces = not ground.clients and not subprocess.run(
             [*in_time_namespace(), "true"], stderr=subprocess.DEVNULL
         ).returncode
-        for arena in ARENAS:
+        for arena in ground.arenas:
             for _ in range(arena.crowd[bool(ground.clients)]):
                 self.join(arena)
 
@@ -134,6 +134,12 @@ class Crowd:
         busy = [member for member, what in zip(self.members, doing) if what not in passed_over]
         return random.choice(busy or self.members)
 
+    def note(self, kind, what, began=None):
+        """Counts a fault, and leaves when it was: for whoever looks into a violation."""
+        self.ground.figures[kind] += 1
+        with (self.notes / "faults").open("a") as faults:
+            faults.write(f"{began or now_ns()} {now_ns()} {kind}: {what}\n")
+
     def disturb(self, member):
         if member.stopped_until:
             return
@@ -147,12 +153,14 @@ class Crowd:
         is_limited = member.arena.counts or (member.protocol == "link" and doing == RELEASING)
         if is_limited or chance(50):
             # Nothing else may delay it.
+            began = now_ns()
             time.sleep(random.uniform(0, self.terms.short_stop))
             member.go_on()
-            self.ground.figures["short stops"] += 1
+            self.note("short stops", f"{member.name}, {doing}", began)
         else:
-            member.stopped_until = time.monotonic() + between(self.terms.long_stops)
-            self.ground.figures["long stops"] += 1
+            seconds = between(self.terms.long_stops)
+            member.stopped_until = time.monotonic() + seconds
+            self.note("long stops", f"{member.name}, {doing}, for {seconds:.3f} s from then")
 
     def kill(self, member):
         at, gone = member.kill()
@@ -160,7 +168,7 @@ class Crowd:
         with self.history(member.arena).open("a") as history:
             history.write(json.dumps(event) + "\n")
         self.members.remove(member)
-        self.ground.figures["kills"] += 1
+        self.note("kills", member.name, at)
         self.join(member.arena)
 
     def cut(self):
@@ -172,14 +180,15 @@ class Crowd:
         seconds = between(self.terms.long_cuts) if is_long else random.uniform(0, self.terms.short_cut)
 
         def cut_off():
+            began = now_ns()
             nfsvm("partition", client)
             time.sleep(seconds)
             nfsvm("heal", client)
             nfsvm("reconnect", client)
+            self.note("long cuts" if is_long else "short cuts", f"c{client}", began)
 
         self.cuts.append(threading.Thread(target=cut_off, name=str(client)))
         self.cuts[-1].start()
-        self.ground.figures["long cuts" if is_long else "short cuts"] += 1
 
     def step_clock(self, faults):
         """Steps the wall clock of the guest, which is the server's: never so that two steps add up within a lifetime and grace."""
@@ -187,7 +196,7 @@ class Crowd:
         faults.due["clock"] = max(faults.due["clock"], time.monotonic() + apart)
         step = random.uniform(-self.terms.clock_step, self.terms.clock_step)
         time.clock_settime(time.CLOCK_REALTIME, time.time() + step)
-        self.ground.figures["clock steps"] += 1
+        self.note("clock steps", f"{step:+.3f} s")
 
     def end(self):
         """Ends all in order: whatever was stopped or cut off goes on before. Then one more process must get each lock."""
@@ -200,7 +209,7 @@ class Crowd:
             return
         stop.unlink()
         self.members = []
-        for arena in ARENAS:
+        for arena in self.ground.arenas:
             self.join(arena, turns=1, think_ms=0)
         self.wait_for_all()
 
@@ -218,7 +227,7 @@ class Crowd:
                 self.ground.violated(f"{member.arena.name}: {member.what_went_wrong()}")
 
     def tell_progress(self):
-        holds = sum(self.history(arena).read_bytes().count(b'"acquired"') for arena in ARENAS if self.history(arena).exists())
+        holds = sum(self.history(arena).read_bytes().count(b'"acquired"') for arena in self.ground.arenas if self.history(arena).exists())
         figures = ", ".join(f"{number} {what}" for what, number in self.ground.figures.items())
         self.ground.say(f"{holds} holds in this segment; so far: {figures}")
 

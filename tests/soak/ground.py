@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # The work tree stays clean.
 
-from arenas import ARENAS
+from arenas import named
 from crowd import Crowd
 
 SEGMENT_S_MOST = 240
@@ -24,13 +24,14 @@ class Ground:
         self.settings = settings
         self.name = settings["ground"]
         self.programs = settings["programs"]
+        self.arenas = named(settings["arenas"])
         self.clients = settings.get("clients", [])
         self.place = Path(settings.get("place", "/mnt/c1/soak"))
         # In the guest they must not be on a mount: the shared directory is as slow as the network.
         self.notes = Path("/run/soak") if self.clients else Path(settings["notes"])
         self.figures, self.violations = Counter(), []
         self.began = time.monotonic()
-        for arena in ARENAS:
+        for arena in self.arenas:
             directory = self.directory(arena)
             directory.mkdir(parents=True)
             if arena.counts:
@@ -73,12 +74,13 @@ class Ground:
         lines = [line.split() for line in self.tally(arena).read_text().splitlines()] if self.tally(arena).exists() else []
         counter = self.directory(arena) / "counter"
         there = int.from_bytes(counter.read_bytes(), sys.byteorder)
-        if any(len(words) > 1 for words in lines):
+        self.figures["increments"] += len(lines)
+        if any(words[-1] == "in-doubt" for words in lines):
             # A holder came past its deadline, by a pause of the machine, so what it wrote proves nothing.
             self.figures["counters in doubt"] += 1
-        elif sorted(int(number) for number, in lines) != list(range(1, there + 1)):
-            self.violated(f"{arena.name}: the counter is at {there} after {len(lines)} increments")
-        self.figures["increments"] += len(lines)
+        elif sorted(int(words[0]) for words in lines) != list(range(1, there + 1)):
+            self.violated(f"{arena.name}: the counter is at {there} after {len(lines)} increments: see {self.tally(arena).name}")
+            return
         self.tally(arena).unlink(missing_ok=True)
         counter.write_bytes(bytes(8))
 
@@ -96,13 +98,13 @@ class Ground:
                 crowd.contend(segment_s)
             finally:
                 crowd.end()
-            tallies = {arena.name: self.judge(arena, segments[-1:]) for arena in ARENAS}
-            for arena in ARENAS:
+            tallies = {arena.name: self.judge(arena, segments[-1:]) for arena in self.arenas}
+            for arena in self.arenas:
                 if arena.counts:
                     self.check_counter(arena)
             held = ", ".join(f"{name} {tally.get('holds', 0)}" for name, tally in tallies.items())
             self.say(f"segment {len(segments)} is judged; holds: {held}")
-        whole = [self.judge(arena, segments) for arena in ARENAS]
+        whole = [self.judge(arena, segments) for arena in self.arenas]
         for key in ("holds", "shared", "killed", "expired", "operations", "refused"):
             self.figures[f"{key} judged"] = sum(tally.get(key, 0) for tally in whole)
         self.figures["violations"] = len(self.violations)

@@ -7,7 +7,6 @@ import subprocess
 import time
 from pathlib import Path
 
-NS = 10**9
 # A process that waits for an NFS server cannot be stopped before the answer.
 STOPS_WITHIN_S = 1.0
 THINKING, ACQUIRING, COUNTING, RELEASING = "TACR"

@@ -90,8 +90,8 @@ impl Counter {
         Ok(Some(Self { path, tally }))
     }
 
-    /// Reads the number, lets time pass, and writes the next one. The tally gets the number, and whether `is_held` still says that
-    /// the lock is held: else the write was in doubt.
+    /// Reads the number, lets time pass, and writes the next one. The tally gets the number, the process, when the file was opened,
+    /// read and synchronized, and whether `is_held` still says that the lock is held: else the write was in doubt.
     pub(crate) fn increment(
         &self,
         recorder: &Recorder,
@@ -99,18 +99,21 @@ impl Counter {
         is_held: impl Fn() -> bool,
     ) -> Result<(), Box<dyn Error>> {
         recorder.doing(Doing::Counting)?;
+        let asked = recorder.now();
         // Opened afresh: this is when NFS asks the server.
         let file = File::options().read(true).write(true).open(&self.path)?;
         let mut content = [0; 8];
         file.read_exact_at(&mut content, 0)?;
+        let read = recorder.now();
         std::thread::sleep(pause);
         let next = u64::from_ne_bytes(content) + 1;
         file.write_all_at(&next.to_ne_bytes(), 0)?;
         // And this is when the server gets it, with its errors.
         file.sync_data()?;
         drop(file);
-        let doubt = if is_held() { "" } else { " in-doubt" };
-        (&self.tally).write_all(format!("{next}{doubt}\n").as_bytes())?;
+        let (written, doubt) = (recorder.now(), if is_held() { "" } else { " in-doubt" });
+        let line = format!("{next} {} {asked} {read} {written}{doubt}\n", recorder.process);
+        (&self.tally).write_all(line.as_bytes())?;
         recorder.doing(Doing::Holding)
     }
 }
