@@ -119,10 +119,10 @@ pub(crate) fn overlap(holds: &[Hold]) -> Option<(Hold, Hold)> {
     None
 }
 
-/// Writes the holds for the judge, crates/linklock-history, if LINKLOCK_HISTORIES names a directory. The last moment of a hold still
+/// Writes the holds for the judge, crates/linklock-history, if TURMOIL_HISTORIES names a directory. The last moment of a hold still
 /// belongs to it.
 pub(crate) fn leave_to_the_judge(holds: &[Hold], name: &str) {
-    let Some(directory) = std::env::var_os("LINKLOCK_HISTORIES") else { return };
+    let Some(directory) = std::env::var_os("TURMOIL_HISTORIES") else { return };
     let line = |hold: &Hold| {
         let (pid, first, last) = (hold.pid, hold.first.as_nanos() as u64, hold.last.as_nanos() as u64);
         let (token, process, lock) = (format!("{pid}-{}", hold.number), pid.to_string(), hold.slot.to_string());
