@@ -210,6 +210,22 @@ class Arena:
             raise AssertionError(
                 f"{self.protocol}: two holders for {(first[1] - second[0]) / NS:.3f} s: {first[2]} and {second[2]}"
             )
+        self.judge()
+
+    def judge(self):
+        """Asks the judge of histories too. It takes an end that was noted as a deadline."""
+        lines = [
+            {
+                "is": "acquired", "lock": diary.lock_of(token), "hold": token, "process": token, "shares": diary.is_shared(token),
+                "asked": asked, "at": since, "until": till,
+            }
+            for since, till, token, asked in self.beliefs()
+        ]  # fmt: skip
+        if lines:
+            history = self.diary.with_suffix(".history")
+            history.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            done = subprocess.run([self.programs["judge"], history], capture_output=True, text=True)
+            assert done.returncode == 0, f"{self.protocol}: the judge: {done.stdout}{done.stderr}"
 
 
 class World:

@@ -103,6 +103,8 @@ pub(crate) struct Config {
     pub(crate) downgrades: bool,
     /// Whether a holder that downgrades its lock trusts to have it alone until the call returns.
     pub(crate) trusts_to_be_alone: bool,
+    /// Whether only the judge of the history looks for two holders.
+    pub(crate) is_left_to_the_judge: bool,
     /// Which processes queue up.
     pub(crate) queue: Who,
     /// Whether waiters believe that they hear of every change, so that they line up.
@@ -191,6 +193,7 @@ impl Config {
             has_slots: false,
             downgrades: true,
             trusts_to_be_alone: false,
+            is_left_to_the_judge: false,
             queue: Who::Nobody,
             is_local: false,
             faults: Faults::ALL,

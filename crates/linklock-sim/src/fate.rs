@@ -154,12 +154,14 @@ impl Sim {
         self.with(|world| match victim {
             Victim::Process(number) => {
                 world.processes[number].killed = true;
+                world.note_deaths();
                 let sending = world.processes[number].sending.take();
                 world.late.extend(sending);
                 world.tell("kernel", || format!("c{number} is killed"));
             }
             Victim::Shell(host) => {
                 world.hosts[host].shell_killed = true;
+                world.note_deaths();
                 world.tell("kernel", || format!("the shell on h{host} is killed"));
             }
         });

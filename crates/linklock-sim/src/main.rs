@@ -45,6 +45,7 @@ library! {
     "../../linklock/src/wait.rs" wait,
 }
 
+mod believed;
 mod cache;
 mod calls;
 mod chance;

@@ -214,7 +214,10 @@ fn a_release_for_a_process_that_ends_just_then_removes_no_other_lock() {
         let stop = Stop { process, at: is_removal, after: false, is_there: false };
         let release = move || drop(steps::release(&place, &stake));
         stopped(sim, stop, release, || {
-            sim.with(|world| world.hosts[env].shell_killed = true);
+            sim.with(|world| {
+                world.hosts[env].shell_killed = true;
+                world.note_deaths();
+            });
             if let Ok(stake) = acquire::acquire(&other, &Wait::never()) {
                 run::believe(&SimEnv { sim: Arc::clone(&holder.env.sim), number: 2 }, 0, &stake);
             }

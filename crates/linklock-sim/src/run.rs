@@ -66,6 +66,7 @@ pub(crate) fn run(config: &Config) -> Outcome {
     }
     sim.with(|world| {
         checks::leftovers::at_the_end(world);
+        checks::history::at_the_end(world);
         Outcome {
             violation: world.violation.clone(),
             story: std::mem::take(&mut world.story),
@@ -96,7 +97,7 @@ fn end(world: &mut World, number: usize) {
     close_all(world, number);
     // A lock on behalf of another process stays held.
     if world.processes[number].settings.owner == Owner::Itself {
-        world.holds.remove(&number);
+        world.cease(number);
     }
 }
 
@@ -211,7 +212,7 @@ fn contend_as_flufl(env: &SimEnv) -> u32 {
             let token = lock.token();
             trust(env, Hold { process: env.number, lock: 0, token, was: None, shares: false, fence: None, deadline });
             env.sleep(lifetime * random(4) / 2);
-            env.sim.with(|world| world.holds.remove(&env.number));
+            env.sim.with(|world| world.cease(env.number));
             lock.unlock();
         }
     }
@@ -255,7 +256,7 @@ fn hold(env: &SimEnv, place: &Place, lock: usize, mut stake: Stake) {
     // From here on it does no work under the lock.
     env.sim.with(|world| {
         world.tell(&format!("c{}", env.number), || "releases".into());
-        world.holds.remove(&env.number)
+        world.cease(env.number);
     });
     let _ = release(place, &stake);
 }
@@ -269,6 +270,8 @@ fn downgrade(env: &SimEnv, place: &Place, lock: usize, stake: &mut Stake) -> boo
         let shares = !world.config.trusts_to_be_alone;
         if let Some(hold) = world.holds.get_mut(&env.number) {
             (hold.token, hold.was, hold.shares) = (token, Some(was), hold.shares || shares);
+            let hold = hold.clone();
+            checks::history::on_belief(world, &hold);
         }
     });
     match steps::downgrade(place, stake, limit) {
@@ -310,6 +313,7 @@ fn trust(env: &SimEnv, hold: Hold) {
                 format!("holds the lock with {}, number {:?}", hold.token, hold.fence)
             });
             world.holds.insert(env.number, hold.clone());
+            checks::history::on_belief(world, &hold);
             checks::one_holder::on_belief(world, &hold);
             checks::at_most::on_belief(world);
             checks::fencing::on_belief(world, &hold);
@@ -322,6 +326,8 @@ fn trust_no_longer(env: &SimEnv, than: LocalTime) {
     env.sim.with(|world| {
         if let Some(hold) = world.holds.get_mut(&env.number).filter(|_| !world.config.trusts_old_lifetimes) {
             hold.deadline = hold.deadline.min(than);
+            let hold = hold.clone();
+            checks::history::on_belief(world, &hold);
         }
     });
 }

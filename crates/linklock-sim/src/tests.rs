@@ -150,6 +150,10 @@ fn the_simulation_finds_the_races_of_flufl_lock() {
     let faults = Faults { pauses: 12, ..Faults::NONE };
     let config = Config { flufl: true, faults, ..Config::new(Protocol::Link) };
     assert_caught("flufl.lock", 2_000, &random(&config, 0, 2_000));
+    // Without the checker, the judge of the history finds them.
+    let judged = random(&Config { is_left_to_the_judge: true, ..config }, 0, 2_000);
+    let (_, what) = judged.violation.expect("the judge finds two holders");
+    assert!(what.starts_with("the judge of the history: two holders at once"), "{what}");
 }
 
 /// A world, the steps to leave out, and the most runs until the harm must show. Where a second step also prevents the harm,

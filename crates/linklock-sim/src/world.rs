@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::believed::Believed;
 use crate::cache::Cache;
 use crate::config::{Config, Faults};
 use crate::delegations::Delegations;
@@ -119,6 +120,8 @@ pub(crate) struct World {
     pub(crate) left: Faults,
     /// The beliefs of the processes, by process.
     pub(crate) holds: BTreeMap<usize, Hold>,
+    /// The same from the beginning, for the judge.
+    pub(crate) believed: Believed,
     /// The tokens that appeared at the lock path, in order.
     pub(crate) wins: Vec<String>,
     /// By token: which lock path it was won at, its place in `wins`, and its fencing token.
@@ -190,6 +193,7 @@ impl World {
             lost_by_delay: 0,
             left: config.faults,
             holds: BTreeMap::new(),
+            believed: Believed::default(),
             wins: Vec::new(),
             fences: BTreeMap::new(),
             violation: None,
@@ -232,6 +236,21 @@ impl World {
 
     pub(crate) fn believes(&self, hold: &Hold) -> bool {
         !self.owner_is_dead(hold.process) && self.local_now(self.processes[hold.process].host) < hold.deadline
+    }
+
+    /// The process trusts its lock no longer.
+    pub(crate) fn cease(&mut self, process: usize) {
+        self.holds.remove(&process);
+        self.believed.ceases(process, self.now);
+    }
+
+    /// Notes that the owners of these processes' locks have been killed.
+    pub(crate) fn note_deaths(&mut self) {
+        for process in 0..self.processes.len() {
+            if self.owner_is_dead(process) {
+                self.believed.ceases(process, self.now);
+            }
+        }
     }
 
     /// Whether the owner of this process's locks has ended.

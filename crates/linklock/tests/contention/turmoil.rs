@@ -72,6 +72,7 @@ fn turmoil(protocol: Protocol, slots: usize) {
     let end = now();
 
     let holds = crowd.holds();
+    diary::leave_to_the_judge(&holds, &format!("turmoil-{protocol}-{slots}"));
     let tally = format!(
         "{protocol}, {slots} slots, seed {seed}: {} holds, {} killed, {} stopped for short, {} for long",
         holds.len(),
