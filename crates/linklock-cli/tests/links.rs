@@ -121,7 +121,9 @@ fn no_link_is_dead() {
     let links = documents.iter().flat_map(|(from, document)| document.links.iter().map(move |link| (from, link)));
     let dead: Vec<_> = links
         .clone()
-        .filter_map(|(from, link)| fault(&documents, from, link).map(|why| format!("{}: {link}: {why}", from.display())))
+        .filter_map(|(from, link)| {
+            fault(&documents, from, link).map(|why| format!("{}: {link}: {why}", from.display()))
+        })
         .collect();
     assert!(dead.is_empty(), "{}", dead.join("\n"));
     assert!(links.count() > 100, "hardly any link was found");
