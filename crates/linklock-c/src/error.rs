@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_library_error_keeps_its_message() {
-        let error = rust_linklock::Lock::builder("a").lifetime(std::time::Duration::ZERO).build().unwrap_err();
+        let error = rust_linklock::Lock::builder("/a/b").lifetime(std::time::Duration::ZERO).build().unwrap_err();
         let message = error.to_string();
         let failure = Failure::from(error);
         assert_eq!((failure.code, failure.os_error, failure.message), (LINKLOCK_INVALID, 0, message));

@@ -76,7 +76,7 @@ fn a_flawed_setting_is_reported_by_its_setter_and_by_the_lock() {
 #[cfg(unix)]
 #[test]
 fn a_long_message_is_cut_and_ends() {
-    let name = CString::new("é".repeat(3000)).unwrap();
+    let name = CString::new(format!("/{}", "é".repeat(3000))).unwrap();
     let (code, error, lock) = new_lock(&name, None);
     assert_eq!((code, lock), (LINKLOCK_INVALID, ptr::null_mut()));
     let message = message(&error);
