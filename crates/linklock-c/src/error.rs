@@ -91,6 +91,13 @@ impl Failure {
     }
 }
 
+/// What is wrong with an argument.
+impl From<String> for Failure {
+    fn from(flaw: String) -> Self {
+        Self::invalid(flaw)
+    }
+}
+
 impl From<rust_linklock::Error> for Failure {
     fn from(e: rust_linklock::Error) -> Self {
         let code = match e.kind() {

@@ -2,8 +2,6 @@
 
 use std::ffi::{CStr, CString, OsStr, c_char};
 
-use crate::error::Failure;
-
 /// An array of C with as much of `text` as it has room for, to the last whole character, and a NUL.
 pub(crate) fn filled<const SIZE: usize>(text: &str) -> [c_char; SIZE] {
     let mut array = [0; SIZE];
@@ -21,21 +19,21 @@ fn boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// A text that must be UTF-8.
-pub(crate) fn utf8<'a>(text: &'a CStr, what: &str) -> Result<&'a str, Failure> {
-    text.to_str().map_err(|e| Failure::invalid(format!("{what}: not UTF-8 after {} bytes", e.valid_up_to())))
+/// A text that must be UTF-8, or what is wrong with it.
+pub(crate) fn utf8<'a>(text: &'a CStr, what: &str) -> Result<&'a str, String> {
+    text.to_str().map_err(|e| format!("{what}: not UTF-8 after {} bytes", e.valid_up_to()))
 }
 
 /// A path or a name as the system has it.
 #[cfg(unix)]
-pub(crate) fn os_text<'a>(text: &'a CStr, _: &str) -> Result<&'a OsStr, Failure> {
+pub(crate) fn os_text<'a>(text: &'a CStr, _: &str) -> Result<&'a OsStr, String> {
     use std::os::unix::ffi::OsStrExt;
     Ok(OsStr::from_bytes(text.to_bytes()))
 }
 
 /// A path or a name as the system has it.
 #[cfg(not(unix))]
-pub(crate) fn os_text<'a>(text: &'a CStr, what: &str) -> Result<&'a OsStr, Failure> {
+pub(crate) fn os_text<'a>(text: &'a CStr, what: &str) -> Result<&'a OsStr, String> {
     utf8(text, what).map(OsStr::new)
 }
 
@@ -73,7 +71,7 @@ mod tests {
     #[test]
     fn what_is_not_utf8_is_an_error_where_it_must_be_and_else_it_is_kept() {
         let odd = c"a\xffb";
-        assert!(utf8(odd, "command").unwrap_err().message.contains("command: not UTF-8 after 1 bytes"));
+        assert!(utf8(odd, "command").unwrap_err().contains("command: not UTF-8 after 1 bytes"));
         assert_eq!(utf8(c"\xc3\xa9", "command").ok(), Some("é"));
         #[cfg(unix)]
         assert_eq!(c_text(os_text(odd, "path").ok().unwrap()).as_c_str(), odd);
