@@ -356,6 +356,20 @@ impl Loss {
         self.tenure.is_lost()
     }
 
+    /// How much longer the lock can be trusted, as [`Guard::remaining`]; zero once it is lost, released, left or given up.
+    pub fn remaining(&self) -> Duration {
+        let tenure = &self.tenure;
+        if tenure.is_lost() || tenure.has_ended() {
+            return Duration::ZERO;
+        }
+        tenure.trusted_until().since(tenure.place.env.now())
+    }
+
+    /// Whether this process was forked from the one that acquired the lock, and so does not hold it: see [`Guard`].
+    pub fn is_inherited(&self) -> bool {
+        self.tenure.is_foreign()
+    }
+
     /// Waits until the lock is lost (true), or released, left or given up (false).
     ///
     /// The notice of a lock that is kept alive comes a sixth of the lifetime before its deadline, so that there is time to
