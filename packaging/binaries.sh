@@ -15,13 +15,12 @@ compile() {
 }
 
 pack() { # pack TARGET: the program and what belongs to it, as an archive.
-    local name=linklock-$VERSION-$1 tree shell
+    local name=linklock-$VERSION-$1 tree native
     tree=$WORK/tree/$name
+    native=$(program "$(uname -m)")
     rm -rf "$tree"
     install -D "$(program "${1%%-*}")" "$tree/linklock"
     install -d "$tree/man" "$tree/completions"
-    local native
-    native=$(program "$(uname -m)")
     "$native" man >"$tree/man/linklock.1"
     "$native" completions bash >"$tree/completions/linklock.bash"
     "$native" completions zsh >"$tree/completions/_linklock"

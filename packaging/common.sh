@@ -76,7 +76,7 @@ program() { # program ARCHITECTURE: where binaries.sh puts the static program.
 }
 
 lay_out() { # lay_out ARCHITECTURE DIR: what a package of a distribution installs, below DIR.
-    local usr=$2/usr native shell doc=$2/usr/share/doc/linklock
+    local usr=$2/usr native doc=$2/usr/share/doc/linklock
     rm -rf "$2"
     native=$(program "$(uname -m)")
     [ -x "$native" ] && [ -x "$(program "$1")" ] || not_run "the package for $1" "packaging/build binaries has not made the program"
