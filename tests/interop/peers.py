@@ -45,6 +45,22 @@ def new_environment(env, python=sys.executable):
     return env / "bin/python"
 
 
+def other_pythons():
+    """Each other CPython from 3.9 on that is installed, by its minor version."""
+    found = {}
+    for minor in range(9, 20):
+        kept = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python3"))
+        for python in [shutil.which(f"python3.{minor}"), *kept]:
+            if python and minor != sys.version_info.minor and is_usable(python):
+                found[minor] = python
+    return found
+
+
+def is_usable(python):
+    ask = "import ensurepip, sys, venv; sys.exit(sys.implementation.name != 'cpython')"
+    return subprocess.run([python, "-c", ask], capture_output=True).returncode == 0
+
+
 def flufl_python(target, major=None):
     """The Python of a virtual environment with the newest flufl.lock, or the newest of this major version, and the version. The
     environment is kept between runs. An old major version is installed once; for the newest, pip asks each time."""

@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""Prints the notices of all crates that are linked into a crate's programs, whose licences ask for that.
+
+    packaging/third_party.py CRATE TARGET...
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+HEADER = """This program contains the Rust standard library (MIT or Apache-2.0), musl libc (MIT; Copyright (c) 2005-2020
+Rich Felker, et al.), and the following packages. Where a package offers a choice of licences, each is listed.
+"""
+NAMES = ("LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE")
+
+
+def linked(crate, target):
+    """The ids, in cargo's form, of what is compiled for the target: no build scripts and no macros."""
+    tree = ["cargo", "tree", "--locked", "--package", crate, "--target", target, "--edges", "normal,no-proc-macro"]
+    lines = subprocess.run([*tree, "--prefix=none", "--format={p}"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return {tuple(line.split()[:2]) for line in lines.splitlines()}
+
+
+def notices(manifest):
+    return sorted(file for file in Path(manifest).parent.iterdir() if file.is_file() and file.name.upper().startswith(NAMES))
+
+
+def main():
+    crate, *targets = sys.argv[1:]
+    wanted = set.union(*(linked(crate, target) for target in targets))
+    metadata = subprocess.run(["cargo", "metadata", "--locked", "--format-version=1"], check=True, stdout=subprocess.PIPE).stdout
+    print(HEADER)
+    for package in sorted(json.loads(metadata)["packages"], key=lambda package: (package["name"], package["version"])):
+        # Without a source it is one of ours.
+        if (package["name"], f"v{package['version']}") not in wanted or not package["source"]:
+            continue
+        print("=" * 100, f"{package['name']} {package['version']}: {package['license']}", sep="\n")
+        files = notices(package["manifest_path"])
+        if not files:
+            print(f"Its authors ({', '.join(package['authors']) or 'not named'}) give no text beside the name of the licence.")
+        for file in files:
+            print("-" * 100, file.name, "", file.read_text(errors="replace").strip(), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
