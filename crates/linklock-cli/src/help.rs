@@ -41,7 +41,7 @@ EXIT STATUS
          is older, 2 one may be
   64     usage error: an option, a duration, a path or a token is not valid
   73     LOCKPATH's directory is missing; or the claim cannot be created: the directory is full,
-         or the name is too long
+         or the name is too long; ls: there is neither a directory nor a lock
   74     input/output error; or the file at LOCKPATH is not a lock; or the file system
          lacks something that the protocol needs
   75     not acquired in time (wait: not free, break: not expired); -E chooses another number

@@ -195,7 +195,6 @@ impl Builder {
                 Kind::Other => {}
             }
         }
-        // Without the separator they can still be directories of locks, but not be in one.
         locks.sort_by_cached_key(|found| natural(found.lock.path()));
         directories.sort();
         find_slots(&mut locks);

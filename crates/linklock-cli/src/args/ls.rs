@@ -21,7 +21,7 @@ pub(crate) struct LsArgs {
     /// it is only known that one may have been
     #[arg(long, value_name = "D", value_parser = duration)]
     pub(crate) older_than: Option<Duration>,
-    /// Print one JSON document. docs/schema/linklock.schema.json describes it
+    /// Print one JSON document. docs/schema/linklock.json describes it
     #[arg(long)]
     pub(crate) json: bool,
     /// Print metrics in the text format of Prometheus, for the textfile collector of its node exporter

@@ -1,4 +1,4 @@
-//! The JSON document of `ls`. The names are part of the program's interface: docs/schema/linklock.schema.json.
+//! The JSON document of `ls`. The names are part of the program's interface: docs/schema/linklock.json.
 
 use std::time::{Duration, SystemTime};
 

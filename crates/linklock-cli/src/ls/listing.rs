@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use linklock::{Builder, Error, Lock, Printable, State};
+use linklock::{Builder, Error, Lock, Printable, State, Surveyed};
 
 use super::age::Older;
 use super::row::Row;
@@ -31,7 +31,7 @@ impl Default for Listing {
 impl Listing {
     pub(super) fn add(&mut self, args: &LsArgs, path: &Path) {
         match lock_at(args, path) {
-            Ok(Some(lock)) => match directory::check(&lock).and_then(|()| Ok(lock.survey()?)) {
+            Ok(Some(lock)) => match survey(&lock) {
                 Ok(found) => self.rows.push(Row::of(found)),
                 Err(e) => self.failures.push(e),
             },
@@ -71,6 +71,18 @@ impl Listing {
         let most = chosen.iter().map(|(_, older)| *older).max().unwrap_or(Older::No);
         (chosen.into_iter().map(|(row, _)| row).collect(), most)
     }
+}
+
+/// An error if there is nothing: a monitor would take a mistyped path for a directory without locks.
+fn survey(lock: &Lock) -> Result<Surveyed, Failure> {
+    directory::check(lock)?;
+    let found = lock.survey()?;
+    let is_free = found.status.as_ref().is_ok_and(|status| status.state == State::Free);
+    if is_free && found.waiters.is_empty() && found.leftovers == 0 && fs::symlink_metadata(lock.path()).is_err() {
+        let message = format!("{}: neither a directory nor a lock", Printable::new(lock.path()));
+        return Err(Failure::Message(Exit::CannotCreate, message));
+    }
+    Ok(found)
 }
 
 fn builder(args: &LsArgs, path: &Path) -> Builder {
