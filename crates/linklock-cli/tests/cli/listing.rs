@@ -216,7 +216,7 @@ fn slots_are_known_as_such_while_somebody_waits_for_one() {
         let slot = lock(&found, name);
         assert_eq!((&slot["slot"], &slot["slot_of"]), (&number.into(), &lock(&found, "seat")["path"]), "{slot}");
     }
-    holders.map(Running::let_end);
+    holders.into_iter().for_each(Running::let_end);
     assert_exit(&outcome(waiter), 0);
 }
 

@@ -59,14 +59,14 @@ fn crowd(scene: &Scene) -> (Vec<Running>, Vec<std::process::Child>) {
         for_nobody(&format!("expired.{protocol}"), "10ms", protocol);
         ended_process(|pid| acquire(&format!("dead.{protocol}"), &["--pid", pid, "--protocol", protocol]));
     }
-    fs::write(at("file"), "a user's file").unwrap();
+    fs::write(at("file"), "a user's file").expect("our own directory");
     let claim = at(&here("left|elsewhere|1|2"));
-    fs::write(&claim, claim.to_str().unwrap()).unwrap();
-    let claim = fs::File::options().write(true).open(claim).unwrap();
-    claim.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    fs::write(&claim, claim.to_str().expect("UTF-8")).expect("our own directory");
+    let claim = fs::File::options().write(true).open(claim).expect("our own directory");
+    claim.set_modified(SystemTime::now() - Duration::from_secs(3600)).expect("our own directory");
     let mut holders = vec![Running::start(scene.work(&[], &["say:ready", "repeat"]))];
     if cfg!(unix) {
-        let shared = Scene { lock: at("shared"), dir: tempfile::tempdir().unwrap() };
+        let shared = Scene { lock: at("shared"), dir: tempfile::tempdir().expect("our own directory") };
         holders.push(Running::start(shared.work(&["--shared"], &["say:ready", "repeat"])));
     }
     let mut command = scene.work(&["--queue"], &[]);
