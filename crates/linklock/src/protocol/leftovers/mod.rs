@@ -14,10 +14,11 @@
 
 mod judge;
 mod kinds;
+mod names;
 mod waiting;
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -26,6 +27,7 @@ pub(crate) use judge::is_left_at_lock_path;
 use judge::{Body, Judged, judge};
 use kinds::Found;
 pub use kinds::{Leftover, LeftoverKind, LeftoverVerdict};
+use names::{Names, claim_named, in_queue, ticket_named};
 pub(crate) use waiting::{Beside, beside};
 
 use super::clear::clear;
@@ -33,13 +35,11 @@ use super::io_error::{gone_is_ok, is_gone};
 use super::look::look;
 use super::place::Place;
 use super::seen::Seen;
-use super::{bell, queue, steps};
+use super::{bell, steps};
 use crate::claim::Claim;
 use crate::env::{Liveness, Location};
 use crate::error::{Error, ErrorKind};
 use crate::lease::Anchor;
-use crate::lock_path::LockPath;
-use crate::names::bytes_of;
 use crate::printable::Printable;
 use crate::time::ServerTime;
 
@@ -185,70 +185,6 @@ fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
     }
     all.sort_by(|one, other| one.at.as_path().cmp(other.at.as_path()));
     Ok(all)
-}
-
-/// The names that contenders of one lock use in its directory.
-struct Names<'a> {
-    place: &'a Place,
-    queue: Location,
-    bell: Location,
-    break_lock: LockPath,
-}
-
-impl<'a> Names<'a> {
-    fn of(place: &'a Place) -> Self {
-        let (queue, bell, break_lock) = (place.path.queue(), place.path.bell(), place.path.of_break_lock());
-        Self { place, queue, bell, break_lock }
-    }
-
-    /// What this name is, if contenders of the lock use it.
-    fn found(&self, name: &OsStr) -> Option<Found> {
-        let Self { place, queue, bell, break_lock } = self;
-        let at = Location::beside(place.path.dir(), name);
-        let (kind, claim) = if let Some(claim) = claim_named(&place.path, name) {
-            (LeftoverKind::Claim, Some(claim))
-        } else if let Some(claim) = claim_named(break_lock, name) {
-            (LeftoverKind::BreakClaim, Some(claim))
-        } else if at == *break_lock.location() {
-            (LeftoverKind::BreakLock, None)
-        } else if at == *queue {
-            (LeftoverKind::Queue, None)
-        } else if at == *bell {
-            (LeftoverKind::Bell, None)
-        } else if at == *place.location() {
-            (LeftoverKind::FreeLock, None)
-        } else {
-            return None;
-        };
-        Some(Found { at, kind, claim })
-    }
-}
-
-/// The tickets of the queue, and the links beside them: at most `limit`.
-fn in_queue(place: &Place, limit: usize) -> Vec<Found> {
-    let queue = place.path.queue();
-    let named = |name: &OsStr| match ticket_named(place, name) {
-        Some(claim) => Some((LeftoverKind::Ticket, claim)),
-        None => Some((LeftoverKind::Bell, ticket_named(place, &queue::ticket_of_next(name)?)?)),
-    };
-    let names = place.names(&queue, limit, &|name| named(name).is_some()).unwrap_or_default();
-    let found = |name: &OsString| {
-        let (kind, claim) = named(name)?;
-        // What a link says tells whose it is; its name, whose ticket it is beside.
-        let claim = Some(claim).filter(|_| kind == LeftoverKind::Ticket);
-        Some(Found { at: queue.inside(name), kind, claim })
-    };
-    names.iter().filter_map(found).collect()
-}
-
-/// The claim whose name is exactly this one.
-fn claim_named(path: &LockPath, name: &OsStr) -> Option<Claim> {
-    path.parse(bytes_of(name)).filter(|claim| claim.token.as_os_str() == name)
-}
-
-fn ticket_named(place: &Place, name: &OsStr) -> Option<Claim> {
-    let claim = queue::claim(place, name)?;
-    bytes_of(name).ends_with(bytes_of(claim.token.as_os_str())).then_some(claim)
 }
 
 /// Whether flufl.lock made this claim: its names have no lifetime.

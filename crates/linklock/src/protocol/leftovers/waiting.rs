@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::judge::{Body, Judged, judge};
 use super::kinds::{Found, LeftoverKind, LeftoverVerdict};
-use super::{Names, in_queue};
+use super::names::{Names, in_queue};
 use crate::claim::Claim;
 use crate::lock_path::TICKET_DIGITS;
 use crate::names::bytes_of;
