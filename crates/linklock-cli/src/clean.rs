@@ -9,7 +9,7 @@ use linklock::{Error, Leftover, LeftoverVerdict, Lock, Printable, State};
 use serde::Serialize;
 
 use crate::args::CleanArgs;
-use crate::console::{Console, json, printable};
+use crate::console::{Console, Versioned, json, printable};
 use crate::duration::short;
 use crate::exit::{Exit, Failure};
 use crate::status::{ago, describe};
@@ -151,5 +151,5 @@ fn to_json(lock: &Lock, leftover: &Leftover) -> io::Result<String> {
         action: action(&leftover.verdict),
         reason: leftover.verdict.to_string(),
     };
-    json(&line)
+    json(&Versioned::new(line))
 }

@@ -144,6 +144,23 @@ pub(crate) fn printable(text: &str) -> String {
     Printable::new(text).to_string()
 }
 
+/// The version of all JSON that linklock prints: docs/operating.md says what it promises.
+pub(crate) const VERSION: u32 = 1;
+
+/// An object with its version. The version comes last, so that the fields before it stay where they were.
+#[derive(Serialize)]
+pub(crate) struct Versioned<T> {
+    #[serde(flatten)]
+    object: T,
+    version: u32,
+}
+
+impl<T> Versioned<T> {
+    pub(crate) fn new(object: T) -> Self {
+        Self { object, version: VERSION }
+    }
+}
+
 /// One line of JSON. Everything that a terminal would act upon becomes a JSON escape, so a parser reads the same text.
 pub(crate) fn json(line: &impl Serialize) -> io::Result<String> {
     let text = serde_json::to_string(line)?;

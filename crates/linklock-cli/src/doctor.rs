@@ -10,7 +10,7 @@ use linklock::{Cancel, Error, Lock, Printable, Protocol, SEPARATOR};
 use serde::Serialize;
 
 use crate::args::DoctorArgs;
-use crate::console::{Console, json, printable};
+use crate::console::{Console, Versioned, json, printable};
 use crate::exit::{Exit, Failure};
 use crate::os::Signals;
 
@@ -47,7 +47,7 @@ fn examine_all(args: &DoctorArgs, console: Console, cancel: &Cancel) -> Result<E
     }
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", json(&Report::of(&found))?)?;
+        writeln!(out, "{}", json(&Versioned::new(Report::of(&found)))?)?;
     } else {
         tell(&found, &mut out)?;
     }

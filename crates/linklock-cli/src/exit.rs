@@ -1,5 +1,6 @@
 //! The exit statuses, and the failures that lead to them.
 
+use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
@@ -17,7 +18,7 @@ pub(crate) enum Exit {
     Command(u32),
     /// This signal came to linklock and ended the wait, or COMMAND. Linklock ends by it too.
     Signal(i32),
-    /// The state of the lock, as `status --exit-code` reports it.
+    /// The state of the lock, as `status --exit-code` reports it; or what `ls --older-than` found.
     State(u8),
     /// The command line is not valid.
     Usage,
@@ -98,31 +99,41 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Prints the error, and gives the exit status for it.
-    pub(crate) fn report(&self, console: Console) -> Exit {
+    /// The exit status for it.
+    pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Lock(e) => {
-                console.error(&e.to_string());
-                Exit::of_error(e)
-            }
-            Self::NotInTime(e, number) => {
-                if !console.quiet {
-                    console.error(&e.to_string());
-                }
-                Exit::NotInTime(*number)
-            }
-            // The sender knows.
+            Self::Lock(e) => Exit::of_error(e),
+            Self::NotInTime(_, number) => Exit::NotInTime(*number),
             Self::Signal(signal) => Exit::Signal(*signal),
-            Self::Message(exit, message) => {
-                console.error(message);
-                *exit
-            }
+            Self::Message(exit, _) => *exit,
             // The reader of our output has seen enough.
             Self::Io(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            Self::Io(e) => {
-                console.error(&e.to_string());
-                Exit::Io
-            }
+            Self::Io(_) => Exit::Io,
+        }
+    }
+
+    /// Prints the error, and gives the exit status for it.
+    pub(crate) fn report(&self, console: Console) -> Exit {
+        let exit = self.exit();
+        match self {
+            Self::NotInTime(..) if console.quiet => {}
+            // The sender knows.
+            Self::Signal(_) => {}
+            Self::Io(_) if exit == Exit::Done => {}
+            failure => console.error(&failure.to_string()),
+        }
+        exit
+    }
+}
+
+/// Its message.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lock(e) | Self::NotInTime(e, _) => e.fmt(f),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+            Self::Message(_, message) => f.write_str(message),
+            Self::Io(e) => e.fmt(f),
         }
     }
 }

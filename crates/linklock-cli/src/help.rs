@@ -37,10 +37,11 @@ DIRECTORIES THAT OTHERS MAY WRITE TO
 
 EXIT STATUS
   0      success; run: the exit status of COMMAND
-  1-4    status --exit-code: held, expired, abandoned, not a lock
+  1-4    status --exit-code: held, expired, abandoned, not a lock; ls --older-than: 1 a lock
+         is older, 2 one may be
   64     usage error: an option, a duration, a path or a token is not valid
   73     LOCKPATH's directory is missing; or the claim cannot be created: the directory is full,
-         or the name is too long
+         or the name is too long; ls: there is neither a directory nor a lock
   74     input/output error; or the file at LOCKPATH is not a lock; or the file system
          lacks something that the protocol needs
   75     not acquired in time (wait: not free, break: not expired); -E chooses another number
@@ -155,6 +156,35 @@ EXAMPLES
 EXIT STATUS
   0, whatever the state is. With --exit-code: 0 free, 1 held, 2 expired, 3 abandoned,
   4 not a lock. 73 if LOCKPATH's directory does not exist. See linklock --help.";
+
+pub(crate) const LS_ABOUT: &str = "\
+List the locks of a directory: who holds them, who waits, since when, and which are safe to break
+
+ls changes nothing. It finds a lock by the names of claims and tickets beside it, or as a directory with linklock's mark, or \
+as a small file with an expiry; it does not list or open other files. So a free lock for which nobody waits is not found. It \
+compares times with this machine's clock; contenders use the file server's clock.
+
+HELD: for how long the lock has been held. < stands before the most that it can be, > before the least: a lock of --protocol dir \
+tells when it was acquired, a lock of --protocol link only when it was refreshed.
+
+SAFE TO BREAK: yes, if the holder's process has ended or the lifetime and the grace have passed; no, if the process is alive on \
+this machine; otherwise the time before which it is not safe, if the holder does not refresh the lock by then.";
+
+pub(crate) const LS: &str = "\
+EXAMPLES
+  List all locks of a directory and of those below it:
+    linklock ls -r /srv/shared
+
+  Report locks that have been held for more than an hour:
+    linklock ls --older-than 1h /srv/shared || echo 'a lock is held for long'
+
+  Metrics for the node exporter of Prometheus, from cron:
+    linklock ls --prometheus /srv/shared > locks.tmp && mv locks.tmp locks.prom
+
+EXIT STATUS
+  0, whatever the locks are. With --older-than: 0 none is older, 1 one is older, 2 none is known
+  to be older but one may be. An error has its own number, which comes first.
+  See linklock --help.";
 
 pub(crate) const BREAK: &str = "\
 EXAMPLES

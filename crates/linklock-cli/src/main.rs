@@ -11,6 +11,7 @@ mod doctor;
 mod duration;
 mod exit;
 mod help;
+mod ls;
 mod man;
 mod os;
 mod progress;
@@ -55,6 +56,7 @@ fn run(command: Command, console: Console) -> Result<Exit, Failure> {
         Command::Refresh(Deferred(args)) => commands::refresh(&args),
         Command::Release(Deferred(args)) => commands::release(&args),
         Command::Status(Deferred(args)) => status::status(&args, console),
+        Command::Ls(Deferred(args)) => ls::ls(&args, console),
         Command::Break(Deferred(args)) => commands::break_lock(&args, console),
         Command::Wait(Deferred(args)) => commands::wait(&args, console),
         Command::Clean(Deferred(args)) => clean::clean(&args, console),

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anstyle::AnsiColor;
-use linklock::{Lock, Printable, Protocol, State, Status};
+use linklock::{Error, Lock, Printable, Protocol, State, Status};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::StatusArgs;
-use crate::console::{Console, json, printable};
+use crate::console::{Console, Versioned, json, printable};
 use crate::directory;
 use crate::duration::short;
 use crate::exit::{Exit, Failure};
@@ -61,7 +61,12 @@ struct Seen {
 
 fn look(lock: &Lock) -> Result<Seen, Failure> {
     directory::check(lock)?;
-    let mut status = lock.inspect()?;
+    let (status, process) = with_process(lock, lock.inspect()?)?;
+    Ok(Seen { status, process })
+}
+
+/// The status, which was seen before, and what the system says of the process of a link lock's holder.
+pub(crate) fn with_process(lock: &Lock, mut status: Status) -> Result<(Status, Option<Running>), Error> {
     let mut process = None;
     // A dir lock says it itself.
     if let Some(pid) = status.process.filter(|_| status.protocol == Some(Protocol::Link)) {
@@ -72,7 +77,7 @@ fn look(lock: &Lock) -> Result<Seen, Failure> {
         let token = |status: &Status| status.holder.as_ref().map(|holder| holder.token.clone());
         process = process.filter(|_| status.process == Some(pid) && token(&status) == token(&before));
     }
-    Ok(Seen { status, process })
+    Ok((status, process))
 }
 
 /// The exit status of --exit-code. With several paths the greatest counts.
@@ -168,7 +173,7 @@ fn holder_of(status: &Status, process: Option<&Running>) -> String {
 }
 
 /// The name of the process's user, if it is that of the lock's file, or the number.
-fn user_of(status: &Status, process: &Running) -> Option<String> {
+pub(crate) fn user_of(status: &Status, process: &Running) -> Option<String> {
     let uid = process.uid?;
     let owner = status.owner.as_ref().filter(|owner| owner.uid == uid);
     Some(owner.and_then(|owner| owner.name.clone()).unwrap_or_else(|| uid.to_string()))
@@ -181,7 +186,7 @@ pub(crate) fn ago(time: Option<SystemTime>) -> String {
 
 /// One line for programs. The names are part of the program's interface.
 #[derive(Serialize)]
-struct Line {
+pub(crate) struct Line {
     path: String,
     protocol: Value,
     state: Value,
@@ -198,30 +203,36 @@ struct Line {
     readers: Value,
 }
 
-/// The library's object, which says nothing of the process of a `link` lock's holder.
-fn to_json(lock: &Lock, Seen { status, process }: &Seen) -> io::Result<String> {
-    let mut fields = serde_json::to_value(status)?;
-    let mut field = |name: &str| fields.get_mut(name).map(Value::take).unwrap_or_default();
-    let mut line = Line {
-        path: lock.path().to_string_lossy().into_owned(),
-        protocol: field("protocol"),
-        state: field("state"),
-        host: field("host"),
-        pid: field("pid"),
-        token: field("token"),
-        command: field("command"),
-        user: field("user"),
-        owner_uid: field("owner_uid"),
-        owner: field("owner"),
-        since: field("since"),
-        expires_at: field("expires_at"),
-        expires_in_ms: field("expires_in_ms"),
-        readers: field("readers"),
-    };
-    if let Some(process) = process {
-        line.command = process.command.as_str().into();
-        line.user = user_of(status, process).into();
-        line.since = process.since.map(|since| humantime::format_rfc3339_millis(since).to_string()).into();
+impl Line {
+    /// The library's object, which says nothing of the process of a `link` lock's holder.
+    pub(crate) fn of(lock: &Lock, status: &Status, process: Option<&Running>) -> io::Result<Self> {
+        let mut fields = serde_json::to_value(status)?;
+        let mut field = |name: &str| fields.get_mut(name).map(Value::take).unwrap_or_default();
+        let mut line = Self {
+            path: lock.path().to_string_lossy().into_owned(),
+            protocol: field("protocol"),
+            state: field("state"),
+            host: field("host"),
+            pid: field("pid"),
+            token: field("token"),
+            command: field("command"),
+            user: field("user"),
+            owner_uid: field("owner_uid"),
+            owner: field("owner"),
+            since: field("since"),
+            expires_at: field("expires_at"),
+            expires_in_ms: field("expires_in_ms"),
+            readers: field("readers"),
+        };
+        if let Some(process) = process {
+            line.command = process.command.as_str().into();
+            line.user = user_of(status, process).into();
+            line.since = process.since.map(|since| humantime::format_rfc3339_millis(since).to_string()).into();
+        }
+        Ok(line)
     }
-    json(&line)
+}
+
+fn to_json(lock: &Lock, Seen { status, process }: &Seen) -> io::Result<String> {
+    json(&Versioned::new(Line::of(lock, status, process.as_ref())?))
 }

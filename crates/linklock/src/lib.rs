@@ -206,6 +206,7 @@ mod lock;
 mod operator;
 mod several;
 mod slots;
+mod survey;
 mod tenure;
 
 #[cfg(all(unix, feature = "doctor"))]
@@ -227,6 +228,7 @@ pub use printable::Printable;
 pub use protocol::leftovers::{Leftover, LeftoverKind, LeftoverVerdict};
 pub use several::{Guards, acquire_all};
 pub use slots::{SLOTS_MOST, Slot, Slots};
+pub use survey::{SafeToBreak, Survey, Surveyed, Waiter};
 pub use token::Token;
 pub use wait::{Cancel, Wait, Waiting};
 

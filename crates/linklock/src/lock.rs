@@ -329,6 +329,19 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// A lock beside the path of this builder, which names a directory, with the same settings.
+    pub(crate) fn within(&self, name: &OsStr) -> Result<Lock, Error> {
+        Self { path: self.path.join(name), ..self.clone() }.build()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn separates_by(&self) -> char {
+        self.separator
+    }
+
     /// How long the lock lasts without a refresh: 15 s unless set; 10 ms to ten years. Long enough for the work, or for
     /// the worst pause of the file server if the lock is kept alive; short enough to wait for after a crash.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {

@@ -133,6 +133,10 @@ impl LockPath {
         &self.location
     }
 
+    pub(crate) fn separator(&self) -> char {
+        self.separator
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }

@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod doctor;
+mod ls;
 mod run;
 mod shared;
 mod subcommands;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 
 #[cfg(unix)]
 pub(crate) use self::doctor::DoctorArgs;
+pub(crate) use self::ls::LsArgs;
 pub(crate) use self::run::RunArgs;
 pub(crate) use self::shared::Patience;
 pub(crate) use self::subcommands::{AcquireArgs, BreakArgs, CleanArgs, RefreshArgs, ReleaseArgs, StatusArgs, WaitArgs};
@@ -102,6 +104,9 @@ pub(crate) enum Command {
     /// status changes nothing. It compares the expiry with this machine's clock; contenders use the file server's clock.
     #[command(after_help = help::STATUS)]
     Status(Deferred<StatusArgs>),
+    /// List the locks of a directory: who holds them, who waits, since when, and which are safe to break
+    #[command(after_help = help::LS, long_about = help::LS_ABOUT)]
+    Ls(Deferred<LsArgs>),
     /// Take the lock from its holder (for operators)
     #[command(after_help = help::BREAK)]
     Break(Deferred<BreakArgs>),

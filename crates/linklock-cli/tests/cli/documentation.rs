@@ -2,8 +2,8 @@
 
 use crate::support::{assert_exit, end, linklock, stdout};
 
-const SUBCOMMANDS: [&str; 10] =
-    ["run", "acquire", "refresh", "release", "status", "break", "wait", "clean", "completions", "man"];
+const SUBCOMMANDS: [&str; 11] =
+    ["run", "acquire", "refresh", "release", "status", "ls", "break", "wait", "clean", "completions", "man"];
 const EXIT_STATUSES: [&str; 10] = ["0", "64", "73", "74", "75", "76", "77", "126", "127", "128+N"];
 
 fn printed(arguments: &[&str]) -> String {
@@ -52,6 +52,9 @@ fn the_man_page_has_every_option_and_the_limits_of_what_linklock_can_do() {
         "--force",
         "--yes",
         "--exit-code",
+        "--older-than",
+        "--prometheus",
+        "--watch",
         "--hold",
         "--quiet",
         "--verbose",

@@ -12,7 +12,7 @@ use crate::support::{
     Running, Scene, assert_exit, end, ended_process, here, host, linklock, stderr, stdout, user, worker,
 };
 
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "path",
     "protocol",
     "state",
@@ -27,6 +27,7 @@ const FIELDS: [&str; 14] = [
     "expires_at",
     "expires_in_ms",
     "readers",
+    "version",
 ];
 
 /// The fields that only a dir lock has.
@@ -65,7 +66,7 @@ fn words(scene: &Scene) -> String {
 
 fn assert_nothing_but(fields: &Map<String, Value>, scene: &Scene, state: &str) {
     let known: Vec<_> = FIELDS.iter().filter(|field| !fields[**field].is_null()).collect();
-    assert_eq!(known, [&"path", &"state"], "all other values are null");
+    assert_eq!(known, [&"path", &"state", &"version"], "all other values are null");
     assert_eq!(fields["path"], scene.lock.to_str().expect("UTF-8"));
     assert_eq!(fields["state"], state);
 }

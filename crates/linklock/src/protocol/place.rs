@@ -30,7 +30,7 @@ pub(super) const SLOW: Duration = Duration::from_secs(1);
 const CACHED_FOR: Duration = Duration::from_secs(1);
 
 /// A lock's content is a path. A longer content is not a path.
-pub(super) const CONTENT_LIMIT: usize = 8192;
+pub(crate) const CONTENT_LIMIT: usize = 8192;
 
 /// The lifetime of every break lock: longer than the few calls of a turn take, but short enough that a breaker that is
 /// cut off does not delay the others for long.

@@ -14,9 +14,11 @@
 
 mod judge;
 mod kinds;
+mod names;
+mod waiting;
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -25,19 +27,19 @@ pub(crate) use judge::is_left_at_lock_path;
 use judge::{Body, Judged, judge};
 use kinds::Found;
 pub use kinds::{Leftover, LeftoverKind, LeftoverVerdict};
+use names::{Names, claim_named, in_queue, ticket_named};
+pub(crate) use waiting::{Beside, beside};
 
 use super::clear::clear;
 use super::io_error::{gone_is_ok, is_gone};
 use super::look::look;
 use super::place::Place;
 use super::seen::Seen;
-use super::{bell, queue, steps};
+use super::{bell, steps};
 use crate::claim::Claim;
 use crate::env::{Liveness, Location};
 use crate::error::{Error, ErrorKind};
 use crate::lease::Anchor;
-use crate::lock_path::LockPath;
-use crate::names::bytes_of;
 use crate::printable::Printable;
 use crate::time::ServerTime;
 
@@ -169,56 +171,20 @@ pub(crate) fn cannot_list(dir: &Path, e: io::Error) -> Error {
 /// Lists the directory once, and that of the queue if there is one. Finds at most `limit`, since others may have put
 /// any number of such names there.
 fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
-    let (queue, bell, break_lock) = (place.path.queue(), place.path.bell(), place.path.of_break_lock());
-    let (dir, mut all) = (place.path.dir(), Vec::new());
-    place.env.list_dir(dir, &mut |name, _| {
-        let at = Location::beside(dir, name);
-        let mut add = |kind, at, claim| all.push(Found { at, kind, claim });
-        if let Some(claim) = claim_named(&place.path, name) {
-            add(LeftoverKind::Claim, at, Some(claim));
-        } else if let Some(claim) = claim_named(&break_lock, name) {
-            add(LeftoverKind::BreakClaim, at, Some(claim));
-        } else if at == *break_lock.location() {
-            add(LeftoverKind::BreakLock, at, None);
-        } else if at == queue {
-            add(LeftoverKind::Queue, at, None);
-        } else if at == bell {
-            add(LeftoverKind::Bell, at, None);
-        } else if at == *place.location() {
-            add(LeftoverKind::FreeLock, at, None);
-        }
+    let (names, mut all) = (Names::of(place), Vec::new());
+    place.env.list_dir(place.path.dir(), &mut |name, _| {
+        all.extend(names.found(name));
         if all.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     if all.iter().any(|found| found.kind == LeftoverKind::Queue) {
-        let in_queue = |name: &OsStr| match ticket_named(place, name) {
-            Some(claim) => Some((LeftoverKind::Ticket, claim)),
-            None => Some((LeftoverKind::Bell, ticket_named(place, &queue::ticket_of_next(name)?)?)),
-        };
-        let names = place.names(&queue, limit, &|name| in_queue(name).is_some()).unwrap_or_default();
-        let found = |name: &OsString| {
-            let (kind, claim) = in_queue(name)?;
-            // What a link says tells whose it is; its name, whose ticket it is beside.
-            let claim = Some(claim).filter(|_| kind == LeftoverKind::Ticket);
-            Some(Found { at: queue.inside(name), kind, claim })
-        };
-        all.extend(names.iter().filter_map(found));
+        all.extend(in_queue(place, limit));
     }
     if all.len() >= limit {
-        tracing::warn!(directory = %Printable::new(dir), found = all.len(),
+        tracing::warn!(directory = %Printable::new(place.path.dir()), found = all.len(),
             "too many names of claims, so linklock does not look at all of them; remove those that are not of your contenders");
     }
     all.sort_by(|one, other| one.at.as_path().cmp(other.at.as_path()));
     Ok(all)
-}
-
-/// The claim whose name is exactly this one.
-fn claim_named(path: &LockPath, name: &OsStr) -> Option<Claim> {
-    path.parse(bytes_of(name)).filter(|claim| claim.token.as_os_str() == name)
-}
-
-fn ticket_named(place: &Place, name: &OsStr) -> Option<Claim> {
-    let claim = queue::claim(place, name)?;
-    bytes_of(name).ends_with(bytes_of(claim.token.as_os_str())).then_some(claim)
 }
 
 /// Whether flufl.lock made this claim: its names have no lifetime.
