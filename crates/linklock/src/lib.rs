@@ -174,12 +174,10 @@
 //! | target | what has happened | other fields |
 //! | --- | --- | --- |
 //! | `linklock::acquired` | the lock was acquired | `fence`, `waited_ms` |
-//! | `linklock::broken` | another holder's lock was broken; `claim` is that holder's, if it could be read | `holder`, `why` |
+//! | `linklock::broken` | another holder's lock was broken; `claim` is that holder's, if it could be read | `holder`; `why`: `its holder has ended`, `its lifetime and the grace have passed` or `an operator ordered it` |
 //! | `linklock::refresh` | a refresh of the keep-alive failed, and will be tried again | `error` |
-//! | `linklock::lost` | an operation on the lock found it lost; nothing reports a deadline that passes meanwhile but the [`Guard`] | `why`, `error` |
+//! | `linklock::lost` | an operation on the lock found it lost; nothing reports a deadline that passes meanwhile but the [`Guard`] | `why` (a [`Lost`], as `Debug` prints it), `error` |
 //! | `linklock::released` | the lock was released | |
-//!
-//! [`tracing`]: https://docs.rs/tracing
 //!
 //! For operators, see [`Which`] (break a lock) and [`Leftover`] (clean up after killed processes).
 
