@@ -49,7 +49,7 @@ pub(crate) fn lines(scene: &Scene) -> Vec<Value> {
         schema.check(&value);
         value
     };
-    text.lines().map(read).collect()
+    text.lines().filter(|line| !line.is_empty()).map(read).collect()
 }
 
 fn events(scene: &Scene) -> Vec<String> {
