@@ -10,6 +10,7 @@ use linklock::{Guard, Guards, Loss, Printable};
 use crate::args::RunArgs;
 use crate::console::{Console, Report};
 use crate::duration::short;
+use crate::journal::Journal;
 use crate::os::{Alarm, Process, Reached, Signals, Wishes, signal_of_end};
 
 /// How COMMAND ended.
@@ -38,6 +39,7 @@ pub(crate) struct Attendance<'a> {
     /// COMMAND's start.
     started: Instant,
     hold: Duration,
+    journal: &'a Journal,
     console: Console,
     reports: Vec<Report>,
 }
@@ -79,6 +81,7 @@ impl<'a> Attendance<'a> {
         guards: &'a Guards,
         signals: &'a Signals,
         args: &RunArgs,
+        journal: &'a Journal,
         console: Console,
     ) -> Self {
         let wishes = process.pass_on(signals, false);
@@ -98,6 +101,7 @@ impl<'a> Attendance<'a> {
             kill_after,
             started,
             hold,
+            journal,
             console,
             reports,
         };
@@ -124,6 +128,7 @@ impl<'a> Attendance<'a> {
             self.keep();
             if !self.lost && self.guards.lost().is_some() {
                 self.lost = true;
+                self.journal.saw_losses(self.guards);
                 self.end_lost_work();
             }
             if let Work::IsAsked { kill_at: Some(kill_at) } = self.work
@@ -169,6 +174,7 @@ impl<'a> Attendance<'a> {
             self.keep();
             if self.guards.lost().is_some() {
                 self.lost = true;
+                self.journal.saw_losses(self.guards);
                 let path = Printable::new(self.lost_path());
                 let message = format!("{path}: the lock is lost; COMMAND had ended");
                 self.reports.push(self.console.error_without_waiting(message));

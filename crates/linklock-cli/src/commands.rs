@@ -4,17 +4,18 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
 
-use linklock::{Builder, Error, ErrorKind, Lock, OnBehalfOf, Printable, Token, Wait, Which};
+use linklock::{Builder, Error, ErrorKind, Guard, Lock, OnBehalfOf, Printable, Slots, Token, Wait, Which};
 
 use crate::args::{AcquireArgs, BreakArgs, Patience, RefreshArgs, ReleaseArgs, WaitArgs};
 use crate::console::Console;
 use crate::directory;
 use crate::exit::{Exit, Failure};
+use crate::journal::Journal;
 use crate::os::{self, Signals};
 use crate::progress::Line;
 use crate::status;
 
-pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Failure> {
+pub(crate) fn acquire(args: &AcquireArgs, journal: &Journal, console: Console) -> Result<Exit, Failure> {
     if os::stdout_is_closed() {
         let message =
             format!("{}: not acquired: cannot print the token: stdout is closed", Printable::new(&args.at.path));
@@ -30,13 +31,18 @@ pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Fail
     let builder = described.into_iter().fold(builder.on_behalf_of(whom), Builder::command);
     let lock = builder.build()?;
     let slots = args.contest.slots.map(|number| lock.slots(number)).transpose()?;
+    let pid = if let OnBehalfOf::Process(pid) = whom { Some(pid) } else { None };
+    let locks = std::slice::from_ref(&lock);
+    let slot_locks = slots.as_ref().map_or(&[][..], Slots::locks);
+    journal.begin(locks, slot_locks, Some(args.contest.protocol()), pid, args.at.separator);
     let signals = Signals::catch()?;
     let (guard, slot) = wait_for(lock.path(), &args.contest.patience, &signals, console, |wait| match &slots {
         None => Ok((lock.acquire_with(wait)?, None)),
         Some(slots) => {
             slots.acquire_with(wait).map(|slot| (slot.number(), slot.into_guard())).map(|(n, guard)| (guard, Some(n)))
         }
-    })?;
+    })
+    .inspect_err(|failure| journal.not_acquired(failure, lock.path()))?;
     // Nobody could release a lock whose token was not printed. On an error dropping the guard releases it.
     print_token(guard.token(), guard.fencing_token(), slot).map_err(|e| {
         Failure::Message(
@@ -45,6 +51,7 @@ pub(crate) fn acquire(args: &AcquireArgs, console: Console) -> Result<Exit, Fail
         )
     })?;
     guard.leave();
+    journal.left();
     if args.pid.is_none() && shell.is_none() {
         console.hint(&format!("{}: {BELONGS_TO_NOBODY}", Printable::new(lock.path())));
     }
@@ -72,21 +79,34 @@ fn print_token(token: &Token, fence: Option<u64>, slot: Option<usize>) -> io::Re
     stdout.flush()
 }
 
-pub(crate) fn refresh(args: &RefreshArgs) -> Result<Exit, Failure> {
+/// Takes over the lock that this token holds.
+fn adopt(lock: &Lock, text: &OsStr, separator: char, journal: &Journal) -> Result<Guard, Error> {
+    let token = token(text);
+    journal.begin(std::slice::from_ref(lock), &[], None, None, separator);
+    let adopted = lock.adopt(&token);
+    match &adopted {
+        Ok(guard) => journal.adopted(guard, lock),
+        Err(e) => journal.not_adopted(e, &token),
+    }
+    adopted
+}
+
+pub(crate) fn refresh(args: &RefreshArgs, journal: &Journal) -> Result<Exit, Failure> {
     let builder = args.at.builder();
     // Checks it, before anything is asked of the disk.
     let builder = if let Some(lifetime) = args.lifetime { builder.lifetime(lifetime) } else { builder };
-    let guard = builder.build()?.adopt(&token(&args.token))?;
+    let guard = adopt(&builder.build()?, &args.token, args.at.separator, journal)?;
     let refreshed = args.lifetime.map_or_else(|| guard.refresh(), |lifetime| guard.refresh_for(lifetime));
     // Even if the refresh failed, only the script releases the lock.
-    guard.leave();
-    refreshed?;
+    let token = guard.leave();
+    refreshed.inspect_err(|e| journal.not_refreshed(e, &token))?;
+    journal.left();
     Ok(Exit::Done)
 }
 
-pub(crate) fn release(args: &ReleaseArgs) -> Result<Exit, Failure> {
+pub(crate) fn release(args: &ReleaseArgs, journal: &Journal) -> Result<Exit, Failure> {
     let lock = args.at.builder().wake(args.waking.wake.into()).build()?;
-    let guard = lock.adopt(&token(&args.token))?;
+    let guard = adopt(&lock, &args.token, args.at.separator, journal)?;
     guard.release().map_err(Error::from)?;
     Ok(Exit::Done)
 }
@@ -99,7 +119,7 @@ pub(crate) fn wait(args: &WaitArgs, console: Console) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-pub(crate) fn break_lock(args: &BreakArgs, console: Console) -> Result<Exit, Failure> {
+pub(crate) fn break_lock(args: &BreakArgs, journal: &Journal, console: Console) -> Result<Exit, Failure> {
     let lock = args.judgement.apply(args.at.builder()).build()?;
     directory::check(&lock)?;
     let which = match &args.token {
@@ -107,6 +127,7 @@ pub(crate) fn break_lock(args: &BreakArgs, console: Console) -> Result<Exit, Fai
         None if args.expired => Which::Expired,
         None => Which::Any,
     };
+    journal.begin(std::slice::from_ref(&lock), &[], None, Some(std::process::id()), args.at.separator);
     let broken = lock.break_lock(&which).map_err(|e| not_broken(&lock, &which, e))?;
     let path = Printable::new(lock.path());
     match broken {

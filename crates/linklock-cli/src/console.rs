@@ -10,12 +10,14 @@ use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 use linklock::Printable;
 use serde::Serialize;
-use tracing::Event;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Registry;
+use tracing::subscriber::set_global_default;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatFields};
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::{Layer, Registry};
 
 /// How much the user wants to read.
 #[derive(Clone, Copy, Debug)]
@@ -89,22 +91,41 @@ impl Console {
     }
 
     /// From here on prints on stderr what the library logs: with --verbose everything, else only its warnings of directories
-    /// that others may write to.
-    pub(crate) fn show_events(self) {
+    /// that others may write to. Whoever is to `hear` gets all.
+    pub(crate) fn show_events(self, hear: Option<Hear>) {
         let events = tracing_subscriber::fmt()
             .with_writer(anstream::stderr)
             .fmt_fields(Fields)
             // If stderr cannot be written, to report that on stderr would panic, while the lock is held.
             .log_internal_errors(false);
-        // Nobody else has set a subscriber, so neither fails.
-        let _ = if self.verbose {
-            events.with_ansi(false).with_target(false).with_max_level(LevelFilter::DEBUG).try_init()
-        } else if self.quiet {
-            Ok(())
-        } else {
-            events.with_max_level(LevelFilter::WARN).event_format(warning as FormatWarning).try_init()
-        };
+        let level = if self.verbose || hear.is_some() { LevelFilter::DEBUG } else { LevelFilter::WARN };
+        if self.verbose {
+            subscribe(events.with_ansi(false).with_target(false).with_max_level(level).finish(), hear);
+        } else if !self.quiet {
+            subscribe(events.with_max_level(level).event_format(warning as FormatWarning).finish(), hear);
+        } else if hear.is_some() {
+            subscribe(Registry::default(), hear);
+        }
     }
+}
+
+/// What gets the library's events, beside the user.
+pub(crate) type Hear = Box<dyn Fn(&Event<'_>) + Send + Sync>;
+
+struct Ear(Hear);
+
+impl<S: Subscriber> Layer<S> for Ear {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        (self.0)(event);
+    }
+}
+
+fn subscribe(shown: impl Subscriber + Send + Sync + 'static, hear: Option<Hear>) {
+    // Nobody else has set a subscriber, so neither fails.
+    let _ = match hear {
+        None => set_global_default(shown),
+        Some(hear) => set_global_default(shown.with(Ear(hear))),
+    };
 }
 
 /// The beginning of each message.

@@ -14,6 +14,7 @@ ENVIRONMENT
   LINKLOCK_LIFETIME  --lifetime of run and acquire
   LINKLOCK_GRACE     --grace
   LINKLOCK_WAKE      --wake of run, acquire and release
+  LINKLOCK_JOURNAL   --journal of run, acquire, refresh, release and break
 
   For COMMAND, run sets LINKLOCK_PATH, LINKLOCK_TOKEN and, with --fence, LINKLOCK_FENCE; with
   --slots, LINKLOCK_SLOT.
@@ -242,3 +243,29 @@ EXAMPLES
 EXIT STATUS
   0 on success, whether there were leftovers or not; 74 if the directory cannot be listed or a
   leftover cannot be removed; 77 if this user may not do that.";
+
+pub(crate) const REPORT_ABOUT: &str = "\
+Summarise journals: who held each lock for how long, and how long others waited
+
+The journals are files that run, acquire, refresh, release and break have written with --journal. For each lock, report shows the \
+holds, the waits, breaks, losses and time-outs, and who held it. The slots of a lock count together.
+
+The times by percentile are rounded up by at most 7 percent; totals and maxima are exact. A hold that one linklock began and another \
+ended, as acquire and release do, is measured by the wall clocks of both, and counted as such. A hold has no end if its holder was \
+killed, still holds the lock, or ended it without a journal.
+
+report skips lines that it cannot read, and says how many there are and where the first is. The last line of a journal may be \
+incomplete after a crash. report needs little memory for journals of any size: it remembers at most 1000 locks, 1000 holders and 16384 \
+holds that have not ended, and says so if there are more. It shows 1000 of these.";
+
+pub(crate) const REPORT: &str = "\
+EXAMPLES
+  Write a journal, and read it:
+    linklock run --journal /var/log/linklock.jsonl /srv/shared/report.lock ./make-report
+    linklock report /var/log/linklock.jsonl
+
+  Read the journals of several hosts, also compressed ones:
+    zcat /srv/logs/*.jsonl.gz | linklock report --json /dev/stdin
+
+EXIT STATUS
+  0, whatever the journals say; 74 if one of them cannot be read. See linklock --help.";

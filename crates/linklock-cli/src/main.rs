@@ -11,10 +11,12 @@ mod doctor;
 mod duration;
 mod exit;
 mod help;
+mod journal;
 mod ls;
 mod man;
 mod os;
 mod progress;
+mod report;
 mod run;
 mod status;
 
@@ -27,6 +29,7 @@ use clap::error::ContextValue;
 use crate::args::{Cli, Command, Deferred};
 use crate::console::{Console, printable};
 use crate::exit::{Exit, Failure};
+use crate::journal::Journal;
 
 /// musl's own allocator makes a system call for every few allocations, which takes much of the start-up time.
 #[cfg(target_env = "musl")]
@@ -49,17 +52,26 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, console: Console) -> Result<Exit, Failure> {
-    console.show_events();
+    let (file, is_required) = command.journal();
+    let journal = Journal::open(file, is_required, console)?;
+    console.show_events(journal.hear());
+    let done = carry_out(command, &journal, console);
+    journal.finish(done.as_ref().err());
+    done
+}
+
+fn carry_out(command: Command, journal: &Journal, console: Console) -> Result<Exit, Failure> {
     match command {
-        Command::Run(Deferred(args)) => run::run(&args.resolved(), console),
-        Command::Acquire(Deferred(args)) => commands::acquire(&args, console),
-        Command::Refresh(Deferred(args)) => commands::refresh(&args),
-        Command::Release(Deferred(args)) => commands::release(&args),
+        Command::Run(Deferred(args)) => run::run(&args.resolved(), journal, console),
+        Command::Acquire(Deferred(args)) => commands::acquire(&args, journal, console),
+        Command::Refresh(Deferred(args)) => commands::refresh(&args, journal),
+        Command::Release(Deferred(args)) => commands::release(&args, journal),
         Command::Status(Deferred(args)) => status::status(&args, console),
         Command::Ls(Deferred(args)) => ls::ls(&args, console),
-        Command::Break(Deferred(args)) => commands::break_lock(&args, console),
+        Command::Break(Deferred(args)) => commands::break_lock(&args, journal, console),
         Command::Wait(Deferred(args)) => commands::wait(&args, console),
         Command::Clean(Deferred(args)) => clean::clean(&args, console),
+        Command::Report(Deferred(args)) => report::report(&args, console),
         #[cfg(unix)]
         Command::Doctor(Deferred(args)) => doctor::doctor(&args, console),
         Command::Completions { shell } => {

@@ -7,16 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::Builder;
 use std::time::Duration;
 
-use linklock::{Guards, Lock, Printable, acquire_all};
+use linklock::{Guards, Lock, Printable, Slots, acquire_all};
 
 use crate::args::RunArgs;
 use crate::attendance::{Attendance, End};
 use crate::commands::wait_for;
 use crate::console::Console;
 use crate::exit::{Exit, Failure};
+use crate::journal::Journal;
 use crate::os::{Process, Signals, hand_over_sockets, number_of_end, signal_of_end};
 
-pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &RunArgs, journal: &Journal, console: Console) -> Result<Exit, Failure> {
     let build = |path: &Path| {
         let builder = args.contest.apply(args.at.builder_of(path)).lifetime(args.lifetime).fence(args.fence);
         builder.command(description(args)).build()
@@ -24,6 +25,8 @@ pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
     let paths = std::iter::once(&args.at.path).chain(&args.and);
     let mut locks = paths.map(|path| build(path)).collect::<Result<Vec<_>, _>>()?;
     let slots = args.contest.slots.map(|number| locks[0].slots(number)).transpose()?;
+    let slot_locks = slots.as_ref().map_or(&[][..], Slots::locks);
+    journal.begin(&locks, slot_locks, Some(args.contest.protocol()), Some(std::process::id()), args.at.separator);
     let signals = Signals::catch()?;
     let mut slot = None;
     let guards = wait_for(&args.at.path, &args.contest.patience, &signals, console, |wait| match &slots {
@@ -33,13 +36,14 @@ pub(crate) fn run(args: &RunArgs, console: Console) -> Result<Exit, Failure> {
             slot = Some(held.number());
             Ok(held.into_guard().into())
         }
-    })?;
+    })
+    .inspect_err(|failure| journal.not_acquired(failure, locks[0].path()))?;
     if let (Some(slots), Some(slot)) = (slots, slot) {
         locks = vec![slots.locks()[slot - 1].clone()];
     }
     // From here on every failure drops the guards, which releases the locks.
     let process = start(args, &locks, &guards, slot, &signals)?;
-    let end = Attendance::new(process, &guards, &signals, args, console).until_end()?;
+    let end = Attendance::new(process, &guards, &signals, args, journal, console).until_end()?;
     conclude(end, guards, &signals, console)
 }
 

@@ -17,7 +17,7 @@ const SHARED: &str = "/srv/shared";
 fn the_shell_examples_in_the_documents_work() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut run = 0;
-    for document in ["README.md", "docs/using.md", "docs/operating.md", "docs/sharing.md"] {
+    for document in ["README.md", "docs/using.md", "docs/operating.md", "docs/sharing.md", "docs/journal.md"] {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
         for example in examples(&text, "sh") {
             run_example(document, &example);

@@ -126,11 +126,14 @@ enum Repr {
     },
 }
 
-/// Why a lock was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Lost {
+/// Why a lock was lost, see [`Guard::why_lost`](crate::Guard::why_lost).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Lost {
+    /// Its deadline passed before a refresh was confirmed.
     #[error("it expired before it was refreshed")]
     Overdue,
+    /// Another contender or an operator has broken it, or its files were removed.
     #[error("another contender or an operator has broken it")]
     Broken,
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::error::Error;
+use crate::error::{Error, Lost};
 use crate::holder::Holder;
 use crate::keepalive;
 use crate::lease::check_lifetime;
@@ -106,6 +106,12 @@ impl Guard {
     /// system.
     pub fn is_lost(&self) -> bool {
         self.tenure.is_lost()
+    }
+
+    /// Why the lock is lost; `None` if it is not. As cheap as [`is_lost`](Self::is_lost). In a forked child, which never held it, it
+    /// is `None` too.
+    pub fn why_lost(&self) -> Option<Lost> {
+        self.tenure.loss()
     }
 
     /// What tells of the lock's loss, for another thread to poll or to wait on.

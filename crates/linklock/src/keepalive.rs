@@ -135,7 +135,8 @@ fn refresh(tenure: &Tenure) -> Option<LocalTime> {
     let refreshed = through_panic(|| match tenure.refresh(None) {
         Ok(()) => Some(next_refresh(tenure)),
         Err(e) if e.kind() == ErrorKind::Io || e.kind() == ErrorKind::Permission => {
-            tracing::warn!(lock = %Printable::new(tenure.place.lock_path()), error = %e, "a refresh failed; trying again");
+            tracing::warn!(target: "linklock::refresh", lock = %Printable::new(tenure.place.lock_path()), claim = %tenure.claim().token,
+                error = %e, "a refresh failed; trying again");
             again()
         }
         Err(_) => None,

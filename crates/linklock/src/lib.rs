@@ -166,6 +166,19 @@
 //! # }
 //! ```
 //!
+//! # Events
+//!
+//! linklock reports what it does by [`tracing`]. These events have targets that stay, for a program that counts or stores them. All of
+//! them have the fields `lock` and `claim` (a [`Token`]), as [`Printable`] prints them. A break lock has events too.
+//!
+//! | target | what has happened | other fields |
+//! | --- | --- | --- |
+//! | `linklock::acquired` | the lock was acquired | `fence`, `waited_ms` |
+//! | `linklock::broken` | another holder's lock was broken; `claim` is that holder's, if it could be read | `holder`; `why`: `its holder has ended`, `its lifetime and the grace have passed` or `an operator ordered it` |
+//! | `linklock::refresh` | a refresh of the keep-alive failed, and will be tried again | `error` |
+//! | `linklock::lost` | an operation on the lock found it lost; nothing reports a deadline that passes meanwhile but the [`Guard`] | `why` (a [`Lost`], as `Debug` prints it), `error` |
+//! | `linklock::released` | the lock was released | |
+//!
 //! For operators, see [`Which`] (break a lock) and [`Leftover`] (clean up after killed processes).
 
 // In layers: a module uses only those above it in this list.
@@ -215,7 +228,7 @@ pub mod doctor;
 #[cfg(test)]
 mod tests;
 
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, Lost};
 #[cfg(all(unix, feature = "doctor"))]
 pub use file_system::Mount;
 pub use guard::{DowngradeError, Guard, Loss, ReleaseError};

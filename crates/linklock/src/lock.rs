@@ -11,6 +11,7 @@ use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::error::Error;
 use crate::guard::Guard;
+use crate::holder::About;
 use crate::inspect::{self, Status};
 use crate::lease::check_lifetime;
 use crate::lifetime::{LIFETIME_MOST, typed};
@@ -120,6 +121,12 @@ impl Lock {
     /// The name that others see for this machine.
     pub fn host(&self) -> &str {
         &self.place.host
+    }
+
+    /// What others may read of this contender once it holds the lock with [`Protocol::Dir`]: its user, and its command as
+    /// [`Builder::command`] has it. Asks nothing of the lock's file system.
+    pub fn about(&self) -> About {
+        self.place.about()
     }
 
     /// Takes the lock, and waits for it for ever.

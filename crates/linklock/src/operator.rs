@@ -148,6 +148,7 @@ pub(crate) fn break_lock(place: &Place, which: &Which) -> Result<Option<Status>,
                 }
             },
         };
+        let mut why = "an operator ordered it";
         match which {
             Which::Claim(token) if lock.claim.as_ref().map(|c| &c.token) != Some(token) => {
                 return Err(Error::not_held(place.lock_path(), token.to_string(), lock.holder()));
@@ -157,7 +158,7 @@ pub(crate) fn break_lock(place: &Place, which: &Which) -> Result<Option<Status>,
                     return Err(Error::timeout(place.lock_path(), Duration::ZERO, lock.holder(), None));
                 }
                 None => return Err(Error::clock_not_known(place.lock_path(), lock.holder())),
-                Some(Verdict::Expired | Verdict::Dead) => {}
+                Some(verdict @ (Verdict::Expired | Verdict::Dead)) => why = verdict.why(),
             },
             _ => {}
         }
@@ -168,7 +169,7 @@ pub(crate) fn break_lock(place: &Place, which: &Which) -> Result<Option<Status>,
         }
         match steps::break_lock(place, &lock)? {
             Break::Done => {
-                log_broken(place, &lock, "an operator ordered it");
+                log_broken(place, &lock, why);
                 let status = broken.take().unwrap_or(status);
                 // All who share the lock are its holders.
                 if lock.readers > 1 && wanted.is_none() {

@@ -294,6 +294,12 @@ impl Tenure {
         ask()
     }
 
+    /// Why the lock is lost. `None` if it is not, and in a forked child, where only the guard is.
+    pub(crate) fn loss(&self) -> Option<Lost> {
+        // Sees to it that a deadline that has passed is taken note of.
+        if self.is_lost() { self.lost.get().copied() } else { None }
+    }
+
     fn why_lost(&self) -> Lost {
         self.lost.get().copied().unwrap_or(Lost::Overdue)
     }
@@ -308,7 +314,8 @@ impl Tenure {
         if self.lost.set(e.why_lost()).is_ok() {
             // A log that panics must not keep the notice back.
             self.wake();
-            tracing::error!(lock = %Printable::new(self.place.lock_path()), claim = %self.claim().token, error = %e, "the lock is lost");
+            tracing::error!(target: "linklock::lost", lock = %Printable::new(self.place.lock_path()), claim = %self.claim().token,
+                why = ?e.why_lost(), error = %e, "the lock is lost");
         }
         e
     }
@@ -339,7 +346,7 @@ impl Tenure {
         self.forget(&mut stake);
         drop(stake);
         self.give_up();
-        tracing::debug!(lock = %Printable::new(self.place.lock_path()), claim = %self.claim().token, "released");
+        tracing::debug!(target: "linklock::released", lock = %Printable::new(self.place.lock_path()), claim = %self.claim().token, "released");
         Ok(())
     }
 

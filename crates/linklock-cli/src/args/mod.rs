@@ -7,6 +7,8 @@ mod run;
 mod shared;
 mod subcommands;
 
+use std::path::Path;
+
 use clap::{ArgMatches, Args, ColorChoice, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -15,7 +17,9 @@ pub(crate) use self::doctor::DoctorArgs;
 pub(crate) use self::ls::LsArgs;
 pub(crate) use self::run::RunArgs;
 pub(crate) use self::shared::Patience;
-pub(crate) use self::subcommands::{AcquireArgs, BreakArgs, CleanArgs, RefreshArgs, ReleaseArgs, StatusArgs, WaitArgs};
+pub(crate) use self::subcommands::{
+    AcquireArgs, BreakArgs, CleanArgs, RefreshArgs, ReleaseArgs, ReportArgs, StatusArgs, WaitArgs,
+};
 use crate::help;
 
 /// Lock files that people on shared file systems can trust
@@ -118,6 +122,9 @@ pub(crate) enum Command {
     /// List or remove the files that killed contenders left beside the lock
     #[command(after_help = help::CLEAN, long_about = help::CLEAN_ABOUT)]
     Clean(Deferred<CleanArgs>),
+    /// Summarise journals: who held each lock for how long, and how long others waited
+    #[command(after_help = help::REPORT, long_about = help::REPORT_ABOUT)]
+    Report(Deferred<ReportArgs>),
     /// Find out whether a directory is fit for locks, and what to choose there
     #[cfg(unix)]
     #[command(after_help = help::DOCTOR, long_about = help::DOCTOR_ABOUT)]
@@ -129,6 +136,21 @@ pub(crate) enum Command {
     },
     /// Print the man page, linklock(1)
     Man,
+}
+
+impl Command {
+    /// The journal's file, and whether nothing is to be done if it cannot be written. Who releases a lock holds it already.
+    pub(crate) fn journal(&self) -> (Option<&Path>, bool) {
+        let (arg, is_required) = match self {
+            Self::Run(Deferred(args)) => (&args.journal, true),
+            Self::Acquire(Deferred(args)) => (&args.journal, true),
+            Self::Refresh(Deferred(args)) => (&args.journal, false),
+            Self::Release(Deferred(args)) => (&args.journal, false),
+            Self::Break(Deferred(args)) => (&args.journal, false),
+            _ => return (None, false),
+        };
+        (arg.journal.as_deref(), is_required)
+    }
 }
 
 /// Arguments that are defined only if their subcommand is in use, because defining them all takes much of the start-up time.

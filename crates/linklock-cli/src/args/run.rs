@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::shared::{Contest, LIFETIME, Place};
+use super::shared::{Contest, JournalArg, LIFETIME, Place};
 use crate::duration::parse as duration;
 
 #[derive(Debug, Args)]
@@ -47,6 +47,8 @@ pub(crate) struct RunArgs {
     /// (on Windows with ^ for |) counts them and stays
     #[arg(long)]
     pub(crate) fence: bool,
+    #[command(flatten)]
+    pub(crate) journal: JournalArg,
 }
 
 impl RunArgs {

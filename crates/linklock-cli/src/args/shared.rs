@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{RangedU64ValueParser, TypedValueParser};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use linklock::{Builder, Lock, Protocol, SEPARATOR, SLOTS_MOST, Wake};
 
 use crate::duration::parse as duration;
@@ -74,6 +74,15 @@ pub(crate) struct Waking {
     /// whoever may write to the directory can choose the host and the port that it is sent to
     #[arg(long, value_name = "HOW", default_value = "poll", env = "LINKLOCK_WAKE", hide_env_values = true)]
     pub(crate) wake: WakeArg,
+}
+
+// Where what happens to the lock is written.
+#[derive(Debug, Args)]
+pub(crate) struct JournalArg {
+    /// Append what happens to the lock to FILE, one JSON object per line: acquired and after how long a wait, released or lost and after
+    /// how long, broken and why, not acquired. linklock report reads it. FILE is made if it is missing. Use a local file
+    #[arg(long, value_name = "FILE", env = "LINKLOCK_JOURNAL", hide_env_values = true, value_hint = ValueHint::FilePath, display_order = LAST)]
+    pub(crate) journal: Option<PathBuf>,
 }
 
 // How long to wait.
@@ -148,9 +157,12 @@ impl Place {
 }
 
 impl Contest {
+    pub(crate) fn protocol(&self) -> Protocol {
+        if self.shared { Protocol::Dir } else { self.protocol.into() }
+    }
+
     pub(crate) fn apply(&self, builder: Builder) -> Builder {
-        let protocol = if self.shared { Protocol::Dir } else { self.protocol.into() };
-        let builder = self.judgement.apply(builder).protocol(protocol).shared(self.shared);
+        let builder = self.judgement.apply(builder).protocol(self.protocol()).shared(self.shared);
         let builder = builder.queue(self.queue).wake(self.waking.wake.into()).require_private(self.require_private);
         builder.allow_unsafe_file_system(self.unsafe_filesystem)
     }

@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueHint};
 use linklock::{OnBehalfOf, SEPARATOR};
 
-use super::shared::{Contest, Judgement, LAST, LIFETIME, Patience, Place, Waking, slots};
+use super::shared::{Contest, JournalArg, Judgement, LAST, LIFETIME, Patience, Place, Waking, slots};
 use crate::duration::parse as duration;
 
 #[derive(Debug, Args)]
@@ -28,6 +28,8 @@ pub(crate) struct AcquireArgs {
     /// Windows with ^ for |) counts them and stays
     #[arg(long)]
     pub(crate) fence: bool,
+    #[command(flatten)]
+    pub(crate) journal: JournalArg,
 }
 
 #[derive(Debug, Args)]
@@ -40,6 +42,8 @@ pub(crate) struct RefreshArgs {
     /// refresh has set. 15s for a lock of flufl.lock, which names none
     #[arg(short, long, value_name = "D", value_parser = duration)]
     pub(crate) lifetime: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) journal: JournalArg,
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +54,8 @@ pub(crate) struct ReleaseArgs {
     pub(crate) token: OsString,
     #[command(flatten)]
     pub(crate) waking: Waking,
+    #[command(flatten)]
+    pub(crate) journal: JournalArg,
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +99,8 @@ pub(crate) struct BreakArgs {
     pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) judgement: Judgement,
+    #[command(flatten)]
+    pub(crate) journal: JournalArg,
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +131,16 @@ pub(crate) struct CleanArgs {
     /// Keep the claim of a process of this machine that has ended, until the claim has expired long ago
     #[arg(long)]
     pub(crate) no_recover_dead: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The journals, such as one of each host. /dev/stdin is standard input
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn on_behalf_of(text: &str) -> Result<OnBehalfOf, String> {

@@ -9,6 +9,8 @@ mod arm;
 mod wishes;
 
 pub(crate) use arm::activation::hand_over_sockets;
+pub(crate) use arm::append::{has_other_names, is_link, is_no_file, open_to_append};
+pub(crate) use arm::clock::uptime;
 pub(crate) use arm::process::{Alarm, Process, number_of_end, signal_of_end};
 pub(crate) use arm::running::Running;
 pub(crate) use arm::shell::{calling_shell, command_line};

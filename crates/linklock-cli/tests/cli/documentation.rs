@@ -2,8 +2,8 @@
 
 use crate::support::{assert_exit, end, linklock, stdout};
 
-const SUBCOMMANDS: [&str; 11] =
-    ["run", "acquire", "refresh", "release", "status", "ls", "break", "wait", "clean", "completions", "man"];
+const SUBCOMMANDS: [&str; 12] =
+    ["run", "acquire", "refresh", "release", "status", "ls", "break", "wait", "clean", "report", "completions", "man"];
 const EXIT_STATUSES: [&str; 10] = ["0", "64", "73", "74", "75", "76", "77", "126", "127", "128+N"];
 
 fn printed(arguments: &[&str]) -> String {
@@ -56,6 +56,7 @@ fn the_man_page_has_every_option_and_the_limits_of_what_linklock_can_do() {
         "--prometheus",
         "--watch",
         "--hold",
+        "--journal",
         "--quiet",
         "--verbose",
         "--color",
@@ -81,7 +82,7 @@ fn the_man_page_has_the_usual_sections() {
         let quoted = format!("\"{section}\"");
         assert!(sections.iter().any(|found| *found == section || *found == quoted), "{section}: {sections:?}");
     }
-    for variable in ["LINKLOCK_PROTOCOL", "LINKLOCK_LIFETIME", "LINKLOCK_GRACE", "LINKLOCK_WAKE"] {
+    for variable in ["LINKLOCK_PROTOCOL", "LINKLOCK_LIFETIME", "LINKLOCK_GRACE", "LINKLOCK_WAKE", "LINKLOCK_JOURNAL"] {
         assert!(page.contains(variable) && printed(&["--help"]).contains(variable), "{variable}");
         assert!(printed(&["run", "--help"]).contains(&format!("[env: {variable}]")), "{variable}");
     }

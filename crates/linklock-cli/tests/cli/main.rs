@@ -6,6 +6,7 @@ mod disk;
 mod documentation;
 mod exit_statuses;
 mod holding;
+mod journal;
 mod listing;
 mod losses;
 mod running;

@@ -77,7 +77,7 @@ pub(crate) fn linklock<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) 
     let mut command = Command::new(env!("CARGO_BIN_EXE_linklock"));
     command.args(arguments).stdin(Stdio::null());
     forget_colors(&mut command);
-    for name in ["LINKLOCK_PROTOCOL", "LINKLOCK_LIFETIME", "LINKLOCK_GRACE", "LINKLOCK_WAKE"] {
+    for name in ["LINKLOCK_PROTOCOL", "LINKLOCK_LIFETIME", "LINKLOCK_GRACE", "LINKLOCK_WAKE", "LINKLOCK_JOURNAL"] {
         command.env_remove(name);
     }
     heed_signals(&mut command);

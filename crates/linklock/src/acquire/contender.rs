@@ -36,8 +36,8 @@ async fn contend_here(place: &Place, wait: &Wait, pace: Pace) -> Result<Stake, E
     match acquired {
         Ok(()) => {
             contender.is_staged = false;
-            tracing::info!(lock = %Printable::new(place.lock_path()), claim = %contender.stake.claim.token,
-                waited_ms = contender.waiter.waited().as_millis() as u64, "acquired");
+            tracing::info!(target: "linklock::acquired", lock = %Printable::new(place.lock_path()),
+                claim = %contender.stake.claim.token, fence = contender.stake.fence, waited_ms = contender.waiter.waited().as_millis() as u64, "acquired");
         }
         // In a thread that panics too, where to drop it does not.
         Err(_) => contender.leave(),

@@ -32,7 +32,6 @@ use super::stake::{Attempt, Break, Stake};
 use crate::claim::Claim;
 use crate::env::{DirMode, FileKind, Step};
 use crate::error::{Error, Lost};
-use crate::holder::{About, cut};
 use crate::printable::Printable;
 
 /// Clears the lock path of an empty directory, or leaves that to the next contender.
@@ -51,7 +50,7 @@ pub(super) fn stage(place: &Place) -> Result<Stake, Error> {
     claims::stage(place, |claim| {
         let dir = place.path.beside(&claim.token);
         let token = claim.token.clone();
-        let about = about(place, &claim).to_json();
+        let about = place.about_process(claim.pid).to_json();
         let made = place.env.make_dir(&dir, mode).and_then(|new| {
             if matches!(mode, DirMode::Usual(_)) {
                 place.checked.set_has_lost_mark(!new.is_sticky());
@@ -68,16 +67,6 @@ pub(super) fn stage(place: &Place) -> Result<Stake, Error> {
             let _ = place.env.rmdir(&dir);
         })
     })
-}
-
-/// What the holder says about itself.
-fn about(place: &Place, claim: &Claim) -> About {
-    let env = place.env.as_ref();
-    let command = place.command.clone().or_else(|| env.command(claim.pid));
-    let since = Some(env.wall_clock().to_system_time());
-    // Cuts long texts, so that the lifetime is never cut off.
-    let [command, user] = [command, env.user()].map(|text| text.as_deref().map(cut));
-    About { lifetime: place.lifetime, command, user, since }
 }
 
 /// The break lock of a dead breaker is in everybody's way. So where any user may remove files in the directory, any

@@ -34,7 +34,7 @@ impl Verdict {
 pub(crate) fn log_broken(place: &Place, lock: &SeenLock, why: &str) {
     let holder = lock.holder().map(|holder| holder.to_string());
     let claim = lock.token().map(Token::to_string);
-    tracing::warn!(lock = %Printable::new(place.lock_path()), holder, claim, why, "broke the lock");
+    tracing::warn!(target: "linklock::broken", lock = %Printable::new(place.lock_path()), holder, claim, why, "broke the lock");
 }
 
 /// Judges a lock by the earliest that the server's clock can have said when the lock was looked at.

@@ -16,7 +16,7 @@ use crate::claim::Claim;
 use crate::env::{Attr, Env, Liveness, Location, Step};
 use crate::error::Error;
 use crate::file_system::{FileSystem, Fitness, Stamps};
-use crate::holder::Owner;
+use crate::holder::{About, Owner, cut};
 use crate::lock_path::LockPath;
 use crate::options::{OnBehalfOf, Protocol, Wake};
 
@@ -110,6 +110,21 @@ impl Place {
             unchanged: Arc::clone(&self.break_lock_unchanged),
             ..self.clone()
         }
+    }
+
+    /// What a holder says about itself, in a `dir` lock.
+    pub(crate) fn about(&self) -> About {
+        let pid = if let OnBehalfOf::Process(pid) = self.on_behalf_of { pid } else { self.env.process_id() };
+        self.about_process(pid)
+    }
+
+    /// The same of a claim with this process.
+    pub(crate) fn about_process(&self, pid: u32) -> About {
+        let command = self.command.clone().or_else(|| self.env.command(pid));
+        let since = Some(self.env.wall_clock().to_system_time());
+        // Cuts long texts, so that the lifetime is never cut off.
+        let [command, user] = [command, self.env.user()].map(|text| text.as_deref().map(cut));
+        About { lifetime: self.lifetime, command, user, since }
     }
 
     /// The nth slot of this place.

@@ -1,6 +1,8 @@
 //! The Unix arm.
 
 pub(crate) mod activation;
+pub(crate) mod append;
+pub(crate) mod clock;
 mod descendants;
 mod group;
 mod proc;

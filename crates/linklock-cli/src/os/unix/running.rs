@@ -3,8 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use rustix::time::{ClockId, clock_gettime};
-
+use super::clock::uptime;
 use super::proc::Stat;
 
 /// A process that runs on this machine.
@@ -33,13 +32,5 @@ impl Running {
 
 /// The start, which /proc/PID/stat counts in hundredths of a second since the boot.
 fn started(ticks: u64) -> Option<SystemTime> {
-    let up = clock_gettime(BOOT);
-    let up = Duration::new(up.tv_sec.try_into().ok()?, up.tv_nsec.try_into().ok()?);
-    SystemTime::now().checked_sub(up.saturating_sub(Duration::from_millis(ticks.checked_mul(10)?)))
+    SystemTime::now().checked_sub(uptime().saturating_sub(Duration::from_millis(ticks.checked_mul(10)?)))
 }
-
-#[cfg(target_os = "linux")]
-const BOOT: ClockId = ClockId::Boottime;
-/// Other systems have no such file.
-#[cfg(not(target_os = "linux"))]
-const BOOT: ClockId = ClockId::Monotonic;

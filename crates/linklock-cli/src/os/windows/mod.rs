@@ -1,6 +1,8 @@
 //! The Windows arm.
 
 pub(crate) mod activation;
+pub(crate) mod append;
+pub(crate) mod clock;
 pub(crate) mod job;
 pub(crate) mod process;
 pub(crate) mod running;

@@ -4,6 +4,7 @@ mod callers;
 mod doctor;
 mod faults;
 mod forged;
+mod journal;
 #[cfg(target_os = "linux")]
 mod linux;
 mod losses;
