@@ -3,7 +3,8 @@ source packaging/common.sh
 
 bill() { # bill CRATE FILE
     cargo cyclonedx --quiet --manifest-path "crates/$1/Cargo.toml" --format json --target all --no-build-deps --override-filename "$2"
-    sed "s,file://$ROOT,file:///linklock,g" "crates/$1/$2.json" >"$DIST/$2.json"
+    # The path of the work tree is in it, with its spaces encoded.
+    sed 's,file:///[^"#]*/crates/,file:///linklock/crates/,g' "crates/$1/$2.json" >"$DIST/$2.json"
     # It writes one beside each crate of the workspace.
     rm -f crates/*/"$2.json"
 }
