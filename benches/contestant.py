@@ -2,9 +2,9 @@
 
     contestant.py KIND PATH
 
-If Ctrl-C ends a wait, the answer is `interrupted`, when. KIND-kept is the same lock, kept alive. More commands, which
-contestant.js has too: `told`, whether the library has said by itself that the lock is lost; `release-lost`, which answers with
-the error, or `silent`.
+If Ctrl-C ends a wait, the answer is `interrupted`, when. KIND-kept is the same lock, kept alive, and asked to tell of
+its loss. More commands, which contestant.js has too: `told`, whether it has done so; `release-lost`, which answers with the
+error, or `silent`.
 """
 
 import ctypes
@@ -54,8 +54,9 @@ class Flock:
 
 def lock_of(kind, path, on_lost=None, keep_alive=False):
     """A library is imported only if it takes part. Its lock calls `on_lost` if it can, and is kept alive if it may be."""
-    match kind.removesuffix("-kept"):
-        case "linklock" | "linklock-dir" as kind:
+    kind = kind.removesuffix("-kept")
+    match kind:
+        case "linklock" | "linklock-dir":
             from linklock import Lock
 
             protocol = "dir" if kind == "linklock-dir" else "link"
@@ -177,7 +178,9 @@ def main():
     # A shell without job control has what it starts in the background ignore Ctrl-C, and Python would leave it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     kept, told = [], []
-    lock = lock_of(kind, path, told.append, keep_alive=kind.endswith("-kept"))
+    is_kept = kind.endswith("-kept")
+    # Being told may cost something, so only these ask for it.
+    lock = lock_of(kind, path, told.append if is_kept else None, keep_alive=is_kept)
     for line in sys.stdin:
         try:
             answer = obey(kind, path, lock, kept, told, *line.rstrip("\n").split("\t"))

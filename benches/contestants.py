@@ -12,7 +12,8 @@ from peers import CannotRun, cargo, last_line, package_python, pip, target_dir
 
 PYTHON_PEERS = ("flufl.lock", "filelock>=4", "fasteners")
 BENCHES = ROOT / "benches"
-ELSEWHERE = ("unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", 'hostname elsewhere && exec "$@"', "-")
+NAMESPACES = ("unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
+ELSEWHERE = (*NAMESPACES, "sh", "-c", 'hostname elsewhere && exec "$@"', "-")
 
 
 class Contestant:
@@ -35,7 +36,7 @@ class Field:
 
     def __init__(self):
         self.target = target_dir()
-        self.by_name, self.missing = {}, {}
+        self.by_name, self.kept, self.missing = {}, {}, {}
         self.programs = build_programs(self.target, self.missing)
         self._add_rust()
         self._add_python()
@@ -50,7 +51,7 @@ class Field:
 
     def versions(self):
         """Of the peers that take part."""
-        python = "import importlib.metadata as m\nfor name in ('flufl.lock', 'filelock', 'fasteners'): print(name, m.version(name))"
+        python = "from importlib.metadata import version\nfor p in ('flufl.lock', 'filelock', 'fasteners'): print(p, version(p))"
         node = "console.log('proper-lockfile', require('proper-lockfile/package.json').version, 'on Node', process.versions.node)"
         packages = ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\n", "liblockfile1", "util-linux"]
         for command in ([self.python, "-c", python], ["node", "-e", node], packages):
@@ -105,9 +106,7 @@ class Field:
             ("fasteners", "fasteners", 2, 0.1),
         ):
             self._add(name, self.python, BENCHES / "contestant.py", kind, pairs=pairs, polls_s=polls_s)
-        self.kept = {}
-        for name, kind in (("linklock link", "linklock-kept"), ("linklock dir", "linklock-dir-kept")):
-            self.kept[name] = Contestant(name, self.python, BENCHES / "contestant.py", kind)
+            self.kept[name] = Contestant(name, self.python, BENCHES / "contestant.py", f"{kind}-kept")
         for name, kind in (("linklock Python, shared", "linklock-shared"), ("filelock soft, reading", "filelock-soft-read")):
             self.readers[name] = Contestant("", self.python, BENCHES / "contestant.py", kind)
 

@@ -17,9 +17,9 @@ KEEPERS = ("linklock link", "linklock dir", "linklock Python", "linklock as file
 # Recovery is measured up to these seconds; filelock's soft read-write lock takes 90.
 PATIENCE_S = 110
 # Waiters of these notice a holder's end at once. They run one after the other, so many times.
-QUICK = ("linklock link", "linklock dir", "linklock Python", "linklock Python dir", "linklock as filelock", "linklock as filelock, link")
-QUICK += ("File::lock", "fasteners", "filelock flock", "filelock soft", "filelock soft, polls every 1 ms", "filelock lease")
-QUICK += ("filelock read-write",)
+QUICK = ("linklock link", "linklock dir", "linklock Python", "linklock Python dir", "linklock as filelock")
+QUICK += ("linklock as filelock, link", "File::lock", "fasteners", "filelock flock", "filelock read-write", "filelock soft")
+QUICK += ("filelock soft, polls every 1 ms", "filelock lease")
 # The kernel frees these, so they have no meaning on another machine of its own.
 BY_KERNEL = ("File::lock", "fasteners", "filelock flock", "filelock read-write")
 RECOVERIES = 10
@@ -87,7 +87,8 @@ def recover(recoveries, name, contestant, path, waits=None):
 
 
 def add_recoveries(table, recoveries):
-    section = table.section("recovery of a killed holder's lock", f"linklock's and flufl.lock's, against the {LIFETIME_AND_GRACE_S} s that were left of lifetime and grace")
+    ratios = f"linklock's and flufl.lock's, against the {LIFETIME_AND_GRACE_S} s that were left of lifetime and grace"
+    section = table.section("recovery of a killed holder's lock", ratios)
     for name, millis in sorted(recoveries.items(), key=lambda item: max(item[1], default=float("inf"))):
         if not millis:
             section.add(name, f"not after {PATIENCE_S} s")

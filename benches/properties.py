@@ -22,11 +22,12 @@ SOON_S = 6
 # A call that removes or renames something. A process is paused before one of the first of these.
 REMOVALS = "unlink,unlinkat,rmdir,rename,renameat,renameat2"
 PAUSED_BEFORE = (1, 2, 3)
-PEERS = ("flufl.lock", "filelock soft", "filelock lease", "filelock strict", "filelock soft read-write", "liblockfile", "proper-lockfile")
+NAMES = ("linklock Python", "linklock Python dir", "flufl.lock", "filelock soft", "filelock lease", "filelock strict")
+NAMES += ("filelock soft read-write", "liblockfile", "proper-lockfile")
 
 
 def run(table, field):
-    contestants = [*field.kept.values(), *field.chosen(*PEERS)]
+    contestants = [field.kept.get(c.name, c) for c in field.chosen(*NAMES)]
     experiments = [TakenAway(), Stopped(), AnotherClock(field.target / "clock_ahead.so")]
     if field.strace:
         experiments += [PausedRelease(field.strace), PausedBreaker(field.strace), NoRenameFlags(field.strace)]
@@ -142,7 +143,7 @@ class Paused(Experiment):
 
 
 class PausedRelease(Paused):
-    title = "a release is paused before its first, second or third removal, another process acquires the lock, the release goes on"
+    title = "a release is paused before a removal (the first, 2nd, 3rd), another process acquires the lock, the release goes on"
 
     def outcome(self, start, contestant, directory, number):
         holder, waiter, third = start(), start(), start()
