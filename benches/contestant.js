@@ -1,20 +1,22 @@
 // proper-lockfile as a contestant in benches/compare. contestant.rs describes its commands and answers.
 //
-//     node contestant.js PATH
+//     node contestant.js default|50ms PATH
 //
-// NODE_PATH leads to the package.
+// NODE_PATH leads to the package. By default its waiter pauses for 1 s and then for twice as long each time; 50ms: always for 50 ms.
 "use strict";
 
 const fs = require("node:fs");
 const readline = require("node:readline");
 const lockfile = require("proper-lockfile");
 
-const path = process.argv[2];
-const options = { realpath: false, retries: { forever: true } };
+const [pauses, path] = process.argv.slice(2);
+const retries = { forever: true, ...(pauses === "50ms" && { minTimeout: 50, maxTimeout: 50 }) };
+let isTold = false;
+const options = { realpath: false, retries, onCompromised: () => (isTold = true) };
 const kept = [];
 let release;
 
-const now = () => String(BigInt(Date.now()) * 1000000n);
+const now = () => String(Math.round((performance.timeOrigin + performance.now()) * 1000)) + "000";
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function takeTurns(number, holdUs, file) {
@@ -44,6 +46,10 @@ async function obey(command, ...args) {
         case "turns":
             await takeTurns(Number(args[0]), Number(args[1]), args[2]);
             return ["done", now()];
+        case "told":
+            return [isTold ? "yes" : "no"];
+        case "release-lost":
+            return [await release().then(() => "silent", (error) => error.code)];
         case "keep":
             for (let n = 0; n < Number(args[0]); n++) kept.push(await lockfile.lock(path + n, options));
             return ["kept"];

@@ -2,7 +2,9 @@
 
     contestant.py KIND PATH
 
-If Ctrl-C ends a wait, the answer is `interrupted`, when.
+If Ctrl-C ends a wait, the answer is `interrupted`, when. KIND-kept is the same lock, kept alive, and asked to tell of
+its loss. More commands, which contestant.js has too: `told`, whether it has done so; `release-lost`, which answers with the
+error, or `silent`.
 """
 
 import ctypes
@@ -50,19 +52,20 @@ class Flock:
         self.release = lambda: fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def lock_of(kind, path, keep_alive=False):
-    """A library is imported only if it takes part."""
+def lock_of(kind, path, on_lost=None, keep_alive=False):
+    """A library is imported only if it takes part. Its lock calls `on_lost` if it can, and is kept alive if it may be."""
+    kind = kind.removesuffix("-kept")
     match kind:
         case "linklock" | "linklock-dir":
             from linklock import Lock
 
             protocol = "dir" if kind == "linklock-dir" else "link"
-            return Methods(Lock(path, keep_alive=keep_alive, protocol=protocol), "lock", "unlock")
+            return Methods(Lock(path, keep_alive=keep_alive, protocol=protocol, on_lost=on_lost), "lock", "unlock")
         case "linklock-filelock" | "linklock-filelock-link":
             from linklock.filelock import FileLock
 
             protocol = "link" if kind == "linklock-filelock-link" else "dir"
-            return Methods(FileLock(path, protocol=protocol))
+            return Methods(FileLock(path, protocol=protocol, on_lost=on_lost))
         case "flufl.lock":
             from flufl.lock import Lock
 
@@ -75,14 +78,30 @@ def lock_of(kind, path, keep_alive=False):
             from filelock import SoftReadWriteLock
 
             return Methods(SoftReadWriteLock(path), "acquire_read")
+        case "filelock-soft-write":
+            from filelock import SoftReadWriteLock
+
+            return Methods(SoftReadWriteLock(path, on_compromise=on_lost), "acquire_write")
+        case "filelock-write":
+            from filelock import ReadWriteLock
+
+            return Methods(ReadWriteLock(path), "acquire_write")
         case "filelock-soft":
             from filelock import SoftFileLock
 
             return Methods(SoftFileLock(path))
+        case "filelock-soft-1ms":
+            from filelock import SoftFileLock
+
+            return Methods(SoftFileLock(path, poll_interval=0.001))
+        case "filelock-strict":
+            from filelock import StrictSoftFileLock
+
+            return Methods(StrictSoftFileLock(path))
         case "filelock-lease":
             from filelock import SoftFileLease
 
-            return Methods(SoftFileLease(path))
+            return Methods(SoftFileLease(path, on_compromise=on_lost))
         case "filelock-flock":
             from filelock import FileLock
 
@@ -110,7 +129,15 @@ def take_turns(lock, number, hold_us, file):
         lock.release()
 
 
-def obey(kind, path, lock, kept, command, *args):
+def release_after_loss(lock):
+    try:
+        lock.release()
+    except Exception as e:
+        return type(e).__name__
+    return "silent"
+
+
+def obey(kind, path, lock, kept, told, command, *args):
     match command:
         case "cycles":
             number = int(args[0])
@@ -131,6 +158,10 @@ def obey(kind, path, lock, kept, command, *args):
             began = time.time_ns()
             lock.release()
             return ["released", began]
+        case "told":
+            return ["yes" if told else "no"]
+        case "release-lost":
+            return [release_after_loss(lock)]
         case "turns":
             take_turns(lock, int(args[0]), int(args[1]), args[2])
             return ["done", time.time_ns()]
@@ -146,10 +177,13 @@ def main():
     kind, path = sys.argv[1:]
     # A shell without job control has what it starts in the background ignore Ctrl-C, and Python would leave it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    lock, kept = lock_of(kind, path), []
+    kept, told = [], []
+    is_kept = kind.endswith("-kept")
+    # Being told may cost something, so only these ask for it.
+    lock = lock_of(kind, path, told.append if is_kept else None, keep_alive=is_kept)
     for line in sys.stdin:
         try:
-            answer = obey(kind, path, lock, kept, *line.rstrip("\n").split("\t"))
+            answer = obey(kind, path, lock, kept, told, *line.rstrip("\n").split("\t"))
         except KeyboardInterrupt:
             answer = ["interrupted", time.time_ns()]
         print(*answer, sep="\t", flush=True)

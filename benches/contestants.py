@@ -1,5 +1,6 @@
 """The contestants: linklock in all its forms, the floors, and the peers that this machine has or can install."""
 
+import contextlib
 import os
 import platform
 import shutil
@@ -9,19 +10,25 @@ from pathlib import Path
 from measure import ROOT
 from peers import CannotRun, cargo, last_line, package_python, pip, target_dir
 
-# filelock uses psutil to ask about processes.
-PYTHON_PEERS = ("flufl.lock", "filelock>=4", "fasteners", "psutil")
+PYTHON_PEERS = ("flufl.lock", "filelock>=4", "fasteners")
 BENCHES = ROOT / "benches"
+NAMESPACES = ("unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
+ELSEWHERE = (*NAMESPACES, "sh", "-c", 'hostname elsewhere && exec "$@"', "-")
 
 
 class Contestant:
-    """A process with the commands of contestant.rs. `pairs`: how many pairs run at once, if it polls slowly."""
+    """A process with the commands of contestant.rs. `polls_s`: how long its waiter pauses at first between two looks, if it
+    polls. `pairs`: how many pairs then run at once."""
 
-    def __init__(self, name, *words, pairs=0):
-        self.name, self.words, self.pairs = name, words, pairs
+    def __init__(self, name, *words, pairs=0, polls_s=0):
+        self.name, self.words, self.pairs, self.polls_s = name, words, pairs, polls_s
 
     def command(self, path, *more):
         return [*self.words, path, *more]
+
+    def elsewhere(self):
+        """The same, with a host name and processes of its own, as if on another machine."""
+        return Contestant(self.name, *ELSEWHERE, *self.words)
 
 
 class Field:
@@ -29,7 +36,7 @@ class Field:
 
     def __init__(self):
         self.target = target_dir()
-        self.by_name, self.missing = {}, {}
+        self.by_name, self.kept, self.missing = {}, {}, {}
         self.programs = build_programs(self.target, self.missing)
         self._add_rust()
         self._add_python()
@@ -42,10 +49,20 @@ class Field:
         """The available contestants with these names; without names all contestants."""
         return [self.by_name[name] for name in names or self.by_name if name in self.by_name]
 
+    def versions(self):
+        """Of the peers that take part."""
+        python = "from importlib.metadata import version\nfor p in ('flufl.lock', 'filelock', 'fasteners'): print(p, version(p))"
+        node = "console.log('proper-lockfile', require('proper-lockfile/package.json').version, 'on Node', process.versions.node)"
+        packages = ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\n", "liblockfile1", "util-linux"]
+        for command in ([self.python, "-c", python], ["node", "-e", node], packages):
+            environment = {**os.environ, "NODE_PATH": str(self.target / "node/node_modules")}
+            with contextlib.suppress(OSError, TypeError):
+                yield from subprocess.run(command, env=environment, capture_output=True, text=True).stdout.splitlines()
+
     def program(self, name):
         found = shutil.which(name) or (install_with_apt(name) and shutil.which(name))
         if not found:
-            self.missing[name] = "not installed, and apt-get could not be asked"
+            self.missing[name] = "not installed, and apt-get could not install it"
         return found
 
     def _add(self, name, *words, **options):
@@ -73,25 +90,30 @@ class Field:
             self.python = None
             self.missing["linklock in Python, flufl.lock, filelock, fasteners"] = str(e)
             return
-        for name, kind, pairs in (
-            ("linklock Python", "linklock", 0),
-            ("linklock Python dir", "linklock-dir", 0),
-            ("linklock as filelock", "linklock-filelock", 0),
-            ("linklock as filelock, link", "linklock-filelock-link", 0),
-            ("flufl.lock", "flufl.lock", 12),
-            ("filelock soft", "filelock-soft", 4),
-            ("filelock lease", "filelock-lease", 4),
-            ("filelock flock", "filelock-flock", 4),
-            ("fasteners", "fasteners", 4),
+        for name, kind, pairs, polls_s in (
+            ("linklock Python", "linklock", 0, 0),
+            ("linklock Python dir", "linklock-dir", 0, 0),
+            ("linklock as filelock", "linklock-filelock", 0, 0),
+            ("linklock as filelock, link", "linklock-filelock-link", 0, 0),
+            ("flufl.lock", "flufl.lock", 12, 2),
+            ("filelock soft", "filelock-soft", 2, 0.05),
+            ("filelock soft, polls every 1 ms", "filelock-soft-1ms", 0, 0.001),
+            ("filelock lease", "filelock-lease", 2, 0.05),
+            ("filelock strict", "filelock-strict", 2, 0.05),
+            ("filelock soft read-write", "filelock-soft-write", 4, 0.25),
+            ("filelock read-write", "filelock-write", 2, 0.1),
+            ("filelock flock", "filelock-flock", 2, 0.05),
+            ("fasteners", "fasteners", 2, 0.1),
         ):
-            self._add(name, self.python, BENCHES / "contestant.py", kind, pairs=pairs)
+            self._add(name, self.python, BENCHES / "contestant.py", kind, pairs=pairs, polls_s=polls_s)
+            self.kept[name] = Contestant(name, self.python, BENCHES / "contestant.py", f"{kind}-kept")
         for name, kind in (("linklock Python, shared", "linklock-shared"), ("filelock soft, reading", "filelock-soft-read")):
             self.readers[name] = Contestant("", self.python, BENCHES / "contestant.py", kind)
 
     def _add_liblockfile(self):
         python = self.python or shutil.which("python3")
         if has_library(python) or install_with_apt("liblockfile1") and has_library(python):
-            self._add("liblockfile", python, BENCHES / "contestant.py", "liblockfile", pairs=8)
+            self._add("liblockfile", python, BENCHES / "contestant.py", "liblockfile", pairs=8, polls_s=5)
         else:
             self.missing["liblockfile"] = "not installed, and apt-get could not be asked"
 
@@ -109,7 +131,9 @@ class Field:
                 self.missing["proper-lockfile"] = f"npm could not install it: {last_line(done.stdout + done.stderr)}"
                 return
         packages = f"NODE_PATH={here / 'node_modules'}"
-        self._add("proper-lockfile", "env", packages, node, BENCHES / "contestant.js", pairs=8)
+        script = ("env", packages, node, BENCHES / "contestant.js")
+        self._add("proper-lockfile", *script, "default", pairs=8, polls_s=1)
+        self._add("proper-lockfile, polls every 50 ms", *script, "50ms", pairs=2, polls_s=0.05)
 
 
 def build_programs(target, missing):

@@ -95,11 +95,12 @@ def hand_off_ms(holder, waiter, wait_s):
     return (int(waiter.answer()[1]) - released) / 1e6
 
 
-def hand_offs(pair, number, figures):
+def hand_offs(pair, number, figures, polls_s):
+    """A release falls anywhere between two looks of the waiter that pauses for `polls_s`, or a multiple, between them."""
     holder, waiter = pair
     holder.ask("acquire")
     for _ in range(number):
-        figures.append(hand_off_ms(holder, waiter, random.uniform(0.005, 0.015)))
+        figures.append(hand_off_ms(holder, waiter, random.uniform(0.005, 0.015 + polls_s)))
         holder, waiter = waiter, holder
     holder.ask("release")
 

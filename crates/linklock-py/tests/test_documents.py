@@ -1,6 +1,7 @@
-"""The Python examples in the documents."""
+"""The Python examples in the documents, and the plot that Python draws for them."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,9 @@ def test_an_example_runs_unchanged(code, tmp_path):
 
 def test_every_document_that_should_have_an_example_has_one():
     assert {example.id.rpartition("-")[0] for example in EXAMPLES} == set(DOCUMENTS)
+
+
+def test_the_plot_shows_the_published_figures():
+    svg = runpy.run_path(str(ROOT / "benches/plot.py"))["svg"]
+    published = (ROOT / "docs/performance.txt").read_text(encoding="utf-8")
+    assert (ROOT / "docs/performance.svg").read_text(encoding="utf-8") == svg(published)
