@@ -78,10 +78,10 @@ Signals: linklock passes TERM, INT, HUP, QUIT, USR1 and USR2 on to COMMAND. Whil
 signals end the wait. A signal that is ignored when linklock starts, as under nohup, stays ignored.
 
 Loss: the lock is lost if linklock could not refresh it in time, or if somebody broke it. Then linklock sends TERM to \
-COMMAND, sends KILL after --kill-after, and exits with 76. Both signals reach COMMAND alone, not the processes that \
-COMMAND has started. linklock treats a lock that it cannot refresh as lost a sixth of the lifetime before the deadline. So \
-COMMAND has that time to stop before another contender may hold the lock. A linklock that is stopped (Ctrl-Z, SIGSTOP) \
-refreshes nothing: if it continues too late, the lock is lost.
+COMMAND, on Linux also to all processes that COMMAND has started, sends KILL after --kill-after, and exits with 76. \
+linklock treats a lock that it cannot refresh as lost a sixth of the lifetime before the deadline. So COMMAND has that \
+time to stop before another contender may hold the lock. A linklock that is stopped (Ctrl-Z, SIGSTOP) refreshes nothing: \
+if it continues too late, the lock is lost.
 
 If linklock itself is killed (SIGKILL), Linux kills COMMAND at once, and waiting contenders on this machine take the \
 lock. Linux does not kill the processes that COMMAND has started, nor a COMMAND that is set-user-ID, set-group-ID or has \

@@ -66,6 +66,7 @@ fn the_man_page_has_every_option_and_the_limits_of_what_linklock_can_do() {
     for limit in [
         "only with --describe-command",
         "the user can also remove a lock that is",
+        "on Linux also to all processes that COMMAND has started",
         "does not kill the processes that COMMAND has started",
         "On other Unix systems COMMAND goes on",
         "Windows ends COMMAND and these processes at once",
