@@ -2,7 +2,8 @@
 //
 //     node contestant.js default|50ms PATH
 //
-// NODE_PATH leads to the package. By default its waiter pauses for 1 s and then for twice as long each time; 50ms: always for 50 ms.
+// NODE_PATH leads to the package. By default its waiter pauses for 1 s and then for twice as long each time; with 50ms, always for
+// 50 ms.
 "use strict";
 
 const fs = require("node:fs");
