@@ -6,15 +6,17 @@ use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::env::FileKind;
 use crate::error::Error;
 use crate::holder::Holder;
-use crate::inspect::{State, Status};
+use crate::inspect::{self, State, Status};
 use crate::lock::{Builder, Lock};
 use crate::names;
 use crate::options::Protocol;
+use crate::protocol::checked::Checked;
 use crate::protocol::judge::grace;
 use crate::protocol::leftovers::{self, Beside, beside};
 use crate::protocol::place::{CONTENT_LIMIT, Place, STICKY, WRITE_OTHERS};
@@ -170,6 +172,7 @@ impl Builder {
     /// [`Surveyed::status`].
     pub fn survey(&self) -> Result<Survey, Error> {
         let mut listed = Listed::of(self)?;
+        let checked = &listed.checked;
         let mut directories = Vec::new();
         let mut locks = Vec::new();
         for (name, beside) in &listed.beside {
@@ -177,14 +180,14 @@ impl Builder {
             let Ok(lock) = self.within(name) else { continue };
             if beside.iter().any(|name| leftovers::names_lock(lock.place(), name)) {
                 listed.alone.remove(name);
-                locks.push(lock.survey_with(beside));
+                locks.push(lock.survey_with(beside, checked));
             }
         }
         for name in &listed.alone {
             let Ok(lock) = self.within(name) else { continue };
             match kind(lock.place()) {
                 Kind::MayBeLock { is_directory } => {
-                    let found = lock.survey_with(&[]);
+                    let found = lock.survey_with(&[], checked);
                     if is_listed(&lock, &found) {
                         locks.push(found);
                     } else if is_directory {
@@ -219,13 +222,13 @@ impl Lock {
             if beside.len() < NAMES_MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         listed.map_err(|e| leftovers::cannot_list(dir, e))?;
-        Ok(self.survey_with(&beside))
+        Ok(self.survey_with(&beside, &self.place().checked))
     }
 
-    /// The names beside it are known.
-    fn survey_with(&self, names: &[OsString]) -> Surveyed {
-        let place = self.place();
-        let status = self.inspect();
+    /// The names beside it are known, and what was found out about the directory.
+    fn survey_with(&self, names: &[OsString], checked: &Arc<Checked>) -> Surveyed {
+        let place = &Place { checked: Arc::clone(checked), ..self.place().clone() };
+        let status = inspect::inspect(place);
         let holder = status.as_ref().ok().and_then(|status| status.holder.as_ref()).map(|holder| &holder.token);
         let readers = status.as_ref().map_or(&[][..], |status| &status.readers);
         let Beside { waiters, removable } = beside(place, names, &|claim| {
@@ -257,6 +260,8 @@ struct Listed {
     /// Names with it, by what stands before it.
     beside: BTreeMap<OsString, Vec<OsString>>,
     is_cut: bool,
+    /// The list of mounts is read once for all locks: it may take longer than to look at one.
+    checked: Arc<Checked>,
 }
 
 impl Listed {
@@ -274,7 +279,9 @@ impl Listed {
             if names < NAMES_MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         listed.map_err(|e| leftovers::cannot_list(dir, e))?;
-        Ok(Self { alone, beside, is_cut: names >= NAMES_MOST })
+        let env = &any.place().env;
+        let checked = Arc::new(Checked::looked_up(env.file_system(dir), env.stamps(dir)));
+        Ok(Self { alone, beside, is_cut: names >= NAMES_MOST, checked })
     }
 }
 

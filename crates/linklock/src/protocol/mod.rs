@@ -4,7 +4,7 @@ mod io_error;
 pub(crate) mod seen;
 pub(crate) mod unchanged;
 
-mod checked;
+pub(crate) mod checked;
 pub(crate) mod place;
 pub(crate) mod stake;
 

@@ -259,7 +259,11 @@ impl Place {
 
     /// What is known of the kind of file system.
     pub(crate) fn file_system(&self) -> Option<&'static FileSystem> {
-        self.env.file_system(self.path.dir())
+        self.checked.file_system().unwrap_or_else(|| self.env.file_system(self.path.dir()))
+    }
+
+    fn stamps(&self) -> Stamps {
+        self.checked.stamps().unwrap_or_else(|| self.env.stamps(self.path.dir()))
     }
 
     /// What a user may do where this protocol cannot be used.
@@ -285,7 +289,7 @@ impl Place {
     pub(super) fn find_cached_for(&self) -> Duration {
         match self.file_system() {
             Some(known) => known.cached_for,
-            None if self.env.stamps(self.path.dir()) == Stamps::Server => Duration::ZERO,
+            None if self.stamps() == Stamps::Server => Duration::ZERO,
             None => CACHED_FOR,
         }
     }
@@ -298,7 +302,7 @@ impl Place {
 
     /// Whether the times of files here can be compared with the clock that our own changes show.
     pub(crate) fn clock_is_known(&self) -> bool {
-        !self.keeps(Step::WhoseClock) || self.env.stamps(self.path.dir()) == Stamps::Server
+        !self.keeps(Step::WhoseClock) || self.stamps() == Stamps::Server
     }
 
     /// Whether a safety step is taken: always, except in a simulation.

@@ -71,7 +71,7 @@ fn kept_through_errors(arena: &Arena, lifetime: Duration) -> Guard {
 #[test]
 fn locks_are_kept_alive_through_a_log_that_panics() {
     let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
-    let lifetime = Duration::from_millis(900);
+    let lifetime = Duration::from_millis(1500);
     for times in [1, u32::MAX] {
         let (arena, of_later) = (Arena::new(), Arena::new());
         PanickingLog::panic(times);

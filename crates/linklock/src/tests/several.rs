@@ -76,7 +76,7 @@ fn one_lock_path_cannot_be_named_twice_whatever_leads_to_it() {
 fn what_is_held_is_kept_alive_while_another_is_waited_for_and_not_after() {
     for protocol in BOTH {
         let dir = tempfile::tempdir().unwrap();
-        let [a, b] = ["a", "b"].map(|name| lock(&dir, name, protocol, 300));
+        let [a, b] = ["a", "b"].map(|name| lock(&dir, name, protocol, 900));
         let longer = lock(&dir, "b", protocol, 60_000).acquire().unwrap();
         let (has, had) = channel();
         let waiter = thread::spawn(move || {
@@ -84,7 +84,7 @@ fn what_is_held_is_kept_alive_while_another_is_waited_for_and_not_after() {
             has.send(()).unwrap();
             held
         });
-        assert!(had.recv_timeout(Duration::from_secs(1)).is_err(), "it waits");
+        assert!(had.recv_timeout(Duration::from_secs(2)).is_err(), "it waits");
         longer.release().unwrap();
         let held = waiter.join().unwrap().unwrap();
         assert_eq!(held.iter().filter(|guard| guard.is_lost()).count(), 0);
