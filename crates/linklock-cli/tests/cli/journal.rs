@@ -282,7 +282,11 @@ fn the_lines_of_many_processes_do_not_mix() {
     for child in all {
         crate::support::outcome(child);
     }
-    assert_eq!(lines(&scene).len(), 2 * PROCESSES);
+    // Each line was read. On a busy machine there may be others, such as of a refresh that failed.
+    let events = events(&scene);
+    for event in ["acquired", "released"] {
+        assert_eq!(events.iter().filter(|found| *found == event).count(), PROCESSES, "{event}: {events:?}");
+    }
     let report = report(&scene);
     assert_eq!((&report["holds"]["count"], &report["holds_without_end"]), (&PROCESSES.into(), &0.into()));
 }
