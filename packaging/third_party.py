@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints the notices of all crates that are linked into a crate's programs, whose licences ask for that.
+"""Prints the notices of all crates that are linked into a crate, whose licences ask for that.
 
     packaging/third_party.py CRATE TARGET...
 """
@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEADER = """This program contains the Rust standard library (MIT or Apache-2.0), musl libc (MIT; Copyright (c) 2005-2020
-Rich Felker, et al.), and the following packages. Where a package offers a choice of licences, each is listed.
+HEADER = """This contains the Rust standard library (MIT or Apache-2.0) and the following packages. Where a package offers a choice of
+licences, each is listed.
+"""
+MUSL = """It also contains musl libc (MIT; Copyright (c) 2005-2020 Rich Felker, et al.).
 """
 NAMES = ("LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE")
 
@@ -31,6 +33,8 @@ def main():
     wanted = set.union(*(linked(crate, target) for target in targets))
     metadata = subprocess.run(["cargo", "metadata", "--locked", "--format-version=1"], check=True, stdout=subprocess.PIPE).stdout
     print(HEADER)
+    if all(target.endswith("musl") for target in targets):
+        print(MUSL)
     for package in sorted(json.loads(metadata)["packages"], key=lambda package: (package["name"], package["version"])):
         # Without a source it is one of ours.
         if (package["name"], f"v{package['version']}") not in wanted or not package["source"]:
