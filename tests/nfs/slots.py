@@ -27,7 +27,8 @@ def slots(world):
         for peer in crowd:
             peer.tell("take-turns", HOLD_MS, PAUSE_MS, TURNS_MS)
         turns = [int(peer.answer()[1]) for peer in crowd]
-        assert all(turns), f"{arena.protocol}: somebody had no slot: {turns}"
+        # Nobody is promised a turn in so short a time, but a client whose processes all go without is left out.
+        assert any(turns[:3]) and any(turns[3:]), f"{arena.protocol}: a client had no slot: {turns}"
         together = side_by_side(arena)
         assert together, f"{arena.protocol}: no two slots were held at once"
         arena.check_nothing_is_left()
