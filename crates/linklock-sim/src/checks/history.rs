@@ -6,6 +6,10 @@ use crate::world::{Hold, World};
 
 /// Call it whenever a process trusts its lock in another way than before.
 pub(crate) fn on_belief(world: &mut World, new: &Hold) {
+    // Whose owner has ended, or whose deadline has passed, trusts nothing, whatever it is still about to do.
+    if !world.believes(new) {
+        return;
+    }
     let since = world.now.as_nanos() as u64;
     let hold = Judged {
         lock: world.config.locks()[new.lock].into(),
