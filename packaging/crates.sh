@@ -6,6 +6,8 @@ CRATES=(linklock linklock-cli)
 need "the crates" cargo
 # build has warned of changes.
 dirty=$(git status --porcelain)
+# The second is compiled with the first as packed. cargo takes what it unpacked earlier for the same, whatever has changed since.
+rm -rf "$WORK/crates" "$CARGO_HOME"/registry/{src,cache}/-*/linklock*-"$VERSION"*
 cargo package --quiet --locked ${dirty:+--allow-dirty} --target-dir "$WORK/crates" "${CRATES[@]/#/--package=}"
 for crate in "${CRATES[@]}"; do
     packed=$WORK/crates/package/$crate-$VERSION.crate
