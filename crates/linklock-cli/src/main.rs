@@ -19,6 +19,7 @@ mod progress;
 mod report;
 mod run;
 mod status;
+mod timestamp;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

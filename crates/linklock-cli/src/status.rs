@@ -15,6 +15,7 @@ use crate::directory;
 use crate::duration::short;
 use crate::exit::{Exit, Failure};
 use crate::os::Running;
+use crate::timestamp::rfc3339;
 
 /// An error does not stop it from looking at the other paths. The first error decides the exit status.
 pub(crate) fn status(args: &StatusArgs, console: Console) -> Result<Exit, Failure> {
@@ -227,7 +228,7 @@ impl Line {
         if let Some(process) = process {
             line.command = process.command.as_str().into();
             line.user = user_of(status, process).into();
-            line.since = process.since.map(|since| humantime::format_rfc3339_millis(since).to_string()).into();
+            line.since = process.since.and_then(rfc3339).into();
         }
         Ok(line)
     }

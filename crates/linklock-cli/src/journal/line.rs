@@ -1,8 +1,10 @@
 //! A line of the journal, as it is written and read. docs/schema/journal.json describes it for others.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+
+use crate::timestamp::rfc3339;
 
 /// The version of the format. Later events and fields do not change it: who reads lines skips what it does not know.
 pub(crate) const VERSION: u32 = 1;
@@ -115,13 +117,6 @@ impl Line {
     }
 }
 
-/// `None` outside the years that RFC 3339 can write.
-fn rfc3339(time: SystemTime) -> Option<String> {
-    const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
-    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    (since_epoch < YEAR_10000).then(|| humantime::format_rfc3339_millis(time).to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,13 +138,5 @@ mod tests {
         let text = r#"{"version":1,"time":null,"event":"blessed","lock":"/l","why":"whim","colour":["red"]}"#;
         let read: Line = serde_json::from_str(text).unwrap();
         assert_eq!((read.event, read.why), (Event::Unknown, Some(Why::Unknown)));
-    }
-
-    #[test]
-    fn a_time_that_cannot_be_written_is_left_out() {
-        let epoch = SystemTime::UNIX_EPOCH;
-        assert_eq!(rfc3339(epoch + Duration::from_millis(1_500)).as_deref(), Some("1970-01-01T00:00:01.500Z"));
-        assert_eq!(rfc3339(epoch + Duration::from_secs(253_402_300_800)), None);
-        assert_eq!(rfc3339(epoch - Duration::from_secs(1)), None);
     }
 }

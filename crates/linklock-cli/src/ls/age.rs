@@ -84,13 +84,6 @@ pub(super) fn whole(time: Duration) -> Duration {
     if time < Duration::from_secs(1) { time } else { Duration::from_secs(time.as_secs()) }
 }
 
-/// `None` outside the years that RFC 3339 can write: a file's time can be any number.
-pub(super) fn rfc3339(time: SystemTime) -> Option<String> {
-    const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
-    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    (since_epoch < YEAR_10000).then(|| humantime::format_rfc3339_millis(time).to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 use linklock::{Holder, SafeToBreak, Waiter};
 use serde::Serialize;
 
-use super::age::rfc3339;
 use super::listing::Listing;
 use super::row::Row;
 use super::table::safe_to_break;
 use crate::console::VERSION;
 use crate::status::Line;
+use crate::timestamp::rfc3339;
 
 #[derive(Serialize)]
 pub(super) struct Document<'a> {

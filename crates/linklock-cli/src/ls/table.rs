@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use linklock::{Printable, SafeToBreak, Waiter};
 
-use super::age::{rfc3339, whole};
+use super::age::whole;
 use super::row::{Row, left, name_of};
 use crate::console::printable;
 use crate::duration::short;
+use crate::timestamp::rfc3339;
 
 const HEAD: [&str; 10] =
     ["LOCK", "STATE", "HOLDER", "COMMAND", "USER", "HELD", "EXPIRES", "PROTOCOL", "WAITING", "SAFE TO BREAK"];
