@@ -48,24 +48,23 @@ pub(crate) fn beside(place: &Place, names: &[OsString], holds: &dyn Fn(&Claim) -
     }
     found.retain(|found| !found.claim.as_ref().is_some_and(holds));
     let (mut waiters, mut removable) = (BTreeMap::new(), 0);
-    let mut tickets: Vec<OsString> = Vec::new();
+    // The time in a ticket's name comes first, so the names are in the order of the tickets.
+    let mut tickets = Vec::new();
     for found in &found {
         let Some(judged) = judge(place, found, now) else { continue };
         removable += usize::from(judged.verdict.is_removable());
         let Some(waits) = waits(found, judged, now).filter(|waits| !holds(&waits.claim)) else { continue };
-        if found.kind == LeftoverKind::Ticket {
-            tickets.extend(found.at.as_path().file_name().map(Into::into));
-        }
         let token = waits.claim.token.as_os_str().to_owned();
+        if found.kind == LeftoverKind::Ticket {
+            tickets.push((found.at.as_path().to_owned(), token.clone()));
+        }
         let known = waiters.entry(token).or_insert_with(|| Waits { since: None, is_certain: false, ..waits.clone() });
         known.is_certain |= waits.is_certain;
         known.since = known.since.or(waits.since);
     }
     tickets.sort();
-    for (n, ticket) in tickets.iter().enumerate() {
-        let token = bytes_of(ticket).get(TICKET_DIGITS..).unwrap_or_default();
-        let waiter = waiters.iter_mut().find(|(known, _)| bytes_of(*known) == token);
-        if let Some((_, waiter)) = waiter {
+    for (n, (_, token)) in tickets.iter().enumerate() {
+        if let Some(waiter) = waiters.get_mut(token) {
             waiter.position.get_or_insert(n + 1);
         }
     }
