@@ -178,6 +178,8 @@ fn a_break_says_whose_lock_it_was_and_why() {
                 let status = end(scene.linklock("status", ["--json", "--grace", "0"]));
                 stdout(&status).contains("\"state\":\"expired\"")
             });
+            // A breaker waits for a tick of the server's clock too.
+            assert_exit(&end(scene.linklock("wait", ["--grace", "0"])), 0);
         } else {
             command.stdin(Stdio::null());
         }
