@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
+use crate::processes::{kill, start};
 use crate::support::{Scene, assert_exit, end, eventually, here, linklock, outcome, stderr, stdout};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -52,8 +53,8 @@ fn claims(scene: &Scene) -> usize {
 /// Kills this number of contenders while they wait for the lock, which is held.
 fn kill_waiters(scene: &Scene, number: usize, options: &[&str]) {
     let (before, is_queue) = (claims(scene), options.contains(&"--queue"));
-    let start = || scene.work(options, &[]).stderr(Stdio::null()).spawn().expect("linklock starts");
-    let waiting: Vec<_> = (0..number).map(|_| start()).collect();
+    let begin = || start(scene.work(options, &[]).stderr(Stdio::null()));
+    let waiting: Vec<_> = (0..number).map(|_| begin()).collect();
     // Without --queue too they line up, where it is known that no other machine uses the directory: all but one, which may not have
     // seen another.
     let tickets = match is_queue {
@@ -67,7 +68,7 @@ fn kill_waiters(scene: &Scene, number: usize, options: &[&str]) {
         claims(scene) == before + number && drawn >= tickets
     });
     for mut waiter in waiting {
-        waiter.kill().expect("it can be killed");
+        kill(&mut waiter);
         outcome(waiter);
     }
 }

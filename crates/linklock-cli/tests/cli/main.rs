@@ -9,6 +9,8 @@ mod holding;
 mod journal;
 mod listing;
 mod losses;
+#[path = "../../../linklock/tests/common/processes.rs"]
+mod processes;
 mod running;
 mod schema;
 mod scripts;

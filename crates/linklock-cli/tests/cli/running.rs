@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
+use crate::processes::start;
 use crate::support::{Running, Scene, assert_exit, end, here, linklock, outcome, stderr, stdout, worker};
 
 #[test]
@@ -127,7 +128,7 @@ fn many_runs_on_one_path_never_overlap() {
     let scene = Scene::new();
     // Only one process at a time can make this directory.
     let words = ["mkdir:.inside", "sleep:20", "rmdir:.inside"];
-    let contenders: Vec<_> = (0..12).map(|_| scene.work(&["-w", "25s"], &words).spawn().unwrap()).collect();
+    let contenders: Vec<_> = (0..12).map(|_| start(&mut scene.work(&["-w", "25s"], &words))).collect();
     for contender in contenders {
         assert_exit(&outcome(contender), 0);
     }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use linklock::SEPARATOR;
 use tempfile::TempDir;
 
+use crate::processes::{self, start};
+
 /// Longer than any test takes. It only keeps a failed test from hanging.
 const SAFETY_NET: Duration = Duration::from_secs(30);
 
@@ -163,7 +165,7 @@ pub(crate) fn user() -> String {
 /// Runs the command to its end, and gives its output.
 pub(crate) fn end(mut command: Command) -> Output {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    outcome(command.spawn().expect("linklock starts"))
+    outcome(start(&mut command))
 }
 
 /// Waits for the end, and gives the output from now on.
@@ -214,7 +216,7 @@ impl Running {
     /// Starts the command, and waits for the line "ready".
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("linklock starts");
+        let mut child = start(&mut command);
         let said = BufReader::new(child.stdout.take().expect("a pipe"));
         let (keyboard, net) = (child.stdin.take(), SafetyNet::under(&child));
         let mut running = Self { child, keyboard, said, net };
@@ -235,7 +237,7 @@ impl Running {
     /// Kills linklock, which has no chance to clean up.
     #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("the child is ours");
+        processes::kill(&mut self.child);
     }
 
     /// Closes the input of a COMMAND that reads it, so that COMMAND and linklock end.
@@ -271,9 +273,9 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Calls `during` with the pid of a process, and then ends the process.
 pub(crate) fn ended_process(during: impl FnOnce(&str)) {
-    let mut child = Command::new(worker()).arg("sleep:60000").spawn().expect("a worker starts");
+    let mut child = start(Command::new(worker()).arg("sleep:60000"));
     during(&child.id().to_string());
-    child.kill().expect("it can be killed");
+    processes::kill(&mut child);
     child.wait().expect("it can be waited for");
 }
 

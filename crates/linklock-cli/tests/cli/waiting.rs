@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use crate::processes::{kill, start};
 use crate::support::{Scene, assert_exit, end, eventually, outcome, stderr};
 
 #[test]
@@ -21,9 +22,9 @@ fn without_a_terminal_no_waiting_line_is_shown() {
 fn the_next_break_removes_the_claim_of_a_killed_contender() {
     let scene = Scene::new();
     let token = scene.acquire_for("none", "1h");
-    let mut waiting = scene.work(&[], &[]).stderr(Stdio::null()).spawn().unwrap();
+    let mut waiting = start(scene.work(&[], &[]).stderr(Stdio::null()));
     eventually("the waiter's claim", || scene.names().len() == 3);
-    waiting.kill().unwrap();
+    kill(&mut waiting);
     outcome(waiting);
     assert_eq!(scene.names().len(), 3, "a killed waiter leaves its claim");
     assert_exit(&end(scene.linklock("break", ["--token", token.to_str().unwrap()])), 0);

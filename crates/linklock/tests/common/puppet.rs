@@ -7,18 +7,8 @@ use std::time::Duration;
 use linklock::{Error, Guard, Token, Wait, Which};
 
 use crate::common::Ground;
+use crate::processes::{kill, start};
 use crate::settings::Settings;
-
-/// Kills a child that nobody has waited for. Wine was seen to answer with an internal error once in thousands of kills, and to carry
-/// out the next; so it is asked again, for a while.
-pub(crate) fn kill(child: &mut Child) {
-    let mut tries = 100;
-    while let Err(e) = child.kill() {
-        tries -= 1;
-        assert!(tries > 0, "process {} could not be killed: {e}", child.id());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// The process, as its driver sees it. A drop kills it.
 pub(crate) struct Puppet {
@@ -34,7 +24,7 @@ impl Puppet {
 
     /// Starts it by a command that reaches `perform`.
     pub(crate) fn start_as(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = start(command.stdin(Stdio::piped()).stderr(Stdio::piped()));
         let orders = child.stdin.take().unwrap();
         let replies = BufReader::new(child.stderr.take().unwrap());
         Self { child, orders, replies }

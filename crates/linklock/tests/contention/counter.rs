@@ -5,6 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 
 use crate::common::{BOTH, Ground};
+use crate::processes::start;
 use crate::settings::{Settings, env_value};
 
 const WORKERS: usize = 8;
@@ -18,8 +19,8 @@ fn eight_processes_that_count_under_the_lock_lose_no_count() {
         let counter = ground.dir().join("counter");
         fs::write(&counter, 0_u64.to_ne_bytes()).unwrap();
         let settings = Settings::new(&ground.lock(), protocol);
-        let start = || settings.command("count").env("WORKER_COUNTER", &counter).spawn().unwrap();
-        let workers: Vec<_> = (0..WORKERS).map(|_| start()).collect();
+        let worker = || start(settings.command("count").env("WORKER_COUNTER", &counter));
+        let workers: Vec<_> = (0..WORKERS).map(|_| worker()).collect();
         for mut worker in workers {
             assert!(worker.wait().unwrap().success(), "{protocol}: a worker could acquire the lock often enough");
         }

@@ -20,6 +20,8 @@ mod fork;
 mod keep_alive;
 #[cfg(target_os = "linux")] // Others have no pid namespaces.
 mod namespaces;
+#[path = "../common/processes.rs"]
+mod processes;
 #[path = "../common/puppet.rs"]
 #[allow(dead_code, reason = "here a puppet that dies is a failure")]
 mod puppet;

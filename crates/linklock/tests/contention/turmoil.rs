@@ -21,7 +21,7 @@ use linklock::{Error, Guard, Protocol, Wait};
 
 use crate::common::{BOTH, Ground, LONG, long_ago, named, plant, say};
 use crate::diary::{self, Diary, Doing, Hold};
-use crate::puppet::kill;
+use crate::processes::{kill, start};
 use crate::settings::{Settings, env_value};
 use crate::system::{go_on, now, stop};
 
@@ -152,7 +152,7 @@ impl Crowd {
             .env("WORKER_DIARY", &diary)
             .env("WORKER_STOP", self.stop_sign())
             .env("WORKER_SEED", self.rng.u64(..).to_string());
-        let child = command.spawn().unwrap();
+        let child = start(&mut command);
         self.members.push(Member { child, diary, stopped_until: None });
     }
 

@@ -35,6 +35,9 @@ mod paths;
 #[cfg(target_os = "linux")] // Users, the sticky bit.
 mod private;
 #[cfg(target_os = "linux")]
+#[path = "../common/processes.rs"]
+mod processes;
+#[cfg(target_os = "linux")]
 #[path = "../common/puppet.rs"]
 #[allow(dead_code, reason = "the attacker's victim does less than a puppet can do")]
 mod puppet;
