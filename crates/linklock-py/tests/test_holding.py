@@ -1,13 +1,14 @@
 """A lock that is held, kept alive, lost, and released."""
 
 import gc
+import os
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from conftest import PATIENCE_S
+from conftest import PATIENCE_S, until
 from linklock import AlreadyLockedError, Lock, NotLockedError
 
 # A lifetime that the holder exceeds, and one that keep-alive can serve on a busy machine.
@@ -83,7 +84,7 @@ def test_a_loss_is_reported_once_and_a_release_is_not_a_loss(path):
         event.set()
 
     with Lock(path, KEPT_S, on_lost=on_lost, keep_alive=True):
-        watchers = [thread for thread in threading.enumerate() if thread.name == "linklock-on-lost"]
+        watchers = [thread for thread in threading.enumerate() if thread.name == "linklock-losses"]
         assert watchers
         time.sleep(KEPT_S * 1.5)
     for watcher in watchers:
@@ -96,6 +97,46 @@ def test_a_loss_is_reported_once_and_a_release_is_not_a_loss(path):
     lock.unlock()
     assert [lost for lost, _ in reports] == [lock]
     assert reports[0][1] is not threading.current_thread()
+
+
+def test_one_thread_looks_after_all_locks_and_no_callback_delays_the_others(path):
+    told, blocked = [], threading.Event()
+
+    def on_lost(lock):
+        told.append(lock)
+        blocked.wait(PATIENCE_S)
+
+    before = threading.active_count()
+    locks = [Lock(f"{path}-{number}", SHORT_S, on_lost=on_lost) for number in range(20)]
+    kept = Lock(path, 60, on_lost=on_lost)
+    for lock in [kept, *locks]:
+        lock.lock()
+    assert threading.active_count() <= before + 1
+    until(lambda: len(told) == len(locks), "each loss is told")
+    assert {lock.lockfile for lock in told} == {lock.lockfile for lock in locks}
+    blocked.set()
+    for lock in [kept, *locks]:
+        lock.unlock(unconditionally=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_is_told_of_its_own_losses_alone(path):
+    read, write = os.pipe()
+    parents = Lock(path, KEPT_S, on_lost=lambda lock: os.write(write, b"parent's "))
+    parents.lock()
+    child = os.fork()
+    if child == 0:
+        try:
+            own = Lock(f"{path}-child", SHORT_S, on_lost=lambda lock: os.write(write, b"child's"))
+            own.lock()
+            time.sleep(KEPT_S * 1.5)
+        finally:
+            os._exit(0)
+    parents.unlock()
+    os.waitpid(child, 0)
+    os.close(write)
+    with open(read, "rb") as said:
+        assert said.read() == b"child's"
 
 
 def test_a_lock_whose_object_was_dropped_stays_held(path, names):

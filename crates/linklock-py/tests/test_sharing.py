@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import PATIENCE_S
+from conftest import PATIENCE_S, until
 from linklock import AlreadyLockedError, Lock, NotLockedError
 
 THREADS = 4
@@ -130,7 +130,7 @@ def test_a_wait_that_cannot_begin_leaves_no_contender(path, names, holder, monke
             await Lock(path).__aenter__()
 
     asyncio.run(main())
-    eventually(lambda: names() == held)
+    until(lambda: names() == held, "it did not become so")
     holder.tell()
     assert holder.line() == "released"
     Lock(path).lock(timeout=0)
@@ -145,12 +145,5 @@ def test_a_lock_that_is_kept_alive_expires_once_its_object_is_gone(path, protoco
     del lock
     gc.collect()
     Lock(path, grace=0).lock(timeout=PATIENCE_S)
-    eventually(lambda: not any(thread.name == "linklock-on-lost" for thread in threading.enumerate()))
+    until(lambda: not any(thread.name == "linklock-losses" for thread in threading.enumerate()), "it did not become so")
     assert reports == []
-
-
-def eventually(is_so):
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not become so"
-        time.sleep(0.01)

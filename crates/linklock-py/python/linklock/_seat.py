@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Any, Final, Optional, TypeVar, Union
 
 from linklock._core import Bell, Contender, Found, Hold, NotALockError, Slot, TimeOutError, forked, printable
+from linklock._losses import Watch
 
 Interval = Union[int, float, timedelta]
 T = TypeVar('T')
@@ -169,13 +170,13 @@ class Patience:
 class Seat:
     """What one lock object has. Several threads and tasks may use it: each call acts on the lock that it has found."""
 
-    __slots__ = ('settings', 'slot', '_built', '_stop_watching', '__weakref__')
+    __slots__ = ('settings', 'slot', '_built', '_watch', '__weakref__')
 
     def __init__(self, settings: Settings):
         self.settings = settings
         self.slot = Slot()
         self._built: Optional[tuple[tuple[Any, ...], Contender]] = None
-        self._stop_watching: Optional[threading.Event] = None
+        self._watch: Optional[Watch] = None
         self.contender()
 
     def contender(self) -> Contender:
@@ -236,8 +237,9 @@ class Seat:
     def keep(self, hold: Hold, on_lost: Optional[Callable[[], object]] = None, stays: bool = True) -> None:
         """From here on the object holds the lock. `stays`: on disk, if the object is dropped meanwhile."""
         self.slot.keep(hold, stays)
-        if on_lost is not None:
-            self._watch(hold, on_lost)
+        if on_lost is not None and hold.loss is not None:
+            self._watch = Watch(hold.loss, self, on_lost, self.settings.lifetime.total_seconds())
+            self._watch.begin()
 
     def undo(self, hold: Hold) -> bool:
         """Takes an acquisition back that was interrupted, however far it came. Whether the object held the lock by it."""
@@ -263,25 +265,9 @@ class Seat:
         return released
 
     def stop_watching(self) -> None:
-        stop, self._stop_watching = self._stop_watching, None
-        if stop is not None:
-            stop.set()
-
-    def _watch(self, hold: Hold, on_lost: Callable[[], object]) -> None:
-        # A daemon thread that waits only in Python, so the interpreter can end at any time. It keeps neither the lock nor its object.
-        loss = hold.loss
-        assert loss is not None
-        stop = self._stop_watching = threading.Event()
-        forgotten = weakref.ref(self, lambda _: stop.set())
-        tick = min(1.0, self.settings.lifetime.total_seconds() / 50)
-
-        def watch() -> None:
-            while not stop.wait(tick) and forgotten() is not None:
-                if loss.is_lost:
-                    on_lost()
-                    return
-
-        threading.Thread(target=watch, name='linklock-on-lost', daemon=True).start()
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.end()
 
 
 @dataclass
