@@ -283,11 +283,12 @@ impl Place {
     /// from the server.
     pub(crate) fn cached_for(&self) -> Duration {
         // Each look asks for it, and to find it out may take as long as the look.
-        self.checked.cached_for().unwrap_or_else(|| self.find_cached_for())
+        self.checked.cached_for().unwrap_or_else(|| self.cached_for_on(self.file_system()))
     }
 
-    pub(super) fn find_cached_for(&self) -> Duration {
-        match self.file_system() {
+    /// The same, on this kind of file system.
+    pub(super) fn cached_for_on(&self, known: Option<&FileSystem>) -> Duration {
+        match known {
             Some(known) => known.cached_for,
             None if self.stamps() == Stamps::Server => Duration::ZERO,
             None => CACHED_FOR,

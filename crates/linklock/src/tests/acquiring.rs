@@ -448,9 +448,9 @@ fn a_contender_that_keeps_failing_on_a_free_lock_tries_a_few_times_a_second() {
         });
         let e = arena.lock(protocol).acquire_with(&Wait::up_to(Duration::from_secs(3))).unwrap_err();
         assert!(e.is_timeout(), "{e}");
-        // The time that the test itself takes counts too: a busy machine sees fewer pauses.
+        // The time that the test itself takes counts too: a busy machine sees fewer pauses. One would be a contender that gave up.
         let waits = arena.env.calls(Call::Wait).len();
-        assert!((4..=60).contains(&waits), "{protocol}: {waits} pauses in three seconds");
+        assert!((2..=60).contains(&waits), "{protocol}: {waits} pauses in three seconds");
     }
 }
 
