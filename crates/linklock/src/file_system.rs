@@ -62,6 +62,8 @@ pub(crate) struct FileSystem {
     known_by: KnownBy,
     /// Whether only this machine changes it.
     pub(crate) is_local: bool,
+    /// Whether another machine or a process must answer for it, and perhaps does not.
+    pub(crate) has_server: bool,
     pub(crate) stamps: Stamps,
     pub(crate) link: Fitness,
     pub(crate) dir: Fitness,
@@ -84,6 +86,7 @@ const LOCAL: FileSystem = FileSystem {
     name: "",
     known_by: Type(&[]),
     is_local: true,
+    has_server: false,
     stamps: Stamps::Server,
     link: Fitness::Shown,
     dir: Fitness::Shown,
@@ -94,8 +97,14 @@ const LOCAL: FileSystem = FileSystem {
 };
 
 /// Of what others change too, and of which nothing is known yet.
-const SHARED: FileSystem =
-    FileSystem { is_local: false, stamps: Stamps::NotKnown, link: Fitness::NotKnown, dir: Fitness::NotKnown, ..LOCAL };
+const SHARED: FileSystem = FileSystem {
+    is_local: false,
+    has_server: true,
+    stamps: Stamps::NotKnown,
+    link: Fitness::NotKnown,
+    dir: Fitness::NotKnown,
+    ..LOCAL
+};
 
 /// Of what a process of this machine serves.
 const SERVED: FileSystem = FileSystem { cached_for: SECOND, ..SHARED };
@@ -115,7 +124,8 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
     FileSystem { name: "btrfs", known_by: Magic(0x9123_683e), ..LOCAL },
     FileSystem { name: "tmpfs", known_by: Magic(0x0102_1994), ..LOCAL },
     FileSystem { name: "ramfs", known_by: Magic(0x8584_58f6), evidence: "as tmpfs", ..LOCAL },
-    FileSystem { name: "overlayfs", known_by: Magic(0x794c_7630), ..LOCAL },
+    // Its lower layers may be anything.
+    FileSystem { name: "overlayfs", known_by: Magic(0x794c_7630), has_server: true, ..LOCAL },
     FileSystem { name: "ZFS", known_by: Magic(0x2fc1_2fc1), ..POSIX },
     FileSystem { name: "F2FS", known_by: Magic(0xf2f5_2010), ..POSIX },
     FileSystem { name: "bcachefs", known_by: Magic(0xca45_1a4e), ..POSIX },
@@ -278,6 +288,7 @@ pub(crate) const FILE_SYSTEMS: &[FileSystem] = &[
     FileSystem {
         name: "NTFS (ntfs-3g), and other disks by FUSE",
         known_by: Type(&["fuseblk"]),
+        has_server: true,
         // What another kind of disk can is seen before the first attempt.
         link: Fitness::Documented,
         keeps_sticky: false,

@@ -57,6 +57,12 @@ impl Guard {
         self.tenure.place.lock_path()
     }
 
+    /// Whether another machine or a process answers for the lock's file system, as on NFS or with FUSE: then a call may take as long as
+    /// that gives no answer. Also true where it is not known, as of a lock that was [adopted](crate::Lock::adopt). Asks nobody.
+    pub fn has_file_server(&self) -> bool {
+        self.tenure.place.checked.has_server()
+    }
+
     /// The name of the claim that holds the lock. A [`downgrade`](Self::downgrade) changes it.
     pub fn token(&self) -> &Token {
         &self.tenure.claim().token

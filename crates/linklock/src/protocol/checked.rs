@@ -12,6 +12,8 @@ pub(crate) struct Checked {
     fit: AtomicU64,
     /// For how long answers may be old on that device, in nanoseconds.
     cached_for: AtomicU64,
+    /// Whether its file system has a server, or that is not known.
+    has_server: AtomicBool,
     has_lost_mark: AtomicBool,
     /// What was known of the directory when many locks there began to be looked at.
     looked_up: Option<(Option<&'static FileSystem>, Stamps)>,
@@ -25,6 +27,7 @@ impl Default for Checked {
         Self {
             fit: AtomicU64::new(NONE),
             cached_for: AtomicU64::new(NONE),
+            has_server: AtomicBool::new(true),
             has_lost_mark: AtomicBool::new(false),
             looked_up: None,
         }
@@ -50,7 +53,8 @@ impl Checked {
         self.fit.load(Ordering::Relaxed) == device
     }
 
-    pub(super) fn set_fit(&self, device: u64, cached_for: Duration) {
+    pub(super) fn set_fit(&self, device: u64, cached_for: Duration, has_server: bool) {
+        self.has_server.store(has_server, Ordering::Relaxed);
         self.cached_for.store(cached_for.as_nanos() as u64, Ordering::Relaxed);
         self.fit.store(device, Ordering::Relaxed);
     }
@@ -58,6 +62,10 @@ impl Checked {
     /// `None` before a device was found fit.
     pub(super) fn cached_for(&self) -> Option<Duration> {
         Some(self.cached_for.load(Ordering::Relaxed)).filter(|nanos| *nanos != NONE).map(Duration::from_nanos)
+    }
+
+    pub(crate) fn has_server(&self) -> bool {
+        self.has_server.load(Ordering::Relaxed)
     }
 
     /// Whether the last claim directory that was made came without our mark.

@@ -50,7 +50,7 @@ pub(crate) fn check(place: &Place, stake: &Stake) -> Result<(), Error> {
     if place.protocol == Protocol::Link && fitness != Fitness::Shown {
         check_hard_links(place)?;
     }
-    place.checked.set_fit(device, place.cached_for_on(known));
+    place.checked.set_fit(device, place.cached_for_on(known), known.is_none_or(|known| known.has_server));
     Ok(())
 }
 

@@ -62,6 +62,24 @@ fn a_link_that_cannot_be_tried_to_the_end_ends_the_acquisition() {
 }
 
 #[test]
+fn a_guard_knows_whether_a_server_must_answer_and_takes_what_it_does_not_know_for_one() {
+    for (kind, has_server) in
+        [("tmpfs", false), ("NFS", true), ("overlayfs", true), ("NTFS (ntfs-3g), and other disks by FUSE", true)]
+    {
+        for protocol in BOTH {
+            let arena = Arena::new();
+            *arena.env.kind.lock().unwrap() = Some(kind);
+            let lock = arena.lock(protocol);
+            let guard = lock.acquire().unwrap();
+            assert_eq!(guard.has_file_server(), has_server, "{kind}");
+            let fresh = arena.lock(protocol).adopt(&guard.leave()).unwrap();
+            assert!(fresh.has_file_server(), "{kind}: it has not asked");
+        }
+    }
+    assert!(FILE_SYSTEMS.iter().all(|known| known.is_local || known.has_server));
+}
+
+#[test]
 fn a_protocol_that_is_known_to_fail_is_refused_unless_that_is_overruled() {
     for (kind, protocol, instead) in [
         ("mergerfs", Protocol::Link, "; keep the lock on another file system"),
