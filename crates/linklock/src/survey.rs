@@ -349,7 +349,9 @@ impl Listed {
 
 /// What has a name beside which there is no other of a lock.
 enum Kind {
-    MayBeLock { is_directory: bool },
+    MayBeLock {
+        is_directory: bool,
+    },
     Directory,
     /// It cannot be looked at, so it may be a lock.
     NotKnown,

@@ -58,9 +58,11 @@ fn a_fault_at_any_call_leaves_the_other_locks_listed() {
     for kind in [io::ErrorKind::Other, io::ErrorKind::PermissionDenied, io::ErrorKind::NotADirectory] {
         for nth in 0..calls {
             let count = AtomicUsize::new(0);
-            arena.env.on_call(move |_, _, when, _| match when == When::Before && count.fetch_add(1, Ordering::SeqCst) == nth {
-                true => Fate::Fail(kind),
-                false => Fate::GoOn,
+            arena.env.on_call(move |_, _, when, _| {
+                match when == When::Before && count.fetch_add(1, Ordering::SeqCst) == nth {
+                    true => Fate::Fail(kind),
+                    false => Fate::GoOn,
+                }
             });
             let at = format!("{kind}, call {nth}");
             match survey(&arena) {

@@ -22,7 +22,8 @@ fn builder(dir: &Path) -> Builder {
 
 /// The names of the locks, and their states; "error" for one that could not be looked at.
 fn states(survey: &Survey) -> Vec<(String, String)> {
-    let state = |found: &linklock::Surveyed| found.status.as_ref().map_or("error".into(), |seen| seen.state.to_string());
+    let state =
+        |found: &linklock::Surveyed| found.status.as_ref().map_or("error".into(), |seen| seen.state.to_string());
     let name = |found: &linklock::Surveyed| found.lock.path().file_name().unwrap().to_string_lossy().into_owned();
     survey.locks.iter().map(|found| (name(found), state(found))).collect()
 }
@@ -95,13 +96,8 @@ fn a_claim_beside_a_directory_does_not_hide_the_locks_in_it() {
 
 #[test]
 fn names_of_arbitrary_bytes_are_listed_and_shown_without_harm() {
-    const NAMES: [&[u8]; 5] = [
-        b"a\nFORGED",
-        b"a\x1b[2J\x9b31m",
-        b"\xff\xfe",
-        "\u{202e}a\u{2028}\u{feff}".as_bytes(),
-        b" -rf $(x) `y` ;",
-    ];
+    const NAMES: [&[u8]; 5] =
+        [b"a\nFORGED", b"a\x1b[2J\x9b31m", b"\xff\xfe", "\u{202e}a\u{2028}\u{feff}".as_bytes(), b" -rf $(x) `y` ;"];
     let ground = Ground::new();
     for (n, name) in NAMES.into_iter().enumerate() {
         let path = ground.dir().join(OsStr::from_bytes(name));

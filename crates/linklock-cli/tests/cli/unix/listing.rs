@@ -42,7 +42,9 @@ fn what_the_user_may_not_look_at_is_an_error_and_the_rest_is_listed() {
         acquire(&format!("{dir}/job"), &["--protocol", "dir"]);
     }
     mode(&below("c-open"), 0o755);
-    for (at, bits, says) in [("a-closed", 0o700, "list the directory"), ("b-not-searchable", 0o744, "look into the directory")] {
+    for (at, bits, says) in
+        [("a-closed", 0o700, "list the directory"), ("b-not-searchable", 0o744, "look into the directory")]
+    {
         mode(&below(at), bits);
         let output = seen(ls(&[], &below(at)));
         assert_exit(&output, 77);
@@ -90,7 +92,13 @@ fn what_is_too_deep_is_an_error() {
     let deep = |depth: usize| (0..depth).fold(scene.dir.path().to_owned(), |path, _| path.join("d"));
     fs::create_dir_all(deep(100)).unwrap();
     let mut command = linklock(["acquire", "--pid", "none"]);
-    assert_exit(&end({ command.arg(deep(100).join("job")); command }), 0);
+    assert_exit(
+        &end({
+            command.arg(deep(100).join("job"));
+            command
+        }),
+        0,
+    );
     let output = end(ls(&["-r"], scene.dir.path()));
     assert_exit(&output, 0);
     assert!(stdout(&output).contains("/job "), "{}", stdout(&output));
