@@ -14,6 +14,8 @@ use crate::names::{self, NOT_IN_NAMES, bytes_of};
 use crate::printable::Printable;
 use crate::token::Token;
 
+/// The most slots that a lock can have. Whoever waits looks at all of them.
+pub(crate) const SLOTS_MOST: usize = 256;
 /// The end of the name of the link that a waiter leaves beside the ticket before its own.
 pub(crate) const NEXT: &str = ".next";
 /// The digits of the time at the start of a ticket's name: enough for any 64-bit number.
@@ -105,6 +107,14 @@ impl LockPath {
         let mut name = self.name.clone();
         name.push(format!(".{n}"));
         Self { location: self.at(&name), name, ..self.clone() }
+    }
+
+    /// The lock path of which this is a slot, if its name is one's.
+    pub(crate) fn without_slot(&self) -> Option<Self> {
+        let path = Path::new(&self.name);
+        let (name, number) = (path.file_stem()?.to_owned(), path.extension()?.to_str()?);
+        let is_slot = number.parse().is_ok_and(|n: usize| (1..=SLOTS_MOST).contains(&n) && n.to_string() == number);
+        is_slot.then(|| Self { location: self.at(&name), name, ..self.clone() })
     }
 
     /// The bell, by which a waiter shows that it waits.
@@ -359,6 +369,23 @@ mod tests {
         for bad in ["", "/", "/var/..", "a\0b"] {
             assert!(LockPath::new(Path::new(bad), '^').is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_slot_is_known_by_its_name() {
+        let base = |name: &str| {
+            let path = LockPath::new(&Path::new("/var/lock").join(name), '^').unwrap();
+            path.without_slot().map(|base| base.as_path().to_owned())
+        };
+        assert_eq!(base("job.1").as_deref(), Some(Path::new("/var/lock/job")));
+        assert_eq!(base("job.lock.256").as_deref(), Some(Path::new("/var/lock/job.lock")));
+        for name in ["job", "job.0", "job.257", "job.01", "job.+1", "job.x", "job.", ".1", "1"] {
+            assert_eq!(base(name), None, "{name}");
+        }
+        assert_eq!(
+            lock().of_slot(7).without_slot().map(|base| base.as_path().to_owned()).as_deref(),
+            Some(lock().as_path())
+        );
     }
 
     /// The bug: the path in the content was trimmed at both ends, and so was the token. The consequence: a lock whose name

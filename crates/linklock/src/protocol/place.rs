@@ -143,6 +143,18 @@ impl Place {
         }
     }
 
+    /// The lock of which this is a slot, if its name is one's.
+    pub(crate) fn named_limit(&self) -> Option<Arc<Self>> {
+        let path = self.path.without_slot()?;
+        Some(Arc::new(Self {
+            path,
+            limit: None,
+            unchanged: Arc::default(),
+            break_lock_unchanged: Arc::default(),
+            ..self.clone()
+        }))
+    }
+
     /// Why nobody can share this lock, if so.
     pub(crate) fn why_never_shared(&self) -> Option<&'static str> {
         if self.protocol == Protocol::Link {
