@@ -18,7 +18,7 @@ fn ls(options: &[&str], path: &Path) -> Command {
 }
 
 fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("its mode");
 }
 
 /// The bugs: a directory without the right to look into it had no locks; a lock that could not be looked at was younger than any limit.
