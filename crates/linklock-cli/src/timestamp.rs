@@ -18,7 +18,9 @@ pub(crate) fn moment(text: &str) -> Result<SystemTime, String> {
     }
     let ago = duration::parse(text)
         .map_err(|_| "expected a time in UTC (2026-01-31T12:00:00Z), or how long ago it was (24h, 90m, 7d)")?;
-    Ok(SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH))
+    // No journal is older, and a time before it cannot be written.
+    let time = SystemTime::now().checked_sub(ago).filter(|time| *time >= SystemTime::UNIX_EPOCH);
+    Ok(time.unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(crate) fn reach<T>(at: &Location, mut act: impl FnMut(BorrowedFd<'_>, &Path)
         }
         // A holder must be able to continue, so this follows the path. Only this process has used the name, and only here:
         // elsewhere it exists only if somebody put it there on purpose.
-        Err(e) if must_be.owner.is_some() && is_for_want_of_descriptors(&e) => act(CWD, at.as_path()),
+        Err(e) if must_be.owner.is_some() && way.is_none() && is_for_want_of_descriptors(&e) => act(CWD, at.as_path()),
         done => done,
     }
 }
