@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Prints the notices of all crates that are linked into a crate, whose licences ask for that.
+"""Prints the notices of all crates that are linked into a crate, and of Rust's standard library, whose licences ask for that.
 
     packaging/third_party.py CRATE TARGET...
 """
 
 import json
+import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
-HEADER = """This contains the Rust standard library (MIT or Apache-2.0) and the following packages. Where a package offers a choice of
-licences, each is listed.
+HEADER = """This contains the following packages, and the Rust standard library, whose own notices come last. Where a package offers a
+choice of licences, each is listed.
 """
 MUSL = """It also contains musl libc (MIT; Copyright (c) 2005-2020 Rich Felker, et al.).
 """
@@ -26,6 +28,27 @@ def linked(crate, target):
 
 def notices(manifest):
     return sorted(file for file in Path(manifest).parent.iterdir() if file.is_file() and file.name.upper().startswith(NAMES))
+
+
+class Text(HTMLParser):
+    """The text of a page, without its markup."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.parts = []
+        self.feed(page)
+
+    def handle_data(self, data):
+        self.parts.append(data)
+
+    def __str__(self):
+        return re.sub(r"\n\s*\n", "\n\n", "".join(self.parts)).strip()
+
+
+def of_the_standard_library():
+    """What comes with the toolchain: of the library, and of the packages that it contains on any system."""
+    sysroot = subprocess.run(["rustc", "--print", "sysroot"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return Text((Path(sysroot) / "share/doc/rust/COPYRIGHT-library.html").read_text())
 
 
 def main():
@@ -45,6 +68,7 @@ def main():
             print(f"Its authors ({', '.join(package['authors']) or 'not named'}) give no text beside the name of the licence.")
         for file in files:
             print("-" * 100, file.name, "", file.read_text(errors="replace").strip(), sep="\n")
+    print("=" * 100, of_the_standard_library(), sep="\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,12 @@ KINDS=(
     "aarch64-unknown-linux-musl musllinux_1_2 -Ctarget-feature=-crt-static"
 )
 
+notices() { # What maturin takes into the wheels, if it is there.
+    local targets=("${KINDS[@]%% *}")
+    trap 'rm -f "$ROOT/crates/linklock-py/third-party.txt"' EXIT
+    python3 packaging/third_party.py linklock-py "${targets[@]}" >crates/linklock-py/third-party.txt
+}
+
 wheel() { # wheel TARGET COMPATIBILITY FLAG...
     rust_target "the wheel for $1" "$1"
     rust_flags "${@:3}"
@@ -28,10 +34,13 @@ flufl() { # linklock-flufl is Python alone.
 
 need "the wheels" cargo rustup python3
 python_tools "the wheels"
+notices
 for kind in "${KINDS[@]}"; do
     # Unquoted, to split it.
     wheel $kind
 done
+# Only wheels have other packages in them.
+rm crates/linklock-py/third-party.txt
 maturin sdist --manifest-path crates/linklock-py/Cargo.toml --out "$DIST"
 flufl
 twine check --strict "$DIST"/*.whl "$DIST"/linklock-"$VERSION".tar.gz

@@ -45,6 +45,20 @@ def contents():
             assert not found, f"{package.name}: {file.relative_to(into)} contains {found}"
 
 
+def licences():
+    """the notices of what is linked into each package"""
+    for package in of_release("*"):
+        if package.suffix == ".whl" and "-none-any" not in package.name or package.suffix in (".deb", ".rpm") or "-linux-" in package.name:
+            into = fresh("licences")
+            unpack(package, into)
+            [notices] = into.rglob("third-party.txt")
+            assert package.suffix != ".whl" or notices.parent.match("*.dist-info/licenses"), notices
+            text = notices.read_text()
+            # A package with its text, one of the standard library, and the library itself.
+            for part in ["rustix ", "TERMS AND CONDITIONS FOR USE, REPRODUCTION", "hashbrown-", "The Rust Standard Library is dual-licensed"]:
+                assert part in text, f"{package.name}: {notices.name} lacks {part!r}"
+
+
 def lint():
     """lintian, cargo-deny"""
     call("lintian", "--allow-root", "--fail-on", "error,warning", *of_release("*.deb"))

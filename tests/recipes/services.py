@@ -5,8 +5,7 @@ import signal
 import sqlite3
 import sys
 
-from peers import package_python
-from world import HELD, finish, until
+from world import HELD, finish, package, until
 
 # A web application whose scheduler notes its process, and works until it must stop.
 APP = """
@@ -28,7 +27,7 @@ def app(environ, start_response):
 
 def web_workers(world):
     """one worker of four schedules; when it is killed another takes over, and a broken lock stops it"""
-    python = package_python(world.target, "gunicorn")
+    python = package(world.target)
     (world.directory / "app.py").write_text(APP)
     (world.directory / "gunicorn.conf.py").write_text(world.text("gunicorn.conf.py", changes={"lifetime=60": "lifetime=6"}))
     # A socket in the world's directory: the test is not reached from elsewhere.

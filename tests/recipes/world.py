@@ -6,10 +6,11 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
-from peers import PATIENCE_S, ROOT, CannotRun
+from peers import PATIENCE_S, ROOT, CannotRun, package_python
 
 PAGES = ROOT / "docs/recipes"
 # The names in the recipes that a test puts its own directories in place of.
@@ -145,6 +146,18 @@ def until(condition, what):
     while not condition():
         assert time.monotonic() < end, f"not within {PATIENCE_S} s: {what}"
         time.sleep(0.05)
+
+
+ONE_BUILDS = threading.Lock()
+BUILT = []
+
+
+def package(target):
+    """The Python of an environment with this project's package, built once, and with gunicorn."""
+    with ONE_BUILDS:
+        if not BUILT:
+            BUILT.append(package_python(target, "gunicorn"))
+        return BUILT[0]
 
 
 def need_program(name):

@@ -254,6 +254,8 @@ The times by percentile are rounded up by at most 7 percent; totals and maxima a
 ended, as acquire and release do, is measured by the wall clocks of both, and counted as such. A hold has no end if its holder was \
 killed, still holds the lock, or ended it without a journal.
 
+With --since and --until, the report is of what happened from the one time on and before the other, by the wall clocks of the hosts. A hold counts if it ended then, with its whole length; and as one without an end if it had begun by then, at any time, and had not ended.
+
 report skips lines that it cannot read, and says how many there are and where the first is. The last line of a journal may be \
 incomplete after a crash. report needs little memory for journals of any size: it remembers at most 1000 locks, 1000 holders and 16384 \
 holds that have not ended, and says so if there are more. It shows 1000 of these.";
@@ -266,6 +268,10 @@ EXAMPLES
 
   Read the journals of several hosts, also compressed ones:
     zcat /srv/logs/*.jsonl.gz | linklock report --json /dev/stdin
+
+  What happened since yesterday at this time, and on New Year's Day:
+    linklock report --since 24h /var/log/linklock.jsonl
+    linklock report --since 2026-01-01T00:00:00Z --until 2026-01-02T00:00:00Z /var/log/linklock.jsonl
 
 EXIT STATUS
   0, whatever the journals say; 74 if one of them cannot be read. See linklock --help.";

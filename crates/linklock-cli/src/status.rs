@@ -62,19 +62,22 @@ struct Seen {
 
 fn look(lock: &Lock) -> Result<Seen, Failure> {
     directory::check(lock)?;
-    let (status, process) = with_process(lock, lock.inspect()?)?;
+    let (status, process) = with_process(lock.inspect()?, || lock.inspect())?;
     Ok(Seen { status, process })
 }
 
 /// The status, which was seen before, and what the system says of the process of a link lock's holder.
-pub(crate) fn with_process(lock: &Lock, mut status: Status) -> Result<(Status, Option<Running>), Error> {
+pub(crate) fn with_process(
+    mut status: Status,
+    look_again: impl FnOnce() -> Result<Status, Error>,
+) -> Result<(Status, Option<Running>), Error> {
     let mut process = None;
     // A dir lock says it itself.
     if let Some(pid) = status.process.filter(|_| status.protocol == Some(Protocol::Link)) {
         process = Running::of(pid);
         // Only now is it certain that the pid had not been given to another process when we asked.
         let before = status;
-        status = lock.inspect()?;
+        status = look_again()?;
         let token = |status: &Status| status.holder.as_ref().map(|holder| holder.token.clone());
         process = process.filter(|_| status.process == Some(pid) && token(&status) == token(&before));
     }

@@ -138,6 +138,7 @@ pub(crate) fn place(env: &SimEnv) -> Option<Place> {
         shared,
         wake,
         limit: None,
+        listed: None,
         allow_unsafe: false,
         checked: Arc::default(),
         unchanged: Arc::default(),

@@ -213,9 +213,11 @@ fn hint(action: &str, cause: &io::Error) -> &'static str {
         io::ErrorKind::NotFound => "; make the directory first",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room for a file of a few hundred bytes",
         // An error that linklock made says itself what to do.
-        io::ErrorKind::PermissionDenied if cause.raw_os_error().is_some() => {
-            "; the user needs write permission in that directory"
-        }
+        io::ErrorKind::PermissionDenied if cause.raw_os_error().is_some() => match action.split(' ').next() {
+            Some("look" | "list") => "; the user needs read and search permission in that directory",
+            Some("read") => "; ask its owner or root",
+            _ => "; the user needs write permission in that directory",
+        },
         io::ErrorKind::InvalidFilename => "; the lock's name must leave room for host, pid and nonce",
         _ => "",
     }

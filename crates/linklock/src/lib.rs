@@ -241,7 +241,7 @@ pub use printable::Printable;
 pub use protocol::leftovers::{Leftover, LeftoverKind, LeftoverVerdict};
 pub use several::{Guards, acquire_all};
 pub use slots::{SLOTS_MOST, Slot, Slots};
-pub use survey::{SafeToBreak, Survey, Surveyed, Waiter};
+pub use survey::{Directory, SafeToBreak, Survey, Surveyed, Waiter};
 pub use token::Token;
 pub use wait::{Cancel, Wait, Waiting};
 

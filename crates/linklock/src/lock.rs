@@ -73,6 +73,7 @@ impl Lock {
             wake: Wake::Poll,
             require_private: false,
             allow_unsafe: false,
+            found: 0,
         }
     }
 
@@ -333,12 +334,19 @@ pub struct Builder {
     wake: Wake,
     require_private: bool,
     allow_unsafe: bool,
+    /// How many of the last names in the path were found by surveys, if it names a directory.
+    found: usize,
 }
 
 impl Builder {
     /// A lock beside the path of this builder, which names a directory, with the same settings.
-    pub(crate) fn within(&self, name: &OsStr) -> Result<Lock, Error> {
-        Self { path: self.path.join(name), ..self.clone() }.build()
+    pub(crate) fn within(&self, name: &OsStr, env: &Arc<dyn Env>) -> Result<Lock, Error> {
+        Self { path: self.path.join(name), ..self.clone() }.build_in(Arc::clone(env))
+    }
+
+    /// The same settings for a directory that was found in the one that this builder's path names.
+    pub(crate) fn below(&self, dir: PathBuf) -> Self {
+        Self { path: dir, found: self.found + 1, ..self.clone() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -495,7 +503,7 @@ impl Builder {
     }
 
     pub(crate) fn build_in(self, env: Arc<dyn Env>) -> Result<Lock, Error> {
-        let path = LockPath::new(&self.path, self.separator)?;
+        let path = LockPath::new(&self.path, self.separator)?.found(self.found);
         check_lifetime(self.lifetime)?;
         if self.grace > LIFETIME_MOST {
             return Err(Error::invalid(format!("grace {}: must be at most ten years", typed(self.grace))));
@@ -538,6 +546,7 @@ impl Builder {
             shared: self.shared,
             wake: self.wake,
             limit: None,
+            listed: None,
             allow_unsafe: self.allow_unsafe,
             checked: Arc::default(),
             unchanged: Arc::default(),

@@ -1,6 +1,6 @@
 //! A lock path, and the names that may stand beside it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +14,8 @@ use crate::names::{self, NOT_IN_NAMES, bytes_of};
 use crate::printable::Printable;
 use crate::token::Token;
 
+/// The most slots that a lock can have. Whoever waits looks at all of them.
+pub(crate) const SLOTS_MOST: usize = 256;
 /// The end of the name of the link that a waiter leaves beside the ticket before its own.
 pub(crate) const NEXT: &str = ".next";
 /// The digits of the time at the start of a ticket's name: enough for any 64-bit number.
@@ -34,6 +36,8 @@ pub(crate) struct LockPath {
     dir: PathBuf,
     name: OsString,
     separator: char,
+    /// See [`Location::found`].
+    found: usize,
     /// Whether it is the break lock of another lock path.
     pub(crate) is_break_lock: bool,
 }
@@ -65,38 +69,67 @@ impl LockPath {
         match (absolute.parent(), absolute.file_name()) {
             (Some(dir), Some(name)) => {
                 let location = Location::beside(dir, name);
-                Ok(Self { location, dir: dir.into(), name: name.into(), separator, is_break_lock: false })
+                Ok(Self { location, dir: dir.into(), name: name.into(), separator, found: 0, is_break_lock: false })
             }
             _ => Err(invalid("does not end in a file name")),
         }
     }
 
+    /// The same path, in a directory that was found: see [`Location::found`].
+    pub(crate) fn found(self, found: usize) -> Self {
+        Self { location: self.location.found(found), found, ..self }
+    }
+
+    /// A name in the lock's directory.
+    pub(crate) fn at(&self, name: &OsStr) -> Location {
+        Location::beside(&self.dir, name).found(self.found)
+    }
+
+    /// The lock's directory itself, if it was found, to be reached without following it.
+    pub(crate) fn found_dir(&self) -> Option<Location> {
+        let (above, name) = (self.dir.parent()?, self.dir.file_name()?);
+        Some(Location::beside(above, name).found(self.found.checked_sub(1)?))
+    }
+
+    /// The lock's directory, as a location: followed if it was named.
+    pub(crate) fn dir_itself(&self) -> Location {
+        self.found_dir().unwrap_or_else(|| Location::beside(&self.dir, ".".as_ref()))
+    }
+
     /// The path of the break lock, by which breakers take turns.
     pub(crate) fn of_break_lock(&self) -> Self {
         let name = self.name_for(BREAK_LOCK);
-        Self { location: Location::beside(&self.dir, &name), name, is_break_lock: true, ..self.clone() }
+        Self { location: self.at(&name), name, is_break_lock: true, ..self.clone() }
     }
 
     /// The lock path of the nth slot of this one.
     pub(crate) fn of_slot(&self, n: usize) -> Self {
         let mut name = self.name.clone();
         name.push(format!(".{n}"));
-        Self { location: Location::beside(&self.dir, &name), name, ..self.clone() }
+        Self { location: self.at(&name), name, ..self.clone() }
+    }
+
+    /// The lock path of which this is a slot, if its name is one's.
+    pub(crate) fn without_slot(&self) -> Option<Self> {
+        let path = Path::new(&self.name);
+        let (name, number) = (path.file_stem()?.to_owned(), path.extension()?.to_str()?);
+        let is_slot = number.parse().is_ok_and(|n: usize| (1..=SLOTS_MOST).contains(&n) && n.to_string() == number);
+        is_slot.then(|| Self { location: self.at(&name), name, ..self.clone() })
     }
 
     /// The bell, by which a waiter shows that it waits.
     pub(crate) fn bell(&self) -> Location {
-        Location::beside(&self.dir, &self.name_for(BELL))
+        self.at(&self.name_for(BELL))
     }
 
     /// The directory of the fencing tokens.
     pub(crate) fn fence(&self) -> Location {
-        Location::beside(&self.dir, &self.name_for(FENCE))
+        self.at(&self.name_for(FENCE))
     }
 
     /// The directory of the queue.
     pub(crate) fn queue(&self) -> Location {
-        Location::beside(&self.dir, &self.name_for(QUEUE))
+        self.at(&self.name_for(QUEUE))
     }
 
     fn name_for(&self, purpose: &str) -> OsString {
@@ -143,7 +176,7 @@ impl LockPath {
 
     /// The location of a claim, or of anything else with a token's name.
     pub(crate) fn beside(&self, token: &Token) -> Location {
-        Location::beside(&self.dir, token.as_os_str())
+        self.at(token.as_os_str())
     }
 
     pub(crate) fn check_host(&self, host: &str) -> Result<(), Error> {
@@ -336,6 +369,23 @@ mod tests {
         for bad in ["", "/", "/var/..", "a\0b"] {
             assert!(LockPath::new(Path::new(bad), '^').is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_slot_is_known_by_its_name() {
+        let base = |name: &str| {
+            let path = LockPath::new(&Path::new("/var/lock").join(name), '^').unwrap();
+            path.without_slot().map(|base| base.as_path().to_owned())
+        };
+        assert_eq!(base("job.1").as_deref(), Some(Path::new("/var/lock/job")));
+        assert_eq!(base("job.lock.256").as_deref(), Some(Path::new("/var/lock/job.lock")));
+        for name in ["job", "job.0", "job.257", "job.01", "job.+1", "job.x", "job.", ".1", "1"] {
+            assert_eq!(base(name), None, "{name}");
+        }
+        assert_eq!(
+            lock().of_slot(7).without_slot().map(|base| base.as_path().to_owned()).as_deref(),
+            Some(lock().as_path())
+        );
     }
 
     /// The bug: the path in the content was trimmed at both ends, and so was the token. The consequence: a lock whose name

@@ -8,7 +8,7 @@ use crate::error::{Error, Lost};
 use crate::inspect::{Status, inspect};
 use crate::lease::{Anchor, Lease};
 use crate::names::bytes_of;
-use crate::options::Protocol;
+use crate::options::{Protocol, Wake};
 use crate::printable::Printable;
 use crate::protocol::identify::may_break;
 use crate::protocol::judge::{Verdict, holder_is_dead, judge, log_broken};
@@ -64,7 +64,9 @@ pub(crate) fn adopt(place: &Place, token: &Token) -> Result<(Place, Stake), Erro
     if lock.claim.as_ref() != Some(&claim) {
         return Err(not_held(lock.holder()));
     }
-    let place = Place { protocol: lock.protocol, shared: claim.is_shared, ..place.clone() };
+    // Those who wait for a slot do so at the lock path that the slots share, and only the name tells of that.
+    let limit = place.limit.clone().or_else(|| if place.wake == Wake::Udp { place.named_limit() } else { None });
+    let place = Place { protocol: lock.protocol, shared: claim.is_shared, limit, ..place.clone() };
     let file = place.held_file(&claim);
     let attr = match env.stat(&file) {
         Ok(attr) => attr,

@@ -52,7 +52,7 @@ fn in_order<'a>(locks: impl IntoIterator<Item = &'a Lock>) -> Result<Vec<&'a Loc
     let with_dir = |lock: &'a Lock| {
         let place = lock.place();
         // Where there is none, the acquisition tells.
-        (place.env.stat_dir(place.path.dir()).ok().map(|attr| attr.id), lock)
+        (place.stat_dir().ok().map(|attr| attr.id), lock)
     };
     let mut all: Vec<_> = locks.into_iter().map(with_dir).collect();
     all.sort_by(|(dir, lock), (other_dir, other)| {

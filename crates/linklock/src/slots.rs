@@ -8,11 +8,12 @@ use crate::acquire::{self, Group};
 use crate::error::Error;
 use crate::guard::Guard;
 use crate::lock::Lock;
+use crate::lock_path;
 use crate::protocol::place::Place;
 use crate::wait::Wait;
 
 /// The most slots that a lock can have. Whoever waits looks at all of them.
-pub const SLOTS_MOST: usize = 256;
+pub const SLOTS_MOST: usize = lock_path::SLOTS_MOST;
 
 /// A lock that so many contenders hold at a time, on all machines together: licence seats, graphics cards, downloads.
 ///

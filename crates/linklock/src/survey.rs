@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::env::FileKind;
+use crate::env::os::OsEnv;
+use crate::env::{Env, FileKind};
 use crate::error::Error;
 use crate::holder::Holder;
 use crate::inspect::{self, State, Status};
@@ -17,6 +18,7 @@ use crate::lock::{Builder, Lock};
 use crate::names;
 use crate::options::Protocol;
 use crate::protocol::checked::Checked;
+use crate::protocol::is_gone;
 use crate::protocol::judge::grace;
 use crate::protocol::leftovers::{self, Beside, beside};
 use crate::protocol::place::{CONTENT_LIMIT, Place, STICKY, WRITE_OTHERS};
@@ -46,9 +48,33 @@ pub struct Survey {
     /// The locks, in the order of their names; numbers in names count as numbers.
     pub locks: Vec<Surveyed>,
     /// The directories there which are not locks. A symbolic link is not one of them.
-    pub directories: Vec<PathBuf>,
+    pub directories: Vec<Directory>,
     /// Whether the directory has more names than are kept, so that locks may be missing here.
     pub is_incomplete: bool,
+}
+
+/// A directory that a survey found.
+///
+/// By the time that it is surveyed itself, others may have put a symbolic link in its place. On Unix none is followed between the
+/// directory that the first survey named and the locks that a later one finds, then or whenever such a lock is looked at.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    builder: Builder,
+}
+
+impl Directory {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        self.builder.path()
+    }
+
+    /// All locks in it, as [`Builder::survey`] has them, with the settings of the survey that found it.
+    ///
+    /// # Errors
+    /// As [`Builder::survey`]; and if it is no directory by now.
+    pub fn survey(&self) -> Result<Survey, Error> {
+        self.builder.survey()
+    }
 }
 
 /// One lock, and what stands beside it.
@@ -71,6 +97,18 @@ pub struct Surveyed {
     pub leftovers: usize,
     /// The lock path of which this is a slot, and its number. Known only where somebody waits at that path for a slot.
     pub slot_of: Option<(PathBuf, usize)>,
+    place: Arc<Place>,
+}
+
+impl Surveyed {
+    /// Looks at the lock once more, as [`Lock::inspect`] does. Does not list the directory again: in one with many locks, that would
+    /// take more time than everything else.
+    ///
+    /// # Errors
+    /// If the file system does not let us look.
+    pub fn inspect_again(&self) -> Result<Status, Error> {
+        inspect::inspect(&self.place)
+    }
 }
 
 /// Somebody who wants a lock and does not hold it.
@@ -168,26 +206,38 @@ impl Builder {
     /// directory that a `dir` lock may leave.
     ///
     /// # Errors
-    /// If the directory cannot be listed, or if its path cannot be that of locks. What is wrong with one lock is in its
-    /// [`Surveyed::status`].
+    /// If the directory cannot be listed or looked into, or if its path cannot be that of locks. What is wrong with one lock is in its
+    /// [`Surveyed::status`]; so is what is wrong with a name that cannot be looked at, which may be one.
     pub fn survey(&self) -> Result<Survey, Error> {
-        let mut listed = Listed::of(self)?;
+        self.survey_in(&(Arc::new(OsEnv) as Arc<dyn Env>))
+    }
+
+    pub(crate) fn survey_in(&self, env: &Arc<dyn Env>) -> Result<Survey, Error> {
+        let mut listed = Listed::of(self, env)?;
         let checked = &listed.checked;
         let mut directories = Vec::new();
         let mut locks = Vec::new();
         for (name, beside) in &listed.beside {
             // What has such a name can be anything.
-            let Ok(lock) = self.within(name) else { continue };
-            if beside.iter().any(|name| leftovers::names_lock(lock.place(), name)) {
-                listed.alone.remove(name);
-                locks.push(lock.survey_with(beside, checked));
+            let Ok(lock) = self.within(name, env) else { continue };
+            if beside.iter().any(|(name, _)| leftovers::names_lock(lock.place(), name)) {
+                let own = listed.alone.remove_entry(name);
+                let found = lock.survey_with(beside.iter().cloned().chain(own), checked);
+                // Whoever may write here can give any directory such a name beside it, and must not hide the locks in it.
+                if found.status.as_ref().is_ok_and(|status| status.state == State::NotALock)
+                    && matches!(kind(lock.place()), Kind::Directory | Kind::MayBeLock { is_directory: true })
+                {
+                    directories.push(lock.path().to_owned());
+                }
+                locks.push(found);
             }
         }
-        for name in &listed.alone {
-            let Ok(lock) = self.within(name) else { continue };
+        for (name, number) in &listed.alone {
+            let own = || [(name.clone(), *number)];
+            let Ok(lock) = self.within(name, env) else { continue };
             match kind(lock.place()) {
                 Kind::MayBeLock { is_directory } => {
-                    let found = lock.survey_with(&[], checked);
+                    let found = lock.survey_with(own(), checked);
                     if is_listed(&lock, &found) {
                         locks.push(found);
                     } else if is_directory {
@@ -195,11 +245,13 @@ impl Builder {
                     }
                 }
                 Kind::Directory => directories.push(lock.path().to_owned()),
+                Kind::NotKnown => locks.push(lock.survey_with(own(), checked)),
                 Kind::Other => {}
             }
         }
         locks.sort_by_cached_key(|found| natural(found.lock.path()));
         directories.sort();
+        let directories = directories.into_iter().map(|dir| Directory { builder: self.below(dir) }).collect();
         find_slots(&mut locks);
         Ok(Survey { locks, directories, is_incomplete: listed.is_cut })
     }
@@ -214,24 +266,26 @@ impl Lock {
         let dir = self.place().path.dir();
         let own = self.path().file_name().unwrap_or_default();
         let separator = self.place().path.separator();
-        let mut beside = Vec::new();
-        let listed = self.place().env.list_dir(dir, &mut |name, _| {
-            if names::before(name, separator).is_some_and(|lock| lock == own) {
-                beside.push(name.to_owned());
+        let mut listed = Vec::new();
+        let result = self.place().list_dir(&mut |name, number| {
+            if name == own || names::before(name, separator).is_some_and(|lock| lock == own) {
+                listed.push((name.to_owned(), number));
             }
-            if beside.len() < NAMES_MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if listed.len() < NAMES_MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        listed.map_err(|e| leftovers::cannot_list(dir, e))?;
-        Ok(self.survey_with(&beside, &self.place().checked))
+        result.map_err(|e| leftovers::cannot_list(dir, e))?;
+        Ok(self.survey_with(listed, &self.place().checked))
     }
 
-    /// The names beside it are known, and what was found out about the directory.
-    fn survey_with(&self, names: &[OsString], checked: &Arc<Checked>) -> Surveyed {
-        let place = &Place { checked: Arc::clone(checked), ..self.place().clone() };
-        let status = inspect::inspect(place);
+    /// Its own name and those beside it are known, and what was found out about the directory.
+    fn survey_with(&self, names: impl IntoIterator<Item = (OsString, u64)>, checked: &Arc<Checked>) -> Surveyed {
+        let names: Arc<[_]> = names.into_iter().collect();
+        let place = Place { listed: Some(Arc::clone(&names)), checked: Arc::clone(checked), ..self.place().clone() };
+        let place = Arc::new(place);
+        let status = inspect::inspect(&place);
         let holder = status.as_ref().ok().and_then(|status| status.holder.as_ref()).map(|holder| &holder.token);
         let readers = status.as_ref().map_or(&[][..], |status| &status.readers);
-        let Beside { waiters, removable } = beside(place, names, &|claim| {
+        let Beside { waiters, removable } = beside(&place, &names, &|claim| {
             Some(&claim.token) == holder || readers.iter().any(|reader| reader.token == claim.token)
         });
         let waiters = waiters.into_iter().map(|waits| Waiter {
@@ -242,44 +296,52 @@ impl Lock {
             is_certain: waits.is_certain,
         });
         Surveyed {
-            held_since: status.as_ref().ok().and_then(|status| held_since(place, status)),
-            safe_to_break: status.as_ref().map_or(SafeToBreak::Unknown, |status| SafeToBreak::of(place, status)),
+            held_since: status.as_ref().ok().and_then(|status| held_since(&place, status)),
+            safe_to_break: status.as_ref().map_or(SafeToBreak::Unknown, |status| SafeToBreak::of(&place, status)),
             waiters: waiters.collect(),
             leftovers: removable,
             slot_of: None,
             status,
             lock: self.clone(),
+            place,
         }
     }
 }
 
 /// The names in a directory.
 struct Listed {
-    /// Names without the separator.
-    alone: BTreeSet<OsString>,
+    /// Names without the separator, and the number that the directory has for each.
+    alone: BTreeMap<OsString, u64>,
     /// Names with it, by what stands before it.
-    beside: BTreeMap<OsString, Vec<OsString>>,
+    beside: BTreeMap<OsString, Vec<(OsString, u64)>>,
     is_cut: bool,
     /// The list of mounts is read once for all locks: it may take longer than to look at one.
     checked: Arc<Checked>,
 }
 
 impl Listed {
-    fn of(builder: &Builder) -> Result<Self, Error> {
+    fn of(builder: &Builder, env: &Arc<dyn Env>) -> Result<Self, Error> {
         let dir = builder.path();
-        let (mut alone, mut beside, mut names) = (BTreeSet::new(), BTreeMap::<_, Vec<_>>::new(), 0);
+        let (mut alone, mut beside, mut names) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new(), 0);
         // Any name will do.
-        let any = builder.within("lock".as_ref())?;
-        let listed = any.place().env.list_dir(dir, &mut |name, _| {
+        let any = builder.within("lock".as_ref(), env)?;
+        let listed = any.place().list_dir(&mut |name, number| {
             match names::before(name, builder.separates_by()) {
-                Some(lock) => beside.entry(lock).or_default().push(name.to_owned()),
-                None => drop(alone.insert(name.to_owned())),
+                Some(lock) => beside.entry(lock).or_default().push((name.to_owned(), number)),
+                None => drop(alone.insert(name.to_owned(), number)),
             }
             names += 1;
             if names < NAMES_MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         listed.map_err(|e| leftovers::cannot_list(dir, e))?;
-        let env = &any.place().env;
+        // Where names may be listed and not looked at, no lock would be known by what has its name.
+        match env.stat(any.place().location()) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Error::io(dir, "look into the directory", e));
+            }
+            // It is there or not, or only this name cannot be looked at.
+            _ => {}
+        }
         let checked = Arc::new(Checked::looked_up(env.file_system(dir), env.stamps(dir)));
         Ok(Self { alone, beside, is_cut: names >= NAMES_MOST, checked })
     }
@@ -287,13 +349,21 @@ impl Listed {
 
 /// What has a name beside which there is no other of a lock.
 enum Kind {
-    MayBeLock { is_directory: bool },
+    MayBeLock {
+        is_directory: bool,
+    },
     Directory,
+    /// It cannot be looked at, so it may be a lock.
+    NotKnown,
     Other,
 }
 
 fn kind(place: &Place) -> Kind {
-    let Ok(attr) = place.env.stat(place.location()) else { return Kind::Other };
+    let attr = match place.env.stat(place.location()) {
+        Ok(attr) => attr,
+        Err(e) if is_gone(&e) => return Kind::Other,
+        Err(_) => return Kind::NotKnown,
+    };
     match attr.kind {
         FileKind::Directory if attr.mode & STICKY != 0 || cfg!(windows) => Kind::MayBeLock { is_directory: true },
         FileKind::Directory => Kind::Directory,

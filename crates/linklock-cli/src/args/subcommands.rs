@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::{ArgGroup, Args, ValueHint};
 use linklock::{OnBehalfOf, SEPARATOR};
 
 use super::shared::{Contest, JournalArg, Judgement, LAST, LIFETIME, Patience, Place, Waking, slots};
 use crate::duration::parse as duration;
+use crate::timestamp::moment;
 
 #[derive(Debug, Args)]
 pub(crate) struct AcquireArgs {
@@ -138,6 +139,13 @@ pub(crate) struct ReportArgs {
     /// The journals, such as one of each host. /dev/stdin is standard input
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,
+    /// Leave out what happened before this time: as 2026-01-31T12:00:00Z, or as 24h, which is so long ago. A hold that ended since
+    /// then counts with its whole length
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) since: Option<SystemTime>,
+    /// Leave out what happened at this time or later
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) until: Option<SystemTime>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,10 +1,10 @@
 //! What `ls` found at one moment.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
-use linklock::{Builder, Error, Lock, Printable, State, Surveyed};
+use linklock::{Builder, Directory, Error, Lock, Printable, State, Survey, Surveyed};
 
 use super::age::Older;
 use super::row::Row;
@@ -42,31 +42,36 @@ impl Listing {
 
     /// The locks in a directory, and with --recursive in those below it.
     fn add_directory(&mut self, args: &LsArgs, path: &Path) {
-        let mut left = vec![(path.to_owned(), 0)];
-        while let Some((path, depth)) = left.pop() {
-            let found = match builder(args, &path).survey() {
+        let mut left: Vec<(Directory, usize)> = Vec::new();
+        let mut add = |found: Result<Survey, Error>, path: &Path, depth, left: &mut Vec<_>| {
+            let found = match found {
                 Ok(found) => found,
-                Err(e) => {
-                    self.failures.push(e.into());
-                    continue;
-                }
+                Err(e) => return self.failures.push(e.into()),
+            };
+            let mut fail = |why| {
+                let message = format!("{}: {why}, so locks may be missing", Printable::new(path));
+                self.failures.push(Failure::Message(Exit::Io, message));
             };
             if found.is_incomplete {
-                let message =
-                    format!("{}: too many names in this directory, so locks may be missing", Printable::new(&path));
-                self.failures.push(Failure::Message(Exit::Io, message));
+                fail("too many names in this directory");
+            }
+            if args.recursive && depth >= DEPTH_MOST && !found.directories.is_empty() {
+                fail("too deep: the directories below this one are not listed");
+            } else if args.recursive {
+                left.extend(found.directories.into_iter().rev().map(|below| (below, depth + 1)));
             }
             self.rows.extend(found.locks.into_iter().map(Row::of));
-            if args.recursive && depth < DEPTH_MOST {
-                left.extend(found.directories.into_iter().rev().map(|below: PathBuf| (below, depth + 1)));
-            }
+        };
+        add(builder(args, path).survey(), path, 0, &mut left);
+        while let Some((below, depth)) = left.pop() {
+            add(below.survey(), below.path(), depth, &mut left);
         }
     }
 
     /// The rows to be shown, and what --older-than says of them.
     pub(super) fn chosen(&self, args: &LsArgs) -> (Vec<&Row>, Older) {
         let Some(limit) = args.older_than else { return (self.rows.iter().collect(), Older::No) };
-        let judged = self.rows.iter().map(|row| (row, row.age.is_older(limit)));
+        let judged = self.rows.iter().map(|row| (row, row.is_older(limit)));
         let chosen: Vec<_> = judged.filter(|(_, older)| *older != Older::No).collect();
         let most = chosen.iter().map(|(_, older)| *older).max().unwrap_or(Older::No);
         (chosen.into_iter().map(|(row, _)| row).collect(), most)
@@ -95,7 +100,7 @@ fn lock_at(args: &LsArgs, path: &Path) -> Result<Option<Lock>, Failure> {
     let is_directory = fs::metadata(path).is_ok_and(|data| data.is_dir());
     let lock: Result<Lock, Error> = builder(args, path).build();
     match lock {
-        Ok(lock) if is_directory && matches!(lock.inspect()?.state, State::NotALock) => Ok(None),
+        Ok(lock) if is_directory && lock.inspect().map_or(true, |status| status.state == State::NotALock) => Ok(None),
         // Such as "." or "/", which end in no name.
         Err(_) if is_directory => Ok(None),
         lock => Ok(Some(lock?)),

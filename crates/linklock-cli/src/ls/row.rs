@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use linklock::{Error, Holder, SafeToBreak, State, Status, Surveyed, Waiter};
 
-use super::age::Age;
+use super::age::{Age, Older};
 use crate::os::Running;
 use crate::status::{user_of, with_process};
 
@@ -23,7 +23,7 @@ impl Row {
             && status.process.is_some()
         {
             // An error: the lock has gone meanwhile, or cannot be read any more. What was seen first stays.
-            if let Ok((again, running)) = with_process(&found.lock, status.clone()) {
+            if let Ok((again, running)) = with_process(status.clone(), || found.inspect_again()) {
                 process = running;
                 if process.is_some() {
                     found.status = Ok(again);
@@ -53,6 +53,11 @@ impl Row {
             Ok(_) => "not-a-lock",
             Err(_) => "unreadable",
         }
+    }
+
+    /// What cannot be looked at may have been held for any time.
+    pub(super) fn is_older(&self, limit: Duration) -> Older {
+        if self.status().is_err() { Older::Perhaps } else { self.age.is_older(limit) }
     }
 
     pub(super) fn holder(&self) -> Option<&Holder> {

@@ -16,6 +16,8 @@ pub(super) struct Lines {
     pub(super) first_unreadable: Option<u64>,
     /// Lines of events that a later linklock has.
     pub(super) unknown: u64,
+    /// Lines that say no time, if only those of some time are wanted.
+    pub(super) without_time: u64,
     /// Whether the file ends within a line, as after a crash.
     pub(super) is_cut: bool,
 }

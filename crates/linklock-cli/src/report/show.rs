@@ -9,13 +9,17 @@ use serde::Serialize;
 use super::histogram::Histogram;
 use super::lines::Lines;
 use super::tally::{Of, Tally};
+use super::window::Window;
 use crate::duration::short;
 use crate::journal::line::{VERSION, Who};
+use crate::timestamp::rfc3339;
 
 /// The names are part of the program's interface; docs/schema/report.json describes them.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     version: u32,
+    #[serde(flatten)]
+    window: Window,
     locks: Vec<Lock>,
     files: Vec<Read>,
     /// Whether some locks, holders or holds count together, as there were too many of them.
@@ -83,11 +87,12 @@ struct Read {
     unreadable: u64,
     first_unreadable: Option<u64>,
     unknown_events: u64,
+    without_time: u64,
     ends_within_a_line: bool,
 }
 
 impl Report {
-    pub(super) fn new(tally: &Tally, files: &[(String, Lines)]) -> Self {
+    pub(super) fn new(window: Window, tally: &Tally, files: &[(String, Lines)]) -> Self {
         let locks = tally.locks.iter().map(|(lock, of)| Lock::new(lock, of)).collect();
         let files = files.iter().map(|(file, lines)| Read {
             file: file.clone(),
@@ -95,9 +100,10 @@ impl Report {
             unreadable: lines.unreadable,
             first_unreadable: lines.first_unreadable,
             unknown_events: lines.unknown,
+            without_time: lines.without_time,
             ends_within_a_line: lines.is_cut,
         });
-        Self { version: VERSION, locks, files: files.collect(), is_limited: tally.is_too_much }
+        Self { version: VERSION, window, locks, files: files.collect(), is_limited: tally.is_too_much }
     }
 }
 
@@ -156,6 +162,11 @@ impl Times {
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (word, time) in [("since", self.window.since), ("until", self.window.until)] {
+            if let Some(time) = time.and_then(rfc3339) {
+                writeln!(f, "{word} {time}")?;
+            }
+        }
         for lock in &self.locks {
             writeln!(f, "{lock}")?;
         }
@@ -261,6 +272,9 @@ impl Display for Read {
         }
         if self.unknown_events > 0 {
             writeln!(f, "{file}: {} lines are of events that this linklock does not know", self.unknown_events)?;
+        }
+        if self.without_time > 0 {
+            writeln!(f, "{file}: {} lines say no time, and do not count", self.without_time)?;
         }
         if self.ends_within_a_line {
             writeln!(f, "{file}: the last line is incomplete, as after a crash")?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
 use super::histogram::Histogram;
+use super::window::{When, Window};
 use crate::journal::line::{Event, Line, Who, Why};
 
 /// The most locks and the most holders, of all locks together, that are told apart; and the most holds that have not ended. The rest of
@@ -79,6 +80,7 @@ struct Hold {
 
 #[derive(Debug, Default)]
 pub(super) struct Tally {
+    window: Window,
     pub(super) locks: BTreeMap<String, Of>,
     /// By token.
     holds: HashMap<String, Hold>,
@@ -93,9 +95,27 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    pub(super) fn of(window: Window) -> Self {
+        Self { window, ..Self::default() }
+    }
+
     pub(super) fn add(&mut self, line: Line) {
         let lock = base(&line);
-        let of = self.of(&lock);
+        match self.window.when(line.time.as_deref()) {
+            When::Within => self.count(lock, line),
+            // A hold that began then may end later.
+            When::Before => match line.event {
+                Event::Acquired => self.begun(lock, line),
+                Event::Released | Event::Lost | Event::ReleaseFailed => self.ended(lock, line),
+                Event::Broken => self.broken(lock, line),
+                _ => {}
+            },
+            When::After | When::NotKnown => {}
+        }
+    }
+
+    fn count(&mut self, lock: String, line: Line) {
+        let of = self.of_lock(&lock);
         match line.event {
             Event::Acquired => {
                 of.acquired += 1;
@@ -117,9 +137,7 @@ impl Tally {
                     Some(Why::Abandoned) => of.abandoned += 1,
                     _ => of.forced += 1,
                 }
-                if let Some(broken) = line.broken {
-                    self.hold(lock, broken.token, |hold| hold.broken = Some(line.time));
-                }
+                self.broken(lock, line);
             }
             Event::TimedOut => of.timeouts += 1,
             Event::Cancelled => of.cancelled += 1,
@@ -136,7 +154,7 @@ impl Tally {
         }
     }
 
-    fn of(&mut self, lock: &str) -> &mut Of {
+    fn of_lock(&mut self, lock: &str) -> &mut Of {
         let is_known = self.locks.contains_key(lock) || self.locks.len() < LOCKS_MOST;
         self.is_too_much |= !is_known;
         self.locks.entry(if is_known { lock } else { OTHERS }.into()).or_default()
@@ -170,6 +188,12 @@ impl Tally {
         }
     }
 
+    fn broken(&mut self, lock: String, line: Line) {
+        if let Some(broken) = line.broken {
+            self.hold(lock, broken.token, |hold| hold.broken = Some(line.time));
+        }
+    }
+
     fn ended(&mut self, lock: String, line: Line) {
         let Some(token) = line.token else { return };
         let Some(ms) = line.held_ms else {
@@ -179,12 +203,14 @@ impl Tally {
         if let Some(hold) = self.holds.remove(&token) {
             self.order.remove(&hold.number);
         }
-        self.held(&lock, &line.who, ms);
+        if self.window.when(line.time.as_deref()) == When::Within {
+            self.held(&lock, &line.who, ms);
+        }
     }
 
     fn held(&mut self, lock: &str, who: &Who, ms: u64) {
         let holders = self.holders;
-        let of = self.of(lock);
+        let of = self.of_lock(lock);
         of.holds.add(ms);
         let mut holder = Holder { host: who.host.clone(), user: who.user.clone() };
         let is_new = !of.holders.contains_key(&holder);
@@ -202,9 +228,13 @@ impl Tally {
     /// Nothing more is to be learnt of this hold.
     fn conclude(&mut self, token: String) {
         let Some(Hold { lock, acquired, broken, ended, .. }) = self.holds.remove(&token) else { return };
+        let end = ended.as_ref().or(broken.as_ref());
+        if end.is_some_and(|end| self.window.when(end.as_deref()) != When::Within) {
+            return;
+        }
         let Some((since, who)) = acquired else {
             if ended.is_some() {
-                self.of(&lock).unknown_holds += 1;
+                self.of_lock(&lock).unknown_holds += 1;
             }
             // A break alone was counted when it happened.
             return;
@@ -212,7 +242,7 @@ impl Tally {
         let Some(end) = ended.or(broken) else {
             let is_shown = self.shown < SHOWN_MOST;
             self.shown += usize::from(is_shown);
-            let of = self.of(&lock);
+            let of = self.of_lock(&lock);
             of.unended += 1;
             if is_shown {
                 of.unended_shown.push(Unended { token, since, who });
@@ -221,10 +251,10 @@ impl Tally {
         };
         match between(since.as_deref(), end.as_deref()) {
             Some(ms) => {
-                self.of(&lock).by_wall_clock += 1;
+                self.of_lock(&lock).by_wall_clock += 1;
                 self.held(&lock, &who, ms);
             }
-            None => self.of(&lock).unknown_holds += 1,
+            None => self.of_lock(&lock).unknown_holds += 1,
         }
     }
 }
@@ -291,6 +321,36 @@ mod tests {
         let of = &tally.locks["/l"];
         assert_eq!((of.acquired, of.unended, of.holds.count(), of.waits.max()), (1, 1, 0, Some(5)));
         assert_eq!(of.unended_shown[0].token, "t");
+    }
+
+    /// The counts are of what happened then; a hold counts with its whole length if it ended then.
+    #[test]
+    fn a_window_counts_what_happened_in_it_and_the_holds_that_ended_in_it() {
+        let at = |second: u32| humantime::parse_rfc3339(&format!("2026-01-01T00:00:{second:02}Z")).ok();
+        let of = |since, until, lines: &[&str]| {
+            let mut tally = Tally::of(Window { since, until });
+            lines.iter().for_each(|line| tally.add(serde_json::from_str(line).unwrap()));
+            tally.finish();
+            tally.locks.remove("/l").map(|of| [of.acquired, of.holds.total(), of.unended, of.unknown_holds, of.expired])
+        };
+        // Begun at 0, released at 9 by another process.
+        for lines in [[ACQUIRED, RELEASED], [RELEASED, ACQUIRED]] {
+            assert_eq!(of(at(5), None, &lines), Some([0, 9000, 0, 0, 0]), "it ended within");
+            assert_eq!(of(at(10), None, &lines), None, "it ended before");
+            assert_eq!(of(None, at(5), &lines), Some([1, 0, 1, 0, 0]), "it had no end yet");
+            assert_eq!(of(at(1), at(5), &lines), Some([0, 0, 1, 0, 0]), "it was held all the time");
+            assert_eq!(of(None, at(0), &lines), None, "nothing had happened");
+        }
+        // Broken at 4, and its holder notices at 6.
+        assert_eq!(of(at(1), at(5), &[ACQUIRED, BROKEN]), Some([0, 4000, 0, 0, 1]));
+        assert_eq!(of(at(5), None, &[ACQUIRED, BROKEN]), None);
+        assert_eq!(of(at(5), None, &[ACQUIRED, BROKEN, LOST]), Some([0, 7000, 0, 0, 0]));
+        assert_eq!(of(at(7), None, &[ACQUIRED, BROKEN, LOST]), None);
+        assert_eq!(
+            of(at(1), None, &[&ACQUIRED.replace("\"2026-01-01T00:00:00.000Z\"", "null")]),
+            None,
+            "nobody knows when"
+        );
     }
 
     #[test]

@@ -57,8 +57,12 @@ fn events(scene: &Scene) -> Vec<String> {
 }
 
 fn report_of(files: &[&Path]) -> Value {
+    report_with(&[], files)
+}
+
+fn report_with(options: &[&str], files: &[&Path]) -> Value {
     let mut command = linklock(["report", "--json"]);
-    command.args(files);
+    command.args(options).args(files);
     let output = end(command);
     assert_exit(&output, 0);
     let report = serde_json::from_str(&stdout(&output)).expect("JSON");
@@ -347,6 +351,45 @@ fn a_report_says_what_it_could_not_read() {
     assert_exit(&end(journaled(&scene, scene.work(&[], &[]))), 0);
     let read = &report_of(&[&journal])["files"][0];
     assert_eq!((&read["lines"], &read["unreadable"]), (&6.into(), &2.into()));
+}
+
+#[test]
+fn a_report_is_of_the_time_that_is_asked_for() {
+    let scene = Scene::new();
+    let journal = scene.dir.path().join("journal");
+    assert_exit(&end(journaled(&scene, scene.work(&[], &["sleep:50"]))), 0);
+    let [begin, end_of_it] = [0, 1].map(|n| lines(&scene)[n]["time"].as_str().unwrap().to_owned());
+    let of = |options: &[&str]| {
+        let report = report_with(options, &[&journal]);
+        let counts = |lock: &Value| {
+            (lock["acquired"].clone(), lock["holds"]["count"].clone(), lock["holds_without_end"].clone())
+        };
+        (report["locks"].get(0).map(counts), report["since"].clone(), report["until"].clone())
+    };
+    let counts = |acquired: u32, ended: u32, unended: u32| Some((acquired.into(), ended.into(), unended.into()));
+    assert_eq!(of(&[]), (counts(1, 1, 0), Value::Null, Value::Null));
+    assert_eq!(of(&["--since", &begin]).0, counts(1, 1, 0));
+    assert_eq!(of(&["--since", &end_of_it]), (counts(0, 1, 0), end_of_it.clone().into(), Value::Null));
+    assert_eq!(of(&["--until", &end_of_it]), (counts(1, 0, 1), Value::Null, end_of_it.clone().into()));
+    assert_eq!(of(&["--since", "24h"]).0, counts(1, 1, 0));
+    assert_eq!(of(&["--until", "24h"]).0, None);
+    assert_eq!(of(&["--since", "2d", "--until", "1d"]).0, None);
+    let mut command = linklock(["report", "--since", &end_of_it]);
+    command.arg(&journal);
+    assert!(stdout(&end(command)).starts_with(&format!("since {end_of_it}\n")));
+    for options in
+        [["--since", "tomorrow"], ["--until=1h", "--since=1h"], ["--until=2026-01-01T00:00:00Z", "--since=1h"]]
+    {
+        let mut command = linklock(["report"]);
+        command.args(options).arg(&journal);
+        assert_exit(&end(command), 64);
+    }
+    // Who writes no time is not known to belong there.
+    let timeless = fs::read_to_string(&journal).unwrap().replace(&format!("\"{begin}\""), "null");
+    fs::write(&journal, timeless).unwrap();
+    let report = report_with(&["--since", "1h"], &[&journal]);
+    assert_eq!((&report["files"][0]["without_time"], &report["files"][0]["lines"]), (&1.into(), &2.into()), "{report}");
+    assert_eq!(report_of(&[&journal])["files"][0]["without_time"], 0);
 }
 
 #[test]

@@ -319,7 +319,7 @@ impl Search<'_> {
         if !self.contender.waiter.lookout.watcher().reach().is_shared() || !base.clock_is_known() {
             return false;
         }
-        let Ok(attr) = base.env.stat_dir(base.path.dir()) else { return false };
+        let Ok(attr) = base.stat_dir() else { return false };
         // A later change within the same tick of the server's clock would leave the ctime as it is.
         let is_over = self.contender.stake.anchor.earliest(base.env.now()) > attr.ctime + attr.ctime.rounding();
         std::mem::replace(&mut self.dir, is_over.then_some(attr.ctime)) == Some(attr.ctime)

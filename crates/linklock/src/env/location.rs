@@ -10,11 +10,14 @@ use super::attr::Attr;
 ///
 /// At any time, others may be able to replace a name, for example by a symbolic link to elsewhere. Whoever named the
 /// lock's directory is trusted, and linklock follows that path. From there on it follows nothing: neither the last name
-/// nor the directory in between.
+/// nor the directory in between. Where the directory was not named but found, in one that was, nothing is followed from
+/// the named one on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
     path: PathBuf,
     is_inside: bool,
+    /// How many directories, down to the lock's, were found.
+    found: usize,
     between: Between,
 }
 
@@ -30,12 +33,17 @@ pub(crate) struct Between {
 impl Location {
     /// In the lock's directory.
     pub(crate) fn beside(dir: &Path, name: &OsStr) -> Self {
-        Self { path: join(dir, name), is_inside: false, between: Between::default() }
+        Self { path: join(dir, name), is_inside: false, found: 0, between: Between::default() }
+    }
+
+    /// So many of the last names in the path of the lock's directory were found, and are not followed.
+    pub(crate) fn found(self, found: usize) -> Self {
+        Self { found, ..self }
     }
 
     /// In the directory at this location.
     pub(crate) fn inside(&self, name: &OsStr) -> Self {
-        Self { path: join(&self.path, name), is_inside: true, between: self.between }
+        Self { path: join(&self.path, name), is_inside: true, found: self.found, between: self.between }
     }
 
     /// Requires that the directory in between belongs to this user. In another user's directory nothing is found:
@@ -63,6 +71,17 @@ impl Location {
 
     pub(super) fn name(&self) -> &OsStr {
         self.path.file_name().unwrap_or_default()
+    }
+
+    /// The directory that somebody named, and the names by which the lock's directory was found from there; `None` if that was
+    /// named itself.
+    #[cfg_attr(windows, allow(dead_code, reason = "Windows walks whole paths"))]
+    pub(super) fn way(&self) -> Option<(&Path, impl Iterator<Item = &OsStr>)> {
+        if self.found == 0 {
+            return None;
+        }
+        let named = self.dir().ancestors().nth(self.found)?;
+        Some((named, self.dir().strip_prefix(named).ok()?.iter()))
     }
 
     /// The lock's directory.

@@ -13,6 +13,6 @@ pub(crate) use attr::{Attr, FileId, FileKind, Meant};
 pub(crate) use location::Location;
 pub(crate) use os::Event;
 pub(crate) use per_process::PerProcess;
-pub(crate) use world::{DirMode, Env, Expiry, Liveness, Reach, Step, Watcher};
 #[allow(unused_imports, reason = "only other implementations of Env name them: tests, and the simulation")]
-pub(crate) use world::{Each, NewDir};
+pub(crate) use world::NewDir;
+pub(crate) use world::{DirMode, Each, Env, Expiry, Liveness, Reach, Step, Watcher};

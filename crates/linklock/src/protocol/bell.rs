@@ -216,11 +216,10 @@ pub(super) fn ring(place: &Place, stake: &Stake) {
     if place.wake != Wake::Udp {
         return;
     }
-    // Those who wait for any of several locks have one bell.
-    let at = place.limit.as_deref().unwrap_or(place);
-    let bell = at.env.read_symlink(&at.path.bell()).ok();
-    let ear = bell.and_then(|text| parse(at, &text)?.1).or(stake.next);
-    if let Some(ear) = ear {
-        place.env.hint(&ear);
-    }
+    // Those who wait for any of several locks have one bell. Others may wait for this one alone.
+    let of = |at: &Place| parse(at, &at.env.read_symlink(&at.path.bell()).ok()?)?.1;
+    let of_limit = place.limit.as_deref().and_then(of);
+    let ears = [of_limit, of(place)];
+    let next = stake.next.filter(|_| ears == [None; 2]);
+    ears.into_iter().chain([next]).flatten().for_each(|ear| place.env.hint(&ear));
 }

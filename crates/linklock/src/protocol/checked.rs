@@ -1,6 +1,6 @@
 //! What contenders found out about the file system of a lock.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::file_system::{FileSystem, Stamps};
@@ -17,7 +17,12 @@ pub(crate) struct Checked {
     has_lost_mark: AtomicBool,
     /// What was known of the directory when many locks there began to be looked at.
     looked_up: Option<(Option<&'static FileSystem>, Stamps)>,
+    /// How often the directory may still be listed for a single one of these locks.
+    lists_left: AtomicUsize,
 }
+
+/// For all locks of a directory that are looked at one after the other.
+const LISTS_MOST: usize = 64;
 
 /// No device has this number, and no answer is so old.
 const NONE: u64 = u64::MAX;
@@ -30,6 +35,7 @@ impl Default for Checked {
             has_server: AtomicBool::new(true),
             has_lost_mark: AtomicBool::new(false),
             looked_up: None,
+            lists_left: AtomicUsize::new(LISTS_MOST),
         }
     }
 }
@@ -47,6 +53,11 @@ impl Checked {
 
     pub(super) fn stamps(&self) -> Option<Stamps> {
         self.looked_up.map(|(_, stamps)| stamps)
+    }
+
+    /// Counts one more listing, unless there were too many.
+    pub(super) fn may_list_again(&self) -> bool {
+        self.lists_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
     pub(super) fn is_fit(&self, device: u64) -> bool {

@@ -5,7 +5,7 @@ use super::look::look;
 use super::place::{Place, STICKY, WRITE_OTHERS};
 use super::seen::Seen;
 use super::turn::Turn;
-use crate::env::{FileKind, Location, Step};
+use crate::env::{FileKind, Step};
 use crate::file_system::Fitness;
 use crate::options::Protocol;
 
@@ -49,7 +49,7 @@ pub(super) fn may_stay(place: &Place) -> bool {
     if !place.file_system().is_some_and(|known| known.dir == Fitness::Shown) {
         return false;
     }
-    let modes = (env.mode_as_known(place.location()), env.mode_as_known(&Location::beside(dir, ".".as_ref())));
+    let modes = (env.mode_as_known(place.location()), env.mode_as_known(&place.path.dir_itself()));
     let (Ok(mode), Ok(parent)) = modes else { return false };
     let all_can_look = mode & READ_OTHERS == READ_OTHERS || parent & OTHERS == 0;
     is_surely_ours(mode) && parent & STICKY == 0 && all_can_look

@@ -76,7 +76,7 @@ fn break_lock_mode(place: &Place) -> Option<u32> {
     if !place.keeps(Step::FreshNames) {
         return None;
     }
-    let parent = place.env.stat_dir(place.path.dir()).ok()?.mode;
+    let parent = place.stat_dir().ok()?.mode;
     (parent & STICKY == 0 && parent & WRITE_OTHERS != 0).then_some(0o755 | parent & WRITE_OTHERS)
 }
 
@@ -239,7 +239,7 @@ impl Moved {
             }
             Self::Refused(_) => {
                 // Makes an NFS client forget that the lock path was absent: that memory would hide a lock that we hold.
-                let _ = place.env.stat_dir(place.path.dir());
+                let _ = place.stat_dir();
                 // A directory that we may not read is not ours.
                 entry::is_there(stake, place.env.stat(&entry))
                     .or_else(|e| if is_refused(&e) { Ok(false) } else { Err(e) })

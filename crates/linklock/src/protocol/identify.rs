@@ -13,7 +13,7 @@ use super::io_error::{is_gone, is_refused, is_unreadable};
 use super::place::Place;
 use super::seen::SeenLock;
 use crate::claim::Claim;
-use crate::env::{Attr, Location};
+use crate::env::{Attr, Each, Location};
 use crate::error::Error;
 use crate::names::bytes_of;
 
@@ -58,10 +58,29 @@ pub(super) fn linked_claim(place: &Place, seen: &Attr) -> io::Result<LinkedClaim
 /// The claims of this lock whose names are links of this file, besides its name `known` in the same directory. Empty if
 /// there are too many names to tell.
 pub(super) fn links(place: &Place, known: &OsStr, file: &Attr) -> io::Result<Vec<Claim>> {
+    if let Some(listed) = &place.listed {
+        let links = links_in(place, known, file, &mut |each| {
+            let _ = listed.iter().try_for_each(|(name, number)| each(name, *number));
+            Ok(())
+        })?;
+        // Perhaps it has another holder since. Others may have put any number of files there that are links of no claim.
+        if !links.is_empty() || !place.checked.may_list_again() {
+            return Ok(links);
+        }
+    }
+    links_in(place, known, file, &mut |each| place.list_dir(each))
+}
+
+fn links_in(
+    place: &Place,
+    known: &OsStr,
+    file: &Attr,
+    list: &mut dyn FnMut(&mut Each<'_>) -> io::Result<()>,
+) -> io::Result<Vec<Claim>> {
     let mut numbers_tell = false;
     // The claims with the file's inode number, and all other claims.
     let (mut same, mut others) = (Vec::new(), Vec::new());
-    let listed = place.env.list_dir(place.path.dir(), &mut |name, number| {
+    let listed = list(&mut |name, number| {
         let is_same = number == file.id.inode;
         if name == known {
             numbers_tell = is_same;

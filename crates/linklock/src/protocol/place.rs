@@ -13,7 +13,7 @@ use super::io_error::{is_gone, is_refused};
 use super::seen::SeenLock;
 use super::unchanged::Unchanged;
 use crate::claim::Claim;
-use crate::env::{Attr, Env, Liveness, Location, Step};
+use crate::env::{Attr, Each, Env, Liveness, Location, Step};
 use crate::error::Error;
 use crate::file_system::{FileSystem, Fitness, Stamps};
 use crate::holder::{About, Owner, cut};
@@ -79,6 +79,9 @@ pub(crate) struct Place {
     pub(crate) limit: Option<Arc<Place>>,
     /// Whether the lock may be on a file system where the protocol is known to fail.
     pub(crate) allow_unsafe: bool,
+    /// The names of this lock in its directory, with their numbers, if they were listed for a look that follows at once. A directory
+    /// may have any number of locks, each with a reason to list it.
+    pub(crate) listed: Option<Arc<[(OsString, u64)]>>,
     /// What was found out about the file system, for all locks of this place.
     pub(crate) checked: Arc<Checked>,
     /// How long the lock was seen unchanged, for where clocks cannot be compared.
@@ -140,6 +143,18 @@ impl Place {
         }
     }
 
+    /// The lock of which this is a slot, if its name is one's.
+    pub(crate) fn named_limit(&self) -> Option<Arc<Self>> {
+        let path = self.path.without_slot()?;
+        Some(Arc::new(Self {
+            path,
+            limit: None,
+            unchanged: Arc::default(),
+            break_lock_unchanged: Arc::default(),
+            ..self.clone()
+        }))
+    }
+
     /// Why nobody can share this lock, if so.
     pub(crate) fn why_never_shared(&self) -> Option<&'static str> {
         if self.protocol == Protocol::Link {
@@ -191,7 +206,7 @@ impl Place {
     /// directory has changed since.
     pub(super) fn stat_afresh(&self, at: &Location) -> io::Result<Attr> {
         match self.env.stat(at) {
-            Err(e) if is_gone(&e) => self.env.stat_dir(self.path.dir()).and_then(|_| self.env.stat(at)),
+            Err(e) if is_gone(&e) => self.stat_dir().and_then(|_| self.env.stat(at)),
             stat => stat,
         }
     }
@@ -200,7 +215,7 @@ impl Place {
     /// that name, which is gone.
     pub(super) fn remove_afresh(&self, remove: impl Fn() -> io::Result<()>) -> io::Result<()> {
         match remove() {
-            Err(e) if is_gone(&e) => self.env.stat_dir(self.path.dir()).and_then(|_| remove()),
+            Err(e) if is_gone(&e) => self.stat_dir().and_then(|_| remove()),
             removed => removed,
         }
     }
@@ -232,9 +247,25 @@ impl Place {
         Ok(names)
     }
 
+    /// The attributes of the lock's directory, from the server.
+    pub(crate) fn stat_dir(&self) -> io::Result<Attr> {
+        match self.path.found_dir() {
+            Some(dir) => self.env.stat(&dir),
+            None => self.env.stat_dir(self.path.dir()),
+        }
+    }
+
+    /// Shows `each` the names in the lock's directory.
+    pub(crate) fn list_dir(&self, each: &mut Each<'_>) -> io::Result<()> {
+        match self.path.found_dir() {
+            Some(dir) => self.env.list(&dir, each),
+            None => self.env.list_dir(self.path.dir(), each),
+        }
+    }
+
     /// The attributes of the lock's directory from this machine's cache, without a request to the server.
     pub(super) fn dir_as_known(&self) -> io::Result<Attr> {
-        self.env.stat_as_known(&Location::beside(self.path.dir(), ".".as_ref()))
+        self.env.stat_as_known(&self.path.dir_itself())
     }
 
     /// Whether a directory has our mark, if this file system keeps it. Where it does not, an empty one counts as ours: nobody
@@ -298,7 +329,7 @@ impl Place {
     /// Makes an NFS client forget the names in the lock's directory, which may be old. Fresh attributes of the
     /// directory do that.
     pub(crate) fn forget_names(&self) -> io::Result<()> {
-        if self.keeps(Step::FreshNames) { self.env.stat_dir(self.path.dir()).map(drop) } else { Ok(()) }
+        if self.keeps(Step::FreshNames) { self.stat_dir().map(drop) } else { Ok(()) }
     }
 
     /// Whether the times of files here can be compared with the clock that our own changes show.

@@ -44,7 +44,7 @@ impl Privacy {
 
 fn require(place: &Place) -> Result<(), Error> {
     // If we cannot look at the directory, we cannot create a claim there either.
-    let attr = place.env.stat_dir(place.path.dir()).map_err(|e| Error::cannot_create(place.lock_path(), e))?;
+    let attr = place.stat_dir().map_err(|e| Error::cannot_create(place.lock_path(), e))?;
     let user = place.env.user_id().unwrap_or(ROOT);
     match Flaw::of(place, &attr, user) {
         Some(flaw) => Err(Error::not_private(place.lock_path(), flaw.to_string())),

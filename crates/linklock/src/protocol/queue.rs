@@ -111,7 +111,7 @@ pub(crate) fn exists(place: &Place) -> bool {
 /// `holder` is the claim that holds the lock.
 pub(crate) fn is_not_alone(place: &Place, own: &Claim, holder: Option<&Claim>) -> bool {
     let (mut names, mut is_found) = (0, false);
-    let listed = place.env.list_dir(place.path.dir(), &mut |name, _| {
+    let listed = place.list_dir(&mut |name, _| {
         names += 1;
         let claim = place.path.parse(bytes_of(name)).filter(|claim| claim != own && Some(claim) != holder);
         is_found = claim.is_some_and(|claim| place.liveness(&claim) == Liveness::Alive);

@@ -32,7 +32,7 @@ pub(super) fn make(place: &Place, dir: &Location) -> io::Result<()> {
 
 fn make_once(place: &Place, dir: &Location) -> io::Result<()> {
     let env = place.env.as_ref();
-    let mode = env.stat_dir(place.path.dir())?.mode & 0o1777 | 0o700;
+    let mode = place.stat_dir()?.mode & 0o1777 | 0o700;
     // A name that is used once, like a claim's.
     let staged = place.path.beside(&claims::of_this_process(place).token);
     let moved = env.make_dir(&staged, DirMode::Exactly(mode)).and_then(|_| env.rename(&staged, dir));
@@ -40,7 +40,7 @@ fn make_once(place: &Place, dir: &Location) -> io::Result<()> {
         let _ = env.rmdir(&staged);
         // Somebody else was first, or ours was moved and the reply was lost. The next call there shows whether it is
         // usable. Asks for the parent's attributes first: an NFS client may believe that the directory does not exist.
-        let there = env.stat_dir(place.path.dir()).and_then(|_| env.stat(dir));
+        let there = place.stat_dir().and_then(|_| env.stat(dir));
         // Not empty: the directory existed, and is gone again.
         if there.is_ok() || e.kind() == ErrorKind::DirectoryNotEmpty { Ok(()) } else { Err(e) }
     })

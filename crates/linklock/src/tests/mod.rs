@@ -37,4 +37,6 @@ mod sharing;
 mod slots;
 #[cfg(unix)] // Only here a rename replaces an empty directory.
 mod staying;
+#[cfg(unix)] // Elsewhere a directory has no mark, and there are no bells.
+mod surveying;
 mod waking;

@@ -244,6 +244,41 @@ fn whoever_releases_a_slot_tells_the_owner_of_the_bell_that_all_slots_share() {
     }
 }
 
+/// The bug: whoever releases a slot by its token knew of no lock path but the slot's. The consequence: those who wait at the one that the
+/// slots share were told nothing.
+#[cfg(unix)] // Windows has no symbolic links for every user.
+#[test]
+fn whoever_releases_a_slot_by_its_token_tells_who_waits_for_any_slot_and_who_waits_for_this_one() {
+    for (protocol, who_waits) in BOTH.into_iter().flat_map(|protocol| [(protocol, "any"), (protocol, "this one")]) {
+        let arena = Arena::new();
+        arena.env.port.store(4711, std::sync::atomic::Ordering::SeqCst);
+        let builder = || arena.builder(protocol).wake(crate::Wake::Udp);
+        let slots = slots_of(&arena, builder(), 2);
+        let [one, _other] = [take(&slots), take(&slots)];
+        let path = one.path().to_owned();
+        let token = one.into_guard().leave();
+        let mut by_token = Lock::builder(&path).wake(crate::Wake::Udp).build_in(arena.env.clone()).ok();
+        let mut pauses = 0;
+        arena.env.on_call(move |_, call, when, _| {
+            pauses += usize::from((call, when) == (Call::Wait, When::Before));
+            if pauses == 2
+                && let Some(lock) = by_token.take()
+            {
+                lock.adopt(&token).unwrap().release().unwrap();
+            }
+            Fate::GoOn
+        });
+        match who_waits {
+            "any" => slots.acquire_with(&Wait::up_to(LONG)).unwrap().release().unwrap(),
+            _ => {
+                let this = Lock::builder(&path).protocol(protocol).wake(crate::Wake::Udp);
+                this.build_in(arena.env.clone()).unwrap().acquire_with(&Wait::up_to(LONG)).unwrap().release().unwrap();
+            }
+        }
+        assert_eq!(arena.env.hints.lock().unwrap().len(), 1, "{protocol}, {who_waits}");
+    }
+}
+
 #[test]
 fn contenders_that_name_different_numbers_do_no_harm() {
     let arena = Arena::new();

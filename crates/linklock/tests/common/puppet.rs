@@ -1,10 +1,11 @@
 //! A process that acquires, holds and releases a lock by orders, one at a time.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
-use linklock::{Error, Guard, Token, Wait, Which};
+use linklock::{Error, Guard, Lock, Token, Wait, Which};
 
 use crate::common::Ground;
 use crate::processes::{kill, start};
@@ -130,6 +131,7 @@ pub(crate) fn perform() {
             "break" => lock.break_lock(&which(object)).map(|broken| format!("broken: {}", broken.is_some())),
             "clean" => lock.leftovers().and_then(|all| lock.clean(all)).map(|done| format!("cleaned: {}", done.len())),
             "inspect" => lock.inspect().map(|status| format!("{:?}", status.state)),
+            "survey" => survey(lock.path().parent().unwrap()),
             "leave" => Ok(guard.take().unwrap().leave().to_string()),
             _ => panic!("no such order: {order}"),
         };
@@ -139,6 +141,18 @@ pub(crate) fn perform() {
         };
         io::stderr().write_all(reply.as_bytes()).unwrap();
     }
+}
+
+/// How many locks are in a directory and in those below it.
+fn survey(dir: &Path) -> Result<String, Error> {
+    let mut left = vec![Lock::builder(dir).survey()?];
+    let mut locks = 0;
+    while let Some(found) = left.pop() {
+        locks += found.locks.len();
+        // What others may have replaced since it was found.
+        left.extend(found.directories.iter().filter_map(|below| below.survey().ok()));
+    }
+    Ok(format!("{locks} locks"))
 }
 
 /// Which lock an operator wants broken.

@@ -14,7 +14,7 @@ use crate::log;
 const FORGED: &str = "a\nb\x1b[2J\u{9b}31m\u{202e}c\u{2066}\u{2028}\u{200b}\u{feff}\x7fd";
 
 #[track_caller]
-fn assert_harmless(text: &str) {
+pub(crate) fn assert_harmless(text: &str) {
     let harms = |c: char| {
         c.is_control()
             || ('\u{200b}'..='\u{200f}').contains(&c)

@@ -46,6 +46,8 @@ mod puppet;
 #[allow(dead_code, reason = "the attacker's victim uses only some of the settings")]
 mod settings;
 mod snapshot;
+#[cfg(target_os = "linux")] // Names of arbitrary bytes, FIFOs, users.
+mod survey;
 #[cfg(target_os = "linux")]
 #[path = "../common/trace.rs"]
 #[allow(dead_code, reason = "the attacker needs less of a call")]

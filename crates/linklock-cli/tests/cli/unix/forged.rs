@@ -166,6 +166,37 @@ fn leftovers_are_listed_and_cleaned_without_harm() {
     printed(command, 0);
 }
 
+#[test]
+fn lists_show_forged_locks_and_waiters_without_harm() {
+    for protocol in ["link", "dir"] {
+        let (scene, token) = scene(protocol, HOUR);
+        let waits = scene.dir.path().join(format!("job{FORGED}|{FORGED}|12|34"));
+        fs::write(&waits, waits.to_str().unwrap()).unwrap();
+        File::options().write(true).open(&waits).unwrap().set_modified(SystemTime::now() + HOUR).unwrap();
+        fs::create_dir(scene.dir.path().join(FORGED)).unwrap();
+        let ls = |options: &[&str]| {
+            let mut command = linklock(["ls"]);
+            command.args(options).arg(scene.dir.path());
+            command
+        };
+        let text = printed(ls(&["-r"]), 0);
+        assert_eq!(text.lines().count(), 3, "a head, the lock and its waiter: {text}");
+        assert!(text.contains("\n    waits: process 12 on "), "{text}");
+        let text = printed(ls(&["--prometheus"]), 0);
+        assert!(text.lines().all(|line| line.starts_with("linklock_") || line.starts_with("# ")), "{text}");
+        let text = printed(ls(&["--json"]), 0);
+        assert!(text.trim_end().bytes().all(|b| (b' '..=b'~').contains(&b)), "{text}");
+        let document: Value = serde_json::from_str(&text).unwrap();
+        let lock = &document["locks"][0];
+        assert_eq!([&lock["path"], &lock["host"]], [scene.lock.to_str().unwrap(), FORGED]);
+        assert_eq!((&lock["token"], &lock["waiters"][0]["host"]), (&token.into(), &FORGED.into()));
+    }
+    // A lock that cannot be looked at, and an argument at which there is nothing.
+    let scene = Scene::with_lock(FORGED);
+    printed(scene.linklock("ls", ["--json"]), 73);
+    printed(scene.linklock("ls", ["."]), 73);
+}
+
 /// A shell pattern may have made the argument from a file's name.
 #[test]
 fn an_invalid_argument_is_shown_without_harm() {

@@ -7,6 +7,7 @@ mod forged;
 mod journal;
 #[cfg(target_os = "linux")]
 mod linux;
+mod listing;
 mod losses;
 mod private;
 mod several;

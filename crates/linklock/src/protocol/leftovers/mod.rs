@@ -172,7 +172,7 @@ pub(crate) fn cannot_list(dir: &Path, e: io::Error) -> Error {
 /// any number of such names there.
 fn find(place: &Place, limit: usize) -> io::Result<Vec<Found>> {
     let (names, mut all) = (Names::of(place), Vec::new());
-    place.env.list_dir(place.path.dir(), &mut |name, _| {
+    place.list_dir(&mut |name, _| {
         all.extend(names.found(name));
         if all.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;

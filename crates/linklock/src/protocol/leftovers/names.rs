@@ -27,7 +27,7 @@ impl<'a> Names<'a> {
     /// What this name is, if contenders of the lock use it.
     pub(super) fn found(&self, name: &OsStr) -> Option<Found> {
         let Self { place, queue, bell, break_lock } = self;
-        let at = Location::beside(place.path.dir(), name);
+        let at = place.path.at(name);
         let (kind, claim) = if let Some(claim) = claim_named(&place.path, name) {
             (LeftoverKind::Claim, Some(claim))
         } else if let Some(claim) = claim_named(break_lock, name) {

@@ -40,9 +40,9 @@ pub(crate) struct Beside {
 }
 
 /// Looks at what has these names in the lock's directory, by this machine's wall clock. `holds`: whether a claim holds the lock.
-pub(crate) fn beside(place: &Place, names: &[OsString], holds: &dyn Fn(&Claim) -> bool) -> Beside {
+pub(crate) fn beside(place: &Place, names: &[(OsString, u64)], holds: &dyn Fn(&Claim) -> bool) -> Beside {
     let (now, by_names) = (place.env.wall_clock(), Names::of(place));
-    let mut found: Vec<_> = names.iter().filter_map(|name| by_names.found(name)).collect();
+    let mut found: Vec<_> = names.iter().filter_map(|(name, _)| by_names.found(name)).collect();
     if found.iter().any(|found| found.kind == LeftoverKind::Queue) {
         found.extend(in_queue(place, TICKETS_MOST));
     }

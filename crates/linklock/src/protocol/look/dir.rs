@@ -132,6 +132,6 @@ fn one_of(place: &Place, readers: &[Claim], wanted: Option<&Token>) -> Option<Cl
 /// claim.
 fn is_anothers(place: &Place, attr: &Attr) -> io::Result<bool> {
     let Some(user) = place.env.user_id().filter(|user| *user != ROOT && *user != attr.owner) else { return Ok(false) };
-    let parent = place.env.stat_dir(place.path.dir())?;
+    let parent = place.stat_dir()?;
     Ok(parent.mode & STICKY != 0 && parent.owner != user)
 }

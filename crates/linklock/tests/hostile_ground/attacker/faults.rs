@@ -52,6 +52,16 @@ fn no_directory_is_reached_through_a_link_that_replaced_it_if_ptrace_is_allowed(
     attack(&["acquire and release", "refresh", "break and sweep", "fence twice", "queue up"], &choice);
 }
 
+/// The bug: a directory below was reached by its whole path when its locks were listed. The consequence: a link in its place had the
+/// locks of a directory elsewhere listed, and their files opened. The mend: it is reached from the directory that was named.
+#[test]
+fn no_directory_below_is_surveyed_through_a_link_if_ptrace_is_allowed() {
+    let choice = Choice::of(|stop, attack| {
+        stop.kind == Kind::Open && stop.is_used && stop.call == "openat" && attack.thing == Thing::LinkToNumbers
+    });
+    attack(&["survey below"], &choice);
+}
+
 /// An open of a pipe waits for ever if nobody writes to the pipe.
 #[test]
 fn a_pipe_that_appears_after_a_look_is_not_waited_for_if_ptrace_is_allowed() {

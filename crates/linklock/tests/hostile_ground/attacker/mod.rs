@@ -165,6 +165,12 @@ fn an_attack_on_a_breaker_harms_nothing_else_if_ptrace_is_allowed() {
     attack(&["break and sweep", "break another's", "break as an operator", "clean"], &one_in(293));
 }
 
+/// It only reads; but what it opens must be in the directory, and it must end.
+#[test]
+fn an_attack_on_who_lists_all_locks_harms_nothing_and_shows_nothing_else_if_ptrace_is_allowed() {
+    attack(&["survey", "survey below"], &one_in(293));
+}
+
 #[test]
 fn an_attack_on_the_counter_or_the_queue_harms_nothing_else_if_ptrace_is_allowed() {
     attack(&["fence twice", "queue up", "contend", "contend with the attacker"], &one_in(101));

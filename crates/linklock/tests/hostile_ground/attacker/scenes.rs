@@ -37,6 +37,8 @@ enum Stage {
     Held,
     /// The attacker holds it.
     Attackers,
+    /// Another user holds it, a waiter in the queue has ended, and there is a directory with another lock, and one in that.
+    Below,
 }
 
 const CYCLE: Scene = Scene {
@@ -62,6 +64,8 @@ pub(crate) const ALL: &[Scene] = &[
     Scene { name: "queue up", orders: &["acquire 30"], stage: Stage::Held, queue: true, ..CYCLE },
     Scene { name: "contend with the attacker", orders: &["acquire 0", "inspect"], stage: Stage::Attackers, ..CYCLE },
     Scene { name: "contend", orders: &["acquire 0", "inspect"], stage: Stage::Held, ..CYCLE },
+    Scene { name: "survey", orders: &["survey"], stage: Stage::Abandoned, ..CYCLE },
+    Scene { name: "survey below", orders: &["survey"], stage: Stage::Below, ..CYCLE },
 ];
 
 impl Scene {
@@ -77,7 +81,14 @@ impl Scene {
 
     /// Prepares the stage. Returns the rival's guard, if there is a rival.
     pub(crate) fn set(&self, field: &Field, protocol: Protocol) -> Option<Guard> {
-        if self.stage == Stage::Held {
+        if self.stage == Stage::Below {
+            for dir in ["below", "below/deep"].map(|dir| field.dir().join(dir)) {
+                field.as_attacker(|| make_dir(&dir, 0o777));
+                let lock = Settings::new(&dir.join("job"), protocol).lifetime(HOUR).lock();
+                drop(lock.acquire().unwrap().leave());
+            }
+        }
+        if matches!(self.stage, Stage::Held | Stage::Below) {
             field.victim.act(|| plant_ticket(field));
             return Some(rival(field, protocol).acquire_with(&Wait::never()).unwrap());
         }
@@ -92,7 +103,7 @@ impl Scene {
                 forge_lock(field, protocol);
             }),
             Stage::Attackers => drop(field.as_attacker(|| rival(field, protocol).acquire().unwrap().leave())),
-            Stage::Empty | Stage::Held => {}
+            Stage::Empty | Stage::Held | Stage::Below => {}
         }
         None
     }
