@@ -1,0 +1,103 @@
+//! The terminal: taken over as a whole, and given back as it was, whatever happens.
+
+use std::io::{self, IsTerminal, Stdout, stderr, stdout};
+use std::panic;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anstream::{AutoStream, ColorChoice};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::style::force_color_output;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::layout::{Position, Rect};
+
+use super::view::Paint;
+use crate::console;
+
+/// The screen while it is linklock's. Dropping it gives the terminal back.
+pub(super) struct Display {
+    pub(super) terminal: Terminal<CrosstermBackend<Stdout>>,
+    pub(super) paint: Paint,
+}
+
+/// Whether the screen is linklock's.
+static IS_OURS: AtomicBool = AtomicBool::new(false);
+
+impl Display {
+    pub(super) fn enter() -> io::Result<Self> {
+        restore_on_panic();
+        let has_colors = AutoStream::choice(&stdout()) != ColorChoice::Never;
+        // It has decided: crossterm asks NO_COLOR alone.
+        force_color_output(has_colors);
+        take()?;
+        match Terminal::new(CrosstermBackend::new(stdout())) {
+            Ok(terminal) => Ok(Self { terminal, paint: Paint { has_colors } }),
+            Err(e) => {
+                give_back();
+                Err(e)
+            }
+        }
+    }
+
+    /// Draws all cells again with the next frame.
+    pub(super) fn forget(&mut self) -> io::Result<()> {
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size)))
+    }
+
+    /// Gives the terminal back for as long as `during` takes.
+    pub(super) fn lend(&mut self, during: impl FnOnce()) -> io::Result<()> {
+        give_back();
+        during();
+        take()?;
+        self.forget()
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn take() -> io::Result<()> {
+    IS_OURS.store(true, Ordering::Release);
+    let keeps_errors = stderr().is_terminal();
+    if keeps_errors {
+        console::keep_errors();
+    }
+    let taken = enable_raw_mode().and_then(|()| execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste));
+    taken.inspect_err(|_| give_back())
+}
+
+/// Any thread may call this, at any time.
+fn give_back() {
+    if !IS_OURS.swap(false, Ordering::AcqRel) {
+        return;
+    }
+    // If the terminal is gone there is nothing to restore.
+    let _ = disable_raw_mode();
+    let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+    console::print_kept_errors();
+}
+
+/// Whether a panic has given the terminal back.
+pub(super) fn was_given_back() -> bool {
+    !IS_OURS.load(Ordering::Acquire)
+}
+
+/// A panic, in any thread, is reported on a terminal that is as it was.
+fn restore_on_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |what| {
+            give_back();
+            report(what);
+        }));
+    });
+}
