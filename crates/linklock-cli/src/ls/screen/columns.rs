@@ -11,8 +11,8 @@ pub(super) const GAP: usize = 2;
 /// The first has room first.
 const BY_IMPORTANCE: [usize; COLUMNS - 1] = [1, 2, 5, 8, 6, 9, 3, 4, 7];
 
-/// A path has so many columns, if others want them too.
-const LOCK_MOST: usize = 40;
+/// How wide a column may be. Others choose their hosts' names, and are not to hide all other columns by them.
+const WIDTH_MOST: usize = 40;
 
 /// The columns that fit into this width, from left to right, and how wide each is. The lock is always there.
 pub(super) fn chosen<'a>(entries: impl Iterator<Item = &'a Entry> + Clone, room: usize) -> Vec<(usize, usize)> {
@@ -21,16 +21,17 @@ pub(super) fn chosen<'a>(entries: impl Iterator<Item = &'a Entry> + Clone, room:
         cells.max().unwrap_or(0).max(width(HEAD[column]))
     };
     let lock = wanted(LOCK);
-    let mut left = room.saturating_sub(lock.min(LOCK_MOST));
+    let mut left = room.saturating_sub(lock.min(WIDTH_MOST));
     let mut columns = Vec::new();
     for column in BY_IMPORTANCE {
-        let needed = wanted(column) + GAP;
+        let needed = wanted(column).min(WIDTH_MOST) + GAP;
         if needed <= left {
             columns.push((column, needed - GAP));
             left -= needed;
         }
     }
-    columns.push((LOCK, lock.min(LOCK_MOST + left).min(room)));
+    // A path has all of the room that is left.
+    columns.push((LOCK, lock.min(WIDTH_MOST + left).min(room)));
     columns.sort_unstable();
     columns
 }
@@ -88,6 +89,7 @@ fn first(chars: impl Iterator<Item = char>, most: usize) -> Vec<char> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::entry::HOLDER;
     use super::*;
 
     #[test]
@@ -117,5 +119,11 @@ mod tests {
         }
         let numbers: Vec<_> = columns(80).into_iter().map(|(column, _)| column).collect();
         assert_eq!(numbers, [LOCK, 1, 2, 5], "STATE, HOLDER and HELD");
+
+        let mut forged = Entry::default();
+        forged.cells[HOLDER] = "z".repeat(250);
+        let columns = chosen([&entry, &forged].into_iter(), 150);
+        assert_eq!(columns[HOLDER], (HOLDER, WIDTH_MOST));
+        assert!(columns.len() > 6, "a long name leaves room for others: {columns:?}");
     }
 }

@@ -101,3 +101,53 @@ fn restore_on_panic() {
         }));
     });
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::process::Command;
+    use std::thread;
+
+    use rustix::fs::{Mode, OFlags};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
+
+    use super::*;
+
+    const PANICS: &str = "LINKLOCK_TEST_PANICS";
+
+    /// The test starts itself on a terminal, where another thread panics.
+    #[test]
+    fn a_panic_in_any_thread_is_reported_on_a_terminal_that_is_as_it_was() {
+        if std::env::var_os(PANICS).is_some() {
+            let _display = Display::enter().unwrap();
+            let _ = thread::spawn(|| panic!("on purpose")).join();
+            let is_known = was_given_back();
+            // Nothing is dropped.
+            std::process::exit(if is_known { 5 } else { 6 });
+        }
+        let mut master = File::from(openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap());
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let end = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        tcsetwinsize(&end, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        let modes = || tcgetattr(&end).unwrap().local_modes;
+        let before = modes();
+        let stream = || end.try_clone().unwrap();
+        let name = thread::current().name().unwrap().to_owned();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", &name, "--nocapture"]).env(PANICS, "1");
+        let status = command.stdin(stream()).stdout(stream()).stderr(stream()).status().unwrap();
+        assert_eq!((status.code(), modes()), (Some(5), before));
+        drop((command, end));
+        let mut shown = Vec::new();
+        // Ends with an error: no process has the other end any more.
+        let _ = master.read_to_end(&mut shown);
+        let shown = String::from_utf8_lossy(&shown);
+        let (_, rest) = shown.split_once("\x1b[?1049h").unwrap();
+        let (_, rest) = rest.split_once("\x1b[?1049l").unwrap();
+        assert!(rest.contains("\x1b[?25h") && rest.contains("on purpose"), "{shown:?}");
+    }
+}

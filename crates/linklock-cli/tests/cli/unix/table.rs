@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::num::NonZero;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -9,10 +10,13 @@ use std::time::Duration;
 
 use linklock::Lock;
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{Winsize, tcsetwinsize};
 use vt100::Parser;
 
 use super::forged::{FORGED, plant};
-use super::terminal::Terminal;
+use super::terminal::{Terminal, pair};
+#[cfg(target_os = "linux")]
+use crate::support::not_run;
 use crate::support::{Scene, assert_exit, end, eventually, linklock, outcome, stdout};
 
 const COLUMNS: u16 = 120;
@@ -89,7 +93,8 @@ impl Table {
 }
 
 fn parsed(terminal: &Terminal, columns: u16, rows: u16) -> Parser {
-    let mut parser = Parser::new(rows, columns, 0);
+    let size = |number| NonZero::new(number).expect("a screen has cells");
+    let mut parser = Parser::new(size(rows), size(columns), 0);
     parser.process(&terminal.output());
     parser
 }
@@ -279,7 +284,7 @@ fn a_forged_lock_is_shown_without_harm() {
         let scene = Scene::with_lock(format!("job{FORGED}"));
         plant(&scene, protocol, Duration::from_secs(3600));
         let table = Table::start(&scene, &[]);
-        table.until("a\\nFORGED\\u{1b}");
+        table.until("process 4711 on \"a\\nFORGED");
         table.press("\r");
         table.until("\ntoken ");
         table.press("\x1b");
@@ -331,7 +336,9 @@ fn states_have_colours_unless_the_user_wants_none() {
     let scene = Scene::new();
     scene.acquire_for("none", "1h");
     let has_colors = |options: &[&str], variable: Option<(&str, &str)>| {
-        let table = Table::start_with(&scene, options, |command| drop(command.envs(variable)));
+        let table = Table::start_with(&scene, options, |command| {
+            command.envs(variable);
+        });
         table.until("> job.lock  held");
         let parser = table.parsed();
         let cells = (0..ROWS).flat_map(|row| (0..COLUMNS).map(move |column| (row, column)));
@@ -374,11 +381,11 @@ fn what_is_logged_comes_after_the_screen() {
     table.press("by");
     table.until("job.lock: broken; ");
     table.until("no locks");
-    assert!(!table.screen().contains("INFO"), "{}", table.screen());
+    assert!(!table.screen().contains("broke the lock"), "{}", table.screen());
     table.press("q");
     let terminal = table.ends(0);
     let left = parsed(&terminal, COLUMNS, ROWS).screen().contents();
-    assert!(left.contains(" INFO ") && left.contains("broke the lock"), "{left:?}");
+    assert!(left.contains(" WARN broke the lock "), "{left:?}");
 }
 
 #[test]
@@ -437,10 +444,123 @@ fn where_there_are_no_keys_or_no_full_screen_text_is_redrawn() {
         child.wait().unwrap();
         terminal.shows()
     };
-    let no_keys = shown(&|command, _| drop(command.stdin(Stdio::null())));
+    let no_keys = shown(&|command, _| {
+        command.stdin(Stdio::null());
+    });
     let no_size = shown(&|_, terminal| terminal.resize(0, 0));
     assert!(no_keys.starts_with("\x1b[H") && no_size.starts_with("\x1b[H"), "{no_keys:?} {no_size:?}");
-    let dumb = shown(&|command, _| drop(command.env("TERM", "dumb")));
-    let json = shown(&|command, _| drop(command.arg("--json")));
+    let dumb = shown(&|command, _| {
+        command.env("TERM", "dumb");
+    });
+    let json = shown(&|command, _| {
+        command.arg("--json");
+    });
     assert!(!dumb.contains('\x1b') && json.starts_with('{'), "{dumb:?} {json:?}");
+}
+
+/// crossterm reads on and on from a terminal that is gone, and nohup(1) lets no SIGHUP end linklock.
+#[test]
+fn it_ends_when_the_terminal_is_gone() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "1h");
+    let (master, end) = pair();
+    let stream = || Stdio::from(end.try_clone().expect("a copy"));
+    tcsetwinsize(&end, Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    let mut command = linklock(["ls", "--watch"]);
+    command.arg(scene.dir.path()).env("TERM", "xterm").stdin(stream()).stdout(stream()).stderr(stream());
+    leave_session(&mut command);
+    let child = command.spawn().unwrap();
+    drop((command, end));
+    let mut screen = Vec::new();
+    while !String::from_utf8_lossy(&screen).contains("job.lock") {
+        let mut shown = [0; 4096];
+        let count = rustix::io::read(&master, &mut shown).expect("the screen can be read");
+        screen.extend(&shown[..count]);
+    }
+    drop(master);
+    assert!(outcome(child).status.code().is_some(), "it ends by itself, and is not killed");
+}
+
+/// As on a file server that does not answer, the thread that looks stops in the middle of a look, and no other does.
+#[cfg(target_os = "linux")]
+#[test]
+fn keys_work_while_a_look_has_no_answer() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "1h");
+    let table = Table::start(&scene, &[]);
+    table.until("> job.lock");
+    let Some(looker) = Stopped::listing(&table.child) else { return };
+    table.until("no answer since ");
+    table.until("Z (2s)");
+    table.press("/nothing\r");
+    table.until("; 0 with \"nothing\"");
+    table.press("/");
+    looker.goes_on();
+    table.until_screen("there was an answer", |screen| !screen.contains("no answer"));
+    table.press("\x1b");
+    let Some(looker) = Stopped::listing(&table.child) else { return };
+    table.press("q");
+    looker.ends();
+    table.ends(0);
+}
+
+/// A thread that was stopped by ptrace(2).
+#[cfg(target_os = "linux")]
+struct Stopped {
+    thread: i32,
+}
+
+#[cfg(target_os = "linux")]
+impl Stopped {
+    /// Stops the thread that looks where it lists a directory. `None` if that is not allowed.
+    fn listing(child: &Child) -> Option<Self> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).expect("linklock is there");
+        let paths = tasks.map(|task| task.expect("a thread").path());
+        let is_looker = |task: &std::path::PathBuf| {
+            fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "linklock-look\n")
+        };
+        let task = paths.into_iter().find(is_looker).expect("a thread looks");
+        let thread = task.file_name()?.to_str()?.parse().expect("a number");
+        if !trace(libc::PTRACE_SEIZE, thread) {
+            not_run(&format!("a look without an answer: ptrace: {}", std::io::Error::last_os_error()));
+            return None;
+        }
+        let stopped = Self { thread };
+        assert!(trace(libc::PTRACE_INTERRUPT, thread));
+        let call = format!("{} ", libc::SYS_getdents64);
+        loop {
+            stopped.wait();
+            if fs::read_to_string(task.join("syscall")).is_ok_and(|now| now.starts_with(&call)) {
+                return Some(stopped);
+            }
+            assert!(trace(libc::PTRACE_SYSCALL, thread));
+        }
+    }
+
+    fn goes_on(self) {
+        assert!(trace(libc::PTRACE_DETACH, self.thread));
+    }
+
+    /// The process ends only when whoever traces its thread has seen the end of that.
+    fn ends(self) {
+        while !libc::WIFEXITED(self.wait()) {}
+    }
+
+    fn wait(&self) -> i32 {
+        let mut status = 0;
+        #[expect(unsafe_code, reason = "a thread is no child")]
+        // SAFETY: the status has room.
+        let waited = unsafe { libc::waitpid(self.thread, &raw mut status, libc::__WALL) };
+        assert_eq!(waited, self.thread);
+        status
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn trace(request: libc::c_uint, thread: i32) -> bool {
+    let none = std::ptr::null_mut::<libc::c_void>();
+    #[expect(unsafe_code, reason = "ptrace(2) has no safe wrapper")]
+    // SAFETY: none of these requests reads or writes memory.
+    let done = unsafe { libc::ptrace(request, thread, none, none) };
+    done == 0
 }

@@ -27,12 +27,7 @@ pub(super) struct Terminal {
 
 impl Terminal {
     pub(super) fn open() -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
-        grantpt(&master).expect("granted");
-        unlockpt(&master).expect("unlocked");
-        let name = ptsname(&master, Vec::new()).expect("its name");
-        let end =
-            rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).expect("its end");
+        let (master, end) = pair();
         let keyboard = rustix::io::fcntl_dupfd_cloexec(&master, 3).expect("a copy");
         let screen = Arc::new(Mutex::new(Vec::new()));
         let gathered = Arc::clone(&screen);
@@ -94,6 +89,16 @@ impl Terminal {
         self.gatherer.join().expect("the terminal can be read");
         String::from_utf8_lossy(&self.screen.lock().expect("nobody panics")).into()
     }
+}
+
+/// The two ends of a terminal: whoever reads the screen and presses keys has the first, programs have the second.
+pub(super) fn pair() -> (OwnedFd, OwnedFd) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pseudo-terminal");
+    grantpt(&master).expect("granted");
+    unlockpt(&master).expect("unlocked");
+    let name = ptsname(&master, Vec::new()).expect("its name");
+    let end = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
+    (master, end.expect("its end"))
 }
 
 fn on_terminal(terminal: &Terminal, mut command: Command) -> Child {
