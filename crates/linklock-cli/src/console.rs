@@ -125,7 +125,7 @@ pub(crate) fn keep_errors() {
 pub(crate) fn print_kept_errors() {
     // It is unlocked while whoever reads stderr is slow.
     let text = kept().take();
-    if let Some(text) = text {
+    if let Some(text) = text.filter(|text| !text.is_empty()) {
         let _ = anstream::stderr().lock().write_all(&text);
     }
 }

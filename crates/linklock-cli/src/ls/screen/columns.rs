@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn the_more_important_columns_have_room_first_and_a_wide_terminal_has_all() {
-        let mut entry = Entry::default();
-        entry.cells = std::array::from_fn(|column| if column == LOCK { "x".repeat(60) } else { "y".repeat(10) });
+        let cells = std::array::from_fn(|column| if column == LOCK { "x".repeat(60) } else { "y".repeat(10) });
+        let entry = Entry { cells, ..Entry::default() };
         let columns = |room| chosen([&entry].into_iter(), room);
         let all = columns(300);
         assert_eq!((all.len(), all[0]), (COLUMNS, (LOCK, 60)), "a path has all of the room that is left");

@@ -1,6 +1,7 @@
 //! The terminal: taken over as a whole, and given back as it was, whatever happens.
 
 use std::io::{self, IsTerminal, Stdout, stderr, stdout};
+use std::mem::ManuallyDrop;
 use std::panic;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,10 +18,12 @@ use ratatui::layout::{Position, Rect};
 
 use super::view::Paint;
 use crate::console;
+use crate::os::terminal;
 
 /// The screen while it is linklock's. Dropping it gives the terminal back.
 pub(super) struct Display {
-    pub(super) terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Never dropped: it would write on a terminal that may be gone, or take no output.
+    pub(super) terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     pub(super) paint: Paint,
 }
 
@@ -35,7 +38,7 @@ impl Display {
         force_color_output(has_colors);
         take()?;
         match Terminal::new(CrosstermBackend::new(stdout())) {
-            Ok(terminal) => Ok(Self { terminal, paint: Paint { has_colors } }),
+            Ok(terminal) => Ok(Self { terminal: ManuallyDrop::new(terminal), paint: Paint { has_colors } }),
             Err(e) => {
                 give_back();
                 Err(e)
@@ -75,14 +78,17 @@ fn take() -> io::Result<()> {
 }
 
 /// Any thread may call this, at any time.
-fn give_back() {
+pub(super) fn give_back() {
     if !IS_OURS.swap(false, Ordering::AcqRel) {
         return;
     }
     // If the terminal is gone there is nothing to restore.
     let _ = disable_raw_mode();
-    let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
-    console::print_kept_errors();
+    // One that takes no output is not waited for.
+    if terminal::has_room(stdout()) {
+        let _ = execute!(stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+        console::print_kept_errors();
+    }
 }
 
 /// Whether a panic has given the terminal back.

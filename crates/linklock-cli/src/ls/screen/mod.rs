@@ -1,6 +1,6 @@
 //! `ls --watch` on a terminal: a table with keys.
 //!
-//! One thread looks, one reads keys, and each break has one: a file server that does not answer holds up none of the others.
+//! One thread looks, one reads keys, one ends linklock if need be, and each break has one: a file server that does not answer holds up none of the others.
 
 mod columns;
 mod display;
@@ -11,15 +11,16 @@ mod tests;
 mod view;
 
 use std::io::{self, IsTerminal, stdin, stdout};
+use std::path::{PathBuf, absolute};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::Builder;
+use std::thread::{self, Builder};
 use std::time::{Duration, SystemTime};
 
 use linklock::{ErrorKind, Printable, Which};
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
-use self::display::{Display, was_given_back};
+use self::display::{Display, give_back, was_given_back};
 use self::entry::Look;
 use self::model::{Action, Model, Order};
 use super::listing::builder;
@@ -28,7 +29,7 @@ use crate::commands::break_in_journal;
 use crate::console::printable;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
-use crate::os::{Signals, Stops, terminal};
+use crate::os::{Signals, Stops, die_by, terminal};
 use crate::status::describe;
 
 /// What a thread reports.
@@ -42,6 +43,9 @@ enum Report {
 /// Signals, and a terminal that is gone, are noticed after this time.
 const TICK: Duration = Duration::from_millis(100);
 
+/// A signal is acted upon at most twice as late.
+const SIGNAL_WITHIN: Duration = Duration::from_secs(1);
+
 /// Whether standard input and output are a terminal whose size is known.
 pub(super) fn is_possible() -> bool {
     stdin().is_terminal()
@@ -52,11 +56,12 @@ pub(super) fn is_possible() -> bool {
 
 pub(super) fn watch(args: &LsArgs, interval: Duration, journal: &Journal) -> Result<Exit, Failure> {
     let args = Arc::new(args.clone());
-    let (signals, stops) = (Signals::catch()?, Stops::catch()?);
+    let (signals, stops) = (Arc::new(Signals::catch()?), Stops::catch()?);
     let (sender, reports) = channel();
     let look_again = start_looks(Arc::clone(&args), interval, sender.clone())?;
     let mut display = Display::enter()?;
     start_keys(sender.clone())?;
+    start_end(Arc::clone(&signals))?;
     let mut model = Model::new(title(&args));
     loop {
         if let Some(signal) = signals.any() {
@@ -74,8 +79,11 @@ pub(super) fn watch(args: &LsArgs, interval: Duration, journal: &Journal) -> Res
             // The shell may have changed the terminal meanwhile.
             display.lend(|| ())?;
         }
-        let paint = display.paint;
-        display.terminal.draw(|frame| view::draw(frame, &mut model, paint, SystemTime::now()))?;
+        // A terminal that takes no output is not waited for.
+        if terminal::has_room(stdout()) {
+            let paint = display.paint;
+            display.terminal.draw(|frame| view::draw(frame, &mut model, paint, SystemTime::now()))?;
+        }
         let action = match reports.recv_timeout(TICK) {
             Ok(Report::Key(event)) => heed(&mut model, event?),
             Ok(Report::Asked(at)) => {
@@ -106,7 +114,8 @@ pub(super) fn watch(args: &LsArgs, interval: Duration, journal: &Journal) -> Res
 
 /// What is listed.
 fn title(args: &LsArgs) -> String {
-    let paths: Vec<_> = args.paths.iter().map(|path| Printable::new(path).to_string()).collect();
+    let whole = |path: &PathBuf| Printable::new(&absolute(path).unwrap_or_else(|_| path.clone())).to_string();
+    let paths: Vec<_> = args.paths.iter().map(whole).collect();
     format!("linklock ls{} {}", if args.recursive { " -r" } else { "" }, paths.join(" "))
 }
 
@@ -151,6 +160,24 @@ fn start_keys(sender: Sender<Report>) -> io::Result<()> {
         }
     };
     Builder::new().name("linklock-keys".into()).spawn(keys)?;
+    Ok(())
+}
+
+/// Ends linklock by a signal upon which the first thread does not act, because it writes on a terminal that takes no output.
+fn start_end(signals: Arc<Signals>) -> io::Result<()> {
+    let end = move || {
+        let mut before = None;
+        loop {
+            thread::sleep(SIGNAL_WITHIN);
+            let signal = signals.any();
+            if let Some(signal) = signal.filter(|_| signal == before) {
+                give_back();
+                die_by(signal);
+            }
+            before = signal;
+        }
+    };
+    Builder::new().name("linklock-end".into()).spawn(end)?;
     Ok(())
 }
 

@@ -24,7 +24,7 @@ fn entry(number: usize, name: &str, state: &'static str, hand: &str) -> Entry {
     if !hand.is_empty() {
         entry.cells[HOLDER] = format!("process 1 on {hand}");
         entry.keys[HOLDER] = Key::Text(hand.into());
-        entry.claims = vec![Token::new(&format!("{name}|{hand}"))];
+        entry.claims = vec![Token::new(format!("{name}|{hand}"))];
     }
     entry.searched = format!("/d/{name}\n{state}\nprocess 1 on {hand}").to_lowercase();
     entry.details = vec![("lock", format!("/d/{name}")), ("token", format!("{name}|{hand}"))];

@@ -478,7 +478,23 @@ fn it_ends_when_the_terminal_is_gone() {
         screen.extend(&shown[..count]);
     }
     drop(master);
-    assert!(outcome(child).status.code().is_some(), "it ends by itself, and is not killed");
+    let status = outcome(child).status.code();
+    assert!(matches!(status, Some(0 | 74)), "it ends by itself, and nothing panics: {status:?}");
+}
+
+#[test]
+fn a_signal_ends_it_although_the_terminal_takes_no_output() {
+    let scene = Scene::new();
+    scene.acquire_for("none", "1h");
+    let table = Table::start(&scene, &[]);
+    table.until("> job.lock");
+    let terminal = &table.terminal;
+    terminal.halt();
+    // More than one look goes by.
+    thread::sleep(Duration::from_millis(500));
+    kill_process(Pid::from_child(&table.child), Signal::TERM).unwrap();
+    assert_exit(&outcome(table.child), 143);
+    assert_eq!(terminal.modes(), table.modes);
 }
 
 /// As on a file server that does not answer, the thread that looks stops in the middle of a look, and no other does.
