@@ -79,11 +79,8 @@ pub(super) fn watch(args: &LsArgs, interval: Duration, journal: &Journal) -> Res
             // The shell may have changed the terminal meanwhile.
             display.lend(|| ())?;
         }
-        // A terminal that takes no output is not waited for.
-        if terminal::has_room(stdout()) {
-            let paint = display.paint;
-            display.terminal.draw(|frame| view::draw(frame, &mut model, paint, SystemTime::now()))?;
-        }
+        let paint = display.paint;
+        display.terminal.draw(|frame| view::draw(frame, &mut model, paint, SystemTime::now()))?;
         let action = match reports.recv_timeout(TICK) {
             Ok(Report::Key(event)) => heed(&mut model, event?),
             Ok(Report::Asked(at)) => {

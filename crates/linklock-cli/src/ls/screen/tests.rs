@@ -116,7 +116,9 @@ fn each_column_sorts_and_what_is_not_known_comes_last_in_both_directions() {
 fn a_filter_is_a_part_of_the_path_the_state_or_the_holder_whatever_the_case() {
     let mut model = three();
     for (text, found) in [("ARES", vec!["*a"]), ("/d/", vec!["*c", "a", "b"]), ("hel", vec!["*c"]), ("none", vec![])] {
+        let before = model.filter.clone();
         model.paste("not typed");
+        assert_eq!(model.filter, before);
         type_in(&mut model, "/");
         assert_eq!(control(&mut model, 'u'), Action::Nothing);
         type_in(&mut model, text);

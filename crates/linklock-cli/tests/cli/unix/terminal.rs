@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Action, Winsize, tcflow, tcgetattr, tcsetwinsize};
+use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
 use super::forged::{FORGED, assert_harmless, plant};
 use super::{BUSY, run};
@@ -75,11 +75,6 @@ impl Terminal {
     pub(super) fn resize(&self, columns: u16, rows: u16) {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&self.end, size).expect("a terminal has a size");
-    }
-
-    /// From here on it takes no output, as after Ctrl-S.
-    pub(super) fn halt(&self) {
-        tcflow(&self.end, Action::OOff).expect("a terminal can be halted");
     }
 
     /// What programs may set: echo, lines, signals by keys.
