@@ -140,10 +140,14 @@ struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        match &mut *kept() {
+        let mut kept = kept();
+        match &mut *kept {
             Some(kept) if kept.len() + text.len() <= KEPT_MOST => kept.extend(text),
             Some(_) => {}
-            None => anstream::stderr().lock().write_all(text)?,
+            None => {
+                drop(kept);
+                anstream::stderr().lock().write_all(text)?;
+            }
         }
         Ok(text.len())
     }

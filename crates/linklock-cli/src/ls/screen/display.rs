@@ -69,8 +69,7 @@ impl Drop for Display {
 
 fn take() -> io::Result<()> {
     IS_OURS.store(true, Ordering::Release);
-    let keeps_errors = stderr().is_terminal();
-    if keeps_errors {
+    if stderr().is_terminal() {
         console::keep_errors();
     }
     let taken = enable_raw_mode().and_then(|()| execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste));

@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use linklock::{Holder, Printable, SafeToBreak, Status, Token};
 
+use super::text::width;
 use crate::args::LsArgs;
 use crate::console::printable;
 use crate::duration::short;
 use crate::ls::age::whole;
 use crate::ls::listing::Listing;
 use crate::ls::row::{Row, left, name_of};
-use crate::ls::table::{COLUMNS, cells, safe_to_break, waits};
+use crate::ls::table::{COLUMNS, HEAD, cells, safe_to_break, waits};
 use crate::status::describe_with;
 use crate::timestamp::rfc3339;
 
@@ -21,6 +22,8 @@ pub(super) struct Look {
     pub(super) at: SystemTime,
     /// In the order in which `ls` lists them.
     pub(super) entries: Vec<Entry>,
+    /// How wide each column would be.
+    pub(super) widths: [usize; COLUMNS],
     /// How many files of ended contenders there are.
     pub(super) leftovers: usize,
     pub(super) failures: Vec<String>,
@@ -40,7 +43,7 @@ pub(super) struct Entry {
     pub(super) claims: Vec<Token>,
 }
 
-/// A name, which may be empty, and a text.
+/// A name and a text.
 pub(super) type Detail = (&'static str, String);
 
 /// What a column is sorted by. What is not known comes last.
@@ -61,12 +64,18 @@ impl Look {
             [dir] => std::path::absolute(dir).ok(),
             _ => None,
         };
+        let entries = rows.iter().zip(0..).map(|(row, n)| entry(row, n, listing.now, base.as_deref())).collect();
         Self {
-            at: listing.now,
-            entries: rows.iter().zip(0..).map(|(row, n)| entry(row, n, listing.now, base.as_deref())).collect(),
             leftovers: rows.iter().map(|row| row.found.leftovers).sum(),
             failures: listing.failures.iter().map(|failure| printable(&failure.to_string())).collect(),
+            ..Self::of(listing.now, entries)
         }
+    }
+
+    pub(super) fn of(at: SystemTime, entries: Vec<Entry>) -> Self {
+        let wanted = |column: usize| entries.iter().map(|entry| width(&entry.cells[column])).max();
+        let widths = std::array::from_fn(|column| wanted(column).unwrap_or(0).max(width(HEAD[column])));
+        Self { at, entries, widths, leftovers: 0, failures: Vec::new() }
     }
 }
 

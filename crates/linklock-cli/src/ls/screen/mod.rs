@@ -8,6 +8,7 @@ mod entry;
 mod model;
 #[cfg(test)]
 mod tests;
+mod text;
 mod view;
 
 use std::io::{self, IsTerminal, stdin, stdout};
@@ -15,7 +16,7 @@ use std::path::{PathBuf, absolute};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, Builder};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use linklock::{ErrorKind, Printable, Which};
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
@@ -43,6 +44,9 @@ enum Report {
 /// Signals, and a terminal that is gone, are noticed after this time.
 const TICK: Duration = Duration::from_millis(100);
 
+/// The first line counts seconds.
+const REDRAWN_AFTER: Duration = Duration::from_secs(1);
+
 /// A signal is acted upon at most twice as late.
 const SIGNAL_WITHIN: Duration = Duration::from_secs(1);
 
@@ -63,6 +67,7 @@ pub(super) fn watch(args: &LsArgs, interval: Duration, journal: &Journal) -> Res
     start_keys(sender.clone())?;
     start_end(Arc::clone(&signals))?;
     let mut model = Model::new(title(&args));
+    let mut drawn: Option<Instant> = None;
     loop {
         if let Some(signal) = signals.any() {
             return Ok(Exit::Signal(signal));
@@ -75,12 +80,17 @@ pub(super) fn watch(args: &LsArgs, interval: Duration, journal: &Journal) -> Res
         }
         if stops.was_asked() {
             display.lend(|| stops.stop(false))?;
+            drawn = None;
         } else if stops.has_continued() {
             // The shell may have changed the terminal meanwhile.
             display.lend(|| ())?;
+            drawn = None;
         }
-        let paint = display.paint;
-        display.terminal.draw(|frame| view::draw(frame, &mut model, paint, SystemTime::now()))?;
+        if drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAWN_AFTER) {
+            let paint = display.paint;
+            display.terminal.draw(|frame| view::draw(frame, &mut model, paint, SystemTime::now()))?;
+            drawn = Some(Instant::now());
+        }
         let action = match reports.recv_timeout(TICK) {
             Ok(Report::Key(event)) => heed(&mut model, event?),
             Ok(Report::Asked(at)) => {
@@ -97,8 +107,9 @@ pub(super) fn watch(args: &LsArgs, interval: Duration, journal: &Journal) -> Res
                 Action::Nothing
             }
             // This thread has a sender, so they never all end.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Action::Nothing,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => continue,
         };
+        drawn = None;
         match action {
             Action::Nothing => {}
             Action::Quit => return Ok(Exit::Done),

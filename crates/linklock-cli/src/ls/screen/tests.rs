@@ -32,7 +32,7 @@ fn entry(number: usize, name: &str, state: &'static str, hand: &str) -> Entry {
 }
 
 fn look(entries: Vec<Entry>) -> Look {
-    Look { at: SystemTime::UNIX_EPOCH, entries, leftovers: 0, failures: Vec::new() }
+    Look::of(SystemTime::UNIX_EPOCH, entries)
 }
 
 fn model(entries: Vec<Entry>) -> Model {

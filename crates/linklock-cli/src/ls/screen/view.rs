@@ -9,9 +9,10 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Row, Table, TableState};
 
-use super::columns::{GAP, chosen, fit, fit_end, width, wrap};
+use super::columns::{GAP, chosen};
 use super::entry::{Detail, Entry, LOCK, STATE};
 use super::model::{Mode, Model, Order};
+use super::text::{fit, fit_end, width, wrap};
 use crate::duration::short;
 use crate::ls::age::whole;
 use crate::ls::table::HEAD;
@@ -145,10 +146,11 @@ const MARK: &str = "> ";
 fn draw_table(frame: &mut Frame<'_>, model: &mut Model, paint: Paint, area: Rect) {
     // Without the head.
     model.set_page(usize::from(area.height).saturating_sub(1));
+    let Some(look) = &model.look else { return };
     let room = usize::from(area.width).saturating_sub(MARK.len());
     let visible = model.rows().skip(model.top).take(model.page);
     // The widths are those of all rows, so that columns do not move while one scrolls.
-    let columns = chosen(model.entries().iter(), room);
+    let columns = chosen(&look.widths, room);
     let head = columns.iter().map(|(column, width)| {
         let style = if *column == model.sort { Modifier::UNDERLINED } else { Modifier::empty() };
         Span::styled(fit(HEAD[*column], *width), style)
