@@ -41,10 +41,10 @@ enum Report {
     Broken(String),
 }
 
-/// Signals, and a terminal that is gone, are noticed after this time.
+/// Signals are noticed after this time.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The first line counts seconds.
+/// The first line counts seconds. By then it is also noticed that the terminal is gone.
 const REDRAWN_AFTER: Duration = Duration::from_secs(1);
 
 /// A signal is acted upon at most twice as late.
@@ -75,9 +75,6 @@ pub(super) fn watch(args: &LsArgs, interval: Duration, journal: &Journal) -> Res
         if was_given_back() {
             return Err(Failure::Message(Exit::Io, "a part of linklock has failed; see above".into()));
         }
-        if terminal::has_hung_up(stdin()) {
-            return Ok(Exit::Done);
-        }
         if stops.was_asked() {
             display.lend(|| stops.stop(false))?;
             drawn = None;
@@ -88,7 +85,11 @@ pub(super) fn watch(args: &LsArgs, interval: Duration, journal: &Journal) -> Res
         }
         if drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAWN_AFTER) {
             let paint = display.paint;
-            display.terminal.draw(|frame| view::draw(frame, &mut model, paint, SystemTime::now()))?;
+            let done = display.terminal.draw(|frame| view::draw(frame, &mut model, paint, SystemTime::now())).map(drop);
+            if done.is_err() && terminal::has_hung_up(stdin()) {
+                return Ok(Exit::Done);
+            }
+            done?;
             drawn = Some(Instant::now());
         }
         let action = match reports.recv_timeout(TICK) {
@@ -144,19 +145,16 @@ fn heed(model: &mut Model, event: Event) -> Action {
 fn start_looks(args: Arc<LsArgs>, interval: Duration, sender: Sender<Report>) -> io::Result<Sender<()>> {
     let (again, wanted): (_, Receiver<()>) = channel();
     let looks = move || {
-        loop {
-            let asked = sender.send(Report::Asked(SystemTime::now()));
-            let seen = asked.and_then(|()| sender.send(Report::Seen(Look::now(&args))));
-            if seen.is_err() || wanted.recv_timeout(interval) == Err(RecvTimeoutError::Disconnected) {
-                return;
-            }
-        }
+        while sender.send(Report::Asked(SystemTime::now())).is_ok()
+            && sender.send(Report::Seen(Look::now(&args))).is_ok()
+            && wanted.recv_timeout(interval) != Err(RecvTimeoutError::Disconnected)
+        {}
     };
     Builder::new().name("linklock-look".into()).spawn(looks)?;
     Ok(again)
 }
 
-/// Once the terminal is gone, crossterm asks it for keys without end: the other threads must notice by themselves.
+/// Once the terminal is gone, crossterm asks it for keys without end: whoever draws must notice it.
 fn start_keys(sender: Sender<Report>) -> io::Result<()> {
     let keys = move || {
         loop {
