@@ -180,7 +180,7 @@ fn draw_question(frame: &mut Frame<'_>, order: &Order, paint: Paint, area: Rect)
     let mut lines = wrap(&question, room);
     lines.push(String::new());
     lines.extend(wrap(&format!("safe to break: {}", order.safe_to_break), room));
-    lines.extend(wrap("It is broken only if this claim still holds it:", room));
+    lines.extend(wrap("Claims to break, if they still hold the lock:", room));
     lines.extend(order.claims.iter().flat_map(|claim| wrap(&claim.to_string(), room)));
     let height = (lines.len() + 2).min(area.height.into()) as u16;
     // At the end of the rows, where the message comes too.
