@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
 
-use linklock::{Builder, Error, ErrorKind, Guard, Lock, OnBehalfOf, Printable, Slots, Token, Wait, Which};
+use linklock::{Builder, Error, ErrorKind, Guard, Lock, OnBehalfOf, Printable, Slots, Status, Token, Wait, Which};
 
 use crate::args::{AcquireArgs, BreakArgs, Patience, RefreshArgs, ReleaseArgs, WaitArgs};
 use crate::console::Console;
@@ -121,20 +121,30 @@ pub(crate) fn wait(args: &WaitArgs, console: Console) -> Result<Exit, Failure> {
 
 pub(crate) fn break_lock(args: &BreakArgs, journal: &Journal, console: Console) -> Result<Exit, Failure> {
     let lock = args.judgement.apply(args.at.builder()).build()?;
-    directory::check(&lock)?;
     let which = match &args.token {
         Some(text) => Which::Claim(token(text)),
         None if args.expired => Which::Expired,
         None => Which::Any,
     };
-    journal.begin(std::slice::from_ref(&lock), &[], None, Some(std::process::id()), args.at.separator);
-    let broken = lock.break_lock(&which).map_err(|e| not_broken(&lock, &which, e))?;
+    let broken = break_in_journal(&lock, &which, args.at.separator, journal)?;
     let path = Printable::new(lock.path());
     match broken {
         Some(status) => console.note(&format!("{path}: broken; it was {}", status::describe(&status)))?,
         None => console.note(&format!("{path}: the lock was free"))?,
     }
     Ok(Exit::Done)
+}
+
+/// Breaks the lock. The journal, if there is one, tells it.
+pub(crate) fn break_in_journal(
+    lock: &Lock,
+    which: &Which,
+    separator: char,
+    journal: &Journal,
+) -> Result<Option<Status>, Failure> {
+    directory::check(lock)?;
+    journal.begin(std::slice::from_ref(lock), &[], None, Some(std::process::id()), separator);
+    lock.break_lock(which).map_err(|e| not_broken(lock, which, e))
 }
 
 /// The library reports a time-out, as for a contender. An operator did not wait.

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ impl Console {
     /// Prints an error.
     pub(crate) fn error(self, message: &str) {
         // If stderr is gone nobody can read it.
-        let _ = writeln!(anstream::stderr().lock(), "{} {}", prefix(), printable(message));
+        let _ = Stderr.write_all(format!("{} {}\n", prefix(), printable(message)).as_bytes());
     }
 
     /// Prints an error in a thread of its own: whoever reads stderr may be slow, and what linklock does next is not to wait for that.
@@ -94,7 +95,7 @@ impl Console {
     /// that others may write to. Whoever is to `hear` gets all.
     pub(crate) fn show_events(self, hear: Option<Hear>) {
         let events = tracing_subscriber::fmt()
-            .with_writer(anstream::stderr)
+            .with_writer(|| Stderr)
             .fmt_fields(Fields)
             // If stderr cannot be written, to report that on stderr would panic, while the lock is held.
             .log_internal_errors(false);
@@ -106,6 +107,53 @@ impl Console {
         } else if hear.is_some() {
             subscribe(Registry::default(), hear);
         }
+    }
+}
+
+/// What `keep_errors` keeps. `None`: stderr is written at once.
+static KEPT: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+/// More than a user reads, but not all that hours of --verbose can say.
+const KEPT_MOST: usize = 64 * 1024;
+
+/// From here on nothing is written on stderr, where it would disturb a full screen.
+pub(crate) fn keep_errors() {
+    kept().get_or_insert_default();
+}
+
+/// Writes what was kept, and writes at once from here on.
+pub(crate) fn print_kept_errors() {
+    // It is unlocked while whoever reads stderr is slow.
+    let text = kept().take();
+    if let Some(text) = text.filter(|text| !text.is_empty()) {
+        let _ = anstream::stderr().lock().write_all(&text);
+    }
+}
+
+fn kept() -> MutexGuard<'static, Option<Vec<u8>>> {
+    // A panic while it was locked leaves a part of a line at most.
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Standard error, unless it is kept for later.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let mut kept = kept();
+        match &mut *kept {
+            Some(kept) if kept.len() + text.len() <= KEPT_MOST => kept.extend(text),
+            Some(_) => {}
+            None => {
+                drop(kept);
+                anstream::stderr().lock().write_all(text)?;
+            }
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        anstream::stderr().lock().flush()
     }
 }
 

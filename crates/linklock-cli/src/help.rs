@@ -14,7 +14,7 @@ ENVIRONMENT
   LINKLOCK_LIFETIME  --lifetime of run and acquire
   LINKLOCK_GRACE     --grace
   LINKLOCK_WAKE      --wake of run, acquire and release
-  LINKLOCK_JOURNAL   --journal of run, acquire, refresh, release and break
+  LINKLOCK_JOURNAL   --journal of run, acquire, refresh, release, break and ls --watch
 
   For COMMAND, run sets LINKLOCK_PATH, LINKLOCK_TOKEN and, with --fence, LINKLOCK_FENCE; with
   --slots, LINKLOCK_SLOT.
@@ -161,20 +161,27 @@ EXIT STATUS
 pub(crate) const LS_ABOUT: &str = "\
 List the locks of a directory: who holds them, who waits, since when, and which are safe to break
 
-ls changes nothing. It finds a lock by the names of claims and tickets beside it, or as a directory with linklock's mark, or \
-as a small file with an expiry; it does not list or open other files. So a free lock for which nobody waits is not found. It \
-compares times with this machine's clock; contenders use the file server's clock.
+ls changes nothing, unless its user breaks a lock in the table of --watch. It finds a lock by the names of claims and tickets \
+beside it, or as a directory with linklock's mark, or as a small file with an expiry; it does not list or open other files. So a \
+free lock for which nobody waits is not found. It compares times with this machine's clock; contenders use the file server's clock.
 
 HELD: for how long the lock has been held. < stands before the most that it can be, > before the least: a lock of --protocol dir \
 tells when it was acquired, a lock of --protocol link only when it was refreshed.
 
 SAFE TO BREAK: yes, if the holder's process has ended or the lifetime and the grace have passed; no, if the process is alive on \
-this machine; otherwise the time before which it is not safe, if the holder does not refresh the lock by then.";
+this machine; otherwise the time before which it is not safe, if the holder does not refresh the lock by then.
+
+--watch shows a table that fills the terminal. Keys: arrows, PgUp, PgDn, Home and End choose a lock; s sorts by the next column; r \
+reverses the order; / filters; Enter shows all that is known of a lock; b breaks the lock, after a question, but not if it has \
+changed hands since it was shown; ? lists the keys; q quits.";
 
 pub(crate) const LS: &str = "\
 EXAMPLES
   List all locks of a directory and of those below it:
     linklock ls -r /srv/shared
+
+  Watch all locks of a directory in a table, where they can be broken too:
+    linklock ls --watch /srv/shared
 
   Report locks that have been held for more than an hour:
     linklock ls --older-than 1h /srv/shared || echo 'a lock is held for long'

@@ -68,7 +68,7 @@ fn carry_out(command: Command, journal: &Journal, console: Console) -> Result<Ex
         Command::Refresh(Deferred(args)) => commands::refresh(&args, journal),
         Command::Release(Deferred(args)) => commands::release(&args, journal),
         Command::Status(Deferred(args)) => status::status(&args, console),
-        Command::Ls(Deferred(args)) => ls::ls(&args, console),
+        Command::Ls(Deferred(args)) => ls::ls(&args, journal, console),
         Command::Break(Deferred(args)) => commands::break_lock(&args, journal, console),
         Command::Wait(Deferred(args)) => commands::wait(&args, console),
         Command::Clean(Deferred(args)) => clean::clean(&args, console),

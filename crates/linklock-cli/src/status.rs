@@ -98,7 +98,12 @@ fn number_of(state: State) -> u8 {
 
 /// Who holds the lock, since when, and for how much longer.
 pub(crate) fn describe(status: &Status) -> String {
-    format!("{}{}", status.state, details(status, None))
+    describe_with(status, None)
+}
+
+/// The same, with what the system says of the process of a link lock's holder.
+pub(crate) fn describe_with(status: &Status, process: Option<&Running>) -> String {
+    format!("{}{}", status.state, details(status, process))
 }
 
 /// The same for a terminal, with the state in colour.

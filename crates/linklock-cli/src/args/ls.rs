@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use linklock::SEPARATOR;
 
-use super::shared::{Judgement, LAST};
+use super::shared::{JournalArg, Judgement, LAST};
 use crate::duration::parse as duration;
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct LsArgs {
     /// Directories, for all locks in them; or lock paths
     #[arg(value_name = "DIR|LOCKPATH", default_value = ".")]
@@ -27,7 +27,7 @@ pub(crate) struct LsArgs {
     /// Print metrics in the text format of Prometheus, for the textfile collector of its node exporter
     #[arg(long, conflicts_with_all = ["json", "watch"])]
     pub(crate) prometheus: bool,
-    /// List again every D. A terminal is redrawn each time
+    /// List again every D. On a terminal, show a table that fills it, with keys to sort, to filter and to break a lock: ? lists them
     #[arg(long, value_name = "D", value_parser = interval, num_args = 0..=1, require_equals = true, default_missing_value = "2s")]
     pub(crate) watch: Option<Duration>,
     /// The character between the parts of a claim's name
@@ -35,6 +35,8 @@ pub(crate) struct LsArgs {
     pub(crate) separator: char,
     #[command(flatten)]
     pub(crate) judgement: Judgement,
+    #[command(flatten)]
+    pub(crate) journal: JournalArg,
 }
 
 /// Each listing is work for the file server.

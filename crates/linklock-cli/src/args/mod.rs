@@ -147,6 +147,8 @@ impl Command {
             Self::Refresh(Deferred(args)) => (&args.journal, false),
             Self::Release(Deferred(args)) => (&args.journal, false),
             Self::Break(Deferred(args)) => (&args.journal, false),
+            // It breaks only what its user chooses meanwhile.
+            Self::Ls(Deferred(args)) if args.watch.is_some() && !args.json => (&args.journal, false),
             _ => return (None, false),
         };
         (arg.journal.as_deref(), is_required)

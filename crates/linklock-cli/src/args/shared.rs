@@ -77,7 +77,7 @@ pub(crate) struct Waking {
 }
 
 // Where what happens to the lock is written.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct JournalArg {
     /// Append what happens to the lock to FILE, one JSON object per line: acquired and after how long a wait, released or lost and after
     /// how long, broken and why, not acquired. linklock report reads it. FILE is made if it is missing. Use a local file
@@ -100,7 +100,7 @@ pub(crate) struct Patience {
 }
 
 // When others' locks may be broken.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Judgement {
     /// How long after its expiry a lock may be broken
     #[arg(long, value_name = "D", value_parser = duration, default_value = "10s", env = "LINKLOCK_GRACE", hide_env_values = true)]

@@ -22,7 +22,7 @@ use crate::console::{Console, Hear};
 use crate::exit::{Exit, Failure};
 
 /// The journal, if there is to be one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Journal(Option<Arc<Story>>);
 
 impl Journal {

@@ -22,14 +22,14 @@ pub(super) struct Listing {
     pub(super) failures: Vec<Failure>,
 }
 
-impl Default for Listing {
-    fn default() -> Self {
-        Self { now: SystemTime::now(), rows: Vec::new(), failures: Vec::new() }
-    }
-}
-
 impl Listing {
-    pub(super) fn add(&mut self, args: &LsArgs, path: &Path) {
+    pub(super) fn of(args: &LsArgs) -> Self {
+        let mut listing = Self { now: SystemTime::now(), rows: Vec::new(), failures: Vec::new() };
+        args.paths.iter().for_each(|path| listing.add(args, path));
+        listing
+    }
+
+    fn add(&mut self, args: &LsArgs, path: &Path) {
         match lock_at(args, path) {
             Ok(Some(lock)) => match survey(&lock) {
                 Ok(found) => self.rows.push(Row::of(found)),
@@ -90,7 +90,7 @@ fn survey(lock: &Lock) -> Result<Surveyed, Failure> {
     Ok(found)
 }
 
-fn builder(args: &LsArgs, path: &Path) -> Builder {
+pub(super) fn builder(args: &LsArgs, path: &Path) -> Builder {
     args.judgement.apply(Lock::builder(path).separator(args.separator))
 }
 

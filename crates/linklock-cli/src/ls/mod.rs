@@ -5,6 +5,7 @@ mod document;
 mod listing;
 mod prometheus;
 mod row;
+mod screen;
 mod table;
 
 use std::io::{IsTerminal, Write, stdout};
@@ -14,11 +15,15 @@ use self::listing::Listing;
 use crate::args::LsArgs;
 use crate::console::{Console, json};
 use crate::exit::{Exit, Failure};
+use crate::journal::Journal;
 use crate::os::{stdout_is_closed, terminal};
 
 /// An error does not stop it from listing the rest. The first error decides the exit status.
-pub(crate) fn ls(args: &LsArgs, console: Console) -> Result<Exit, Failure> {
+pub(crate) fn ls(args: &LsArgs, journal: &Journal, console: Console) -> Result<Exit, Failure> {
     let Some(interval) = args.watch else { return once(args, console, false) };
+    if !args.json && screen::is_possible() {
+        return screen::watch(args, interval, journal);
+    }
     let redraws = !args.json && stdout().is_terminal() && terminal::understands_escapes();
     loop {
         let exit = once(args, console, redraws)?;
@@ -31,10 +36,7 @@ pub(crate) fn ls(args: &LsArgs, console: Console) -> Result<Exit, Failure> {
 }
 
 fn once(args: &LsArgs, console: Console, redraws: bool) -> Result<Exit, Failure> {
-    let mut listing = Listing::default();
-    for path in &args.paths {
-        listing.add(args, path);
-    }
+    let listing = Listing::of(args);
     let (locks, older) = listing.chosen(args);
     let mut out = anstream::stdout().lock();
     if args.json {

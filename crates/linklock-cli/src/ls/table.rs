@@ -11,7 +11,9 @@ use crate::console::printable;
 use crate::duration::short;
 use crate::timestamp::rfc3339;
 
-const HEAD: [&str; 10] =
+pub(super) const COLUMNS: usize = 10;
+
+pub(super) const HEAD: [&str; COLUMNS] =
     ["LOCK", "STATE", "HOLDER", "COMMAND", "USER", "HELD", "EXPIRES", "PROTOCOL", "WAITING", "SAFE TO BREAK"];
 
 /// A command line may be long; JSON has all of it.
@@ -31,14 +33,14 @@ pub(super) fn table(rows: &[&Row], now: SystemTime, columns: Option<usize>) -> S
         let all = cells.iter().chain([&head]).map(|cells| cells[column].chars().count());
         all.max().unwrap_or_default()
     };
-    let widths: Vec<_> = (0..HEAD.len()).map(width).collect();
+    let widths: Vec<_> = (0..COLUMNS).map(width).collect();
     let mut text = String::new();
     let mut line = |line: &str| {
         let most = columns.unwrap_or(usize::MAX);
         text.extend(line.trim_end().chars().take(most));
         text.push('\n');
     };
-    let padded = |cells: &[String; HEAD.len()]| {
+    let padded = |cells: &[String; COLUMNS]| {
         let pad = |(cell, width): (&String, &usize)| format!("{cell:<width$}  ");
         cells.iter().zip(&widths).map(pad).collect::<String>()
     };
@@ -55,7 +57,7 @@ pub(super) fn table(rows: &[&Row], now: SystemTime, columns: Option<usize>) -> S
     text
 }
 
-fn cells(row: &Row, now: SystemTime) -> [String; HEAD.len()] {
+pub(super) fn cells(row: &Row, now: SystemTime) -> [String; COLUMNS] {
     let status = row.status().ok();
     let slot = if row.found.slot_of.is_some() { "  " } else { "" };
     let holder = match (row.holder(), row.readers()) {
@@ -103,7 +105,7 @@ fn below(row: &Row, now: SystemTime) -> Vec<String> {
     lines
 }
 
-fn waits(waiter: &Waiter, now: SystemTime) -> String {
+pub(super) fn waits(waiter: &Waiter, now: SystemTime) -> String {
     let mut text = if waiter.is_certain { "waits: " } else { "may wait, or has ended: " }.to_owned();
     text += &name_of(&waiter.contender);
     // Writing to a String cannot fail.

@@ -15,6 +15,7 @@ pub(crate) use arm::process::{Alarm, Process, number_of_end, signal_of_end};
 pub(crate) use arm::running::Running;
 pub(crate) use arm::shell::{calling_shell, command_line};
 pub(crate) use arm::signals::{Signals, die_by, number_of, survive_file_size_limit};
+pub(crate) use arm::stops::Stops;
 pub(crate) use arm::streams::stdout_is_closed;
 pub(crate) use arm::terminal;
 pub(crate) use wishes::{Reached, Wishes};

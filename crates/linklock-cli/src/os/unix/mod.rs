@@ -11,5 +11,6 @@ pub(crate) mod running;
 pub(crate) mod shell;
 pub(crate) mod signals;
 mod spawn;
+pub(crate) mod stops;
 pub(crate) mod streams;
 pub(crate) mod terminal;

@@ -30,3 +30,10 @@ pub(crate) fn has_room(terminal: impl AsFd) -> bool {
     let mut fds = [PollFd::new(&terminal, PollFlags::OUT)];
     poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }
+
+/// Whether nobody is at the terminal any more.
+pub(crate) fn has_hung_up(terminal: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(&terminal, PollFlags::empty())];
+    let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok() && fds[0].revents().intersects(gone)
+}

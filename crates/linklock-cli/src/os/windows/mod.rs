@@ -8,6 +8,7 @@ pub(crate) mod process;
 pub(crate) mod running;
 pub(crate) mod shell;
 pub(crate) mod signals;
+pub(crate) mod stops;
 pub(crate) mod streams;
 pub(crate) mod terminal;
 

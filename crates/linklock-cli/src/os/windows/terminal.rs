@@ -55,3 +55,8 @@ pub(crate) fn columns(terminal: impl AsHandle) -> Option<usize> {
 pub(crate) fn has_room(_terminal: impl AsHandle) -> bool {
     true
 }
+
+/// Whether nobody is at the terminal any more. Windows ends the process then.
+pub(crate) fn has_hung_up(_terminal: impl AsHandle) -> bool {
+    false
+}

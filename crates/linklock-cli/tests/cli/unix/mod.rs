@@ -17,6 +17,7 @@ mod signals;
 mod slots;
 mod starting;
 mod surroundings;
+mod table;
 mod terminal;
 mod words;
 #[cfg(target_os = "linux")] // Elsewhere only COMMAND itself is known.

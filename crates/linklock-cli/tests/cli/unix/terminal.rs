@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
 use super::forged::{FORGED, assert_harmless, plant};
 use super::{BUSY, run};
@@ -26,12 +27,7 @@ pub(super) struct Terminal {
 
 impl Terminal {
     pub(super) fn open() -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
-        grantpt(&master).expect("granted");
-        unlockpt(&master).expect("unlocked");
-        let name = ptsname(&master, Vec::new()).expect("its name");
-        let end =
-            rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).expect("its end");
+        let (master, end) = pair();
         let keyboard = rustix::io::fcntl_dupfd_cloexec(&master, 3).expect("a copy");
         let screen = Arc::new(Mutex::new(Vec::new()));
         let gathered = Arc::clone(&screen);
@@ -45,7 +41,7 @@ impl Terminal {
         Self { keyboard, end, screen, gatherer }
     }
 
-    fn stream(&self) -> Stdio {
+    pub(super) fn stream(&self) -> Stdio {
         self.end.try_clone().expect("a copy").into()
     }
 
@@ -68,7 +64,23 @@ impl Terminal {
     }
 
     pub(super) fn shows(&self) -> String {
-        String::from_utf8_lossy(&self.screen.lock().expect("nobody panics")).into()
+        String::from_utf8_lossy(&self.output()).into()
+    }
+
+    pub(super) fn output(&self) -> Vec<u8> {
+        self.screen.lock().expect("nobody panics").clone()
+    }
+
+    /// Whoever has it in the foreground gets a SIGWINCH.
+    pub(super) fn resize(&self, columns: u16, rows: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.end, size).expect("a terminal has a size");
+    }
+
+    /// What programs may set: echo, lines, signals by keys.
+    pub(super) fn modes(&self) -> [u32; 3] {
+        let modes = tcgetattr(&self.end).expect("a terminal has modes");
+        [modes.input_modes.bits(), modes.output_modes.bits(), modes.local_modes.bits()]
     }
 
     /// All output until the last process has closed the terminal.
@@ -77,6 +89,16 @@ impl Terminal {
         self.gatherer.join().expect("the terminal can be read");
         String::from_utf8_lossy(&self.screen.lock().expect("nobody panics")).into()
     }
+}
+
+/// The two ends of a terminal: whoever reads the screen and presses keys has the first, programs have the second.
+pub(super) fn pair() -> (OwnedFd, OwnedFd) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pseudo-terminal");
+    grantpt(&master).expect("granted");
+    unlockpt(&master).expect("unlocked");
+    let name = ptsname(&master, Vec::new()).expect("its name");
+    let end = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
+    (master, end.expect("its end"))
 }
 
 fn on_terminal(terminal: &Terminal, mut command: Command) -> Child {
