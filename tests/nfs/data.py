@@ -1,7 +1,8 @@
 """What a client reads of a file that another client has written under the lock.
 
 The lock is right in each of these tests: the page cache of Linux's NFS client is what may be old. They show which ways of reading do
-not use it. docs/nfs.md tells users."""
+not use it. docs/nfs.md tells users.
+"""
 
 import mmap
 import os
@@ -92,7 +93,7 @@ def read(path, way):
 
 
 def data_that_another_process_keeps_open(world):
-    """While any process of a client has a file open to write it, that client does not see what another has written."""
+    """While another process of a client has a file open to write it, that client does not see what another client has written."""
     counters = Counters(world)
     kept = [os.open(file, os.O_RDWR) for file in counters.files.values()]
     try:
