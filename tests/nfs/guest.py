@@ -11,6 +11,7 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../int
 
 import contention
 import costs
+import data
 import delegations
 import faults
 import sharing
@@ -109,6 +110,7 @@ SCENARIOS = [
     free_dir_lock,
     *faults.SCENARIOS,
     *delegations.SCENARIOS,
+    *data.SCENARIOS,
     *contention.SCENARIOS,
     *sharing.SCENARIOS,
     *slots.SCENARIOS,
