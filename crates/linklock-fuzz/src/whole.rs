@@ -1,0 +1,204 @@
+//! Contenders and operators on a lock path at and around which anything may be. Nothing that is not a lock's changes, nothing
+//! waits for longer than it was told to, and no two hold the lock.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use arbitrary::{Result, Unstructured};
+use linklock::{Guard, LeftoverKind, Lock, OnBehalfOf, Protocol, Slot, Token, Wait, Which};
+
+use crate::ground::Ground;
+use crate::rules;
+use crate::shown::assert_harmless;
+use crate::things::{LOCK, Planter};
+
+const ACTS_MOST: usize = 8;
+
+/// How long a contender is told to wait.
+const SHORT: Duration = Duration::from_millis(15);
+
+/// How much later an act may end: the machine may do other things. A wait that nobody asked for is longer.
+const LATE: Duration = Duration::from_secs(5);
+
+pub(crate) fn fuzz(data: &[u8]) {
+    let ground = Ground::new();
+    let mut draw = Unstructured::new(data);
+    // An input that is too short plants less, and the rest of it is zeros.
+    let _ = Planter::new(&ground, &mut draw).plant();
+    let before = ground.scan();
+    let mut stage = Stage { ground: &ground, held: Vec::new(), fence: BTreeMap::new(), may_be_broken: false };
+    for _ in 0..ACTS_MOST {
+        if draw.is_empty() {
+            break;
+        }
+        let _ = stage.act(&mut draw);
+    }
+    drop(stage);
+    let now = ground.scan();
+    let found = rules::violations(&before, &now);
+    assert!(found.is_empty(), "{found:#?}\nbefore:\n{}", rules::told(&before));
+}
+
+struct Stage<'a> {
+    ground: &'a Ground,
+    held: Vec<(Guard, bool)>,
+    /// The last number of each lock path.
+    fence: BTreeMap<PathBuf, u64>,
+    /// Whether an operator has ordered to break whatever there is.
+    may_be_broken: bool,
+}
+
+impl Stage<'_> {
+    fn act(&mut self, draw: &mut Unstructured<'_>) -> Result<()> {
+        let (lock, is_shared) = self.lock(draw)?;
+        let began = Instant::now();
+        let asked = match draw.int_in_range(0..=19)? {
+            0 | 1 => self.acquire(&lock, is_shared, &Wait::never()),
+            2 | 3 => self.acquire(&lock, is_shared, &Wait::up_to(SHORT)),
+            4 => self.acquire_slot(&lock),
+            5 => self.harmless(lock.inspect()),
+            6 => self.harmless(lock.leftovers()),
+            7 | 8 => {
+                let leftovers = lock.leftovers().unwrap_or_default();
+                self.harmless(lock.clean(leftovers))
+            }
+            9 => self.break_lock(&lock, &Which::Expired),
+            10 => self.break_lock(&lock, &Which::Any),
+            11 => {
+                let token = self.token(&lock, draw)?;
+                self.break_lock(&lock, &Which::Claim(token))
+            }
+            12 => {
+                let token = self.token(&lock, draw)?;
+                if let Ok(guard) = lock.adopt(&token) {
+                    // It is the same lock, and not another holder.
+                    let _ = guard.leave();
+                }
+                Duration::ZERO
+            }
+            13 => {
+                self.harmless(lock.wait_until_free(&Wait::up_to(SHORT)));
+                SHORT
+            }
+            14 => self.harmless(Lock::builder(self.ground.shared()).survey()),
+            15 => self.harmless(lock.survey()),
+            16 => {
+                sleep(SHORT);
+                SHORT
+            }
+            17 => self.release(),
+            18 => self.tend(draw.arbitrary()?),
+            _ => {
+                if let Some((guard, _)) = self.held.pop() {
+                    let _ = guard.leave();
+                }
+                Duration::ZERO
+            }
+        };
+        let took = began.elapsed();
+        assert!(took < asked + LATE, "{lock:?}: an act took {took:?}");
+        Ok(())
+    }
+
+    fn lock(&self, draw: &mut Unstructured<'_>) -> Result<(Lock, bool)> {
+        let bits: u8 = draw.arbitrary()?;
+        let has = |bit: u8| bits & (1 << bit) != 0;
+        let protocol = if has(0) || has(1) { Protocol::Dir } else { Protocol::Link };
+        let mut builder = Lock::builder(self.ground.shared().join(LOCK)).protocol(protocol).shared(has(1));
+        builder = builder.fence(has(2)).queue(has(3)).recover_dead(!has(4));
+        if has(5) {
+            builder = builder.grace(Duration::ZERO);
+        }
+        if has(6) {
+            builder = builder.lifetime(Duration::from_millis(10));
+        }
+        if has(7) {
+            builder = builder.on_behalf_of(OnBehalfOf::Nobody).host("another.example");
+        }
+        Ok((builder.build().expect("the settings are valid"), has(1)))
+    }
+
+    fn acquire(&mut self, lock: &Lock, is_shared: bool, wait: &Wait) -> Duration {
+        match lock.acquire_with(wait) {
+            Ok(guard) => self.hold(guard, is_shared),
+            Err(e) => assert_harmless(&e.to_string(), false),
+        }
+        SHORT
+    }
+
+    fn acquire_slot(&mut self, lock: &Lock) -> Duration {
+        if let Ok(slot) = lock.slots(2).and_then(|slots| slots.acquire_with(&Wait::up_to(SHORT))) {
+            self.hold(Slot::into_guard(slot), false);
+        }
+        SHORT
+    }
+
+    fn hold(&mut self, guard: Guard, is_shared: bool) {
+        if let Some(number) = guard.fencing_token() {
+            let last = self.fence.insert(guard.path().to_owned(), number);
+            assert!(last < Some(number), "{number} came after {last:?}");
+        }
+        let other = self.held.iter().find(|(other, others_is_shared)| {
+            other.path() == guard.path() && !(is_shared && *others_is_shared) && !other.is_lost()
+        });
+        assert!(other.is_none() || self.may_be_broken, "{guard:?} and {other:?} hold the lock");
+        self.held.push((guard, is_shared));
+    }
+
+    /// Any result is fine that can be shown.
+    fn harmless<T>(&self, result: std::result::Result<T, linklock::Error>) -> Duration {
+        if let Err(e) = result {
+            assert_harmless(&e.to_string(), false);
+        }
+        Duration::ZERO
+    }
+
+    fn break_lock(&mut self, lock: &Lock, which: &Which) -> Duration {
+        // An operator waits for the turn of another breaker, which may take as long as a break lock's lifetime.
+        let leftovers = lock.leftovers().unwrap_or_default();
+        let is_busy = |kind, is_removable: bool| kind == LeftoverKind::BreakLock && !is_removable;
+        if leftovers.iter().any(|leftover| is_busy(leftover.kind, leftover.verdict.is_removable())) {
+            return Duration::ZERO;
+        }
+        self.may_be_broken |= !matches!(which, Which::Expired);
+        self.harmless(lock.break_lock(which))
+    }
+
+    /// Of the holder, or any.
+    fn token(&self, lock: &Lock, draw: &mut Unstructured<'_>) -> Result<Token> {
+        let holder = lock.inspect().ok().and_then(|status| status.holder);
+        match holder.filter(|_| draw.arbitrary().unwrap_or_default()) {
+            Some(holder) => Ok(holder.token),
+            None => Planter::new(self.ground, draw).claim(LOCK).map(Token::new),
+        }
+    }
+
+    fn release(&mut self) -> Duration {
+        if let Some((guard, _)) = self.held.pop() {
+            self.harmless(guard.release().map_err(Into::into));
+        }
+        Duration::ZERO
+    }
+
+    fn tend(&mut self, how: u8) -> Duration {
+        let Some((guard, is_shared)) = self.held.pop() else { return Duration::ZERO };
+        match how % 3 {
+            0 => self.harmless(guard.refresh()),
+            1 => self.harmless(guard.check()),
+            _ => match guard.downgrade() {
+                Ok(guard) => {
+                    self.held.push((guard, true));
+                    return Duration::ZERO;
+                }
+                Err(e) => {
+                    self.held.push((e.into_parts().1, is_shared));
+                    return Duration::ZERO;
+                }
+            },
+        };
+        self.held.push((guard, is_shared));
+        Duration::ZERO
+    }
+}
