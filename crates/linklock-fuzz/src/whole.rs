@@ -17,7 +17,10 @@ use crate::things::{LOCK, Planter};
 const ACTS_MOST: usize = 8;
 
 /// How long a contender is told to wait.
-const SHORT: Duration = Duration::from_millis(15);
+const SHORT: Duration = Duration::from_millis(2);
+
+/// Then a `dir` lock with the shortest lifetime has expired: its 10 ms, and the resolution of a ctime.
+const UNTIL_EXPIRED: Duration = Duration::from_millis(30);
 
 /// How much later an act may end: the machine may do other things. A wait that nobody asked for is longer.
 const LATE: Duration = Duration::from_secs(5);
@@ -85,8 +88,8 @@ impl Stage<'_> {
             14 => self.harmless(Lock::builder(self.ground.shared()).survey()),
             15 => self.harmless(lock.survey()),
             16 => {
-                sleep(SHORT);
-                SHORT
+                sleep(UNTIL_EXPIRED);
+                UNTIL_EXPIRED
             }
             17 => self.release(),
             18 => self.tend(draw.arbitrary()?),
