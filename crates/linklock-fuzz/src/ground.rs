@@ -1,6 +1,7 @@
 //! A lock's directory, and beside it a vault with other people's files; and what was there at a moment.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -11,6 +12,9 @@ use tempfile::TempDir;
 /// The directory of the lock, and the one where nothing may change.
 pub(crate) const SHARED: &str = "shared";
 const VAULT: &str = "vault";
+
+/// So much of a content is shown in a message.
+const SHOWN_MOST: usize = 400;
 
 pub(crate) struct Ground {
     root: TempDir,
@@ -60,7 +64,7 @@ pub(crate) enum Kind {
 }
 
 /// Something at a path, as far as a change of it would be one that its owner minds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Thing {
     pub(crate) kind: Kind,
     inode: u64,
@@ -87,6 +91,14 @@ impl Thing {
         };
         let mtime = (kind != Kind::Directory).then(|| (data.mtime(), data.mtime_nsec()));
         Self { kind, inode: data.ino(), mode: data.mode() & 0o7777, owner: data.uid(), mtime, content }
+    }
+}
+
+impl fmt::Debug for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, inode, mode, owner, mtime, content } = self;
+        write!(f, "{kind:?}, inode {inode}, mode {mode:o}, owner {owner}, mtime {mtime:?}, \"")?;
+        write!(f, "{}\" ({} bytes)", content[..content.len().min(SHOWN_MOST)].escape_ascii(), content.len())
     }
 }
 

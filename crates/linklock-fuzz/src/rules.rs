@@ -58,7 +58,9 @@ fn may_come(path: &Path, before: &Scene) -> bool {
     let parent = Path::new(SHARED).join(name);
     match (inner, before.get(&parent)) {
         ([], _) | (_, None) => true,
-        ([_], Some(thing)) => LOCKS.iter().any(|lock| lock.may_change(before, thing, name, &[]) || lock.is_shared_directory(thing, name)),
+        ([_], Some(thing)) => {
+            LOCKS.iter().any(|lock| lock.may_change(before, thing, name, &[]) || lock.is_shared_directory(thing, name))
+        }
         _ => false,
     }
 }
@@ -149,7 +151,8 @@ fn is_in_claim(path: &LockPath, scene: &Scene, top: &Path, inner: &[&OsStr], has
         Kind::File => has_files && (path.parse(read(thing)).is_some() || is_blank(thing)),
         Kind::Directory => {
             let children = children(scene, top);
-            children.iter().all(|(name, entry)| Some(*name) == top.file_name() && entry.kind == Kind::File) && inner.len() <= 1
+            children.iter().all(|(name, entry)| Some(*name) == top.file_name() && entry.kind == Kind::File)
+                && inner.len() <= 1
         }
         Kind::Symlink | Kind::Other => false,
     }

@@ -186,5 +186,8 @@ fn text_of_c(data: &[u8]) {
 fn filled<const SIZE: usize>(text: &str) {
     let bytes = c_text::filled::<SIZE>(text).map(|c| c as u8);
     let filled = CStr::from_bytes_until_nul(&bytes).expect("it ends").to_str().expect("it is cut between characters");
-    assert!(text.starts_with(filled) && (filled.len() == text.len() || text.len() - filled.len() > text.len().saturating_sub(SIZE)));
+    assert!(
+        text.starts_with(filled)
+            && (filled.len() == text.len() || text.len() - filled.len() > text.len().saturating_sub(SIZE))
+    );
 }

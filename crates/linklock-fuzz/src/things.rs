@@ -29,8 +29,8 @@ pub(crate) const SLOTS: [&str; 2] = ["job.lock.1", "job.lock.2"];
 const THINGS_MOST: usize = 16;
 /// Another user, if this one is root.
 const ANOTHER: u32 = 4711;
-/// No process has it.
-const DEAD: u32 = u32::MAX;
+/// Beyond what the kernel gives to processes.
+const DEAD: u32 = i32::MAX as u32;
 
 /// What the versions of linklock and flufl.lock have left on disk.
 static CASES: LazyLock<Vec<Case>> = LazyLock::new(Case::all);
@@ -58,20 +58,28 @@ impl<'a, 'b> Planter<'a, 'b> {
         Self { ground, draw, names: vec![LOCK.into()], paths: Vec::new() }
     }
 
-    /// Begins with a case of the corpus, if one is drawn.
-    pub(crate) fn plant(mut self) -> Result<()> {
-        if let Some(case) = CASES.get(usize::from(self.draw.arbitrary::<u8>()?)) {
+    /// Begins with a case of the corpus, if one is drawn, and goes on until the input ends. Returns the names, in their order.
+    pub(crate) fn plant(mut self) -> Vec<OsString> {
+        if let Some(case) = self.draw.arbitrary::<u8>().ok().and_then(|number| CASES.get(usize::from(number))) {
             case.lay_out(&self.ground.shared());
         }
-        for _ in 0..self.draw.int_in_range(0..=THINGS_MOST)? {
-            let (parent, name) = (self.parent()?, self.name()?);
-            // Names that cannot be, and those that are taken, are left out.
-            if !name.is_empty() && name != "." && name != ".." && parent.is_dir() {
-                let path = parent.join(&name);
-                if self.put(&path)?.is_ok() {
-                    self.names.push(name);
-                    self.paths.push(path);
-                }
+        for _ in 0..THINGS_MOST {
+            // Where the input ends, the last thing is left out.
+            if self.draw.is_empty() || self.add().is_err() {
+                break;
+            }
+        }
+        self.names
+    }
+
+    fn add(&mut self) -> Result<()> {
+        let (parent, name) = (self.parent()?, self.name()?);
+        // Names that cannot be, and those that are taken, are left out.
+        if !name.is_empty() && name != "." && name != ".." && parent.is_dir() {
+            let path = parent.join(&name);
+            if self.put(&path)?.is_ok() {
+                self.names.push(name);
+                self.paths.push(path);
             }
         }
         Ok(())
@@ -89,7 +97,7 @@ impl<'a, 'b> Planter<'a, 'b> {
         })
     }
 
-    pub(crate) fn name(&mut self) -> Result<OsString> {
+    fn name(&mut self) -> Result<OsString> {
         let beside = |purpose: &str| OsString::from(format!("{LOCK}|{purpose}"));
         Ok(match self.draw.int_in_range(0..=16)? {
             0 => LOCK.into(),
@@ -103,8 +111,8 @@ impl<'a, 'b> Planter<'a, 'b> {
             9 => beside("fence"),
             10 => self.ticket()?,
             11 => [self.ticket()?, ".next".into()].into_iter().collect(),
-            12 => self.draw.arbitrary::<u64>()?.to_string().into(),
-            13 => format!(".nfs{:016x}00000001", self.draw.arbitrary::<u64>()?).into(),
+            12 => self.number()?.to_string().into(),
+            13 => format!(".nfs{:016x}00000001", self.number()?).into(),
             14 => "notes".into(),
             15 => {
                 let bytes = self.bytes(40)?;
@@ -115,12 +123,12 @@ impl<'a, 'b> Planter<'a, 'b> {
     }
 
     fn ticket(&mut self) -> Result<OsString> {
-        let mut name = OsString::from(format!("{:020}", self.draw.arbitrary::<u64>()?));
+        let mut name = OsString::from(format!("{:020}", self.number()?));
         name.push(self.claim(LOCK)?);
         Ok(name)
     }
 
-    pub(crate) fn claim(&mut self, lock: &str) -> Result<OsString> {
+    fn claim(&mut self, lock: &str) -> Result<OsString> {
         let (own_host, own_nonce) = &*OWN;
         let host = match self.draw.int_in_range(0..=2)? {
             0 => own_host.as_bytes().to_vec(),
@@ -130,15 +138,15 @@ impl<'a, 'b> Planter<'a, 'b> {
         let pid = match self.draw.int_in_range(0..=2)? {
             0 => std::process::id(),
             1 => DEAD,
-            _ => self.draw.arbitrary()?,
+            _ => self.number()? as u32,
         };
-        let unique: u64 = self.draw.arbitrary()?;
+        let unique = self.number()?;
         let nonce = match self.draw.int_in_range(0..=4)? {
             0 => format!("{own_nonce}{unique:016x}"),
             1 => format!("{own_nonce}{unique:016x}s"),
             // Of nobody.
             2 => format!("{:016x}{unique:016x}", self.draw.arbitrary::<u16>()?),
-            3 => format!("{:016x}{unique:016x}", self.draw.arbitrary::<u64>()?),
+            3 => format!("{:016x}{unique:016x}", self.number()?),
             // As flufl.lock has it.
             _ => unique.to_string(),
         };
@@ -146,6 +154,14 @@ impl<'a, 'b> Planter<'a, 'b> {
         name.push(OsStr::from_bytes(&host));
         name.push(format!("|{pid}|{nonce}"));
         Ok(name)
+    }
+
+    /// Mostly a small one: then an input needs fewer bytes.
+    fn number(&mut self) -> Result<u64> {
+        match self.draw.arbitrary::<u8>()? {
+            u8::MAX => self.draw.arbitrary(),
+            small => Ok(small.into()),
+        }
     }
 
     fn bytes(&mut self, most: usize) -> Result<Vec<u8>> {
@@ -162,9 +178,10 @@ impl<'a, 'b> Planter<'a, 'b> {
             3 | 4 => shared.join(self.name()?).into_os_string().into_vec(),
             5 => Path::new("/elsewhere").join(self.name()?).into_os_string().into_vec(),
             6 => {
-                let lifetime = self.draw.int_in_range(0..=u64::MAX)?;
+                let lifetime = self.number()?;
                 let text = serde_json::to_string(&String::from_utf8_lossy(&self.bytes(20)?)).unwrap_or_default();
-                format!(r#"{{"version":1,"lifetime_ms":{lifetime},"command":{text},"user":{text},"since_unix_ms":1}}"#).into()
+                format!(r#"{{"version":1,"lifetime_ms":{lifetime},"command":{text},"user":{text},"since_unix_ms":1}}"#)
+                    .into()
             }
             _ => b"x".repeat(self.draw.int_in_range(1..=9000)?),
         })
@@ -229,12 +246,13 @@ impl<'a, 'b> Planter<'a, 'b> {
             1 => now - 3600,
             2 => now - 30 * 24 * 3600,
             3 => now + 200 * 365 * 24 * 3600,
-            4 => self.draw.arbitrary()?,
+            4 => self.number()? as i64,
             _ => return Ok(()),
         };
         let time = Timespec { tv_sec: mtime, tv_nsec: 0 };
         // Not every file system has every time.
-        let _ = utimensat(CWD, path, &Timestamps { last_access: time, last_modification: time }, AtFlags::SYMLINK_NOFOLLOW);
+        let _ =
+            utimensat(CWD, path, &Timestamps { last_access: time, last_modification: time }, AtFlags::SYMLINK_NOFOLLOW);
         Ok(())
     }
 }

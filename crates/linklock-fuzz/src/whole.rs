@@ -2,11 +2,12 @@
 //! waits for longer than it was told to, and no two hold the lock.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use arbitrary::{Result, Unstructured};
+use arbitrary::Unstructured;
 use linklock::{Guard, LeftoverKind, Lock, OnBehalfOf, Protocol, Slot, Token, Wait, Which};
 
 use crate::ground::Ground;
@@ -14,7 +15,7 @@ use crate::rules;
 use crate::shown::assert_harmless;
 use crate::things::{LOCK, Planter};
 
-const ACTS_MOST: usize = 8;
+const ACTS: usize = 6;
 
 /// How long a contender is told to wait.
 const SHORT: Duration = Duration::from_millis(2);
@@ -25,19 +26,18 @@ const UNTIL_EXPIRED: Duration = Duration::from_millis(30);
 /// How much later an act may end: the machine may do other things. A wait that nobody asked for is longer.
 const LATE: Duration = Duration::from_secs(5);
 
+/// An act is three bytes: the settings of the lock, what is done, and with which of the names that are there.
+type Act = [u8; 3];
+
 pub(crate) fn fuzz(data: &[u8]) {
     let ground = Ground::new();
     let mut draw = Unstructured::new(data);
-    // An input that is too short plants less, and the rest of it is zeros.
-    let _ = Planter::new(&ground, &mut draw).plant();
+    // Beyond its end, an input is zeros.
+    let acts: [Act; ACTS] = draw.arbitrary().unwrap_or_default();
+    let names = Planter::new(&ground, &mut draw).plant();
     let before = ground.scan();
-    let mut stage = Stage { ground: &ground, held: Vec::new(), fence: BTreeMap::new(), may_be_broken: false };
-    for _ in 0..ACTS_MOST {
-        if draw.is_empty() {
-            break;
-        }
-        let _ = stage.act(&mut draw);
-    }
+    let mut stage = Stage { ground: &ground, names, held: Vec::new(), fence: BTreeMap::new(), may_be_broken: false };
+    acts.into_iter().for_each(|act| stage.act(act));
     drop(stage);
     let now = ground.scan();
     let found = rules::violations(&before, &now);
@@ -46,6 +46,7 @@ pub(crate) fn fuzz(data: &[u8]) {
 
 struct Stage<'a> {
     ground: &'a Ground,
+    names: Vec<OsString>,
     held: Vec<(Guard, bool)>,
     /// The last number of each lock path.
     fence: BTreeMap<PathBuf, u64>,
@@ -54,45 +55,41 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn act(&mut self, draw: &mut Unstructured<'_>) -> Result<()> {
-        let (lock, is_shared) = self.lock(draw)?;
+    fn act(&mut self, [settings, what, name]: Act) {
+        let (lock, is_shared) = self.lock(settings);
         let began = Instant::now();
-        let asked = match draw.int_in_range(0..=19)? {
-            0 | 1 => self.acquire(&lock, is_shared, &Wait::never()),
-            2 | 3 => self.acquire(&lock, is_shared, &Wait::up_to(SHORT)),
-            4 => self.acquire_slot(&lock),
-            5 => self.harmless(lock.inspect()),
-            6 => self.harmless(lock.leftovers()),
-            7 | 8 => {
+        let asked = match what % 32 {
+            0..=3 => self.acquire(&lock, is_shared, &Wait::never()),
+            4..=6 => self.acquire(&lock, is_shared, &Wait::up_to(SHORT)),
+            7 => self.acquire_slot(&lock),
+            8 => self.harmless(lock.inspect()),
+            9 => self.harmless(lock.survey()),
+            10 => self.harmless(Lock::builder(self.ground.shared()).survey()),
+            11 => self.harmless(lock.leftovers()),
+            12..=15 => {
                 let leftovers = lock.leftovers().unwrap_or_default();
                 self.harmless(lock.clean(leftovers))
             }
-            9 => self.break_lock(&lock, &Which::Expired),
-            10 => self.break_lock(&lock, &Which::Any),
-            11 => {
-                let token = self.token(&lock, draw)?;
-                self.break_lock(&lock, &Which::Claim(token))
-            }
-            12 => {
-                let token = self.token(&lock, draw)?;
-                if let Ok(guard) = lock.adopt(&token) {
+            16..=18 => self.break_lock(&lock, &Which::Expired),
+            19 | 20 => self.break_lock(&lock, &Which::Any),
+            21 => self.break_lock(&lock, &Which::Claim(self.token(&lock, name))),
+            22 => {
+                if let Ok(guard) = lock.adopt(&self.token(&lock, name)) {
                     // It is the same lock, and not another holder.
                     let _ = guard.leave();
                 }
                 Duration::ZERO
             }
-            13 => {
+            23 => {
                 self.harmless(lock.wait_until_free(&Wait::up_to(SHORT)));
                 SHORT
             }
-            14 => self.harmless(Lock::builder(self.ground.shared()).survey()),
-            15 => self.harmless(lock.survey()),
-            16 => {
+            24 => {
                 sleep(UNTIL_EXPIRED);
                 UNTIL_EXPIRED
             }
-            17 => self.release(),
-            18 => self.tend(draw.arbitrary()?),
+            25..=27 => self.release(),
+            28..=30 => self.tend(name),
             _ => {
                 if let Some((guard, _)) = self.held.pop() {
                     let _ = guard.leave();
@@ -102,11 +99,9 @@ impl Stage<'_> {
         };
         let took = began.elapsed();
         assert!(took < asked + LATE, "{lock:?}: an act took {took:?}");
-        Ok(())
     }
 
-    fn lock(&self, draw: &mut Unstructured<'_>) -> Result<(Lock, bool)> {
-        let bits: u8 = draw.arbitrary()?;
+    fn lock(&self, bits: u8) -> (Lock, bool) {
         let has = |bit: u8| bits & (1 << bit) != 0;
         let protocol = if has(0) || has(1) { Protocol::Dir } else { Protocol::Link };
         let mut builder = Lock::builder(self.ground.shared().join(LOCK)).protocol(protocol).shared(has(1));
@@ -120,7 +115,7 @@ impl Stage<'_> {
         if has(7) {
             builder = builder.on_behalf_of(OnBehalfOf::Nobody).host("another.example");
         }
-        Ok((builder.build().expect("the settings are valid"), has(1)))
+        (builder.build().expect("the settings are valid"), has(1))
     }
 
     fn acquire(&mut self, lock: &Lock, is_shared: bool, wait: &Wait) -> Duration {
@@ -151,7 +146,7 @@ impl Stage<'_> {
     }
 
     /// Any result is fine that can be shown.
-    fn harmless<T>(&self, result: std::result::Result<T, linklock::Error>) -> Duration {
+    fn harmless<T>(&self, result: Result<T, linklock::Error>) -> Duration {
         if let Err(e) = result {
             assert_harmless(&e.to_string(), false);
         }
@@ -169,13 +164,11 @@ impl Stage<'_> {
         self.harmless(lock.break_lock(which))
     }
 
-    /// Of the holder, or any.
-    fn token(&self, lock: &Lock, draw: &mut Unstructured<'_>) -> Result<Token> {
-        let holder = lock.inspect().ok().and_then(|status| status.holder);
-        match holder.filter(|_| draw.arbitrary().unwrap_or_default()) {
-            Some(holder) => Ok(holder.token),
-            None => Planter::new(self.ground, draw).claim(LOCK).map(Token::new),
-        }
+    /// Of the holder, or a name that is there.
+    fn token(&self, lock: &Lock, number: u8) -> Token {
+        let holder = lock.inspect().ok().and_then(|status| status.holder).filter(|_| number % 2 == 0);
+        let named = || Token::new(&self.names[usize::from(number) % self.names.len()]);
+        holder.map_or_else(named, |holder| holder.token)
     }
 
     fn release(&mut self) -> Duration {
