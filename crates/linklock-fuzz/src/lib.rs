@@ -9,7 +9,7 @@ macro_rules! files {
     ($($path:literal $name:ident),* $(,)?) => {
         $(
             #[path = $path]
-            #[allow(dead_code, unreachable_pub, unused_imports, missing_docs, reason = "another crate's source: not all of it is used here")]
+            #[allow(dead_code, unfulfilled_lint_expectations, unreachable_pub, unused_imports, reason = "another crate's source: not all of it is used here")]
             pub(crate) mod $name;
         )*
     };

@@ -166,7 +166,7 @@ impl Stage<'_> {
 
     /// Of the holder, or a name that is there.
     fn token(&self, lock: &Lock, number: u8) -> Token {
-        let holder = lock.inspect().ok().and_then(|status| status.holder).filter(|_| number % 2 == 0);
+        let holder = lock.inspect().ok().and_then(|status| status.holder).filter(|_| number.is_multiple_of(2));
         let named = || Token::new(&self.names[usize::from(number) % self.names.len()]);
         holder.map_or_else(named, |holder| holder.token)
     }
