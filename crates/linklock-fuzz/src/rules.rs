@@ -131,17 +131,24 @@ fn children<'a>(scene: &'a Scene, dir: &Path) -> Vec<(&'a OsStr, &'a Thing)> {
     all.map(|(path, thing)| (path.file_name().unwrap_or_default(), thing)).collect()
 }
 
-/// The directory of a `dir` lock, or its entry.
+/// The directory of a `dir` lock, or an entry in it.
 fn is_in_lock(path: &LockPath, scene: &Scene, dir: &Path, inner: &[&OsStr]) -> bool {
     let Some(thing) = scene.get(dir).filter(|thing| thing.kind == Kind::Directory) else { return false };
     let children = children(scene, dir);
-    let is_entry = |(name, thing): &(&OsStr, &Thing)| is_claim(path, name) && thing.kind == Kind::File;
-    // What a client of NFS has left of a removed entry.
-    let is_left = |(name, _): &(&OsStr, &Thing)| bytes_of(*name).starts_with(b".nfs");
     let is_ours = thing.mode & STICKY != 0;
-    let is_empty = children.is_empty() && (is_ours || path.is_break_lock);
-    (is_empty || !children.is_empty() && children.iter().all(|child| is_entry(child) || is_ours && is_left(child)))
-        && inner.len() <= 1
+    // What a client of NFS has left of a removed entry.
+    let is_left = |name: &OsStr| is_ours && bytes_of(name).starts_with(b".nfs");
+    let may_go = |(name, thing): &(&OsStr, &Thing)| is_left(name) || is_claim(path, name) && thing.kind == Kind::File;
+    match inner {
+        [] if children.is_empty() => is_ours || path.is_break_lock,
+        [] => children.iter().all(may_go),
+        // Whatever has a claim's name does not keep an entry beside it from being one.
+        [entry] => {
+            children.iter().all(|(name, _)| is_left(name) || is_claim(path, name))
+                && children.iter().any(|child| child.0 == *entry && may_go(child))
+        }
+        _ => false,
+    }
 }
 
 /// A claim, as `link` or `dir` makes it, or its entry.
