@@ -58,7 +58,8 @@ fn a_pipe_or_a_socket_at_the_lock_path_is_left_alone_and_nobody_hangs() {
 /// The consequence: a breaker removed it. The mend: an entry is a file.
 #[test]
 fn a_directory_with_something_else_than_a_file_in_place_of_the_entry_is_left_alone() {
-    let makes: [(&str, fn(&Path)); 4] = [
+    type Make = fn(&Path);
+    let makes: [(&str, Make); 4] = [
         ("a pipe", make_pipe),
         ("a socket", |path| drop(UnixListener::bind(path).unwrap())),
         ("a symbolic link", |path| symlink("/etc/passwd", path).unwrap()),
