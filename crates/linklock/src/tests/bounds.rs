@@ -3,7 +3,9 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,15 +16,18 @@ use rustix::fs::{CWD, FileType};
 use super::breaking::{end, other_process};
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use super::plain::Plain;
+#[cfg(unix)]
+use crate::OnBehalfOf;
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::options::Protocol;
 use crate::protocol::leftovers;
+#[cfg(unix)]
 use crate::protocol::place::Place;
 use crate::protocol::queue::{self, Ticket};
 use crate::protocol::steps;
 use crate::time::ServerTime;
-use crate::{ErrorKind, Lock, OnBehalfOf, SEPARATOR, State, Wait, Which};
+use crate::{ErrorKind, Lock, SEPARATOR, State, Wait, Which};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -54,7 +54,7 @@ fn a_pipe_or_a_socket_at_the_lock_path_is_left_alone_and_nobody_hangs() {
     not_a_lock("a socket", |path| drop(UnixListener::bind(path).unwrap()));
 }
 
-/// The bug, found by fuzzing: a pipe in the directory at the lock path, with the name of a claim, was taken for the entry of a lock.
+/// The bug, found with the fuzz targets: a pipe in the directory at the lock path, with the name of a claim, was taken for the entry of a lock.
 /// The consequence: a breaker removed it. The mend: an entry is a file.
 #[test]
 fn a_directory_with_something_else_than_a_file_in_place_of_the_entry_is_left_alone() {
