@@ -20,15 +20,15 @@ mod report;
 mod run;
 mod status;
 mod timestamp;
+mod usage;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
-use clap::error::ContextValue;
 
 use crate::args::{Cli, Command, Deferred};
-use crate::console::{Console, printable};
+use crate::console::Console;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     os::survive_file_size_limit();
     let cli = match Cli::of_command_line() {
         Ok(cli) => cli,
-        Err(e) => return explain(e).into(),
+        Err(e) => return usage::explain(e).into(),
     };
     console::choose_colors(cli.console.color);
     let console = Console { quiet: cli.console.quiet, verbose: cli.console.verbose };
@@ -89,32 +89,4 @@ fn print(text: &[u8]) -> Result<Exit, Failure> {
     stdout.write_all(text)?;
     stdout.flush()?;
     Ok(Exit::Done)
-}
-
-/// Prints the help or the usage error that clap reports.
-fn explain(mut e: clap::Error) -> Exit {
-    escape_arguments(&mut e);
-    let text = e.render().to_string();
-    // If the stream is closed nobody can read it.
-    let _ = match text.strip_prefix("error: ") {
-        Some(error) => write!(io::stderr(), "linklock: {error}"),
-        None => e.print(),
-    };
-    if e.use_stderr() { Exit::Usage } else { Exit::Done }
-}
-
-/// Escapes the arguments in the message: a shell pattern may have made them from other people's file names.
-fn escape_arguments(e: &mut clap::Error) {
-    let escaped = |value: &ContextValue| match value {
-        ContextValue::String(text) => Some(ContextValue::String(printable(text))),
-        ContextValue::Strings(texts) => Some(ContextValue::Strings(texts.iter().map(|text| printable(text)).collect())),
-        ContextValue::StyledStrs(texts) => {
-            Some(ContextValue::StyledStrs(texts.iter().map(|text| printable(&text.to_string()).into()).collect()))
-        }
-        _ => None,
-    };
-    let context: Vec<_> = e.context().filter_map(|(kind, value)| Some((kind, escaped(value)?))).collect();
-    for (kind, value) in context {
-        e.insert(kind, value);
-    }
 }

@@ -7,6 +7,7 @@ mod run;
 mod shared;
 mod subcommands;
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use clap::{ArgMatches, Args, ColorChoice, FromArgMatches, Parser, Subcommand};
@@ -41,17 +42,20 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// Parses the command line. To define `run` alone takes half of the time that all subcommands take. If it does not parse
-    /// alone, the whole parser reports why, or prints the help.
+    /// Parses the command line.
     pub(crate) fn of_command_line() -> Result<Self, clap::Error> {
-        let mut words = std::env::args_os().skip(1).peekable();
-        if words.peek().is_some_and(|word| word == "run")
-            && let Ok(Run { console, args }) = Run::try_parse_from(words)
+        Self::of(std::env::args_os().collect())
+    }
+
+    /// Parses these words, the first of which is the program's name. To define `run` alone takes half of the time that all
+    /// subcommands take. If it does not parse alone, the whole parser reports why, or prints the help.
+    pub(crate) fn of(mut words: Vec<OsString>) -> Result<Self, clap::Error> {
+        if words.get(1).is_some_and(|word| word == "run")
+            && let Ok(Run { console, args }) = Run::try_parse_from(&words[1..])
         {
             return Ok(Self { console, command: Command::Run(Deferred(args)) });
         }
         // For people who expect it, as git has it; the help lists --help alone.
-        let mut words: Vec<_> = std::env::args_os().collect();
         if words.get(1).is_some_and(|word| word == "help") {
             words.remove(1);
             words.push("--help".into());

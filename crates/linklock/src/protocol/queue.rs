@@ -211,7 +211,10 @@ impl Ticket {
                     // In a sticky directory, only its owner can remove it.
                     Standing::Ended => {
                         removed += u32::from(gone_is_ok(place.env.unlink(&ticket)).is_ok());
-                        let _ = place.env.unlink(&self.next_of(name));
+                        let next = self.next_of(name);
+                        if place.env.read_symlink(&next).is_ok() {
+                            let _ = place.env.unlink(&next);
+                        }
                     }
                 }
             }
@@ -240,7 +243,10 @@ impl Ticket {
         let called = place.env.symlink(&text, &at).or_else(|e| match e.kind() {
             // Another was behind it before us. It may be gone; else it looks, and finds that it is behind us.
             ErrorKind::AlreadyExists => {
-                let other = place.env.read_symlink(&at).ok().and_then(|text| bell::parse(place, &text)?.1);
+                let there = place.env.read_symlink(&at);
+                // Something else has this name.
+                let there = there.map(Some).or_else(|e| if is_gone(&e) { Ok(None) } else { Err(e) })?;
+                let other = there.and_then(|text| bell::parse(place, &text)?.1);
                 gone_is_ok(place.env.unlink(&at)).and_then(|()| place.env.symlink(&text, &at))?;
                 other.iter().filter(|other| *other != ear).for_each(|other| place.env.hint(other));
                 Ok(())
@@ -281,12 +287,12 @@ impl Ticket {
         anchor: &Anchor,
         before: &BTreeMap<OsString, Claim>,
     ) -> Standing {
-        if liveness == Liveness::Dead {
-            return Standing::Ended;
-        }
         let looked = place.env.now();
         // It is gone already. Looking at the ticket before it does no harm.
         let Some(attr) = Self::look(place, name) else { return Standing::None };
+        if liveness == Liveness::Dead {
+            return Standing::Ended;
+        }
         let expires = attr.ctime + attr.ctime.rounding() + LIFETIME;
         if place.clock_is_known() && anchor.earliest(looked) > expires {
             return Standing::Ended;
@@ -312,7 +318,8 @@ impl Ticket {
 
     /// A ticket's attributes. `None` if it is not a ticket.
     fn look(place: &Place, name: &OsStr) -> Option<Attr> {
-        place.env.stat(&place.path.queue().inside(name)).ok().filter(|attr| attr.kind == FileKind::Regular)
+        let attr = place.env.stat(&place.path.queue().inside(name)).ok()?;
+        (attr.kind == FileKind::Regular && attr.len == 0).then_some(attr)
     }
 
     /// Leaves the queue, and tells the contender that comes next. Returns where that one listens.

@@ -3,16 +3,27 @@
 
 use std::ffi::OsString;
 use std::io;
+#[cfg(unix)]
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+#[cfg(unix)]
+use rustix::fs::{CWD, FileType};
+
+#[cfg(unix)]
+use super::breaking::{end, other_process};
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use super::plain::Plain;
+#[cfg(unix)]
+use crate::OnBehalfOf;
 use crate::env::Env;
 use crate::env::os::OsEnv;
 use crate::options::Protocol;
 use crate::protocol::leftovers;
+#[cfg(unix)]
+use crate::protocol::place::Place;
 use crate::protocol::queue::{self, Ticket};
 use crate::protocol::steps;
 use crate::time::ServerTime;
@@ -130,6 +141,40 @@ fn a_file_that_only_has_the_name_of_a_ticket_is_passed_and_left_alone() {
     Plain.mkdir(&ticket).unwrap();
     acquire_within(&arena, MINUTE);
     assert!(Plain.stat(&ticket).is_ok());
+}
+
+/// The bug, found by fuzzing: if the process in a ticket's name had ended, a waiter did not look at what has that name. The consequence:
+/// it removed a file with content, a symbolic link or a pipe, and a file beside the ticket. The mend: it removes tickets alone.
+#[cfg(unix)]
+#[test]
+fn what_only_has_the_name_of_an_ended_contenders_ticket_is_left_alone() {
+    let makes: [fn(&Path); 3] = [
+        |at| _ = Plain.create(at, b"precious").unwrap(),
+        |at| std::os::unix::fs::symlink("precious", at).unwrap(),
+        |at| rustix::fs::mknodat(CWD, at, FileType::Fifo, 0o600.into(), 0).unwrap(),
+    ];
+    for make in makes {
+        let arena = Arena::new();
+        let ended = other_process();
+        let place = Place { on_behalf_of: OnBehalfOf::Process(ended.id()), ..queued(&arena, "here").place().clone() };
+        let stake = steps::stage(&place).unwrap();
+        Ticket::draw(&place, &stake, place.env.now()).unwrap().unwrap();
+        steps::withdraw(&place, &stake.claim);
+        end(ended);
+        let ticket = queue_of(&arena).join(Plain.list(&queue_of(&arena)).unwrap().remove(0));
+        Plain.unlink(&ticket).unwrap();
+        make(&ticket);
+        acquire_within(&arena, MINUTE);
+        assert!(Plain.stat(&ticket).is_ok());
+
+        // A ticket, and beside it what only has the name of a waiter's link.
+        Plain.unlink(&ticket).unwrap();
+        Plain.create(&ticket, b"").unwrap();
+        let next = PathBuf::from(format!("{}.next", ticket.to_str().unwrap()));
+        Plain.create(&next, b"precious").unwrap();
+        acquire_within(&arena, MINUTE);
+        assert!(Plain.stat(&ticket).is_err() && Plain.stat(&next).is_ok());
+    }
 }
 
 /// Waiting out of order is better than failing.

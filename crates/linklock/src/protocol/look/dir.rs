@@ -5,7 +5,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use crate::claim::Claim;
-use crate::env::{Attr, Liveness};
+use crate::env::{Attr, FileKind, Liveness};
 use crate::holder::About;
 use crate::names::bytes_of;
 use crate::options::Protocol;
@@ -74,7 +74,10 @@ pub(super) fn look(place: &Place, attr: Attr, wanted: Option<&Token>) -> io::Res
     let Some(claim) = claim else { return not_a_lock() };
     let readers = if others.is_empty() { readers.len() } else { 0 };
     let name = others.first().cloned().unwrap_or_else(|| claim.token.as_os_str().to_owned());
-    look_at_entry(place, &attr, &name, claim, readers).map(|lock| Some(Seen::Lock(lock)))
+    match look_at_entry(place, &attr, &name, claim, readers)? {
+        Some(lock) => Ok(Some(Seen::Lock(lock))),
+        None => not_a_lock(),
+    }
 }
 
 /// Each reader that has an entry in the directory at the lock path, which has these attributes.
@@ -85,24 +88,34 @@ pub(super) fn readers(place: &Place, attr: &Attr) -> io::Result<Vec<SeenLock>> {
         match look_at_entry(place, attr, claim.token.as_os_str(), claim.clone(), claims.len()) {
             // It has left meanwhile.
             Err(e) if is_gone(&e) => {}
-            seen => readers.push(seen?),
+            seen => readers.extend(seen?),
         }
     }
     Ok(readers)
 }
 
-/// The lock by this entry of the directory that has these attributes. If the entry is gone by now, the error makes the caller look
-/// again.
-fn look_at_entry(place: &Place, dir: &Attr, name: &OsStr, claim: Claim, readers: usize) -> io::Result<SeenLock> {
+/// The lock by this entry of the directory that has these attributes; `None` if what has the name is no file. If the entry is gone by
+/// now, the error makes the caller look again.
+fn look_at_entry(
+    place: &Place,
+    dir: &Attr,
+    name: &OsStr,
+    claim: Claim,
+    readers: usize,
+) -> io::Result<Option<SeenLock>> {
     let entry = place.location().inside(name);
-    // The content is not needed to judge the lock.
     let (attr, content) = match place.read(&entry, dir.id.device) {
-        Err(e) if is_unreadable(&e) => match place.env.stat(&entry) {
-            Err(e) if is_refused(&e) => return Ok(SeenLock::hidden(*dir)),
-            stat => (stat?, Vec::new()),
+        Err(e) if !is_gone(&e) => match place.env.stat(&entry) {
+            Err(e) if is_refused(&e) => return Ok(Some(SeenLock::hidden(*dir))),
+            // The content is not needed to judge the lock.
+            Ok(attr) if is_unreadable(&e) || attr.kind != FileKind::Regular => (attr, Vec::new()),
+            stat => return Err(stat.err().unwrap_or(e)),
         },
         read => read?,
     };
+    if attr.kind != FileKind::Regular {
+        return Ok(None);
+    }
     let mut lock = SeenLock {
         protocol: Protocol::Dir,
         claim: Some(claim),
@@ -115,7 +128,7 @@ fn look_at_entry(place: &Place, dir: &Attr, name: &OsStr, claim: Claim, readers:
     if place.path.is_break_lock {
         lock.believe_at_most(BREAK_LIFETIME);
     }
-    Ok(lock)
+    Ok(Some(lock))
 }
 
 /// The reader that is looked at: one that is wanted, else one that is known to be dead, who can go at once, else always the same as
