@@ -9,6 +9,7 @@ use crate::options::Protocol;
 use crate::worlds::{Protocols, WORLDS, World};
 
 mod file_systems;
+mod keeping;
 mod lifetimes;
 mod sharing;
 mod slots;

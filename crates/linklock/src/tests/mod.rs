@@ -23,6 +23,7 @@ mod fencing;
 mod file_systems;
 mod holding;
 mod identifying;
+mod in_memory;
 mod keeping;
 mod leftovers;
 mod lining_up;
