@@ -86,6 +86,7 @@ main_worlds! {
 fn the_smaller_worlds_hold() {
     for (world, part) in [
         ("nocto", 10),
+        ("soft", 5),
         ("clock-set-back", 10),
         ("late-ctimes", 10),
         ("client-stamps-late", 10),
