@@ -46,7 +46,7 @@ fn make_once(place: &Place, dir: &Location) -> io::Result<()> {
             // Not empty: the directory existed, and is gone again.
             Err(_) if e.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
             // The first answer may only be that of a repeated request.
-            Err(unseen) if !is_gone(&unseen) => Err(unseen),
+            Err(unseen) if !is_gone(&unseen) && e.kind() == ErrorKind::NotFound => Err(unseen),
             Err(_) => Err(e),
         }
     })
