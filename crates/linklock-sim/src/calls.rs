@@ -195,7 +195,7 @@ impl Env for SimEnv {
     }
 
     fn generation(&self) -> u64 {
-        self.process_id().into()
+        self.sim.with(|world| world.generation) + u64::from(self.process_id())
     }
 
     fn fingerprint(&self, pid: u32) -> Option<Fingerprint> {

@@ -23,7 +23,7 @@ pub(crate) struct Faults {
     pub(crate) lost_replies: u32,
     /// A copy of such a request arrives once more at any later time, even after its sender has ended.
     pub(crate) late_requests: u32,
-    /// The client of a soft mount gives up the request of a downgrade, which may still arrive at any later time.
+    /// A client gives up the request of a downgrade, or on a soft mount any request, which may still arrive at any later time.
     pub(crate) given_up: u32,
     /// A machine is cut off from the server, or comes back.
     pub(crate) cuts: u32,
@@ -119,6 +119,8 @@ pub(crate) struct Config {
     pub(crate) draws: bool,
     /// Whether a client may remember the names in a directory when it opens it, as with the mount option `nocto`.
     pub(crate) stale_lists: bool,
+    /// Whether the clients may give up every request, as with the mount option `soft`.
+    pub(crate) is_soft: bool,
     /// Whether the clients avoid opening files, as on NFS 4.0.
     pub(crate) opens_nothing: bool,
     /// Whether the server's clock steps back and not ahead.
@@ -201,6 +203,7 @@ impl Config {
             fence: true,
             draws: false,
             stale_lists: false,
+            is_soft: false,
             opens_nothing: false,
             clock_goes_back: false,
             clocks_fail: false,

@@ -31,8 +31,10 @@ library! {
     "../../linklock/src/error.rs" error,
     "../../linklock/src/file_system.rs" file_system,
     "../../linklock/src/fingerprint.rs" fingerprint,
+    "../../linklock/src/guard.rs" guard,
     "../../linklock/src/hint.rs" hint,
     "../../linklock/src/holder.rs" holder,
+    "../../linklock/src/keepalive.rs" keepalive,
     "../../linklock/src/lease.rs" lease,
     "../../linklock/src/lifetime.rs" lifetime,
     "../../linklock/src/lock_path.rs" lock_path,
@@ -40,6 +42,7 @@ library! {
     "../../linklock/src/options.rs" options,
     "../../linklock/src/printable.rs" printable,
     "../../linklock/src/protocol/mod.rs" protocol,
+    "../../linklock/src/tenure.rs" tenure,
     "../../linklock/src/time.rs" time,
     "../../linklock/src/token.rs" token,
     "../../linklock/src/wait.rs" wait,
@@ -65,6 +68,8 @@ mod settings;
 mod sim;
 mod soak;
 mod stamps;
+#[allow(dead_code, reason = "only tests keep locks alive")]
+mod sync;
 mod world;
 mod worlds;
 

@@ -101,8 +101,9 @@ fn is_downgrade(request: &Request) -> bool {
 
 impl Sim {
     /// Tells the process that there was no answer, before or after the server carries the request out, or while it is under way.
-    fn give_up(&self, sent: Sent) -> Reply {
-        let (process, way) = (sent.by, random(3));
+    /// What must not come late is not under way any more.
+    fn give_up(&self, sent: Sent, must_not_be_late: bool) -> Reply {
+        let (process, way) = (sent.by, random(if must_not_be_late { 2 } else { 3 }));
         self.with(|world| {
             let what = ["is lost", "is carried out", "is still under way"][way as usize];
             world.tell("network", || format!("c{process} gives its request up, which {what}"));
@@ -136,8 +137,10 @@ impl Sim {
         if !at_the_limit && self.with(|world| world.hosts[host].cut_off) {
             self.wait_for_network(host, &sent);
         }
-        if is_downgrade(request) && self.happens(|left| &mut left.given_up, 3) {
-            return self.give_up(sent);
+        let odds = if is_downgrade(request) { 3 } else { 12 };
+        let may_be_given_up = is_downgrade(request) || self.with(|world| world.config.is_soft);
+        if may_be_given_up && self.happens(|left| &mut left.given_up, odds) {
+            return self.give_up(sent, at_the_limit);
         }
         self.stop(process, request, false);
         self.wait_for_delegations(&sent);

@@ -188,6 +188,7 @@ fn contend(env: &SimEnv) -> u32 {
             }
             Err(e) if matches!(e.kind(), ErrorKind::Timeout) => {}
             Err(e) if is_refused(env, &e) => {}
+            Err(e) if was_given_up(&e) && env.sim.with(|world| world.config.is_soft) => {}
             Err(e) => env.sim.with(|world| {
                 // An error after the owner has ended does no harm.
                 if !world.owner_is_dead(env.number) {
@@ -202,6 +203,11 @@ fn contend(env: &SimEnv) -> u32 {
 /// Whether the protocol rightly refused a file system on which it cannot work.
 fn is_refused(env: &SimEnv, e: &Error) -> bool {
     e.kind() == ErrorKind::Unsupported && env.sim.with(|world| world.config.times.ignores_times)
+}
+
+/// Whether a client gave up the request that failed.
+fn was_given_up(e: &Error) -> bool {
+    e.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut)
 }
 
 fn contend_as_flufl(env: &SimEnv) -> u32 {
@@ -286,7 +292,7 @@ fn downgrade(env: &SimEnv, place: &Place, lock: usize, stake: &mut Stake) -> boo
             false
         }
         // It may be carried out at any later time.
-        Err(e) if e.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut) => true,
+        Err(e) if was_given_up(&e) => true,
         Err(e) => {
             env.sim.with(|world| world.violate(format!("c{} met an error that nobody made: {e}", env.number)));
             false

@@ -9,6 +9,7 @@ use crate::options::Protocol;
 use crate::worlds::{Protocols, WORLDS, World};
 
 mod file_systems;
+mod keeping;
 mod lifetimes;
 mod sharing;
 mod slots;
@@ -85,6 +86,7 @@ main_worlds! {
 fn the_smaller_worlds_hold() {
     for (world, part) in [
         ("nocto", 10),
+        ("soft", 5),
         ("clock-set-back", 10),
         ("late-ctimes", 10),
         ("client-stamps-late", 10),

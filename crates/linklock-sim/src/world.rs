@@ -133,6 +133,8 @@ pub(crate) struct World {
     pub(crate) calm: bool,
     /// The last process has ended.
     pub(crate) over: bool,
+    /// Where the generations of this run's processes begin.
+    pub(crate) generation: u64,
     serial: u32,
     random: u64,
     pub(crate) steps: u32,
@@ -201,6 +203,7 @@ impl World {
             stop: None,
             calm: false,
             over: false,
+            generation: 0,
             serial: 0,
             steps: 0,
             random: 1,

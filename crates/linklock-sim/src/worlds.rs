@@ -101,6 +101,13 @@ pub(crate) const WORLDS: &[World] = &[
         draws: true,
         ..config
     }),
+    world("soft", "clients give up requests, which may still be carried out", |config| Config {
+        is_soft: true,
+        faults: Faults { given_up: 6, ..config.faults },
+        queue: Who::Few,
+        draws: true,
+        ..config
+    }),
     world("queue", "all contenders queue up", |config| Config { queue: Who::Everybody, draws: true, ..config }),
     world("line", "one machine, whose waiters line up, some of them in the queue", |config| Config {
         hosts: vec![0; 4],

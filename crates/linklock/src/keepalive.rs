@@ -5,13 +5,13 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::env::PerProcess;
 use crate::error::ErrorKind;
 use crate::printable::Printable;
+use crate::sync::{Builder, Condvar, Mutex, MutexGuard};
 use crate::tenure::{Tenure, sleep};
 use crate::time::LocalTime;
 
@@ -29,7 +29,7 @@ fn keep(tenure: &Arc<Tenure>) -> io::Result<()> {
     let at = next_refresh(tenure);
     let mut kept = keeper.lock();
     if !kept.running {
-        thread::Builder::new().name("linklock-keep".into()).spawn(|| keeper.run_through_panics())?;
+        Builder::new().name("linklock-keep".into()).spawn(|| keeper.run_through_panics())?;
         kept.running = true;
     }
     let is_first = kept.due.peek().is_none_or(|Reverse(first)| at < first.at);

@@ -187,6 +187,7 @@ mod hint;
 mod lifetime;
 mod names;
 mod printable;
+mod sync;
 mod time;
 mod token;
 

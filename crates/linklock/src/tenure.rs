@@ -1,7 +1,7 @@
 //! A held lock, as its guard, its notices of loss and the keep-alive thread share it.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 #[cfg(feature = "tokio")]
@@ -15,6 +15,7 @@ use crate::protocol::expiry::least_counted;
 use crate::protocol::place::Place;
 use crate::protocol::stake::Stake;
 use crate::protocol::steps;
+use crate::sync::{AtomicBool, AtomicI64, AtomicU64, Condvar, Mutex, MutexGuard};
 use crate::time::{LocalTime, ServerTime};
 
 /// A lock that is kept alive is given up this part of its lifetime before the deadline: one over this number.
@@ -416,11 +417,13 @@ impl Tenure {
     }
 
     /// Whether the lock was lost, or ended before; `None` while it is held.
-    fn outcome(&self) -> Option<bool> {
+    pub(crate) fn outcome(&self) -> Option<bool> {
+        // Looked at first: a loss that was noticed before the end is seen then.
+        let had_ended = self.has_ended();
         if self.lost.get().is_some() || self.is_overdue() {
             return Some(true);
         }
-        self.has_ended().then_some(false)
+        had_ended.then_some(false)
     }
 }
 

@@ -61,4 +61,15 @@ mod tests {
         assert_eq!((*VALUES.get(2, || 22), *VALUES.get(2, || 23)), (22, 22));
         assert_eq!(*parents, 11, "the parent's is left alone");
     }
+
+    /// Threads that ask for it at the same time. Miri and ThreadSanitizer see whether one may read what another is still writing.
+    #[test]
+    fn threads_that_need_it_first_share_one_value() {
+        static VALUES: PerProcess<Vec<u64>> = PerProcess::new();
+        let found = std::thread::scope(|scope| {
+            let threads = [1, 2, 3].map(|n| scope.spawn(move || VALUES.get(1, || vec![n; 3])));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert!(found.iter().all(|values| ptr::eq(*values, found[0]) && **values == [values[0]; 3]));
+    }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use super::claims;
+use super::io_error::is_gone;
 use super::place::{Place, WRITE_OTHERS};
 use crate::env::{DirMode, Location};
 
@@ -40,8 +41,13 @@ fn make_once(place: &Place, dir: &Location) -> io::Result<()> {
         let _ = env.rmdir(&staged);
         // Somebody else was first, or ours was moved and the reply was lost. The next call there shows whether it is
         // usable. Asks for the parent's attributes first: an NFS client may believe that the directory does not exist.
-        let there = place.stat_dir().and_then(|_| env.stat(dir));
-        // Not empty: the directory existed, and is gone again.
-        if there.is_ok() || e.kind() == ErrorKind::DirectoryNotEmpty { Ok(()) } else { Err(e) }
+        match place.stat_dir().and_then(|_| env.stat(dir)) {
+            Ok(_) => Ok(()),
+            // Not empty: the directory existed, and is gone again.
+            Err(_) if e.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+            // The first answer may only be that of a repeated request.
+            Err(unseen) if !is_gone(&unseen) && e.kind() == ErrorKind::NotFound => Err(unseen),
+            Err(_) => Err(e),
+        }
     })
 }

@@ -23,6 +23,8 @@ mod fencing;
 mod file_systems;
 mod holding;
 mod identifying;
+#[cfg(unix)] // Its paths are.
+mod in_memory;
 mod keeping;
 mod leftovers;
 mod lining_up;
