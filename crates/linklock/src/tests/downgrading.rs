@@ -316,6 +316,18 @@ fn a_downgrade_that_returns_after_the_deadline_does_not_count() {
 }
 
 #[test]
+fn a_downgrade_does_not_count_if_another_thread_has_seen_the_deadline_pass() {
+    let arena = Arena::new();
+    let guard = held(&arena);
+    let loss = guard.loss();
+    on_downgrade(&arena, move |env, when, _| {
+        assert!(when == When::Before || env.later(LIFETIME, || loss.is_lost()));
+        Fate::GoOn
+    });
+    assert!(guard.downgrade().unwrap_err().error().is_lost());
+}
+
+#[test]
 fn a_downgrade_after_the_deadline_changes_nothing() {
     let arena = Arena::new();
     let writer = held(&arena);
