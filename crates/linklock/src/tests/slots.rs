@@ -169,6 +169,8 @@ fn where_clocks_cannot_be_compared_each_is_watched_by_itself_and_broken_once_it_
         let started = arena.env.now();
         slots.acquire_with(&Wait::up_to(2 * (LIFETIME + GRACE))).unwrap().release().unwrap();
         assert!(arena.env.now().since(started) >= LIFETIME + GRACE, "{protocol}");
+        let [one, other] = [0, 1].map(|n| &slots.locks()[n].place().break_lock_unchanged);
+        assert!(!Arc::ptr_eq(one, other), "each has a break lock of its own");
     }
 }
 
