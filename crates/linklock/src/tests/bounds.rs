@@ -132,6 +132,26 @@ fn a_file_that_only_has_the_name_of_a_ticket_is_passed_and_left_alone() {
     assert!(Plain.stat(&ticket).is_ok());
 }
 
+#[test]
+fn a_queue_that_cannot_be_seen_is_not_taken_for_an_empty_one() {
+    let arena = Arena::new();
+    left_ticket(&arena);
+    let ours = queued(&arena, "here");
+    let stake = steps::stage(ours.place()).unwrap();
+    let mut ticket = Ticket::draw(ours.place(), &stake, ours.place().env.now()).unwrap().unwrap();
+    let queue = queue_of(&arena);
+    for (hidden, is_empty) in [(Call::Stat, Some(false)), (Call::List, None)] {
+        let queue = queue.clone();
+        arena.env.on_call(move |_, call, when, at| match (call, when) {
+            (call, When::Before) if call == hidden && at == queue => Fate::Fail(io::ErrorKind::TimedOut),
+            _ => Fate::GoOn,
+        });
+        assert_eq!(queue::is_empty(ours.place()).ok(), is_empty, "{hidden:?}");
+        let ahead = ticket.ahead(ours.place(), &stake.anchor).map(|ahead| ahead.is_none());
+        assert_eq!(ahead.ok(), is_empty, "{hidden:?}");
+    }
+}
+
 /// Waiting out of order is better than failing.
 #[test]
 fn where_no_queue_is_possible_contenders_wait_out_of_order() {
