@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_is_no_claim_of_this_path_is_refused() {
-        let refused: [&[u8]; 17] = [
+        let refused: [&[u8]; 18] = [
             b"",
             b"job",
             b"/var/lock/job",
@@ -320,6 +320,7 @@ mod tests {
             b"job^h^1^9223372036854775808",
             b"job^h^1^",
             b"job^h^1^abc",
+            b"job^h^1^2s",
             b"job^h^1^0123456789ABCDEF0123456789abcdef",
             b"job^h^1^+123456789abcdef0123456789abcdef",
             b"job^h^4294967296^1",
