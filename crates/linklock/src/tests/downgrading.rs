@@ -281,6 +281,17 @@ fn a_lock_whose_downgrade_is_in_doubt_is_checked_refreshed_and_released_by_eithe
 
 /// The bug: a lock was left by its old token after a downgrade in doubt. The consequence: whoever adopted it had it alone, and a reader
 /// joined when the request was carried out. The mend: it has the new token.
+/// An NFS client may remember the names from before the request was carried out.
+#[test]
+fn a_lock_whose_downgrade_is_in_doubt_is_looked_for_afresh() {
+    let arena = Arena::new();
+    let (_, guard, _) = in_doubt(&arena);
+    let asked = || arena.env.calls(Call::Stat).iter().filter(|at| *at == arena.dir.path()).count();
+    let before = asked();
+    guard.check().unwrap();
+    assert!(asked() > before);
+}
+
 #[test]
 fn a_lock_whose_downgrade_is_in_doubt_is_nobodys_alone() {
     let arena = Arena::new();
