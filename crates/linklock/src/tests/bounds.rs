@@ -463,6 +463,28 @@ fn a_lock_that_may_not_be_read_is_waited_for_and_never_broken() {
     }
 }
 
+/// A server may map our user to another one: then a directory of our own looks like another user's.
+#[cfg(unix)]
+#[test]
+fn an_empty_directory_in_place_of_the_break_lock_is_removed_if_it_is_ours_and_waited_for_if_not() {
+    for is_anothers in [false, true] {
+        let arena = Arena::new();
+        Plain.chmod(arena.dir.path(), 0o1777).unwrap();
+        arena.env.user_id.store(12345, Ordering::SeqCst);
+        arena.rival(Protocol::Link).acquire().leave();
+        arena.env.sleep(LIFETIME + GRACE + MINUTE);
+        let lock = arena.lock(Protocol::Link);
+        let left = lock.place().of_break_lock().lock_path().to_owned();
+        Plain.mkdir(&left).unwrap();
+        Plain.chmod(&left, 0o1755).unwrap();
+        if is_anothers {
+            arena.env.others.lock().unwrap().push(Plain.stat(&left).unwrap().id);
+        }
+        let acquired = lock.acquire_with(&Wait::never());
+        assert_eq!((acquired.is_ok(), Plain.stat(&left).is_ok()), (!is_anothers, is_anothers), "{acquired:?}");
+    }
+}
+
 #[test]
 fn the_time_out_for_an_expired_lock_names_the_break_lock_in_the_way() {
     let arena = Arena::new();
