@@ -101,6 +101,7 @@ pub(crate) fn check_lifetime(lifetime: Duration) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::{FileId, FileKind};
 
     const MS: u64 = 1_000_000;
 
@@ -150,6 +151,65 @@ mod tests {
         assert_eq!(starting(600).deadline, LocalTime::from_nanos((16_000 + 600_000 - 5_016) * MS));
         assert_eq!(starting(3).expiry, anchor().latest(set) + Duration::from_secs(3));
         assert_eq!(starting(3).deadline, LocalTime::from_nanos((16_000 + 3_000) * MS));
+    }
+
+    #[test]
+    fn a_mark_makes_the_expiry_later_and_the_deadline_no_later() {
+        let (set, lifetime, mark) =
+            (LocalTime::from_nanos(16_000 * MS), Duration::from_secs(600), Duration::from_millis(7));
+        let (plain, marked) = (
+            Lease::starting(set, &anchor(), lifetime, Duration::ZERO),
+            Lease::starting(set, &anchor(), lifetime, mark),
+        );
+        assert_eq!(marked.expiry, plain.expiry + mark);
+        assert_eq!((marked.deadline, marked.lifetime), (plain.deadline, lifetime));
+    }
+
+    #[test]
+    fn a_ctime_says_what_the_servers_clock_said_unless_it_equals_the_mtime() {
+        let (before, after) = (LocalTime::from_nanos(10_000 * MS), LocalTime::from_nanos(15_000 * MS));
+        let (early, late) = (ServerTime::from_parts(900, 0), ServerTime::from_parts(1000, 500_000_000));
+        let of = |mtime, ctime| Anchor::of_change(&attr(mtime, ctime), before, after);
+        let anchor = of(early, late).expect("the mtime was set, the ctime was not");
+        assert_eq!((anchor.earliest(after), anchor.width()), (late, Duration::from_secs(5)));
+        assert!(of(late, late).is_none());
+    }
+
+    #[test]
+    fn a_moment_is_surely_past_once_the_earliest_that_the_clock_can_say_has_reached_it() {
+        for secs in [1001, 1060] {
+            let moment = ServerTime::from_parts(secs, 500_000_000);
+            let past = anchor().surely_past(moment);
+            assert_eq!(past, LocalTime::from_nanos((15_000 + 1000 * (secs as u64 - 1000)) * MS));
+            assert_eq!(anchor().earliest(past), moment);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_forward_is_ahead_of_what_it_said_before() {
+        let now = LocalTime::from_nanos(20_000 * MS);
+        let (before, after) = (LocalTime::from_nanos(18_000 * MS), LocalTime::from_nanos(19_000 * MS));
+        let newer = |secs| Anchor::new(ServerTime::from_parts(secs, 500_000_000), before, after);
+        // It is 1010.5 s at most by the older one, and 1013.5 s by the newer one, apart from the rounding.
+        assert_eq!(newer(1011).ahead_of(&anchor(), now), Duration::from_secs(3));
+        assert_eq!(newer(1003).ahead_of(&anchor(), now), Duration::ZERO);
+    }
+
+    #[test]
+    fn only_lifetimes_within_the_bounds_are_accepted() {
+        for lifetime in [LIFETIME_LEAST, Duration::from_secs(60), LIFETIME_MOST] {
+            check_lifetime(lifetime).unwrap();
+        }
+        for lifetime in
+            [Duration::ZERO, LIFETIME_LEAST - Duration::from_nanos(1), LIFETIME_MOST + Duration::from_nanos(1)]
+        {
+            check_lifetime(lifetime).unwrap_err();
+        }
+    }
+
+    fn attr(mtime: ServerTime, ctime: ServerTime) -> Attr {
+        let id = FileId { device: 1, inode: 1 };
+        Attr { id, kind: FileKind::Regular, nlink: 1, len: 1, mtime, ctime, mode: 0o644, owner: 0 }
     }
 
     #[test]

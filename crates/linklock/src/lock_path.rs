@@ -266,6 +266,7 @@ impl LockPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::ServerTime;
 
     fn lock() -> LockPath {
         LockPath::new(Path::new("/var/lock/job"), '^').unwrap()
@@ -292,6 +293,15 @@ mod tests {
     fn a_claim_for_no_process_has_no_fingerprint() {
         let claim = claim_of(&lock());
         assert_eq!(lock().parse(bytes_of(claim.token.as_os_str())).unwrap().fingerprint, None);
+    }
+
+    #[test]
+    fn a_holder_has_a_process_unless_its_claim_says_that_it_has_none() {
+        let print = Some(Fingerprint::new(b"boot", 77));
+        let has_process = |claim: Claim| claim.holder(ServerTime::from_parts(1, 0), None).has_process;
+        assert!(has_process(lock().new_claim(7, "h", 1, print, LIFETIME, false)));
+        assert!(!has_process(claim_of(&lock())));
+        assert!(has_process(lock().parse(b"job^h^12^3").unwrap()), "flufl.lock always names its process");
     }
 
     #[test]
@@ -330,7 +340,7 @@ mod tests {
 
     #[test]
     fn what_is_no_claim_of_this_path_is_refused() {
-        let refused: [&[u8]; 17] = [
+        let refused: [&[u8]; 18] = [
             b"",
             b"job",
             b"/var/lock/job",
@@ -343,6 +353,7 @@ mod tests {
             b"job^h^1^9223372036854775808",
             b"job^h^1^",
             b"job^h^1^abc",
+            b"job^h^1^2s",
             b"job^h^1^0123456789ABCDEF0123456789abcdef",
             b"job^h^1^+123456789abcdef0123456789abcdef",
             b"job^h^4294967296^1",

@@ -120,7 +120,7 @@ fn set_by_known_clock(
 /// Until when a lease may be trusted whose expiry was set by a call that began at `before`. It counts only as far as
 /// the attributes in the reply show it, since others judge by these. A file system may round the time that it is given,
 /// or not keep it at all.
-pub(super) fn shown_deadline(
+pub(crate) fn shown_deadline(
     place: &Place,
     claim: &Claim,
     lease: &Lease,

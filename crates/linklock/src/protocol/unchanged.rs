@@ -37,3 +37,57 @@ impl Unchanged {
         needed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{Attr, FileId, FileKind};
+    use crate::options::Protocol;
+    use crate::time::ServerTime;
+
+    const NEEDED: Duration = Duration::from_secs(60);
+
+    fn seen() -> SeenLock {
+        let (mtime, ctime) = (ServerTime::from_parts(2000, 5), ServerTime::from_parts(1000, 5));
+        let id = FileId { device: 1, inode: 1 };
+        let attr = Attr { id, kind: FileKind::Regular, nlink: 1, len: 1, mtime, ctime, mode: 0o644, owner: 0 };
+        SeenLock {
+            protocol: Protocol::Dir,
+            claim: None,
+            is_certain: true,
+            attr,
+            owner: Some(0),
+            about: None,
+            readers: 0,
+        }
+    }
+
+    fn at(secs: u64) -> LocalTime {
+        LocalTime::from_nanos(secs * 1_000_000_000)
+    }
+
+    #[test]
+    fn a_lock_that_stays_as_it_is_is_watched_from_the_end_of_the_first_look_to_the_begin_of_the_last() {
+        let unchanged = Unchanged::default();
+        assert_eq!(unchanged.time_left(&seen(), NEEDED, at(10), at(11)), NEEDED);
+        assert_eq!(unchanged.time_left(&seen(), NEEDED, at(31), at(39)), Duration::from_secs(40));
+        assert_eq!(unchanged.time_left(&seen(), NEEDED, at(71), at(79)), Duration::ZERO);
+    }
+
+    #[test]
+    fn whatever_changes_at_a_lock_restarts_the_watch() {
+        let changes: [fn(&mut Attr); 4] = [
+            |attr| attr.mtime = attr.mtime + NEEDED,
+            |attr| attr.ctime = attr.ctime + NEEDED,
+            |attr| attr.len += 1,
+            |attr| attr.id.inode += 1,
+        ];
+        for (n, change) in changes.into_iter().enumerate() {
+            let (unchanged, mut changed) = (Unchanged::default(), seen());
+            change(&mut changed.attr);
+            assert_eq!(unchanged.time_left(&seen(), NEEDED, at(10), at(11)), NEEDED);
+            assert_eq!(unchanged.time_left(&changed, NEEDED, at(41), at(42)), NEEDED, "change {n}");
+            assert_eq!(unchanged.time_left(&changed, NEEDED, at(72), at(73)), Duration::from_secs(30), "change {n}");
+        }
+    }
+}

@@ -164,6 +164,27 @@ fn a_bell_is_renewed_and_does_not_go_while_its_owner_waits() {
 }
 
 #[test]
+fn a_bell_whose_owner_was_stopped_for_longer_than_it_lasts_is_taken_down_if_it_still_is_the_owners() {
+    for is_replaced in [false, true] {
+        let arena = Arena::new();
+        let held = lock(&arena, arena.builder(Protocol::Link).lifetime(Duration::from_secs(600))).acquire().unwrap();
+        let (path, mut release) = (bell(&arena), release_at(2, held));
+        let acquired = waits(&arena, &arena.lock(Protocol::Link), &Wait::forever(), move |env, pause| {
+            if pause == 2 {
+                env.sleep(Duration::from_secs(120));
+                if is_replaced {
+                    Plain.unlink(&path).unwrap();
+                    symlink("job.lock|elsewhere|1|7", &path).unwrap();
+                }
+            }
+            release(env, pause);
+        });
+        assert!(acquired);
+        assert_eq!(arena.names(), vec!["job.lock|bell"; usize::from(is_replaced)]);
+    }
+}
+
+#[test]
 fn a_bell_is_ours_if_the_reply_was_lost() {
     let arena = Arena::new();
     let held = arena.rival(Protocol::Link).acquire();

@@ -177,6 +177,26 @@ fn what_only_has_the_name_of_an_ended_contenders_ticket_is_left_alone() {
     }
 }
 
+#[test]
+fn a_queue_that_cannot_be_seen_is_not_taken_for_an_empty_one() {
+    let arena = Arena::new();
+    left_ticket(&arena);
+    let ours = queued(&arena, "here");
+    let stake = steps::stage(ours.place()).unwrap();
+    let mut ticket = Ticket::draw(ours.place(), &stake, ours.place().env.now()).unwrap().unwrap();
+    let queue = queue_of(&arena);
+    for (hidden, is_empty) in [(Call::Stat, Some(false)), (Call::List, None)] {
+        let queue = queue.clone();
+        arena.env.on_call(move |_, call, when, at| match (call, when) {
+            (call, When::Before) if call == hidden && at == queue => Fate::Fail(io::ErrorKind::TimedOut),
+            _ => Fate::GoOn,
+        });
+        assert_eq!(queue::is_empty(ours.place()).ok(), is_empty, "{hidden:?}");
+        let ahead = ticket.ahead(ours.place(), &stake.anchor).map(|ahead| ahead.is_none());
+        assert_eq!(ahead.ok(), is_empty, "{hidden:?}");
+    }
+}
+
 /// Waiting out of order is better than failing.
 #[test]
 fn where_no_queue_is_possible_contenders_wait_out_of_order() {
@@ -485,6 +505,28 @@ fn a_lock_that_may_not_be_read_is_waited_for_and_never_broken() {
         });
         arena.lock(Protocol::Link).acquire_with(&Wait::up_to(MINUTE)).unwrap().release().unwrap();
         drop(held);
+    }
+}
+
+/// A server may map our user to another one: then a directory of our own looks like another user's.
+#[cfg(unix)]
+#[test]
+fn an_empty_directory_in_place_of_the_break_lock_is_removed_if_it_is_ours_and_waited_for_if_not() {
+    for is_anothers in [false, true] {
+        let arena = Arena::new();
+        Plain.chmod(arena.dir.path(), 0o1777).unwrap();
+        arena.env.user_id.store(12345, Ordering::SeqCst);
+        arena.rival(Protocol::Link).acquire().leave();
+        arena.env.sleep(LIFETIME + GRACE + MINUTE);
+        let lock = arena.lock(Protocol::Link);
+        let left = lock.place().of_break_lock().lock_path().to_owned();
+        Plain.mkdir(&left).unwrap();
+        Plain.chmod(&left, 0o1755).unwrap();
+        if is_anothers {
+            arena.env.others.lock().unwrap().push(Plain.stat(&left).unwrap().id);
+        }
+        let acquired = lock.acquire_with(&Wait::never());
+        assert_eq!((acquired.is_ok(), Plain.stat(&left).is_ok()), (!is_anothers, is_anothers), "{acquired:?}");
     }
 }
 

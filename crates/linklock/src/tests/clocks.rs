@@ -9,7 +9,11 @@ use super::plain::Plain;
 use crate::env::Env;
 use crate::lock_path::LockPath;
 use crate::options::Protocol;
+use crate::protocol::judge::Judge;
+use crate::protocol::look::look;
 use crate::protocol::place::Place;
+use crate::protocol::seen::Seen;
+use crate::protocol::steps;
 use crate::{ErrorKind, SEPARATOR, State, Wait, Which};
 
 const MOMENT: Duration = Duration::from_secs(3);
@@ -88,6 +92,32 @@ fn without_a_common_clock_a_lock_is_broken_after_a_watch_of_its_own_lifetime_and
             let waited = arena.env.now().since(started);
             assert!(waited >= lifetime + GRACE, "{protocol}, {lifetime:?}: after {waited:?}");
         }
+    }
+}
+
+#[test]
+fn a_contender_knows_when_a_lock_may_have_expired() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let _held = arena.rival(protocol).acquire();
+        let (lock, looked) = (arena.lock(protocol), arena.env.now());
+        let Seen::Lock(seen) = look(lock.place()).unwrap() else { panic!("{protocol}: it is held") };
+        let mut stake = steps::stage(lock.place()).unwrap();
+        let judged = Judge::new(lock.place()).judge(&mut stake, &seen, looked, false).unwrap().unwrap();
+        let due = looked + LIFETIME + GRACE;
+        assert!(judged.expires >= due - MOMENT && judged.expires <= due + MOMENT, "{protocol}: {judged:?}, {due:?}");
+    }
+}
+
+#[test]
+fn without_a_common_clock_a_waiter_knows_when_the_watch_may_be_over() {
+    for protocol in BOTH {
+        let arena = on_unknown_clocks();
+        let _held = arena.rival(protocol).acquire();
+        let (lock, looked) = (arena.lock(protocol), arena.env.now());
+        let Seen::Lock(seen) = look(lock.place()).unwrap() else { panic!("{protocol}: it is held") };
+        let judged = Judge::new(lock.place()).watch(&seen, looked).unwrap();
+        assert!(judged.expires >= looked + LIFETIME + GRACE, "{protocol}: {judged:?}");
     }
 }
 

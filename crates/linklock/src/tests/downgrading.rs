@@ -281,6 +281,17 @@ fn a_lock_whose_downgrade_is_in_doubt_is_checked_refreshed_and_released_by_eithe
 
 /// The bug: a lock was left by its old token after a downgrade in doubt. The consequence: whoever adopted it had it alone, and a reader
 /// joined when the request was carried out. The mend: it has the new token.
+/// An NFS client may remember the names from before the request was carried out.
+#[test]
+fn a_lock_whose_downgrade_is_in_doubt_is_looked_for_afresh() {
+    let arena = Arena::new();
+    let (_, guard, _) = in_doubt(&arena);
+    let asked = || arena.env.calls(Call::Stat).iter().filter(|at| *at == arena.dir.path()).count();
+    let before = asked();
+    guard.check().unwrap();
+    assert!(asked() > before);
+}
+
 #[test]
 fn a_lock_whose_downgrade_is_in_doubt_is_nobodys_alone() {
     let arena = Arena::new();
@@ -313,6 +324,18 @@ fn a_downgrade_that_returns_after_the_deadline_does_not_count() {
         arena.env.sleep(LIFETIME + 2 * GRACE);
         lock(&arena).try_acquire().unwrap().expect("it has expired").release().unwrap();
     }
+}
+
+#[test]
+fn a_downgrade_does_not_count_if_another_thread_has_seen_the_deadline_pass() {
+    let arena = Arena::new();
+    let guard = held(&arena);
+    let loss = guard.loss();
+    on_downgrade(&arena, move |env, when, _| {
+        assert!(when == When::Before || env.later(LIFETIME, || loss.is_lost()));
+        Fate::GoOn
+    });
+    assert!(guard.downgrade().unwrap_err().error().is_lost());
 }
 
 #[test]

@@ -211,6 +211,14 @@ impl FaultyEnv {
         }
     }
 
+    /// What another thread sees so much later, while the calling one is between two steps.
+    pub(super) fn later<T>(&self, time: Duration, see: impl FnOnce() -> T) -> T {
+        self.sleep(time);
+        let seen = see();
+        self.slept.lock().unwrap().pop();
+        seen
+    }
+
     /// Whether a test let time pass.
     pub(super) fn has_slept(&self) -> bool {
         !self.slept.lock().unwrap().is_empty()

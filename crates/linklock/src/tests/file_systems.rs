@@ -11,6 +11,7 @@ use super::plain::Plain;
 use crate::env::Env;
 use crate::file_system::{FILE_SYSTEMS, FileSystem, Fitness, Stamps};
 use crate::options::Protocol;
+use crate::protocol::judge::grace;
 use crate::protocol::place::BREAK_LIFETIME;
 use crate::{ErrorKind, Lock, Wait, Which};
 
@@ -207,6 +208,7 @@ fn where_a_machine_answers_from_a_cache_a_lock_is_left_alone_for_so_much_longer(
             let arena = Arena::new();
             *arena.env.kind.lock().unwrap() = Some(kind);
             arena.env.stamps_are_not_known.store(!clock_is_known, Ordering::SeqCst);
+            assert_eq!(grace(arena.lock(Protocol::Link).place()), GRACE + Duration::from_secs(cached), "{kind}");
             arena.rival(Protocol::Link).acquire().leave();
             let began = arena.env.now();
             arena.lock(Protocol::Link).acquire().unwrap().release().unwrap();

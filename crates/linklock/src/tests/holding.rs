@@ -108,6 +108,22 @@ fn a_lock_is_lost_if_its_refresh_returns_after_the_deadline() {
     }
 }
 
+/// A thread may stop between its last look at the clock and the moment in which it makes the refresh known.
+#[test]
+fn a_refresh_does_not_count_if_another_thread_has_seen_the_deadline_pass() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        let guard = arena.lock(protocol).acquire().unwrap();
+        let loss = guard.loss();
+        arena.env.once(Call::SetExpiry, When::After, move |env, _| {
+            assert!(env.later(LIFETIME, || loss.is_lost()));
+            Fate::GoOn
+        });
+        assert!(guard.refresh().unwrap_err().is_lost(), "{protocol}");
+        assert!(guard.is_lost(), "{protocol}");
+    }
+}
+
 #[test]
 fn a_refresh_that_fails_may_be_tried_again() {
     for protocol in BOTH {

@@ -182,6 +182,23 @@ fn a_breaker_puts_back_an_unreadable_lock_that_was_refreshed_before_the_move() {
     assert_eq!(arena.holder(), Some(token.to_string()));
 }
 
+#[test]
+fn an_error_while_the_holder_is_identified_is_reported() {
+    let arena = Arena::new();
+    let _held = arena.rival(Protocol::Link).acquire();
+    let (path, mut is_listed, mut has_failed) = (arena.path(), false, false);
+    arena.env.on_call(move |_, call, when, at| {
+        is_listed |= call == Call::List;
+        if is_listed && (call, when) == (Call::Stat, When::Before) && at == path && !has_failed {
+            has_failed = true;
+            return Fate::Fail(io::ErrorKind::TimedOut);
+        }
+        nothing_is_opened(call, when)
+    });
+    let e = arena.lock(Protocol::Link).acquire_with(&Wait::never()).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Io, "{e}");
+}
+
 /// The bug: a breaker removed the claim that the lock's content named. The consequence: a user who can write the directory
 /// could have any waiter's claim or any lock removed. The mend: a breaker removes a name only if it leads to the moved file.
 #[test]

@@ -11,7 +11,7 @@ use tracing::span;
 use super::faults::{Arena, BOTH, Call, Fate, LIFETIME, When, pause};
 use super::holding::KEEPER;
 use crate::options::Protocol;
-use crate::{Error, ErrorKind, Guard};
+use crate::{Error, ErrorKind, Guard, Lock};
 
 /// A log that panics a set number of times when the keep-alive thread writes to it.
 struct PanickingLog;
@@ -98,6 +98,28 @@ fn the_keep_alive_thread_continues_after_a_panic() {
     assert_eq!(guard.loss().wait_timeout(3 * lifetime), None);
     assert_eq!(arena.env.keepers_clock_panics.load(Ordering::SeqCst), 0, "it has panicked");
     guard.release().unwrap();
+}
+
+/// The keeper forgets guards that are gone once it has many, and no others.
+#[test]
+fn each_of_many_locks_is_kept_alive() {
+    let _alone = KEEPER.lock().unwrap_or_else(PoisonError::into_inner);
+    let arena = Arena::new();
+    let kept = |number: u32| {
+        let builder =
+            Lock::builder(arena.dir.path().join(format!("{number}.lock"))).lifetime(LIFETIME).keep_alive(true);
+        builder.build_in(arena.env.clone()).unwrap().acquire().unwrap()
+    };
+    let guards: Vec<_> = (0..100).map(kept).collect();
+    arena.env.sleep(LIFETIME / 2);
+    let are_refreshed = || guards.iter().all(|guard| guard.remaining() > LIFETIME * 2 / 3);
+    for _ in 0..300 {
+        if are_refreshed() {
+            break;
+        }
+        pause(Duration::from_millis(100));
+    }
+    assert!(are_refreshed());
 }
 
 /// A lock whose refresh hangs in the file system until the sender is dropped. The clock is advanced so that it is due.

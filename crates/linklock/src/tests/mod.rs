@@ -36,6 +36,7 @@ mod promises;
 mod several;
 #[cfg(unix)] // Windows has no shared locks.
 mod sharing;
+mod shown;
 mod slots;
 #[cfg(unix)] // Only here a rename replaces an empty directory.
 mod staying;

@@ -1,5 +1,6 @@
 //! Shared locks: readers side by side, and nobody beside a writer.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -44,6 +45,24 @@ fn readers_hold_it_side_by_side_and_a_writer_alone() {
         writer.release().unwrap();
     }
     assert!(free(&arena));
+}
+
+#[test]
+fn of_readers_that_break_or_clear_only_one_has_its_turn() {
+    let arena = Arena::new();
+    let turn = reader(&arena).place().of_break_lock();
+    crate::acquire::acquire(&turn, &Wait::never()).unwrap();
+    assert!(crate::acquire::acquire(&turn, &Wait::never()).unwrap_err().is_timeout());
+}
+
+/// An NFS client may know another directory by that name, which is gone.
+#[test]
+fn the_directory_that_the_last_reader_leaves_is_removed_even_if_its_client_first_says_that_there_is_none() {
+    let arena = Arena::new();
+    let guard = read(&arena);
+    arena.env.once(Call::RmDir, When::Before, |_, _| Fate::Fail(io::ErrorKind::StaleNetworkFileHandle));
+    guard.release().unwrap();
+    assert!(free(&arena), "{:?}", arena.names());
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! A lock with several slots: so many holders and no more, and whoever waits hears of each of them.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When};
 use super::plain::Plain;
 use super::waking::{Sleeper, idle_process, without_polls};
+use crate::env::Env;
 use crate::protocol::queue::Ticket;
 use crate::protocol::steps;
 use crate::{Builder, Cancel, Error, ErrorKind, Lock, OnBehalfOf, Protocol, SLOTS_MOST, Slot, Slots, Wait};
@@ -154,6 +156,21 @@ fn one_that_has_expired_is_broken() {
         let slot = slots.acquire_with(&Wait::up_to(LIFETIME)).unwrap();
         assert_eq!(slot.number(), 2, "{protocol}");
         assert!(held[1].check().is_err() && held[0].check().is_ok() && held[2].check().is_ok());
+    }
+}
+
+#[test]
+fn where_clocks_cannot_be_compared_each_is_watched_by_itself_and_broken_once_it_has_expired() {
+    for protocol in BOTH {
+        let arena = Arena::new();
+        arena.env.stamps_are_not_known.store(true, Ordering::SeqCst);
+        let slots = slots(&arena, protocol, 2);
+        let _left = [0, 1].map(|_| take(&slots).into_guard().leave());
+        let started = arena.env.now();
+        slots.acquire_with(&Wait::up_to(2 * (LIFETIME + GRACE))).unwrap().release().unwrap();
+        assert!(arena.env.now().since(started) >= LIFETIME + GRACE, "{protocol}");
+        let [one, other] = [0, 1].map(|n| &slots.locks()[n].place().break_lock_unchanged);
+        assert!(!Arc::ptr_eq(one, other), "each has a break lock of its own");
     }
 }
 
