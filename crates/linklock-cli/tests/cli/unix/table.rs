@@ -597,8 +597,13 @@ impl Stopped {
     }
 }
 
+#[cfg(all(target_os = "linux", target_env = "musl"))]
+type Request = libc::c_int;
+#[cfg(all(target_os = "linux", not(target_env = "musl")))]
+type Request = libc::c_uint;
+
 #[cfg(target_os = "linux")]
-fn trace(request: libc::c_uint, thread: i32) -> bool {
+fn trace(request: Request, thread: i32) -> bool {
     let none = std::ptr::null_mut::<libc::c_void>();
     #[expect(unsafe_code, reason = "ptrace(2) has no safe wrapper")]
     // SAFETY: none of these requests reads or writes memory.
