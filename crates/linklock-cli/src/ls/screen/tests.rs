@@ -1,6 +1,5 @@
 //! The model and its drawing, without a terminal and without a disk.
 
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use linklock::Token;
@@ -16,7 +15,7 @@ use crate::ls::table::{COLUMNS, HEAD};
 
 /// A lock by this name, of this state. Its claim is named after it and `hand`, whoever has it in hand.
 fn entry(number: usize, name: &str, state: &'static str, hand: &str) -> Entry {
-    let mut entry = Entry { path: Path::new("/d").join(name), state, ..Entry::default() };
+    let mut entry = Entry { path: format!("/d/{name}").into(), state, ..Entry::default() };
     entry.cells[LOCK] = name.into();
     entry.cells[STATE] = state.into();
     entry.keys[LOCK] = Key::Number(number as u128);
