@@ -41,7 +41,11 @@ pub(crate) fn look_for(place: &Place, wanted: Option<&Token>) -> Result<Seen, Er
             Ok(Some(seen)) => return Ok(seen),
             Ok(None) => {}
             Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => {}
-            Err(e) => return Err(Error::io(place.lock_path(), "read the lock", e)),
+            // Of what has changed meanwhile it says nothing: gocryptfs reports EIO of a directory that is removed while it is listed.
+            Err(e) if place.stat_afresh(place.location()).is_ok_and(|now| now == attr) => {
+                return Err(Error::io(place.lock_path(), "read the lock", e));
+            }
+            Err(_) => {}
         }
     }
     // It was different each time. The caller's next attempt asks the server.
