@@ -6,7 +6,7 @@ use std::path::Path;
 use super::faults::{Arena, BOTH, Call, Fate, GRACE, LIFETIME, When, sent_again};
 use super::plain::Plain;
 use crate::options::Protocol;
-use crate::{ErrorKind, Wait};
+use crate::{ErrorKind, State, Wait};
 
 #[test]
 fn a_failed_look_at_a_held_lock_is_reported_and_the_lock_stays_held() {
@@ -20,6 +20,22 @@ fn a_failed_look_at_a_held_lock_is_reported_and_the_lock_stays_held() {
         }
         guard.release().unwrap();
     }
+}
+
+/// The bug: gocryptfs reports EIO of a directory that is removed while it is listed. The consequence: a contender gave up. The mend: it
+/// looks again, unless what it looked at is still there, unchanged.
+#[test]
+fn a_look_that_fails_is_an_error_only_if_what_it_was_of_is_still_there() {
+    let arena = Arena::new();
+    let lock = arena.lock(Protocol::Dir);
+    let _rival = arena.rival(Protocol::Dir).acquire();
+    arena.env.once(Call::List, When::Before, |_, _| Fate::Fail(E::Other));
+    assert_eq!(lock.inspect().unwrap_err().kind(), ErrorKind::Io);
+    arena.env.once(Call::List, When::Before, |_, dir| {
+        Plain.rename(dir, &dir.with_extension("away")).unwrap();
+        Fate::Fail(E::Other)
+    });
+    assert_eq!(lock.inspect().unwrap().state, State::Free);
 }
 
 #[test]

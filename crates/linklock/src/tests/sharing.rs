@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::faults::{Arena, Call, Fate, GRACE, LIFETIME, When, sent_again};
+use super::plain::Plain;
 use crate::{ErrorKind, Guard, Lock, Protocol, State, Wait, Which};
 
 fn lock(arena: &Arena) -> Lock {
@@ -63,6 +64,32 @@ fn the_directory_that_the_last_reader_leaves_is_removed_even_if_its_client_first
     arena.env.once(Call::RmDir, When::Before, |_, _| Fate::Fail(io::ErrorKind::StaleNetworkFileHandle));
     guard.release().unwrap();
     assert!(free(&arena), "{:?}", arena.names());
+}
+
+/// As a look that fails: the first list is a look's, the second is of the readers.
+#[test]
+fn readers_that_cannot_be_listed_are_an_error_only_if_their_directory_is_still_there() {
+    for is_gone in [false, true] {
+        let arena = Arena::new();
+        let reader = read(&arena);
+        let mut lists = 0;
+        arena.env.on_call(move |_, call, when, dir| {
+            lists += usize::from((call, when) == (Call::List, When::Before));
+            if (call, when, lists) != (Call::List, When::Before, 2) {
+                return Fate::GoOn;
+            }
+            if is_gone {
+                Plain.rename(dir, &dir.with_extension("away")).unwrap();
+            }
+            Fate::Fail(io::ErrorKind::Other)
+        });
+        let status = lock(&arena).inspect();
+        match is_gone {
+            true => assert_eq!(status.unwrap().readers.len(), 0),
+            false => assert_eq!(status.unwrap_err().kind(), ErrorKind::Io),
+        }
+        reader.leave();
+    }
 }
 
 #[test]

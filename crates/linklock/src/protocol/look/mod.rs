@@ -56,6 +56,8 @@ pub(crate) fn look_for(place: &Place, wanted: Option<&Token>) -> Result<Seen, Er
 pub(crate) fn readers(place: &Place) -> Result<Vec<SeenLock>, Error> {
     match place.stat_afresh(place.location()).and_then(|attr| dir::readers(place, &attr)) {
         Err(e) if is_gone(&e) || e.kind() == io::ErrorKind::NotADirectory => Ok(Vec::new()),
+        // As in a look: of what is gone meanwhile an error says nothing.
+        Err(_) if place.stat_afresh(place.location()).is_err_and(|e| is_gone(&e)) => Ok(Vec::new()),
         readers => readers.map_err(|e| Error::io(place.lock_path(), "look at the lock", e)),
     }
 }
