@@ -132,27 +132,18 @@ impl Place {
 
     /// The nth slot of this place.
     pub(crate) fn slot(this: &Arc<Self>, n: usize) -> Self {
-        Self {
-            path: this.path.of_slot(n),
-            // Whoever waits for it does so at the lock path that the slots share.
-            order: Order::Any,
-            limit: Some(Arc::clone(this)),
-            unchanged: Arc::default(),
-            break_lock_unchanged: Arc::default(),
-            ..Self::clone(this)
-        }
+        // Whoever waits for it does so at the lock path that the slots share.
+        Self { order: Order::Any, ..this.at(this.path.of_slot(n), Some(Arc::clone(this))) }
     }
 
     /// The lock of which this is a slot, if its name is one's.
     pub(crate) fn named_limit(&self) -> Option<Arc<Self>> {
-        let path = self.path.without_slot()?;
-        Some(Arc::new(Self {
-            path,
-            limit: None,
-            unchanged: Arc::default(),
-            break_lock_unchanged: Arc::default(),
-            ..self.clone()
-        }))
+        Some(Arc::new(self.at(self.path.without_slot()?, None)))
+    }
+
+    /// Another lock in the same directory. It is watched by itself.
+    fn at(&self, path: LockPath, limit: Option<Arc<Self>>) -> Self {
+        Self { path, limit, unchanged: Arc::default(), break_lock_unchanged: Arc::default(), ..self.clone() }
     }
 
     /// Why nobody can share this lock, if so.
